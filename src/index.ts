@@ -1,0 +1,2 @@
+/** bpfmaps: BPF maps for TypeScript. */
+export {};

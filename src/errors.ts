@@ -1,0 +1,11 @@
+/** The two kinds of failure that are not a `bpf()` errno. Everything else below the API is a negative errno. */
+
+/** The caller's file or argument is wrong. Names the place, what was found and what was expected. */
+export class InputError extends Error {
+  override readonly name: string = "InputError";
+}
+
+/** An invariant of bpfmaps broke: never the caller's fault, worth a report. */
+export class Bug extends Error {
+  override readonly name: string = "Bug";
+}

@@ -76,6 +76,10 @@ describe("readPcap", () => {
     expect(readPcapHeader(patched(16, "ffffffff")).snapLength).toBe(262144);
   });
 
+  test("a packet may be as long as the snapshot length", () => {
+    expect(readPcap(patched(16, "03000000")).packets).toHaveLength(2);
+  });
+
   test("the upper half of the link type word is not the link type", () => {
     expect(readPcapHeader(patched(20, "01000024")).linkType).toBe(1);
   });

@@ -1,0 +1,43 @@
+/** Numbers of the BTF file format that reader and writer share, and the one way in which both complain. */
+import { InputError } from "../errors.ts";
+import type { BtfKind, BtfLinkage } from "./types.ts";
+
+export const BTF_MAGIC = 0xeb9f;
+export const BTF_VERSION = 1;
+/** Bytes of struct btf_header; newer kernels may append fields. */
+export const BTF_HEADER_SIZE = 24;
+/** Bytes of struct btf_type, which every type starts with. */
+export const BTF_TYPE_SIZE = 12;
+
+/** Index = number of the kind in the file. */
+export const BTF_KINDS: readonly BtfKind[] = [
+  "void",
+  "int",
+  "ptr",
+  "array",
+  "struct",
+  "union",
+  "enum",
+  "fwd",
+  "typedef",
+  "volatile",
+  "const",
+  "restrict",
+  "func",
+  "func_proto",
+  "var",
+  "datasec",
+  "float",
+  "decl_tag",
+  "type_tag",
+  "enum64",
+];
+
+export const BTF_LINKAGES: readonly BtfLinkage[] = ["static", "global", "extern"];
+
+/** Longest chain of typedefs, qualifiers and arrays that is followed, and deepest nesting of structs. */
+export const MAX_DEPTH = 64;
+
+export function fail(where: string, found: string, expected: string): never {
+  throw new InputError(`BTF: ${where}: found ${found}, expected ${expected}`);
+}

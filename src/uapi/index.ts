@@ -1,0 +1,5 @@
+/** The kernel's numbers and layouts. Names are the kernel's. */
+export * from "./constants.gen.ts";
+export * from "./errno.ts";
+export * from "./extra.ts";
+export * from "./structs.gen.ts";

@@ -166,7 +166,7 @@ export function generateConstants(btf: Btf): string {
   const out: string[] = [HEAD];
   const seen = new Map<string, number | bigint>();
   const emit = (title: string, constants: readonly Constant[]): void => {
-    out.push(`\n// ${title}\n`);
+    out.push(title === "" ? "\n" : `\n// ${title}\n`);
     for (const { name, value } of constants) {
       const before = seen.get(name);
       if (before === value) continue;
@@ -205,7 +205,7 @@ export function generateConstants(btf: Btf): string {
       );
     }
   }
-  for (const constants of anonymousEnums(btf)) emit("anonymous", constants);
+  for (const constants of anonymousEnums(btf)) emit("", constants);
   emit("newer than 6.18: see newerThan618", NEWER);
   out.push(...tables);
   out.push("\n/** Constants above that Linux 6.18 does not have → the first release that does. */\n");

@@ -1,4 +1,5 @@
 /** A parsed BTF file: types by id and by name, and the questions that follow chains of them. */
+import type { BtfStrings } from "./strings.ts";
 import type { BtfKind, BtfType, BtfTypeOf } from "./types.ts";
 import { fail, MAX_DEPTH } from "./wire.ts";
 
@@ -76,6 +77,7 @@ export class Btf {
       switch (type.kind) {
         case "array":
           count *= type.length;
+          if (count > 0xffff_ffff) return fail(`type id ${id}`, `an array of ${count} elements`, "at most 4294967295");
           at = type.elemTypeId;
           break;
         case "var":
@@ -163,28 +165,5 @@ export class Btf {
     });
     this.#byName = names;
     return names;
-  }
-}
-
-/** The string section: NUL-terminated texts, addressed by byte offset. */
-export class BtfStrings {
-  readonly length: number;
-  readonly #bytes: Uint8Array;
-  /** The section as one string with a character a byte: cutting names out of it is far quicker than decoding each. */
-  readonly #text: string;
-  readonly #ascii: boolean;
-
-  /** `bytes` ends with NUL (the parser has checked it). */
-  constructor(bytes: Uint8Array) {
-    this.length = bytes.length;
-    this.#bytes = bytes;
-    this.#text = new TextDecoder("latin1").decode(bytes);
-    this.#ascii = bytes.every((byte) => byte < 0x80);
-  }
-
-  at(offset: number): string | undefined {
-    if (offset >= this.length) return undefined;
-    const end = this.#text.indexOf("\0", offset);
-    return this.#ascii ? this.#text.slice(offset, end) : new TextDecoder().decode(this.#bytes.subarray(offset, end));
   }
 }

@@ -1,4 +1,6 @@
 /** BTF: read, write and show. A pure codec: it needs no kernel and no Node. */
 export { Btf } from "./btf.ts";
+export { BtfBuilder, type MemberInput } from "./builder.ts";
+export { type BtfCoreRelo, type BtfExt, type BtfFuncInfo, type BtfLineInfo, parseBtfExt } from "./ext.ts";
 export { parseBtf } from "./parse.ts";
 export type * from "./types.ts";

@@ -1,5 +1,6 @@
 /** Reader of raw BTF (the .BTF section, /sys/kernel/btf/*, BPF_BTF_GET_INFO). Kernel counterpart: kernel/bpf/btf.c. */
-import { Btf, BtfStrings } from "./btf.ts";
+import { Btf } from "./btf.ts";
+import { BtfStrings } from "./strings.ts";
 import type { BtfEnum, BtfEnum64, BtfLinkage, BtfMember, BtfType } from "./types.ts";
 import { BTF_HEADER_SIZE, BTF_KINDS, BTF_LINKAGES, BTF_MAGIC, BTF_TYPE_SIZE, BTF_VERSION, fail } from "./wire.ts";
 
@@ -36,12 +37,11 @@ export function parseBtf(bytes: Uint8Array): Btf {
   };
   const typeSection = section("type", 8);
   const stringSection = section("string", 16);
-  if (typeSection.offset % 4 !== 0) fail("header, byte 8", `type section at ${typeSection.offset}`, "a multiple of 4");
   const stringBytes = bytes.subarray(stringSection.offset, stringSection.offset + stringSection.length);
   if (stringBytes.length === 0 || stringBytes[0] !== 0 || stringBytes[stringBytes.length - 1] !== 0) {
     fail(`string section at byte ${stringSection.offset}`, "no NUL at both ends", "an empty string first and NUL last");
   }
-  const strings = new BtfStrings(stringBytes.slice());
+  const strings = new BtfStrings(stringBytes);
   const types = new TypeReader(view, littleEndian, typeSection, strings).all();
   return new Btf(types, strings, littleEndian);
 }
@@ -226,9 +226,7 @@ class TypeReader {
   }
 
   #name(offset: number): string {
-    if (offset === 0) return "";
-    const text = this.#strings.at(offset);
-    return text ?? this.#bad(this.#at, `string offset ${offset}`, `0..${this.#strings.length - 1}`);
+    return offset === 0 ? "" : this.#strings.name(offset, this.#types.length);
   }
 
   #ref(id: number): number {

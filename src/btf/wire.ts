@@ -38,6 +38,9 @@ export const BTF_LINKAGES: readonly BtfLinkage[] = ["static", "global", "extern"
 /** Longest chain of typedefs, qualifiers and arrays that is followed, and deepest nesting of structs. */
 export const MAX_DEPTH = 64;
 
+/** Longest name of a type or member. The kernel takes 511 bytes; the bound keeps a lookup by name cheap in any file. */
+export const MAX_NAME = 1024;
+
 export function fail(where: string, found: string, expected: string): never {
   throw new InputError(`BTF: ${where}: found ${found}, expected ${expected}`);
 }

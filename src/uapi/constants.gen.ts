@@ -523,23 +523,19 @@ export const BTF_FUNC_STATIC = 0;
 export const BTF_FUNC_GLOBAL = 1;
 export const BTF_FUNC_EXTERN = 2;
 
-// anonymous
 export const BPF_ADJ_ROOM_ENCAP_L2_MASK = 255;
 export const BPF_ADJ_ROOM_ENCAP_L2_SHIFT = 56;
 
-// anonymous
 export const BPF_ANY = 0;
 export const BPF_NOEXIST = 1;
 export const BPF_EXIST = 2;
 export const BPF_F_LOCK = 4;
 
-// anonymous
 export const BPF_CSUM_LEVEL_QUERY = 0;
 export const BPF_CSUM_LEVEL_INC = 1;
 export const BPF_CSUM_LEVEL_DEC = 2;
 export const BPF_CSUM_LEVEL_RESET = 3;
 
-// anonymous
 export const BPF_FIB_LKUP_RET_SUCCESS = 0;
 export const BPF_FIB_LKUP_RET_BLACKHOLE = 1;
 export const BPF_FIB_LKUP_RET_UNREACHABLE = 2;
@@ -551,7 +547,6 @@ export const BPF_FIB_LKUP_RET_NO_NEIGH = 7;
 export const BPF_FIB_LKUP_RET_FRAG_NEEDED = 8;
 export const BPF_FIB_LKUP_RET_NO_SRC_ADDR = 9;
 
-// anonymous
 export const BPF_FIB_LOOKUP_DIRECT = 1;
 export const BPF_FIB_LOOKUP_OUTPUT = 2;
 export const BPF_FIB_LOOKUP_SKIP_NEIGH = 4;
@@ -559,12 +554,10 @@ export const BPF_FIB_LOOKUP_TBID = 8;
 export const BPF_FIB_LOOKUP_SRC = 16;
 export const BPF_FIB_LOOKUP_MARK = 32;
 
-// anonymous
 export const BPF_FLOW_DISSECTOR_F_PARSE_1ST_FRAG = 1;
 export const BPF_FLOW_DISSECTOR_F_STOP_AT_FLOW_LABEL = 2;
 export const BPF_FLOW_DISSECTOR_F_STOP_AT_ENCAP = 4;
 
-// anonymous
 export const BPF_F_ADJ_ROOM_FIXED_GSO = 1;
 export const BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 = 2;
 export const BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 = 4;
@@ -575,37 +568,28 @@ export const BPF_F_ADJ_ROOM_ENCAP_L2_ETH = 64;
 export const BPF_F_ADJ_ROOM_DECAP_L3_IPV4 = 128;
 export const BPF_F_ADJ_ROOM_DECAP_L3_IPV6 = 256;
 
-// anonymous
 export const BPF_F_BPRM_SECUREEXEC = 1;
 
-// anonymous
 export const BPF_F_CURRENT_NETNS = -1;
 
-// anonymous
 export const BPF_F_GET_BRANCH_RECORDS_SIZE = 1;
 
-// anonymous
 export const BPF_F_HDR_FIELD_MASK = 15;
 
-// anonymous
 export const BPF_F_INDEX_MASK = 4294967295;
 export const BPF_F_CURRENT_CPU = 4294967295;
 export const BPF_F_CTXLEN_MASK = 4503595332403200;
 
-// anonymous
 export const BPF_F_INGRESS = 1;
 export const BPF_F_BROADCAST = 8;
 export const BPF_F_EXCLUDE_INGRESS = 16;
 
-// anonymous
 export const BPF_F_KPROBE_MULTI_RETURN = 1;
 
-// anonymous
 export const BPF_F_NEIGH = 65536;
 export const BPF_F_PEER = 131072;
 export const BPF_F_NEXTHOP = 262144;
 
-// anonymous
 export const BPF_F_NO_PREALLOC = 1;
 export const BPF_F_NO_COMMON_LRU = 2;
 export const BPF_F_NUMA_NODE = 4;
@@ -626,67 +610,52 @@ export const BPF_F_TOKEN_FD = 65536;
 export const BPF_F_SEGV_ON_FAULT = 131072;
 export const BPF_F_NO_USER_CONV = 262144;
 
-// anonymous
 export const BPF_F_PSEUDO_HDR = 16;
 export const BPF_F_MARK_MANGLED_0 = 32;
 export const BPF_F_MARK_ENFORCE = 64;
 export const BPF_F_IPV6 = 128;
 
-// anonymous
 export const BPF_F_RECOMPUTE_CSUM = 1;
 export const BPF_F_INVALIDATE_HASH = 2;
 
-// anonymous
 export const BPF_F_SKIP_FIELD_MASK = 255;
 export const BPF_F_USER_STACK = 256;
 export const BPF_F_FAST_STACK_CMP = 512;
 export const BPF_F_REUSE_STACKID = 1024;
 export const BPF_F_USER_BUILD_ID = 2048;
 
-// anonymous
 export const BPF_F_SYSCTL_BASE_NAME = 1;
 
-// anonymous
 export const BPF_F_TIMER_ABS = 1;
 export const BPF_F_TIMER_CPU_PIN = 2;
 
-// anonymous
 export const BPF_F_TUNINFO_FLAGS = 16;
 
-// anonymous
 export const BPF_F_TUNINFO_IPV6 = 1;
 
-// anonymous
 export const BPF_F_UPROBE_MULTI_RETURN = 1;
 
-// anonymous
 export const BPF_F_ZERO_CSUM_TX = 2;
 export const BPF_F_DONT_FRAGMENT = 4;
 export const BPF_F_SEQ_NUMBER = 8;
 export const BPF_F_NO_TUNNEL_KEY = 16;
 
-// anonymous
 export const BPF_LOAD_HDR_OPT_TCP_SYN = 1;
 
-// anonymous
 export const BPF_LOCAL_STORAGE_GET_F_CREATE = 1;
 export const BPF_SK_STORAGE_GET_F_CREATE = 1;
 
-// anonymous
 export const BPF_MAX_LOOPS = 8388608;
 export const BPF_MAX_TIMED_LOOPS = 65535;
 
-// anonymous
 export const BPF_RB_AVAIL_DATA = 0;
 export const BPF_RB_RING_SIZE = 1;
 export const BPF_RB_CONS_POS = 2;
 export const BPF_RB_PROD_POS = 3;
 
-// anonymous
 export const BPF_RB_NO_WAKEUP = 1;
 export const BPF_RB_FORCE_WAKEUP = 2;
 
-// anonymous
 export const BPF_REG_0 = 0;
 export const BPF_REG_1 = 1;
 export const BPF_REG_2 = 2;
@@ -699,23 +668,19 @@ export const BPF_REG_8 = 8;
 export const BPF_REG_9 = 9;
 export const BPF_REG_10 = 10;
 
-// anonymous
 export const BPF_RINGBUF_BUSY_BIT = 2147483648;
 export const BPF_RINGBUF_DISCARD_BIT = 1073741824;
 export const BPF_RINGBUF_HDR_SZ = 8;
 
-// anonymous
 export const BPF_SKB_TSTAMP_UNSPEC = 0;
 export const BPF_SKB_TSTAMP_DELIVERY_MONO = 1;
 export const BPF_SKB_CLOCK_REALTIME = 0;
 export const BPF_SKB_CLOCK_MONOTONIC = 1;
 export const BPF_SKB_CLOCK_TAI = 2;
 
-// anonymous
 export const BPF_SK_LOOKUP_F_REPLACE = 1;
 export const BPF_SK_LOOKUP_F_NO_REUSEPORT = 2;
 
-// anonymous
 export const BPF_SOCK_OPS_RTO_CB_FLAG = 1;
 export const BPF_SOCK_OPS_RETRANS_CB_FLAG = 2;
 export const BPF_SOCK_OPS_STATE_CB_FLAG = 4;
@@ -725,7 +690,6 @@ export const BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG = 32;
 export const BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG = 64;
 export const BPF_SOCK_OPS_ALL_CB_FLAGS = 127;
 
-// anonymous
 export const BPF_SOCK_OPS_VOID = 0;
 export const BPF_SOCK_OPS_TIMEOUT_INIT = 1;
 export const BPF_SOCK_OPS_RWND_INIT = 2;
@@ -748,15 +712,12 @@ export const BPF_SOCK_OPS_TSTAMP_SND_HW_CB = 18;
 export const BPF_SOCK_OPS_TSTAMP_ACK_CB = 19;
 export const BPF_SOCK_OPS_TSTAMP_SENDMSG_CB = 20;
 
-// anonymous
 export const BPF_STREAM_MAX_CAPACITY = 100000;
 
-// anonymous
 export const BPF_TASK_ITER_ALL_PROCS = 0;
 export const BPF_TASK_ITER_ALL_THREADS = 1;
 export const BPF_TASK_ITER_PROC_THREADS = 2;
 
-// anonymous
 export const BPF_TCP_ESTABLISHED = 1;
 export const BPF_TCP_SYN_SENT = 2;
 export const BPF_TCP_SYN_RECV = 3;
@@ -772,17 +733,14 @@ export const BPF_TCP_NEW_SYN_RECV = 12;
 export const BPF_TCP_BOUND_INACTIVE = 13;
 export const BPF_TCP_MAX_STATES = 14;
 
-// anonymous
 export const BPF_WRITE_HDR_TCP_CURRENT_MSS = 1;
 export const BPF_WRITE_HDR_TCP_SYNACK_COOKIE = 2;
 
-// anonymous
 export const BTF_F_COMPACT = 1;
 export const BTF_F_NONAME = 2;
 export const BTF_F_PTR_RAW = 4;
 export const BTF_F_ZERO = 8;
 
-// anonymous
 export const BTF_KIND_UNKN = 0;
 export const BTF_KIND_INT = 1;
 export const BTF_KIND_PTR = 2;
@@ -804,7 +762,6 @@ export const BTF_KIND_DECL_TAG = 17;
 export const BTF_KIND_TYPE_TAG = 18;
 export const BTF_KIND_ENUM64 = 19;
 
-// anonymous
 export const BTF_VAR_STATIC = 0;
 export const BTF_VAR_GLOBAL_ALLOCATED = 1;
 export const BTF_VAR_GLOBAL_EXTERN = 2;

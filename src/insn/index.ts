@@ -1,0 +1,7 @@
+/** The BPF instruction set: table, codec, assembler, disassembler, structural checks. Needs no kernel and no Node. */
+export * from "./asm.ts";
+export { decodeInsns, encodeInsns, INSN_SIZE } from "./codec.ts";
+export { type DisasmNames, disassemble, disassembleAll } from "./disasm.ts";
+export { insnTable, LD_IMM64_OPCODE, opcodeOf, variantOf } from "./table.ts";
+export type * from "./types.ts";
+export { type InsnFault, validateInsn, validateProgram } from "./validate.ts";

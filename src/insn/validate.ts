@@ -1,0 +1,208 @@
+/**
+ * What Linux 6.18 refuses about a program before it looks at any value: opcodes, reserved fields, registers, jumps.
+ *
+ * Kernel counterpart: the reserved-field checks of do_check(), check_subprogs() and check_cfg() in kernel/bpf/verifier.c.
+ * Not here: everything that needs maps, BTF, helper prototypes, the program type or register states.
+ */
+import { E2BIG, EACCES, EINVAL } from "../uapi/index.ts";
+import { insnTable, LD_IMM64_OPCODE, variantOf } from "./table.ts";
+import type { FieldRule, Insn, InsnRow, InsnVariant, RegUse } from "./types.ts";
+
+/** Highest register; r10 is the frame pointer, which is read-only. */
+const MAX_REGISTER = 10;
+const FRAME_POINTER = 10;
+/** Most slots of a program that the kernel takes from a privileged loader. */
+const MAX_INSNS = 1_000_000;
+
+export interface InsnFault {
+  /** Index of the slot. */
+  readonly insn: number;
+  /** What the kernel's PROG_LOAD returns, negative. */
+  readonly errno: number;
+  readonly message: string;
+}
+
+interface Refusal {
+  readonly errno: number;
+  readonly message: string;
+}
+
+const invalid = (message: string): Refusal => ({ errno: -EINVAL, message });
+
+/** Why the kernel would refuse the instruction at `index` for its shape, or undefined. The second slot of a 64-bit immediate is judged with the first. */
+export function validateInsn(insns: readonly Insn[], index: number): string | undefined {
+  return judge(insns, index)?.message;
+}
+
+/**
+ * The first fault of a whole program, or undefined: every instruction by itself, then what only the whole shows:
+ * functions that run off their end, jumps between functions, and instructions that nothing reaches.
+ */
+export function validateProgram(insns: readonly Insn[]): InsnFault | undefined {
+  if (insns.length === 0 || insns.length > MAX_INSNS) {
+    return { insn: 0, errno: -E2BIG, message: `${insns.length} instructions, expected 1..${MAX_INSNS}` };
+  }
+  for (let index = 0; index < insns.length; index++) {
+    const refusal = judge(insns, index);
+    if (refusal !== undefined) return { insn: index, ...refusal };
+    if (insns[index]!.opcode === LD_IMM64_OPCODE) index++;
+  }
+  return faultOfFlow(insns);
+}
+
+function judge(insns: readonly Insn[], index: number): Refusal | undefined {
+  const insn = insns[index];
+  if (insn === undefined) return invalid(`no instruction ${index} in a program of ${insns.length}`);
+  const row = insnTable[insn.opcode];
+  if (row === undefined) {
+    const known = insn.opcode === 0 ? " (the second slot of a 64-bit immediate without its first)" : "";
+    return invalid(`unknown opcode 0x${hex(insn.opcode)}${known}`);
+  }
+  const variant = variantOf(row, insn);
+  if (row.selector !== "none" && variant === undefined) {
+    const values = row.variants.map((each) => each.value).join(", ");
+    return invalid(`${row.op} has ${row.selector} ${insn[row.selector]}, expected one of ${values}`);
+  }
+  return (
+    judgeRegisters(row, variant, insn) ??
+    judgeField("off", variant?.off ?? row.off, row, insns, index) ??
+    judgeField("imm", variant?.imm ?? row.imm, row, insns, index) ??
+    (row.kind === "ldImm64" ? judgeSecondSlot(variant, insns, index) : undefined)
+  );
+}
+
+function judgeRegisters(row: InsnRow, variant: InsnVariant | undefined, insn: Insn): Refusal | undefined {
+  const dst = variant?.dst ?? row.dst;
+  const src = variant?.src ?? row.src;
+  return (
+    (row.selector === "src" ? undefined : judgeRegister("src", src, row, insn.src)) ??
+    judgeRegister("dst", dst, row, insn.dst)
+  );
+}
+
+function judgeRegister(field: "dst" | "src", use: RegUse, row: InsnRow, register: number): Refusal | undefined {
+  if (use === "none") return register === 0 ? undefined : invalid(`${row.op} has ${field} ${register}, expected 0`);
+  if (register > MAX_REGISTER) return invalid(`r${register} does not exist, expected r0..r${MAX_REGISTER}`);
+  if (use === "read" || register !== FRAME_POINTER) return undefined;
+  return { errno: -EACCES, message: "r10, the frame pointer, is read-only" };
+}
+
+function judgeField(
+  field: "off" | "imm",
+  rule: FieldRule,
+  row: InsnRow,
+  insns: readonly Insn[],
+  index: number,
+): Refusal | undefined {
+  const value = insns[index]![field];
+  switch (rule) {
+    case "any":
+    case "ignored":
+    case "select":
+      return undefined;
+    case "zero":
+      return value === 0 ? undefined : invalid(`${row.op} has ${field} ${value}, expected 0`);
+    case "nonZero":
+      return value !== 0 ? undefined : invalid(`${row.op} by 0`);
+    case "shift":
+      return value >= 0 && value < row.bits ? undefined : invalid(`shift by ${value}, expected 0..${row.bits - 1}`);
+    case "addrSpaces":
+      return value === 1 || value === 0x10000
+        ? undefined
+        : invalid(`address space cast ${value}, expected 1 (to space 0) or 65536 (to space 1)`);
+    case "jump":
+      return judgeTarget(insns, index, index + 1 + value);
+    default:
+      return rule satisfies never;
+  }
+}
+
+function judgeTarget(insns: readonly Insn[], index: number, target: number): Refusal | undefined {
+  if (target < 0 || target >= insns.length) {
+    return invalid(`jump from ${index} to ${target}, expected 0..${insns.length - 1}`);
+  }
+  if (target > 0 && insns[target]!.opcode === 0 && insns[target - 1]!.opcode === LD_IMM64_OPCODE) {
+    return invalid(`jump from ${index} to ${target}, the second slot of a 64-bit immediate`);
+  }
+  return undefined;
+}
+
+function judgeSecondSlot(variant: InsnVariant | undefined, insns: readonly Insn[], index: number): Refusal | undefined {
+  const next = insns[index + 1];
+  if (next === undefined) return invalid("64-bit immediate without its second slot");
+  if (next.opcode !== 0 || next.dst !== 0 || next.src !== 0 || next.off !== 0) {
+    return invalid("second slot of a 64-bit immediate with fields other than imm");
+  }
+  if (variant?.nextImm !== "zero" || next.imm === 0) return undefined;
+  return invalid(`${variant.op} has ${next.imm} as second imm, expected 0`);
+}
+
+/** Where control goes: each function ends in an exit or goto, jumps stay in their function, everything is reached. */
+function faultOfFlow(insns: readonly Insn[]): InsnFault | undefined {
+  const starts = functionStarts(insns);
+  for (let i = 0; i < starts.length; i++) {
+    const start = starts[i]!;
+    const end = starts[i + 1] ?? insns.length;
+    const last = insns[end - 1]!;
+    const kind = insnTable[last.opcode]?.kind;
+    // A 64-bit immediate's second slot has opcode 0, which has no row.
+    if (kind !== "exit" && kind !== "goto") {
+      return { insn: end - 1, errno: -EINVAL, message: "a function ends in something other than exit or goto" };
+    }
+    const fault = faultOfFunction(insns, start, end);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+/** First slots of the functions, ascending: slot 0 and the target of every local call and function address. */
+function functionStarts(insns: readonly Insn[]): readonly number[] {
+  const starts = new Set([0]);
+  for (let index = 0; index < insns.length; index++) {
+    const target = calledFunction(insns, index);
+    if (target !== undefined) starts.add(target);
+    if (insns[index]!.opcode === LD_IMM64_OPCODE) index++;
+  }
+  return [...starts].sort((a, b) => a - b);
+}
+
+function calledFunction(insns: readonly Insn[], index: number): number | undefined {
+  const insn = insns[index]!;
+  const row = insnTable[insn.opcode];
+  if (row === undefined) return undefined;
+  const op = variantOf(row, insn)?.op;
+  return op === "local" || op === "func" ? index + 1 + insn.imm : undefined;
+}
+
+function faultOfFunction(insns: readonly Insn[], start: number, end: number): InsnFault | undefined {
+  const reached = new Uint8Array(end - start);
+  const work = [start];
+  for (let index = work.pop(); index !== undefined; index = work.pop()) {
+    while (index < end && reached[index - start] === 0) {
+      reached[index - start] = 1;
+      const insn: Insn = insns[index]!;
+      const row: InsnRow = insnTable[insn.opcode]!;
+      const target: number | undefined = jumpTarget(row, insn, index);
+      if (target !== undefined) {
+        if (target < start || target >= end) {
+          const message = `jump from ${index} to ${target}, which is in another function`;
+          return { insn: index, errno: -EINVAL, message };
+        }
+        work.push(target);
+      }
+      if (row.kind === "exit" || row.kind === "goto") break;
+      if (row.kind === "ldImm64") reached[index + 1 - start] = 1;
+      index += row.kind === "ldImm64" ? 2 : 1;
+    }
+  }
+  const missed = reached.indexOf(0);
+  if (missed < 0) return undefined;
+  return { insn: start + missed, errno: -EINVAL, message: "nothing reaches this instruction" };
+}
+
+function jumpTarget(row: InsnRow, insn: Insn, index: number): number | undefined {
+  if (row.kind !== "goto" && row.kind !== "jump" && row.kind !== "mayGoto") return undefined;
+  return index + 1 + (row.off === "jump" ? insn.off : insn.imm);
+}
+
+const hex = (byte: number): string => byte.toString(16).padStart(2, "0");

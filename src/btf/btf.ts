@@ -1,7 +1,7 @@
 /** A parsed BTF file: types by id and by name, and the questions that follow chains of them. */
-import type { BtfStrings } from "./strings.ts";
+import { decodeType, typeName } from "./decode.ts";
 import type { BtfKind, BtfType, BtfTypeOf } from "./types.ts";
-import { fail, MAX_DEPTH } from "./wire.ts";
+import { type BtfSource, fail, MAX_DEPTH } from "./wire.ts";
 
 /** Bytes of a pointer: BPF programs and the kernels that run them are 64-bit. */
 const POINTER_SIZE = 8;
@@ -9,41 +9,59 @@ const POINTER_SIZE = 8;
 const IN_PROGRESS = 0;
 
 export class Btf {
-  /** Index = type id; `types[0]` is void. */
-  readonly types: readonly BtfType[];
   readonly littleEndian: boolean;
-  readonly #strings: BtfStrings;
+  /** Number of types, void included: ids are below it. */
+  readonly count: number;
+  readonly #source: BtfSource;
+  /** Where each type starts. */
+  readonly #starts: Uint32Array;
+  /** Types that have been decoded; all of them once `types` has been read. */
+  readonly #decoded: (BtfType | undefined)[];
   readonly #aligns: Map<number, number> = new Map();
   #byName: Map<string, number | number[]> | undefined;
 
-  constructor(types: readonly BtfType[], strings: BtfStrings, littleEndian: boolean) {
-    this.types = types;
-    this.#strings = strings;
-    this.littleEndian = littleEndian;
+  constructor(source: BtfSource, starts: Uint32Array) {
+    this.#source = source;
+    this.#starts = starts;
+    this.littleEndian = source.littleEndian;
+    this.count = starts.length;
+    this.#decoded = new Array<BtfType | undefined>(starts.length);
+    this.#decoded[0] = { kind: "void", name: "" };
+  }
+
+  /** Every type, index = id; `types[0]` is void. Decodes them all: for a few of many, `type` and `find` are quicker. */
+  get types(): readonly BtfType[] {
+    for (let id = 0; id < this.count; id++) this.type(id);
+    return this.#decoded as BtfType[];
   }
 
   /** The type with this id; an id that the file does not have is an InputError. */
   type(id: number): BtfType {
-    return this.types[id] ?? fail(`type id ${id}`, "an id outside the file", `0..${this.types.length - 1}`);
+    const known = this.#decoded[id];
+    if (known !== undefined) return known;
+    const start = this.#starts[id];
+    if (start === undefined) return fail(`type id ${id}`, "an id outside the file", `0..${this.count - 1}`);
+    const type = decodeType(this.#source, start);
+    this.#decoded[id] = type;
+    return type;
   }
 
   /** The lowest id of a type with this name (and kind), or undefined. */
   find(name: string, kind?: BtfKind): number | undefined {
-    const ids = this.#names().get(name);
-    if (ids === undefined) return undefined;
-    if (typeof ids === "number") return kind === undefined || this.types[ids]?.kind === kind ? ids : undefined;
-    return kind === undefined ? ids[0] : ids.find((id) => this.types[id]?.kind === kind);
+    for (const id of this.findAll(name)) if (kind === undefined || this.type(id).kind === kind) return id;
+    return undefined;
   }
 
   /** As `find`, but gives the type itself. */
   findType<K extends BtfKind>(name: string, kind: K): BtfTypeOf<K> | undefined {
     const id = this.find(name, kind);
-    return id === undefined ? undefined : (this.types[id] as BtfTypeOf<K>);
+    return id === undefined ? undefined : (this.type(id) as BtfTypeOf<K>);
   }
 
   /** Every id with this name, ascending. */
   findAll(name: string): readonly number[] {
-    const ids = this.#names().get(name);
+    this.#byName ??= this.#names();
+    const ids = this.#byName.get(name);
     return ids === undefined ? [] : typeof ids === "number" ? [ids] : ids;
   }
 
@@ -109,9 +127,9 @@ export class Btf {
 
   /** Text at an offset of the string section. */
   string(offset: number): string {
+    const { strings } = this.#source;
     return (
-      this.#strings.at(offset) ??
-      fail(`string offset ${offset}`, "an offset outside the string section", `0..${this.#strings.length - 1}`)
+      strings.at(offset) ?? fail(`string offset ${offset}`, "an offset outside the file", `0..${strings.length - 1}`)
     );
   }
 
@@ -154,16 +172,15 @@ export class Btf {
   }
 
   #names(): Map<string, number | number[]> {
-    if (this.#byName !== undefined) return this.#byName;
     const names = new Map<string, number | number[]>();
-    this.types.forEach((type, id) => {
-      if (type.name === "") return;
-      const before = names.get(type.name);
-      if (before === undefined) names.set(type.name, id);
-      else if (typeof before === "number") names.set(type.name, [before, id]);
+    for (let id = 1; id < this.count; id++) {
+      const name = typeName(this.#source, this.#starts[id] ?? 0);
+      if (name === "") continue;
+      const before = names.get(name);
+      if (before === undefined) names.set(name, id);
+      else if (typeof before === "number") names.set(name, [before, id]);
       else before.push(id);
-    });
-    this.#byName = names;
+    }
     return names;
   }
 }

@@ -95,7 +95,7 @@ export function parseBtfExt(bytes: Uint8Array, btf: Btf): BtfExt {
 
   function typeId(at: number): number {
     const id = word(at);
-    return id < btf.types.length ? id : fail(`.BTF.ext byte ${at}`, `type id ${id}`, `0..${btf.types.length - 1}`);
+    return id < btf.count ? id : fail(`.BTF.ext byte ${at}`, `type id ${id}`, `0..${btf.count - 1}`);
   }
 
   const funcInfo = records("func_info", 8, 8, (section, at) => ({

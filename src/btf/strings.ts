@@ -1,6 +1,4 @@
 /** The string section: NUL-terminated texts, addressed by byte offset. */
-import { fail, MAX_NAME } from "./wire.ts";
-
 /**
  * The section is decoded once, as a whole; a text is then cut out of it in constant time. Decoding or searching each text
  * on its own would let a hostile file refer to the tails of one long text a million times.
@@ -17,13 +15,15 @@ export class BtfStrings {
   constructor(bytes: Uint8Array) {
     this.length = bytes.length;
     this.#text = decode(bytes);
-    this.#starts = this.#text.length === bytes.length ? undefined : characterStarts(bytes);
-    this.#ends = new Uint32Array(bytes.length);
+    const starts = this.#text.length === bytes.length ? undefined : characterStarts(bytes);
+    const ends = new Uint32Array(bytes.length);
     let end = 0;
     for (let i = bytes.length - 1; i >= 0; i--) {
-      if (bytes[i] === 0) end = this.#starts?.[i] ?? i;
-      this.#ends[i] = end;
+      if (bytes[i] === 0) end = starts?.[i] ?? i;
+      ends[i] = end;
     }
+    this.#starts = starts;
+    this.#ends = ends;
   }
 
   /** The text at an offset, or undefined outside the section. */
@@ -32,12 +32,10 @@ export class BtfStrings {
     return end === undefined ? undefined : this.#text.slice(this.#starts?.[offset] ?? offset, end);
   }
 
-  /** As `at`, for the names in a type: outside the section or too long is an InputError. */
-  name(offset: number, typeId: number): string {
-    const text = this.at(offset);
-    if (text !== undefined && text.length <= MAX_NAME) return text;
-    if (text === undefined) return fail(`type id ${typeId}`, `string offset ${offset}`, `0..${this.length - 1}`);
-    return fail(`type id ${typeId}`, `a name of ${text.length} characters`, `at most ${MAX_NAME}`);
+  /** Length of the text at an offset, -1 outside the section. */
+  lengthAt(offset: number): number {
+    const end = this.#ends[offset];
+    return end === undefined ? -1 : end - (this.#starts?.[offset] ?? offset);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Numbers of the BTF file format that reader and writer share, and the one way in which both complain. */
 import { InputError } from "../errors.ts";
+import type { BtfStrings } from "./strings.ts";
 import type { BtfKind, BtfLinkage } from "./types.ts";
 
 export const BTF_MAGIC = 0xeb9f;
@@ -40,6 +41,13 @@ export const MAX_DEPTH = 64;
 
 /** Longest name of a type or member. The kernel takes 511 bytes; the bound keeps a lookup by name cheap in any file. */
 export const MAX_NAME = 1024;
+
+/** Raw BTF with its strings: what types are decoded from. */
+export interface BtfSource {
+  readonly view: DataView;
+  readonly littleEndian: boolean;
+  readonly strings: BtfStrings;
+}
 
 export function fail(where: string, found: string, expected: string): never {
   throw new InputError(`BTF: ${where}: found ${found}, expected ${expected}`);

@@ -1,0 +1,103 @@
+/** Parsers and formatters against arbitrary input: a value or an InputError, nothing else, and soon. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { InputError } from "../errors.ts";
+import { BtfBuilder, parseBtf, parseBtfExt } from "./index.ts";
+
+const RUNS = { numRuns: 2000 };
+
+/** Runs `use` on the input; anything but a result or an InputError fails (fast-check prints seed and input). */
+function valueOrInputError(use: () => void): void {
+  try {
+    use();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+  }
+}
+
+function smallBtf(): Uint8Array {
+  const b = new BtfBuilder();
+  const int = b.int("int", 4, { signed: true });
+  const char = b.int("char", 1, { char: true });
+  const text = b.array(char, int, 8);
+  const colour = b.enum("colour", [{ name: "RED", value: 0 }]);
+  b.enum64("wide", [{ name: "FAR", value: 1n << 40n }]);
+  const s = b.struct("s", 24, [
+    { name: "a", typeId: int, bitOffset: 0, bitSize: 5 },
+    { name: "b", typeId: colour, bitOffset: 32 },
+    { name: "t", typeId: text, bitOffset: 64 },
+    { name: "p", typeId: b.ptr(int), bitOffset: 128 },
+  ]);
+  const t = b.const(b.typedef("s_t", s));
+  b.union("u", 24, [{ name: "s", typeId: t, bitOffset: 0 }]);
+  const f = b.func("f", b.funcProto(int, [{ name: "x", typeId: t }]));
+  b.datasec(".data", 24, [{ typeId: b.var("v", t), offset: 0, size: 24 }]);
+  b.declTag("tag", f, 0);
+  b.float("double", 8);
+  b.fwd("later", "struct");
+  return b.build();
+}
+
+function useAll(bytes: Uint8Array): void {
+  const btf = parseBtf(bytes);
+  expect(btf.types.length).toBe(btf.count);
+  for (let id = 0; id < btf.count; id++) {
+    const type = btf.type(id);
+    if (type.name !== "") expect(btf.findAll(type.name)).toContain(id);
+    valueOrInputError(() => btf.resolve(id));
+    valueOrInputError(() => btf.sizeOf(id));
+    valueOrInputError(() => btf.alignOf(id));
+  }
+}
+
+/** Some bytes of a good input overwritten. */
+function mutated(good: Uint8Array): fc.Arbitrary<Uint8Array> {
+  const edit = fc.tuple(fc.nat(good.length - 1), fc.integer({ min: 0, max: 255 }));
+  return fc.array(edit, { minLength: 1, maxLength: 6 }).map((edits) => {
+    const bytes = good.slice();
+    for (const [at, value] of edits) bytes[at] = value;
+    return bytes;
+  });
+}
+
+test("any bytes behind a good header", () => {
+  const input = fc.tuple(fc.uint8Array({ maxLength: 400 }), fc.boolean(), fc.uint8Array({ maxLength: 40 }));
+  fc.assert(
+    fc.property(input, ([types, little, names]) => {
+      const length = types.length & ~3;
+      const bytes = new Uint8Array(24 + length + names.length + 2);
+      const view = new DataView(bytes.buffer);
+      view.setUint16(0, 0xeb9f, little);
+      view.setUint8(2, 1);
+      for (const [i, word] of [24, 0, length, length, names.length + 2].entries())
+        view.setUint32(4 + i * 4, word, little);
+      bytes.set(types.subarray(0, length), 24);
+      bytes.set(names, 24 + length + 1);
+      valueOrInputError(() => useAll(bytes));
+    }),
+    RUNS,
+  );
+});
+
+test("a good BTF with some bytes changed", () => {
+  fc.assert(
+    fc.property(mutated(smallBtf()), (bytes) => valueOrInputError(() => useAll(bytes))),
+    RUNS,
+  );
+});
+
+test("a .BTF.ext with some bytes changed", () => {
+  const btf = parseBtf(smallBtf());
+  const words = [0x0001_eb9f, 32, 0, 20, 20, 28, 48, 28];
+  words.push(8, 1, 1, 0, 9);
+  words.push(16, 1, 1, 8, 1, 1, 0x401);
+  words.push(16, 1, 1, 8, 6, 1, 0);
+  const good = new Uint8Array(new Uint32Array(words).buffer);
+  expect(parseBtfExt(good, btf).lineInfo).toHaveLength(1);
+  fc.assert(
+    fc.property(mutated(good), fc.nat(good.length), (bytes, cut) => {
+      valueOrInputError(() => parseBtfExt(bytes.subarray(0, bytes.length - (cut % 8 === 0 ? cut : 0)), btf));
+    }),
+    RUNS,
+  );
+});

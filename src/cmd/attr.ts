@@ -1,0 +1,59 @@
+/**
+ * Reading attributes and user pointers. A handler is given `attr`, the address of a copy of union bpf_attr that nobody
+ * else writes (bytes that the caller did not give read as zero), and `uattr`, where the caller's own lies: outputs go
+ * there.
+ */
+import type { Kernel } from "../kern/kernel.ts";
+import { alloc, free } from "../mem/alloc.ts";
+import { MAP_KEY_SIZE } from "../struct/map.ts";
+import { EFAULT, EINVAL, ENOMEM } from "../uapi/index.ts";
+
+/** An address that is never user memory: what pointers beyond 4 GiB are read as. */
+const NOWHERE = 1;
+
+/** A u64 pointer field of the attributes. */
+export function pointerAt(kernel: Kernel, address: number): number {
+  const { u32 } = kernel.mem;
+  return u32[(address >>> 2) + 1] === 0 ? u32[address >>> 2]! : NOWHERE;
+}
+
+/** A u64 field as a number: exact below 2^53, and above it still larger than any legal value. */
+export function u64At(kernel: Kernel, address: number): number {
+  return kernel.mem.readU64(address);
+}
+
+/** Writes a u32 output into the caller's attributes, wherever they end. */
+export function putU32(kernel: Kernel, address: number, value: number): number {
+  if (!kernel.userOk(address, 4, true)) return -EFAULT;
+  kernel.mem.view.setUint32(address, value, true);
+  return 0;
+}
+
+/**
+ * The key of an element command, from the pointer field at `field`: its address, or 0 for NULL on a map without keys;
+ * -EINVAL for a key given to such a map, -EFAULT. On a shared host the key is copied first: another thread must not
+ * change it between the hash and the comparison.
+ */
+export function keyAt(kernel: Kernel, map: number, field: number): number {
+  const key = pointerAt(kernel, field);
+  const size = kernel.mem.u32[(map + MAP_KEY_SIZE) >>> 2]!;
+  if (size === 0) return key === 0 ? 0 : -EINVAL;
+  if (!kernel.userOk(key, size, false)) return -EFAULT;
+  if (!kernel.mem.shared) return key;
+  const copy = kernel.scratch(size);
+  if (copy === 0) return -ENOMEM;
+  kernel.mem.copy(copy, key, size);
+  return copy;
+}
+
+/**
+ * Runs an operation whose result the caller cannot take, as the kernel does: into memory of its own, then -EFAULT when
+ * it succeeded.
+ */
+export function intoNowhere(kernel: Kernel, size: number, operation: (to: number) => number): number {
+  const temporary = alloc(kernel.mem, size);
+  if (temporary === 0) return -ENOMEM;
+  const ret = operation(temporary);
+  free(kernel.mem, temporary, size);
+  return ret < 0 ? ret : -EFAULT;
+}

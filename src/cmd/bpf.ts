@@ -1,0 +1,29 @@
+/** bpf(cmd, attr, size): the entry. Sizes and tails are judged here, then the command's handler runs. */
+import type { Kernel } from "../kern/kernel.ts";
+import { bpf_attr, E2BIG, EFAULT, EINVAL } from "../uapi/index.ts";
+import { commandTable } from "./table.ts";
+
+const ATTR_SIZE = bpf_attr.size;
+/** The kernel copies at most one page. */
+const SIZE_MAX = 4096;
+
+/**
+ * `uattr` is an address in user memory. Every field is read from a copy, or, on an exclusive host, in place: nobody
+ * else runs meanwhile.
+ */
+export function bpf(kernel: Kernel, cmd: number, uattr: number, size: number): number {
+  if (size > SIZE_MAX) return -E2BIG;
+  const known = Math.min(size, ATTR_SIZE);
+  if (!kernel.userOk(uattr, size, false)) return -EFAULT;
+  const { mem } = kernel;
+  for (let i = uattr + known; i < uattr + size; i++) if (mem.u8[i] !== 0) return -E2BIG;
+  const command = commandTable[cmd | 0];
+  if (command === undefined) return -EINVAL;
+  const { end } = command;
+  for (let i = uattr + end; i < uattr + known; i++) if (mem.u8[i] !== 0) return -EINVAL;
+  if (size >= end && (uattr & 7) === 0 && !mem.shared) return command.run(kernel, uattr, uattr, size);
+  const attr = kernel.attr;
+  mem.zero(attr, ATTR_SIZE);
+  mem.u8.copyWithin(attr, uattr, uattr + known);
+  return command.run(kernel, attr, uattr, size);
+}

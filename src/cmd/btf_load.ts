@@ -1,0 +1,34 @@
+/** BPF_BTF_LOAD: type information of user space becomes an object with an fd. */
+import { createBtf } from "../kern/btf.ts";
+import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import { BPF_F_TOKEN_FD, bpf_attr, E2BIG, EBADF, EFAULT, EINVAL } from "../uapi/index.ts";
+import { pointerAt } from "./attr.ts";
+import { userLog } from "./log.ts";
+
+const { btf_load } = bpf_attr;
+const TRUE_SIZE_END = btf_load.btf_log_true_size.offset + 4;
+/** As in the kernel: 16 MiB. */
+const BTF_MAX_SIZE = 16 * 1024 * 1024;
+
+export function btfLoad(kernel: Kernel, attr: number, uattr: number, attrSize: number): number {
+  const { u32 } = kernel.mem;
+  const field = (f: { readonly offset: number }): number => u32[(attr + f.offset) >>> 2]!;
+  const flags = field(btf_load.btf_flags);
+  if (flags & ~BPF_F_TOKEN_FD) return -EINVAL;
+  // A token is a file of its own kind; this host has none.
+  if (flags & BPF_F_TOKEN_FD) return -EBADF;
+  const size = field(btf_load.btf_size);
+  if (size > BTF_MAX_SIZE) return -E2BIG;
+  const log = userLog(kernel, {
+    level: field(btf_load.btf_log_level),
+    buffer: pointerAt(kernel, attr + btf_load.btf_log_buf.offset),
+    size: field(btf_load.btf_log_size),
+    trueSize: attrSize < TRUE_SIZE_END ? 0 : uattr + btf_load.btf_log_true_size.offset,
+  });
+  if (typeof log === "number") return log;
+  const from = pointerAt(kernel, attr + btf_load.btf.offset);
+  if (!kernel.userOk(from, size, false)) return log.end(-EFAULT);
+  const object = createBtf(kernel, from, size, log.line);
+  return log.end(object < 0 ? object : kernel.publish(object, FMODE_READ | FMODE_WRITE));
+}

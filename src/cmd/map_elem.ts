@@ -1,0 +1,125 @@
+/** LOOKUP, UPDATE, DELETE, GET_NEXT_KEY and LOOKUP_AND_DELETE of one element. The order of the checks is the kernel's. */
+import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import { entryOfMap } from "../kern/map.ts";
+import { MAP_ABI_VALUE_SIZE, MAP_FROZEN, MAP_KEY_SIZE, MAP_WRITERS } from "../struct/map.ts";
+import { BPF_F_LOCK, bpf_attr, EFAULT, EINVAL, EPERM } from "../uapi/index.ts";
+import { intoNowhere, keyAt, pointerAt, u64At } from "./attr.ts";
+
+const { elem } = bpf_attr;
+const FD = elem.map_fd.offset;
+const KEY = elem.key.offset;
+const VALUE = elem.value.offset;
+const NEXT_KEY = elem.next_key.offset;
+const FLAGS = elem.flags.offset;
+
+/** The map for a writing command: -EPERM also when it is frozen. Pair with `endWrite`. */
+export function beginWrite(kernel: Kernel, fd: number, mode: number): number {
+  const map = kernel.getMap(fd, mode);
+  if (map < 0) return map;
+  const { mem } = kernel;
+  if (mem.shared) mem.atomics.add32(map + MAP_WRITERS, 1);
+  if (mem.u32[(map + MAP_FROZEN) >>> 2] === 0) return map;
+  endWrite(kernel, map);
+  return -EPERM;
+}
+
+export function endWrite(kernel: Kernel, map: number): void {
+  if (kernel.mem.shared) kernel.mem.atomics.add32(map + MAP_WRITERS, -1);
+  kernel.done(map);
+}
+
+/** BPF_F_LOCK needs a bpf_spin_lock in the value; no map of this host has one yet. */
+function lockRefused(flags: number): boolean {
+  return (flags & BPF_F_LOCK) !== 0;
+}
+
+export function mapLookupElem(kernel: Kernel, attr: number): number {
+  const flags = u64At(kernel, attr + FLAGS);
+  if (flags !== 0 && flags !== BPF_F_LOCK) return -EINVAL;
+  const map = kernel.getMap(kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_READ);
+  if (map < 0) return map;
+  const ret = lookup(kernel, map, attr, flags);
+  kernel.done(map);
+  return ret;
+}
+
+function lookup(kernel: Kernel, map: number, attr: number, flags: number): number {
+  if (lockRefused(flags)) return -EINVAL;
+  const key = keyAt(kernel, map, attr + KEY);
+  if (key < 0) return key;
+  const { ops, traits } = entryOfMap(kernel, map);
+  const value = pointerAt(kernel, attr + VALUE);
+  const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
+  if (kernel.userOk(value, size, true)) return ops.map_copy_value(kernel, map, key, value);
+  if (traits.lookupReadsValue) return -EFAULT;
+  return intoNowhere(kernel, size, (to) => ops.map_copy_value(kernel, map, key, to));
+}
+
+export function mapUpdateElem(kernel: Kernel, attr: number): number {
+  const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_WRITE);
+  if (map < 0) return map;
+  const ret = update(kernel, map, attr);
+  endWrite(kernel, map);
+  return ret;
+}
+
+function update(kernel: Kernel, map: number, attr: number): number {
+  const flags = u64At(kernel, attr + FLAGS);
+  if (lockRefused(kernel.mem.u32[(attr + FLAGS) >>> 2]!)) return -EINVAL;
+  const key = keyAt(kernel, map, attr + KEY);
+  if (key < 0) return key;
+  const value = pointerAt(kernel, attr + VALUE);
+  const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
+  if (!kernel.userOk(value, size, false)) return -EFAULT;
+  return entryOfMap(kernel, map).ops.map_update_value(kernel, map, key, value, flags);
+}
+
+export function mapDeleteElem(kernel: Kernel, attr: number): number {
+  const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_WRITE);
+  if (map < 0) return map;
+  const key = keyAt(kernel, map, attr + KEY);
+  const ret = key < 0 ? key : entryOfMap(kernel, map).ops.map_delete_value(kernel, map, key);
+  endWrite(kernel, map);
+  return ret;
+}
+
+export function mapLookupAndDeleteElem(kernel: Kernel, attr: number): number {
+  const flags = u64At(kernel, attr + FLAGS);
+  if (flags !== 0 && flags !== BPF_F_LOCK) return -EINVAL;
+  const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_READ | FMODE_WRITE);
+  if (map < 0) return map;
+  const ret = lookupAndDelete(kernel, map, attr, flags);
+  endWrite(kernel, map);
+  return ret;
+}
+
+/** The element goes before the value is copied to the caller: a bad pointer loses it, as in the kernel. */
+function lookupAndDelete(kernel: Kernel, map: number, attr: number, flags: number): number {
+  if (lockRefused(flags)) return -EINVAL;
+  const key = keyAt(kernel, map, attr + KEY);
+  if (key < 0) return key;
+  const { ops } = entryOfMap(kernel, map);
+  const value = pointerAt(kernel, attr + VALUE);
+  const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
+  if (kernel.userOk(value, size, true)) return ops.map_lookup_and_delete_elem(kernel, map, key, value, flags);
+  return intoNowhere(kernel, size, (to) => ops.map_lookup_and_delete_elem(kernel, map, key, to, flags));
+}
+
+export function mapGetNextKey(kernel: Kernel, attr: number): number {
+  const map = kernel.getMap(kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_READ);
+  if (map < 0) return map;
+  const ret = getNextKey(kernel, map, attr);
+  kernel.done(map);
+  return ret;
+}
+
+function getNextKey(kernel: Kernel, map: number, attr: number): number {
+  const key = pointerAt(kernel, attr + KEY) === 0 ? 0 : keyAt(kernel, map, attr + KEY);
+  if (key < 0) return key;
+  const { ops } = entryOfMap(kernel, map);
+  const next = pointerAt(kernel, attr + NEXT_KEY);
+  const size = kernel.mem.u32[(map + MAP_KEY_SIZE) >>> 2]!;
+  if (kernel.userOk(next, size, true)) return ops.map_get_next_key(kernel, map, key, next);
+  return intoNowhere(kernel, size, (to) => ops.map_get_next_key(kernel, map, key, to));
+}

@@ -1,0 +1,61 @@
+/** BTF objects: the bytes lie in linear memory, each client parses them when it first needs them. */
+import { type Btf, parseBtf } from "../btf/index.ts";
+import { InputError } from "../errors.ts";
+import { alloc, free } from "../mem/alloc.ts";
+import { OBJ_BTF, OBJ_HEAD, OBJ_ID, OBJ_KIND, OBJ_REFS } from "../mem/layout.ts";
+import { EINVAL, ENOMEM } from "../uapi/index.ts";
+import type { Kernel } from "./kernel.ts";
+
+export const BTF_DATA: number = OBJ_HEAD;
+export const BTF_SIZE: number = OBJ_HEAD + 4;
+const BTF_DESC_SIZE = 32;
+
+/** A new BTF object of the bytes at `from` in user memory, or an errno; `log` hears why it was refused. */
+export function createBtf(kernel: Kernel, from: number, size: number, log: (line: string) => void): number {
+  const { mem } = kernel;
+  const data = alloc(mem, size);
+  const object = data === 0 ? 0 : alloc(mem, BTF_DESC_SIZE);
+  if (object === 0) {
+    if (data !== 0) free(mem, data, size);
+    return -ENOMEM;
+  }
+  mem.copy(data, from, size);
+  const { u32 } = mem;
+  u32[(object + OBJ_KIND) >>> 2] = OBJ_BTF;
+  u32[(object + OBJ_REFS) >>> 2] = 1;
+  u32[(object + BTF_DATA) >>> 2] = data;
+  u32[(object + BTF_SIZE) >>> 2] = size;
+  try {
+    parseObject(kernel, object);
+  } catch (error) {
+    destroyBtf(kernel, object);
+    if (!(error instanceof InputError)) throw error;
+    log(error.message);
+    return -EINVAL;
+  }
+  return object;
+}
+
+function parseObject(kernel: Kernel, object: number): Btf {
+  const { u32, u8 } = kernel.mem;
+  const data = u32[(object + BTF_DATA) >>> 2]!;
+  return parseBtf(u8.slice(data, data + u32[(object + BTF_SIZE) >>> 2]!));
+}
+
+/** The parsed form of a BTF object that has its id. */
+export function btfOf(kernel: Kernel, object: number): Btf {
+  const id = kernel.mem.u32[(object + OBJ_ID) >>> 2]!;
+  let btf = kernel.btfCache.get(id);
+  if (btf === undefined) {
+    btf = parseObject(kernel, object);
+    kernel.btfCache.set(id, btf);
+  }
+  return btf;
+}
+
+export function destroyBtf(kernel: Kernel, object: number): void {
+  const { mem } = kernel;
+  kernel.btfCache.delete(mem.u32[(object + OBJ_ID) >>> 2]!);
+  free(mem, mem.u32[(object + BTF_DATA) >>> 2]!, mem.u32[(object + BTF_SIZE) >>> 2]!);
+  free(mem, object, BTF_DESC_SIZE);
+}

@@ -1,0 +1,235 @@
+/**
+ * One client's view of a host: the linear memory, this thread's slot and process, and what operations need from the
+ * machine (CPU, clock, random numbers). All state is in the memory; what is kept here can be made again from it.
+ */
+import type { Btf } from "../btf/index.ts";
+import { Bug } from "../errors.ts";
+import { AREA_KIND, AREA_MAPPED, AREA_USER, AREA_VALUES, alloc, free, initAlloc } from "../mem/alloc.ts";
+import {
+  GRANULE,
+  GRANULE_SHIFT,
+  LAYOUT_VERSION,
+  OBJ_KIND,
+  OBJ_MAP,
+  OBJ_REFS,
+  PAGE_SIZE,
+  SB_CLOCK,
+  SB_CLOCK_VIRTUAL,
+  SB_CPUS,
+  SB_GRANULE,
+  SB_KERNEL_VERSION,
+  SB_MAGIC,
+  SB_MAGIC_VALUE,
+  SB_PAGE,
+  SB_SHARED,
+  SB_TABLE,
+  SB_VERSION,
+} from "../mem/layout.ts";
+import { attachMemory, type Memory, reserveMemory } from "../mem/memory.ts";
+import { random32, seedRandom } from "../mem/random.ts";
+import type { MapEnv } from "../struct/env.ts";
+import { EBADF, EINVAL, ENOMEM, EPERM } from "../uapi/index.ts";
+import { announceClient, attachClient, markDead, releaseSlot } from "./clients.ts";
+import { entryMode, entryObject, freeProcess, getEntry, installFd, newProcess, nextOpenFd, removeFd } from "./fds.ts";
+import { addId, removeId } from "./ids.ts";
+import { destroyObject } from "./objects.ts";
+
+export interface KernelOptions {
+  /** Bytes of linear memory, a multiple of 64 KiB. */
+  readonly memory: number;
+  readonly cpus: number;
+  readonly shared: boolean;
+  readonly seed: number;
+  /** True: time stands still until it is advanced. */
+  readonly virtualClock: boolean;
+}
+
+/** Linux 6.18, as `major << 16 | minor << 8`. */
+const KERNEL_6_18 = (6 << 16) | (18 << 8);
+const SCRATCH_MIN = 4096;
+const ATTR_ROOM = 256;
+
+export class Kernel implements MapEnv {
+  readonly mem: Memory;
+  readonly cpus: number;
+  readonly slot: number;
+  readonly process: number;
+  cpu: number;
+  /** Room for one union bpf_attr: commands work on a copy in here. */
+  readonly attr: number;
+  /** Parsed BTF by object address and id: a cache over the bytes in memory. */
+  readonly btfCache: Map<number, Btf> = new Map();
+  readonly #table: number;
+  #scratch = 0;
+  #scratchSize = 0;
+
+  constructor(mem: Memory, slot: number) {
+    this.mem = mem;
+    this.slot = slot;
+    this.process = attachClient(mem, slot);
+    if (this.process === 0) throw new Bug(`client slot ${slot} was not announced, or somebody attached to it already`);
+    this.cpus = mem.u32[SB_CPUS >>> 2]!;
+    this.cpu = slot % this.cpus;
+    this.attr = alloc(mem, ATTR_ROOM);
+    this.#table = mem.u32[SB_TABLE >>> 2]! >>> 2;
+  }
+
+  random32(): number {
+    return random32(this.mem);
+  }
+
+  /** Nanoseconds since the host began (virtual), or of the machine's monotonic clock. */
+  now(): bigint {
+    if (this.mem.u32[SB_CLOCK_VIRTUAL >>> 2] === 1) return this.mem.u64[SB_CLOCK >>> 3]!;
+    return BigInt(Math.round(performance.now() * 1e6));
+  }
+
+  /** True when every byte of [address, address + length) is user memory, or a mapping that allows the access. */
+  userOk(address: number, length: number, write: boolean): boolean {
+    if (length === 0) return true;
+    const end = address + length;
+    if (end > this.mem.byteLength) return false;
+    const { u32 } = this.mem;
+    const last = (end - 1) >>> GRANULE_SHIFT;
+    for (let g = address >>> GRANULE_SHIFT; g <= last; g++) {
+      const area = u32[this.#table + g]! >>> 2;
+      if (u32[area + (AREA_KIND >>> 2)] === AREA_USER) continue;
+      // Mappings are counted in two halves: all of them, and the writable ones.
+      const mapped = u32[area + (AREA_MAPPED >>> 2)]!;
+      if (area === 0 || (write ? mapped >>> 16 : mapped) === 0 || u32[area] !== AREA_VALUES) return false;
+    }
+    return true;
+  }
+
+  /** Memory of this client's own of at least this size, good until the next call. 0: out of memory. */
+  scratch(bytes: number): number {
+    if (bytes <= this.#scratchSize) return this.#scratch;
+    const size = Math.max(bytes, SCRATCH_MIN);
+    const block = alloc(this.mem, size);
+    if (block === 0) return 0;
+    if (this.#scratch !== 0) free(this.mem, this.#scratch, this.#scratchSize);
+    this.#scratch = block;
+    this.#scratchSize = size;
+    return block;
+  }
+
+  /** The object of this kind behind an fd, or -EBADF (no such fd), -EINVAL (another kind). Pair with `done`. */
+  get(fd: number, kind: number): number {
+    const entry = getEntry(this.mem, this.process, fd);
+    if (entry === 0) return -EBADF;
+    const object = entryObject(entry);
+    if (this.mem.u32[(object + OBJ_KIND) >>> 2] === kind) return object;
+    this.done(object);
+    return -EINVAL;
+  }
+
+  /** The map behind an fd that allows `mode`; -EPERM when it does not. Pair with `done`. */
+  getMap(fd: number, mode: number): number {
+    const entry = getEntry(this.mem, this.process, fd);
+    if (entry === 0) return -EBADF;
+    const object = entryObject(entry);
+    if (this.mem.u32[(object + OBJ_KIND) >>> 2] !== OBJ_MAP) {
+      this.done(object);
+      return -EINVAL;
+    }
+    if ((entryMode(entry) & mode) === mode) return object;
+    this.done(object);
+    return -EPERM;
+  }
+
+  /** Ends what `get` began: shared hosts hold the object during an operation. */
+  done(object: number): void {
+    if (this.mem.shared) this.put(object);
+  }
+
+  /** One more reference to an object that the caller can already reach. */
+  hold(object: number): void {
+    this.mem.atomics.add32(object + OBJ_REFS, 1);
+  }
+
+  /** Drops a reference; the last one takes the object away. */
+  put(object: number): void {
+    if (this.mem.atomics.add32(object + OBJ_REFS, -1) !== 1) return;
+    removeId(this.mem, this.mem.u32[(object + OBJ_KIND) >>> 2]!, object);
+    destroyObject(this, object);
+  }
+
+  /** Takes a new object away that nobody has seen: it has no id yet. */
+  discard(object: number): void {
+    destroyObject(this, object);
+  }
+
+  /** Gives a new object (one reference, the caller's) an id and an fd. On failure the object is gone. */
+  publish(object: number, mode: number): number {
+    const added = addId(this.mem, this.mem.u32[(object + OBJ_KIND) >>> 2]!, object);
+    if (added < 0) {
+      destroyObject(this, object);
+      return added;
+    }
+    return this.install(object, mode);
+  }
+
+  /** An fd for a reference of the caller's. On failure the reference is dropped. */
+  install(object: number, mode: number): number {
+    const fd = installFd(this.mem, this.process, object, mode);
+    if (fd < 0) this.put(object);
+    return fd;
+  }
+
+  close(fd: number): number {
+    const object = removeFd(this.mem, this.process, fd);
+    if (object < 0) return object;
+    this.put(object);
+    return 0;
+  }
+
+  /** A slot for a worker of this process, or -ENOMEM when all are taken. */
+  announce(): number {
+    const slot = announceClient(this.mem, this.process);
+    return slot < 0 ? -ENOMEM : slot;
+  }
+
+  /** This thread leaves; the last one of a process closes its fds. */
+  detach(): void {
+    if (this.#scratch !== 0) free(this.mem, this.#scratch, this.#scratchSize);
+    free(this.mem, this.attr, ATTR_ROOM);
+    this.reap(this.slot);
+  }
+
+  /** Cleans up after a thread that ended, however it ended. Called by the thread that announced it. */
+  reap(slot: number): void {
+    if (!markDead(this.mem, slot)) return;
+    const process = releaseSlot(this.mem, slot);
+    if (process === 0) return;
+    for (let fd = nextOpenFd(this.mem, process, 0); fd >= 0; fd = nextOpenFd(this.mem, process, fd)) {
+      this.put(removeFd(this.mem, process, fd));
+    }
+    freeProcess(this.mem, process);
+  }
+}
+
+/** Reserves and lays out a memory and attaches the caller as its first client. */
+export function createKernel(options: KernelOptions): Kernel {
+  const granules = Math.floor(options.memory / GRANULE);
+  const mem = reserveMemory(granules, options.shared);
+  initAlloc(mem, granules);
+  const { u32 } = mem;
+  u32[SB_VERSION >>> 2] = LAYOUT_VERSION;
+  u32[SB_GRANULE >>> 2] = GRANULE;
+  u32[SB_PAGE >>> 2] = PAGE_SIZE;
+  u32[SB_CPUS >>> 2] = options.cpus;
+  u32[SB_SHARED >>> 2] = options.shared ? 1 : 0;
+  u32[SB_KERNEL_VERSION >>> 2] = KERNEL_6_18;
+  u32[SB_CLOCK_VIRTUAL >>> 2] = options.virtualClock ? 1 : 0;
+  seedRandom(mem, options.seed);
+  u32[SB_MAGIC >>> 2] = SB_MAGIC_VALUE;
+  // The first client has no owner number yet; nobody else is there who could hold a lock.
+  mem.owner = 1;
+  const process = newProcess(mem);
+  return new Kernel(mem, announceClient(mem, process));
+}
+
+/** Attaches the calling thread to a host that another thread shares. */
+export function attachKernel(wasm: WebAssembly.Memory, slot: number): Kernel {
+  return new Kernel(attachMemory(wasm), slot);
+}

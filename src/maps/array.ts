@@ -1,0 +1,39 @@
+/** BPF_MAP_TYPE_ARRAY: max_entries values, all there from the beginning. Kernel counterpart: arraymap.c. */
+import * as array from "../struct/array_ops.ts";
+import {
+  BPF_FUNC_for_each_map_elem,
+  BPF_FUNC_map_delete_elem,
+  BPF_FUNC_map_lookup_elem,
+  BPF_FUNC_map_update_elem,
+} from "../uapi/index.ts";
+import type { MapTypeEntry } from "./ops.ts";
+import { unsupportedOps } from "./ops.ts";
+
+export const arrayMap: MapTypeEntry = {
+  since: "3.19",
+  traits: {
+    key: "index",
+    value: "bytes",
+    percpu: false,
+    prealloc: "always",
+    mapExtra: false,
+    checkedEarly: true,
+    helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
+  },
+  minimalAttr: { key_size: 4, value_size: 1, max_entries: 1 },
+  ops: {
+    ...unsupportedOps,
+    map_alloc_check: array.allocCheckArray,
+    map_alloc: array.allocArray,
+    map_free: array.freeArray,
+    map_check_btf: array.checkBtfArray,
+    map_lookup_elem: array.lookupArray,
+    map_update_elem: array.updateArray,
+    map_delete_elem: array.deleteArray,
+    map_copy_value: array.copyArray,
+    map_update_value: array.updateArray,
+    map_delete_value: array.deleteArray,
+    map_get_next_key: array.nextIndex,
+    map_mmap: array.mmapArray,
+  },
+};

@@ -1,0 +1,39 @@
+/** BPF_MAP_TYPE_HASH: any key to any value; an update replaces the whole element. Kernel counterpart: hashtab.c. */
+import * as hash from "../struct/hash_ops.ts";
+import { freeTable, nextKey } from "../struct/hashtab.ts";
+import {
+  BPF_FUNC_for_each_map_elem,
+  BPF_FUNC_map_delete_elem,
+  BPF_FUNC_map_lookup_elem,
+  BPF_FUNC_map_update_elem,
+} from "../uapi/index.ts";
+import type { MapTypeEntry } from "./ops.ts";
+import { unsupportedOps } from "./ops.ts";
+
+export const hashMap: MapTypeEntry = {
+  since: "3.19",
+  traits: {
+    key: "bytes",
+    value: "bytes",
+    percpu: false,
+    prealloc: "flag",
+    mapExtra: false,
+    checkedEarly: true,
+    helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
+  },
+  minimalAttr: { key_size: 1, value_size: 1, max_entries: 1 },
+  ops: {
+    ...unsupportedOps,
+    map_alloc_check: hash.allocCheckHash,
+    map_alloc: hash.allocHash,
+    map_free: freeTable,
+    map_lookup_elem: hash.lookupHash,
+    map_update_elem: hash.updateHash,
+    map_delete_elem: hash.deleteHash,
+    map_copy_value: hash.copyHash,
+    map_update_value: hash.updateHash,
+    map_delete_value: hash.deleteHash,
+    map_lookup_and_delete_elem: hash.takeHash,
+    map_get_next_key: nextKey,
+  },
+};

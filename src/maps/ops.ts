@@ -1,0 +1,99 @@
+/**
+ * What a map type is: one entry with its traits and operations, as `struct bpf_map_ops` in the kernel. Addresses are
+ * offsets into the linear memory; results are >= 0 or a negative errno. An operation that a type does not have is there
+ * all the same and gives the kernel's errno, so callers never test for its absence.
+ */
+import type { Btf } from "../btf/index.ts";
+import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
+import { EINVAL, ENOTSUPP, EOPNOTSUPP } from "../uapi/index.ts";
+
+export interface MapTraits {
+  /** What a key is: bytes, a u32 index, a prefix with its length, or nothing (the key pointer must be NULL). */
+  readonly key: "bytes" | "index" | "prefix" | "none";
+  /** What a value is: bytes, or nothing that commands could copy. */
+  readonly value: "bytes" | "none";
+  /** One value a CPU; commands see all of them. */
+  readonly percpu: boolean;
+  /** When elements are taken from memory: at creation, as the flag BPF_F_NO_PREALLOC says, or one by one. */
+  readonly prealloc: "always" | "flag" | "never";
+  /** map_extra may be other than 0. */
+  readonly mapExtra: boolean;
+  /** A lookup asks about the value that the caller gives; nothing is copied out (bloom filter). */
+  readonly lookupReadsValue?: boolean;
+  /** Types of the first check round: the kernel judges their sizes before it looks at permissions (map-semantics 2.3). */
+  readonly checkedEarly: boolean;
+  /** Ids of the helpers that take this type, as the verifier's compatibility table has it. */
+  readonly helpers: readonly number[];
+}
+
+export interface MapOps {
+  /** MAP_CREATE, step one: judges the attributes; takes no memory. */
+  map_alloc_check(env: MapEnv, attr: MapCreateAttr): number;
+  /** MAP_CREATE, step two: the common fields of the descriptor are filled in; takes memory or gives -ENOMEM with nothing taken. */
+  map_alloc(env: MapEnv, map: number, attr: MapCreateAttr): number;
+  /** The last reference is gone: gives back all that map_alloc and the elements took. */
+  map_free(env: MapEnv, map: number): void;
+  /** MAP_CREATE with BTF: judges the key's and the value's type. Sizes were compared before. */
+  map_check_btf(env: MapEnv, map: number, btf: Btf, keyId: number, valueId: number): number;
+
+  // From programs, through helpers. Keys and values were checked for their whole length.
+  /** Address of the value (the current CPU's for per-CPU types), or 0. */
+  map_lookup_elem(env: MapEnv, map: number, key: number): number;
+  map_lookup_percpu_elem(env: MapEnv, map: number, key: number, cpu: number): number;
+  map_update_elem(env: MapEnv, map: number, key: number, value: number, flags: number): number;
+  map_delete_elem(env: MapEnv, map: number, key: number): number;
+  map_push_elem(env: MapEnv, map: number, value: number, flags: number): number;
+  map_pop_elem(env: MapEnv, map: number, value: number): number;
+  map_peek_elem(env: MapEnv, map: number, value: number): number;
+
+  // From commands. `value` has the ABI's length; both pointers were checked.
+  /** BPF_MAP_LOOKUP_ELEM: copies out. */
+  map_copy_value(env: MapEnv, map: number, key: number, value: number): number;
+  /** BPF_MAP_UPDATE_ELEM: copies in. */
+  map_update_value(env: MapEnv, map: number, key: number, value: number, flags: number): number;
+  /** BPF_MAP_DELETE_ELEM. */
+  map_delete_value(env: MapEnv, map: number, key: number): number;
+  map_lookup_and_delete_elem(env: MapEnv, map: number, key: number, value: number, flags: number): number;
+  /** `key` 0 asks for the first. `next` may be the same address as `key`. */
+  map_get_next_key(env: MapEnv, map: number, key: number, next: number): number;
+
+  /** mmap: address of byte `offset` of what the type maps, after the common checks; or an errno. */
+  map_mmap(env: MapEnv, map: number, offset: number, length: number, writable: boolean): number;
+  /** poll: EPOLL* bits that are ready now. */
+  map_poll(env: MapEnv, map: number): number;
+}
+
+export interface MapTypeEntry {
+  /** First Linux release that has the type. */
+  readonly since: string;
+  readonly traits: MapTraits;
+  /** The smallest attributes that the kernel accepts: probes, docs and tests start from them. */
+  readonly minimalAttr: {
+    readonly key_size: number;
+    readonly value_size: number;
+    readonly max_entries: number;
+    readonly map_flags?: number;
+  };
+  readonly ops: MapOps;
+}
+
+export const EPOLLERR = 8;
+
+/** The kernel's answers for operations that a type leaves out. Every type spreads this first. */
+export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map_free"> = {
+  map_check_btf: (_env, _map, _btf, keyId) => (keyId === 0 ? -EINVAL : 0),
+  map_lookup_elem: () => 0,
+  map_lookup_percpu_elem: () => 0,
+  map_update_elem: () => -EOPNOTSUPP,
+  map_delete_elem: () => -EOPNOTSUPP,
+  map_push_elem: () => -EOPNOTSUPP,
+  map_pop_elem: () => -EOPNOTSUPP,
+  map_peek_elem: () => -EOPNOTSUPP,
+  map_copy_value: () => -ENOTSUPP,
+  map_update_value: () => -ENOTSUPP,
+  map_delete_value: () => -ENOTSUPP,
+  map_lookup_and_delete_elem: () => -ENOTSUPP,
+  map_get_next_key: () => -ENOTSUPP,
+  map_mmap: () => -ENOTSUPP,
+  map_poll: () => EPOLLERR,
+};

@@ -1,0 +1,46 @@
+/** BPF_MAP_TYPE_PERCPU_ARRAY: an array with one value a CPU. Kernel counterpart: arraymap.c. */
+import * as array from "../struct/array_ops.ts";
+import {
+  BPF_FUNC_for_each_map_elem,
+  BPF_FUNC_map_delete_elem,
+  BPF_FUNC_map_lookup_elem,
+  BPF_FUNC_map_lookup_percpu_elem,
+  BPF_FUNC_map_update_elem,
+} from "../uapi/index.ts";
+import type { MapTypeEntry } from "./ops.ts";
+import { unsupportedOps } from "./ops.ts";
+
+export const percpuArrayMap: MapTypeEntry = {
+  since: "4.6",
+  traits: {
+    key: "index",
+    value: "bytes",
+    percpu: true,
+    prealloc: "always",
+    mapExtra: false,
+    checkedEarly: true,
+    helpers: [
+      BPF_FUNC_map_lookup_elem,
+      BPF_FUNC_map_update_elem,
+      BPF_FUNC_map_delete_elem,
+      BPF_FUNC_map_lookup_percpu_elem,
+      BPF_FUNC_for_each_map_elem,
+    ],
+  },
+  minimalAttr: { key_size: 4, value_size: 1, max_entries: 1 },
+  ops: {
+    ...unsupportedOps,
+    map_alloc_check: array.allocCheckPercpuArray,
+    map_alloc: array.allocPercpuArray,
+    map_free: array.freePercpuArray,
+    map_check_btf: array.checkBtfPercpuArray,
+    map_lookup_elem: array.lookupPercpuArray,
+    map_lookup_percpu_elem: array.lookupPercpuArrayOf,
+    map_update_elem: array.updatePercpuArrayOwn,
+    map_delete_elem: array.deleteArray,
+    map_copy_value: array.copyPercpuArray,
+    map_update_value: array.updatePercpuArrayAll,
+    map_delete_value: array.deleteArray,
+    map_get_next_key: array.nextIndex,
+  },
+};

@@ -1,0 +1,50 @@
+/**
+ * BPF_MAP_TYPE_PERCPU_HASH: a hash whose values are one a CPU; updates change them in place. Kernel counterpart:
+ * hashtab.c.
+ */
+import * as hash from "../struct/hash_ops.ts";
+import { freeTable, nextKey } from "../struct/hashtab.ts";
+import {
+  BPF_FUNC_for_each_map_elem,
+  BPF_FUNC_map_delete_elem,
+  BPF_FUNC_map_lookup_elem,
+  BPF_FUNC_map_lookup_percpu_elem,
+  BPF_FUNC_map_update_elem,
+} from "../uapi/index.ts";
+import type { MapTypeEntry } from "./ops.ts";
+import { unsupportedOps } from "./ops.ts";
+
+export const percpuHashMap: MapTypeEntry = {
+  since: "4.6",
+  traits: {
+    key: "bytes",
+    value: "bytes",
+    percpu: true,
+    prealloc: "flag",
+    mapExtra: false,
+    checkedEarly: true,
+    helpers: [
+      BPF_FUNC_map_lookup_elem,
+      BPF_FUNC_map_update_elem,
+      BPF_FUNC_map_delete_elem,
+      BPF_FUNC_map_lookup_percpu_elem,
+      BPF_FUNC_for_each_map_elem,
+    ],
+  },
+  minimalAttr: { key_size: 1, value_size: 1, max_entries: 1 },
+  ops: {
+    ...unsupportedOps,
+    map_alloc_check: hash.allocCheckPercpu,
+    map_alloc: hash.allocPercpu,
+    map_free: freeTable,
+    map_lookup_elem: hash.lookupPercpu,
+    map_lookup_percpu_elem: hash.lookupPercpuOf,
+    map_update_elem: hash.updatePercpuOwn,
+    map_delete_elem: hash.deleteHash,
+    map_copy_value: hash.copyPercpu,
+    map_update_value: hash.updatePercpuAll,
+    map_delete_value: hash.deleteHash,
+    map_lookup_and_delete_elem: hash.takePercpu,
+    map_get_next_key: nextKey,
+  },
+};

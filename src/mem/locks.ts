@@ -1,0 +1,69 @@
+/**
+ * Locks of a shared host. A lock is one u32: 0, or the owner (client slot + 1) with a bit that says somebody sleeps.
+ * On an exclusive host both calls return at once.
+ */
+import { Bug } from "../errors.ts";
+import { CLIENT_SLOT_SIZE, SB_CLIENTS } from "./layout.ts";
+import type { Memory } from "./memory.ts";
+
+const WAITERS = 0x8000_0000 | 0;
+const OWNER_MASK = 0x7fff_ffff;
+const SPINS = 200;
+/** Who waits longer than this looks whether the owner still lives. */
+const WAIT_MS = 10;
+
+/** First word of a client's slot. */
+export const CLIENT_FREE = 0;
+export const CLIENT_ANNOUNCED = 1;
+export const CLIENT_ALIVE = 2;
+export const CLIENT_DEAD = 3;
+
+/**
+ * Takes the lock. True: it was taken over from a client that died holding it, and what it protects may be half
+ * changed: the caller repairs it from what is the truth (for hash tables, the chains) before it goes on.
+ */
+export function lock(mem: Memory, address: number): boolean {
+  if (!mem.shared) return false;
+  if (mem.atomics.cas32(address, 0, mem.owner) === 0) return false;
+  return lockSlow(mem, address);
+}
+
+/** Drops the lock and wakes one who sleeps on it. */
+export function unlock(mem: Memory, address: number): void {
+  if (!mem.shared) return;
+  if (mem.atomics.xchg32(address, 0) < 0) Atomics.notify(mem.i32, address >>> 2, 1);
+}
+
+function lockSlow(mem: Memory, address: number): boolean {
+  const { atomics } = mem;
+  for (let spin = 0; spin < SPINS; spin++) {
+    if (atomics.load32(address) === 0 && atomics.cas32(address, 0, mem.owner) === 0) return false;
+  }
+  for (;;) {
+    const word = atomics.load32(address);
+    if (word === 0) {
+      // Others may sleep here still, so the bit stays set: one wake-up too many costs less than one too few.
+      if (atomics.cas32(address, 0, mem.owner | WAITERS) === 0) return false;
+      continue;
+    }
+    const owner = word & OWNER_MASK;
+    if (owner === mem.owner) throw new Bug(`client ${owner - 1} takes the lock at ${address} twice`);
+    if (word > 0 && atomics.cas32(address, word, word | WAITERS) !== word) continue;
+    wait(mem, address, word | WAITERS);
+    if (clientState(mem, owner - 1) !== CLIENT_ALIVE) {
+      if (atomics.cas32(address, owner | WAITERS, mem.owner | WAITERS) === (owner | WAITERS)) return true;
+    }
+  }
+}
+
+function wait(mem: Memory, address: number, expected: number): void {
+  try {
+    Atomics.wait(mem.i32, address >>> 2, expected, WAIT_MS);
+  } catch {
+    // A page's main thread may not sleep: it goes round again.
+  }
+}
+
+export function clientState(mem: Memory, slot: number): number {
+  return mem.atomics.load32(SB_CLIENTS + slot * CLIENT_SLOT_SIZE);
+}

@@ -1,0 +1,189 @@
+/**
+ * Operations of ARRAY and PERCPU_ARRAY: all elements exist from the beginning and are changed in place. Kernel
+ * counterpart: arraymap.c.
+ */
+import type { Btf } from "../btf/index.ts";
+import { freeAreas } from "../mem/alloc.ts";
+import { PAGE_SIZE, rup8 } from "../mem/layout.ts";
+import {
+  BPF_EXIST,
+  BPF_F_INNER_MAP,
+  BPF_F_MMAPABLE,
+  BPF_NOEXIST,
+  E2BIG,
+  EEXIST,
+  EINVAL,
+  ENOENT,
+  ENOMEM,
+} from "../uapi/index.ts";
+import { ACCESS_FLAGS, checkFlags, NUMA_AND_ACCESS, PERCPU_UNIT_MAX, updateFlagsBad } from "./check.ts";
+import type { MapCreateAttr, MapEnv } from "./env.ts";
+import { MAP_FLAGS, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
+import { allocValues, copyPercpuIn, copyPercpuOut, valuesSpan } from "./values.ts";
+
+/** Address of element 0 (of CPU 0), distance of elements, distance of CPUs. */
+const ARRAY_VALUES = MAP_PRIVATE;
+const ARRAY_STRIDE: number = MAP_PRIVATE + 4;
+const ARRAY_SPAN: number = MAP_PRIVATE + 8;
+
+const KEY_SIZE = 4;
+const INT_MAX = 0x7fff_ffff;
+
+export function allocCheckArray(_env: MapEnv, attr: MapCreateAttr): number {
+  const bad = checkSizes(attr, NUMA_AND_ACCESS | BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+  if (bad !== 0) return bad;
+  return attr.value_size > INT_MAX ? -E2BIG : 0;
+}
+
+export function allocCheckPercpuArray(_env: MapEnv, attr: MapCreateAttr): number {
+  const bad = checkSizes(attr, ACCESS_FLAGS);
+  if (bad !== 0) return bad;
+  return rup8(attr.value_size) > PERCPU_UNIT_MAX ? -E2BIG : 0;
+}
+
+function checkSizes(attr: MapCreateAttr, flags: number): number {
+  if (attr.max_entries === 0 || attr.key_size !== KEY_SIZE || attr.value_size === 0) return -EINVAL;
+  return checkFlags(attr, flags);
+}
+
+export function allocArray(env: MapEnv, map: number, attr: MapCreateAttr): number {
+  return alloc(env, map, attr, 1);
+}
+
+export function allocPercpuArray(env: MapEnv, map: number, attr: MapCreateAttr): number {
+  return alloc(env, map, attr, env.cpus);
+}
+
+function alloc(env: MapEnv, map: number, attr: MapCreateAttr, cpus: number): number {
+  const { u32 } = env.mem;
+  const values = allocValues(env.mem, map, attr.max_entries, attr.value_size, attr.map_flags, cpus);
+  if (values === 0) return -ENOMEM;
+  u32[(map + ARRAY_VALUES) >>> 2] = values;
+  u32[(map + ARRAY_STRIDE) >>> 2] = rup8(attr.value_size);
+  u32[(map + ARRAY_SPAN) >>> 2] = valuesSpan(attr.max_entries, attr.value_size);
+  return 0;
+}
+
+export function freeArray(env: MapEnv, map: number): void {
+  free(env, map, 1);
+}
+
+export function freePercpuArray(env: MapEnv, map: number): void {
+  free(env, map, env.cpus);
+}
+
+function free(env: MapEnv, map: number, cpus: number): void {
+  const { u32 } = env.mem;
+  const bytes = u32[(map + MAP_MAX_ENTRIES) >>> 2]! * u32[(map + ARRAY_STRIDE) >>> 2]!;
+  freeAreas(env.mem, u32[(map + ARRAY_VALUES) >>> 2]!, bytes, cpus);
+}
+
+/** A key is a 32-bit integer; without a key type the value is one of an object's data sections. */
+export function checkBtfArray(env: MapEnv, map: number, btf: Btf, keyId: number, valueId: number): number {
+  if (keyId === 0) {
+    const one = env.mem.u32[(map + MAP_MAX_ENTRIES) >>> 2] === 1;
+    return one && btf.types[valueId]?.kind === "datasec" ? 0 : -EINVAL;
+  }
+  return checkIndexType(btf, keyId);
+}
+
+export function checkBtfPercpuArray(_env: MapEnv, _map: number, btf: Btf, keyId: number, _valueId: number): number {
+  return keyId === 0 ? -EINVAL : checkIndexType(btf, keyId);
+}
+
+function checkIndexType(btf: Btf, keyId: number): number {
+  const key = btf.types[keyId];
+  return key?.kind === "int" && key.size === KEY_SIZE ? 0 : -EINVAL;
+}
+
+/** The u32 index at this address, wherever it lies. */
+function indexAt(env: MapEnv, key: number): number {
+  return (key & 3) === 0 ? env.mem.u32[key >>> 2]! : env.mem.view.getUint32(key, true);
+}
+
+/** Address of the element (of CPU 0), or 0 beyond the end. Called by programs and commands; takes no lock. */
+export function lookupArray(env: MapEnv, map: number, key: number): number {
+  const { u32 } = env.mem;
+  const index = indexAt(env, key);
+  if (index >= u32[(map + MAP_MAX_ENTRIES) >>> 2]!) return 0;
+  return u32[(map + ARRAY_VALUES) >>> 2]! + index * u32[(map + ARRAY_STRIDE) >>> 2]!;
+}
+
+export function lookupPercpuArray(env: MapEnv, map: number, key: number): number {
+  return lookupPercpuArrayOf(env, map, key, env.cpu);
+}
+
+export function lookupPercpuArrayOf(env: MapEnv, map: number, key: number, cpu: number): number {
+  if (cpu >= env.cpus) return 0;
+  const value = lookupArray(env, map, key);
+  return value === 0 ? 0 : value + cpu * env.mem.u32[(map + ARRAY_SPAN) >>> 2]!;
+}
+
+export function copyArray(env: MapEnv, map: number, key: number, value: number): number {
+  const from = lookupArray(env, map, key);
+  if (from === 0) return -ENOENT;
+  env.mem.copy(value, from, env.mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  return 0;
+}
+
+export function copyPercpuArray(env: MapEnv, map: number, key: number, value: number): number {
+  const from = lookupArray(env, map, key);
+  if (from === 0) return -ENOENT;
+  const { u32 } = env.mem;
+  copyPercpuOut(env.mem, value, from, u32[(map + ARRAY_STRIDE) >>> 2]!, u32[(map + ARRAY_SPAN) >>> 2]!, env.cpus);
+  return 0;
+}
+
+/** In place and without a lock, as in the kernel: readers may see a mix of two writes, never of one 8-byte word. */
+export function updateArray(env: MapEnv, map: number, key: number, value: number, flags: number): number {
+  if (updateFlagsBad(flags)) return -EINVAL;
+  const to = lookupArray(env, map, key);
+  if (to === 0) return -E2BIG;
+  if (flags & BPF_NOEXIST) return -EEXIST;
+  env.mem.copy(to, value, env.mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  return 0;
+}
+
+/** From a command: every CPU's slot. */
+export function updatePercpuArrayAll(env: MapEnv, map: number, key: number, value: number, flags: number): number {
+  if (flags > BPF_EXIST) return -EINVAL;
+  const to = lookupArray(env, map, key);
+  if (to === 0) return -E2BIG;
+  if (flags === BPF_NOEXIST) return -EEXIST;
+  const { u32 } = env.mem;
+  copyPercpuIn(env.mem, to, value, u32[(map + ARRAY_STRIDE) >>> 2]!, u32[(map + ARRAY_SPAN) >>> 2]!, env.cpus);
+  return 0;
+}
+
+/** From a program: this CPU's slot. */
+export function updatePercpuArrayOwn(env: MapEnv, map: number, key: number, value: number, flags: number): number {
+  if (flags > BPF_EXIST) return -EINVAL;
+  const to = lookupPercpuArray(env, map, key);
+  if (to === 0) return -E2BIG;
+  if (flags === BPF_NOEXIST) return -EEXIST;
+  env.mem.copy(to, value, env.mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  return 0;
+}
+
+/** Elements of an array cannot go. */
+export function deleteArray(): number {
+  return -EINVAL;
+}
+
+/** Every index in turn; one beyond the end starts again. */
+export function nextIndex(env: MapEnv, map: number, key: number, next: number): number {
+  const max = env.mem.u32[(map + MAP_MAX_ENTRIES) >>> 2]!;
+  const index = key === 0 ? max : indexAt(env, key);
+  if (index === max - 1) return -ENOENT;
+  env.mem.view.setUint32(next, index >= max ? 0 : index + 1, true);
+  return 0;
+}
+
+/** mmap of an array with BPF_F_MMAPABLE: the elements with their padding, rounded up to whole pages. */
+export function mmapArray(env: MapEnv, map: number, offset: number, length: number): number {
+  const { u32 } = env.mem;
+  if ((u32[(map + MAP_FLAGS) >>> 2]! & BPF_F_MMAPABLE) === 0) return -EINVAL;
+  const bytes = u32[(map + MAP_MAX_ENTRIES) >>> 2]! * u32[(map + ARRAY_STRIDE) >>> 2]!;
+  if (offset + length > Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE) return -EINVAL;
+  return u32[(map + ARRAY_VALUES) >>> 2]! + offset;
+}

@@ -1,0 +1,270 @@
+/**
+ * Operations that the hash types without eviction share: one element replaces another (HASH), or values are changed in
+ * place (per-CPU). Kernel counterpart: hashtab.c.
+ */
+import { rup8 } from "../mem/layout.ts";
+import type { Memory } from "../mem/memory.ts";
+import {
+  BPF_EXIST,
+  BPF_F_NO_PREALLOC,
+  BPF_F_NUMA_NODE,
+  BPF_F_ZERO_SEED,
+  BPF_NOEXIST,
+  E2BIG,
+  EEXIST,
+  EINVAL,
+  ENOENT,
+  ENOMEM,
+} from "../uapi/index.ts";
+import { ACCESS_FLAGS, checkFlags, KMALLOC_MAX, PERCPU_UNIT_MAX, updateFlagsBad } from "./check.ts";
+import type { MapCreateAttr, MapEnv } from "./env.ts";
+import {
+  allocTable,
+  bucketOf,
+  countDown,
+  countUp,
+  findNode,
+  giveNode,
+  HT_SPAN,
+  hashOf,
+  linkHead,
+  lockBucket,
+  NODE_SEQ,
+  NODE_VALUE,
+  setKey,
+  takeNode,
+  unlinkNode,
+  unlockBucket,
+} from "./hashtab.ts";
+import { MAP_VALUE_SIZE } from "./map.ts";
+import { copyPercpuIn, copyPercpuOut } from "./values.ts";
+
+/** Bytes that the kernel keeps in front of each element's key. */
+const KERNEL_ELEM_HEAD = 48;
+const MAX_BUCKETS = 2 ** 31;
+
+/** Sizes and flags of any hash type; `flags` are those that the type allows beside the ones for access. */
+export function checkHashAttr(attr: MapCreateAttr, flags: number, percpu: boolean): number {
+  const bad = checkFlags(attr, flags | ACCESS_FLAGS);
+  if (bad !== 0) return bad;
+  if (attr.max_entries === 0 || attr.key_size === 0 || attr.value_size === 0) return -EINVAL;
+  if (attr.key_size + attr.value_size >= KMALLOC_MAX - KERNEL_ELEM_HEAD) return -E2BIG;
+  if (percpu && rup8(attr.value_size) > PERCPU_UNIT_MAX) return -E2BIG;
+  return 0;
+}
+
+export function allocCheckHash(_env: MapEnv, attr: MapCreateAttr): number {
+  return checkHashAttr(attr, BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED, false);
+}
+
+export function allocCheckPercpu(_env: MapEnv, attr: MapCreateAttr): number {
+  return checkHashAttr(attr, BPF_F_NO_PREALLOC | BPF_F_ZERO_SEED, true);
+}
+
+/** One spare node a CPU: an update of an existing key in a full map takes a node before it gives the old one back. */
+export function allocHash(env: MapEnv, map: number, attr: MapCreateAttr): number {
+  if (attr.max_entries > MAX_BUCKETS) return -E2BIG;
+  return allocTable(env, map, { nodes: attr.max_entries + env.cpus, links: 0, cpus: 1 });
+}
+
+export function allocPercpu(env: MapEnv, map: number, attr: MapCreateAttr): number {
+  if (attr.max_entries > MAX_BUCKETS) return -E2BIG;
+  return allocTable(env, map, { nodes: attr.max_entries + env.cpus, links: 0, cpus: env.cpus });
+}
+
+/** Address of the value, or 0. Called by programs; takes no lock. */
+export function lookupHash(env: MapEnv, map: number, key: number): number {
+  const { mem } = env;
+  const node = findNode(mem, map, key, hashOf(mem, map, key));
+  return node === 0 ? 0 : mem.u32[(node + NODE_VALUE) >>> 2]!;
+}
+
+/** Address of the current CPU's value, or 0. */
+export function lookupPercpu(env: MapEnv, map: number, key: number): number {
+  return lookupPercpuOf(env, map, key, env.cpu);
+}
+
+export function lookupPercpuOf(env: MapEnv, map: number, key: number, cpu: number): number {
+  if (cpu >= env.cpus) return 0;
+  const value = lookupHash(env, map, key);
+  return value === 0 ? 0 : value + cpu * env.mem.u32[(map + HT_SPAN) >>> 2]!;
+}
+
+/** BPF_MAP_LOOKUP_ELEM. A node that was reused while it was copied is looked up again. */
+export function copyHash(env: MapEnv, map: number, key: number, value: number): number {
+  const { mem } = env;
+  const { u32 } = mem;
+  const hash = hashOf(mem, map, key);
+  for (;;) {
+    const node = findNode(mem, map, key, hash);
+    if (node === 0) return -ENOENT;
+    const seq = u32[(node + NODE_SEQ) >>> 2]!;
+    mem.copy(value, u32[(node + NODE_VALUE) >>> 2]!, u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+    if (!mem.shared || stillSame(mem, map, key, hash, node, seq)) return 0;
+  }
+}
+
+/** The copy is good when the node was in its chain with this key all the time. */
+function stillSame(mem: Memory, map: number, key: number, hash: number, node: number, seq: number): boolean {
+  return (seq & 1) === 1 && mem.atomics.load32(node + NODE_SEQ) >>> 0 === seq && findNode(mem, map, key, hash) === node;
+}
+
+export function copyPercpu(env: MapEnv, map: number, key: number, value: number): number {
+  const { mem } = env;
+  const from = lookupHash(env, map, key);
+  if (from === 0) return -ENOENT;
+  const { u32 } = mem;
+  copyPercpuOut(mem, value, from, rup8(u32[(map + MAP_VALUE_SIZE) >>> 2]!), u32[(map + HT_SPAN) >>> 2]!, env.cpus);
+  return 0;
+}
+
+/** Existence against flags: 0, or the errno. The kernel asks this before it asks whether there is room. */
+export function checkExists(old: number, flags: number): number {
+  if (old !== 0 && (flags & BPF_NOEXIST) !== 0) return -EEXIST;
+  if (old === 0 && (flags & BPF_EXIST) !== 0) return -ENOENT;
+  return 0;
+}
+
+/** HASH, from commands and programs: a new element goes to the head of its bucket, then the old one leaves. */
+export function updateHash(env: MapEnv, map: number, key: number, value: number, flags: number): number {
+  if (updateFlagsBad(flags)) return -EINVAL;
+  const { mem } = env;
+  const hash = hashOf(mem, map, key);
+  const bucket = bucketOf(mem, map, hash);
+  lockBucket(mem, map, bucket);
+  const ret = replace(mem, map, bucket, hash, key, value, flags);
+  unlockBucket(mem, bucket);
+  return ret;
+}
+
+function replace(
+  mem: Memory,
+  map: number,
+  bucket: number,
+  hash: number,
+  key: number,
+  value: number,
+  flags: number,
+): number {
+  const old = findNode(mem, map, key, hash);
+  const bad = checkExists(old, flags);
+  if (bad !== 0) return bad;
+  const node = newNode(mem, map, hash, key, old === 0);
+  if (node < 0) return node;
+  mem.copy(mem.u32[(node + NODE_VALUE) >>> 2]!, value, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  linkHead(mem, map, bucket, node);
+  if (old !== 0) dropNode(mem, map, bucket, old);
+  return 0;
+}
+
+/** A node with its key, counted when it is one more; or -E2BIG, -ENOMEM. */
+function newNode(mem: Memory, map: number, hash: number, key: number, more: boolean): number {
+  if (more && !countUp(mem, map)) return -E2BIG;
+  const node = takeNode(mem, map);
+  if (node === 0) {
+    if (more) countDown(mem, map);
+    return -ENOMEM;
+  }
+  setKey(mem, map, node, key, hash);
+  return node;
+}
+
+function dropNode(mem: Memory, map: number, bucket: number, node: number): void {
+  unlinkNode(mem, bucket, node);
+  giveNode(mem, map, node);
+}
+
+/** PERCPU_HASH from a command: `value` holds every CPU's slot. */
+export function updatePercpuAll(env: MapEnv, map: number, key: number, value: number, flags: number): number {
+  return updatePercpu(env, map, key, value, flags, true);
+}
+
+/** PERCPU_HASH from a program: this CPU's slot; in a new element the other CPUs' slots are zero. */
+export function updatePercpuOwn(env: MapEnv, map: number, key: number, value: number, flags: number): number {
+  return updatePercpu(env, map, key, value, flags, false);
+}
+
+function updatePercpu(env: MapEnv, map: number, key: number, src: number, flags: number, all: boolean): number {
+  if (flags > BPF_EXIST) return -EINVAL;
+  const { mem } = env;
+  const hash = hashOf(mem, map, key);
+  const bucket = bucketOf(mem, map, hash);
+  lockBucket(mem, map, bucket);
+  let node = findNode(mem, map, key, hash);
+  let ret = checkExists(node, flags);
+  if (ret === 0) {
+    const isNew = node === 0;
+    if (isNew) node = newNode(mem, map, hash, key, true);
+    if (node < 0) {
+      ret = node;
+    } else {
+      storePercpu(env, map, mem.u32[(node + NODE_VALUE) >>> 2]!, src, all, isNew);
+      if (isNew) linkHead(mem, map, bucket, node);
+    }
+  }
+  unlockBucket(mem, bucket);
+  return ret;
+}
+
+/** Writes every CPU's slot, or this CPU's; in an element that is new the slots that are not written are zeroed. */
+export function storePercpu(env: MapEnv, map: number, value: number, src: number, all: boolean, isNew: boolean): void {
+  const { mem } = env;
+  const size = mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!;
+  const stride = rup8(size);
+  const span = mem.u32[(map + HT_SPAN) >>> 2]!;
+  if (all) {
+    copyPercpuIn(mem, value, src, stride, span, env.cpus);
+    return;
+  }
+  if (isNew) for (let cpu = 0; cpu < env.cpus; cpu++) mem.zero(value + cpu * span, stride);
+  mem.copy(value + env.cpu * span, src, size);
+}
+
+/** From commands and programs. */
+export function deleteHash(env: MapEnv, map: number, key: number): number {
+  const { mem } = env;
+  const hash = hashOf(mem, map, key);
+  const bucket = bucketOf(mem, map, hash);
+  lockBucket(mem, map, bucket);
+  const node = findNode(mem, map, key, hash);
+  if (node !== 0) {
+    dropNode(mem, map, bucket, node);
+    countDown(mem, map);
+  }
+  unlockBucket(mem, bucket);
+  return node === 0 ? -ENOENT : 0;
+}
+
+/** BPF_MAP_LOOKUP_AND_DELETE_ELEM: reads and removes under the bucket's lock. */
+export function takeHash(env: MapEnv, map: number, key: number, value: number): number {
+  const { mem } = env;
+  const hash = hashOf(mem, map, key);
+  const bucket = bucketOf(mem, map, hash);
+  lockBucket(mem, map, bucket);
+  const node = findNode(mem, map, key, hash);
+  if (node !== 0) {
+    mem.copy(value, mem.u32[(node + NODE_VALUE) >>> 2]!, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+    dropNode(mem, map, bucket, node);
+    countDown(mem, map);
+  }
+  unlockBucket(mem, bucket);
+  return node === 0 ? -ENOENT : 0;
+}
+
+export function takePercpu(env: MapEnv, map: number, key: number, value: number): number {
+  const { mem } = env;
+  const hash = hashOf(mem, map, key);
+  const bucket = bucketOf(mem, map, hash);
+  lockBucket(mem, map, bucket);
+  const node = findNode(mem, map, key, hash);
+  if (node !== 0) {
+    const { u32 } = mem;
+    const stride = rup8(u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+    const from = u32[(node + NODE_VALUE) >>> 2]!;
+    copyPercpuOut(mem, value, from, stride, u32[(map + HT_SPAN) >>> 2]!, env.cpus);
+    dropNode(mem, map, bucket, node);
+    countDown(mem, map);
+  }
+  unlockBucket(mem, bucket);
+  return node === 0 ? -ENOENT : 0;
+}

@@ -1,0 +1,330 @@
+/**
+ * The hash table behind all hash types. Buckets are chains of nodes; a node holds links, hash and key, its value lies
+ * in an area of its own. The chains are the truth: counters and free lists follow from them. A chain ends in a marker
+ * with its bucket's number, so that a reader who was led into another chain by a node that moved starts again.
+ * Writers hold the bucket's lock, readers none. Kernel counterpart: hashtab.c.
+ */
+import { AREA_NODES, alloc, allocAreas, free, freeAreas } from "../mem/alloc.ts";
+import { roundUpPow2, rup8 } from "../mem/layout.ts";
+import { lock, unlock } from "../mem/locks.ts";
+import type { Memory } from "../mem/memory.ts";
+import { BPF_F_NO_PREALLOC, BPF_F_ZERO_SEED, ENOENT, ENOMEM } from "../uapi/index.ts";
+import type { MapEnv } from "./env.ts";
+import { jhash } from "./jhash.ts";
+import { MAP_FLAGS, MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
+import { allocValues, valuesSpan } from "./values.ts";
+
+const HT_BUCKETS = MAP_PRIVATE;
+const HT_MASK: number = MAP_PRIVATE + 4;
+const HT_SEED: number = MAP_PRIVATE + 8;
+/** Elements in chains. */
+export const HT_COUNT: number = MAP_PRIVATE + 12;
+const HT_FREE: number = MAP_PRIVATE + 16;
+/** The next node of the newest chunk that was never used, the end of them, and the value that goes with the next. */
+const HT_NEXT: number = MAP_PRIVATE + 20;
+const HT_END: number = MAP_PRIVATE + 24;
+const HT_NEXT_VALUE: number = MAP_PRIVATE + 28;
+const HT_NODE_SIZE: number = MAP_PRIVATE + 32;
+/** Where the key lies in a node: behind the links that the type needs. */
+const HT_KEY: number = MAP_PRIVATE + 36;
+const HT_CHUNKS: number = MAP_PRIVATE + 40;
+/** Elements of each chunk that the table grows by; 0: preallocated, it does not grow. */
+const HT_GROW: number = MAP_PRIVATE + 44;
+/** Per-CPU types: distance from one CPU's values to the next one's. */
+export const HT_SPAN: number = MAP_PRIVATE + 48;
+/** CPUs whose values are kept apart: 1, or all. */
+const HT_CPUS: number = MAP_PRIVATE + 52;
+/** Lock of the free list, the chunks and the count. Taken inside a bucket's lock, never the other way round. */
+const HT_LOCK: number = MAP_PRIVATE + 56;
+/** First field that a type built on this table may use for itself. */
+export const HT_PRIVATE: number = MAP_PRIVATE + 64;
+
+const BUCKET_SIZE = 8;
+const BUCKET_LOCK = 4;
+
+/** A node: next (0 or odd: end of chain), hash, address of the value, sequence number; then the type's links and the key. */
+export const NODE_NEXT = 0;
+export const NODE_HASH = 4;
+export const NODE_VALUE = 8;
+/** Odd while the node is in a chain; changes with every use, so that a copy made meanwhile is known to be stale. */
+export const NODE_SEQ = 12;
+export const NODE_HEAD = 16;
+
+/** Chunk record: next chunk, nodes, bytes of them, values, number of elements. */
+const CHUNK_SIZE = 32;
+/** A table without preallocation grows by about this many bytes of values or nodes. */
+const GROW_BYTES = 0x1_0000 - 8;
+
+export interface TableSpec {
+  /** Nodes that are there from the beginning when the table is preallocated. */
+  readonly nodes: number;
+  /** Bytes of links that the type keeps in each node. */
+  readonly links: number;
+  /** CPUs whose values are kept apart. */
+  readonly cpus: number;
+}
+
+/** Takes buckets and, when preallocated, all nodes and values; touches none of them. */
+export function allocTable(env: MapEnv, map: number, spec: TableSpec): number {
+  const { mem } = env;
+  const { u32 } = mem;
+  const d = map >>> 2;
+  const flags = u32[d + (MAP_FLAGS >>> 2)]!;
+  const buckets = roundUpPow2(u32[d + (MAP_MAX_ENTRIES >>> 2)]!);
+  const base = allocAreas(mem, buckets * BUCKET_SIZE, 1, { kind: AREA_NODES, map });
+  if (base === 0) return -ENOMEM;
+  const nodeSize = NODE_HEAD + spec.links + rup8(u32[d + (MAP_KEY_SIZE >>> 2)]!);
+  u32[d + (HT_BUCKETS >>> 2)] = base;
+  u32[d + (HT_MASK >>> 2)] = buckets - 1;
+  u32[d + (HT_SEED >>> 2)] = flags & BPF_F_ZERO_SEED ? 0 : env.random32();
+  u32[d + (HT_NODE_SIZE >>> 2)] = nodeSize;
+  u32[d + (HT_KEY >>> 2)] = NODE_HEAD + spec.links;
+  u32[d + (HT_CPUS >>> 2)] = spec.cpus;
+  const growing = (flags & BPF_F_NO_PREALLOC) !== 0;
+  const stride = rup8(u32[d + (MAP_VALUE_SIZE >>> 2)]!);
+  const perChunk = growing ? Math.max(1, Math.floor(GROW_BYTES / Math.max(stride, nodeSize))) : spec.nodes;
+  u32[d + (HT_GROW >>> 2)] = growing ? perChunk : 0;
+  u32[d + (HT_SPAN >>> 2)] = 0;
+  if (!growing && !addChunk(mem, map, perChunk)) {
+    freeTable(env, map);
+    return -ENOMEM;
+  }
+  return 0;
+}
+
+/** Adds nodes and values for `count` elements. False: out of memory, nothing was taken. */
+function addChunk(mem: Memory, map: number, count: number): boolean {
+  const { u32 } = mem;
+  const d = map >>> 2;
+  const nodeSize = u32[d + (HT_NODE_SIZE >>> 2)]!;
+  const valueSize = u32[d + (MAP_VALUE_SIZE >>> 2)]!;
+  const cpus = u32[d + (HT_CPUS >>> 2)]!;
+  const chunk = alloc(mem, CHUNK_SIZE);
+  if (chunk === 0) return false;
+  const nodes = allocAreas(mem, count * nodeSize, 1, { kind: AREA_NODES, map });
+  const values = nodes === 0 ? 0 : allocValues(mem, map, count, valueSize, u32[d + (MAP_FLAGS >>> 2)]!, cpus);
+  if (values === 0) {
+    if (nodes !== 0) freeAreas(mem, nodes, count * nodeSize, 1);
+    free(mem, chunk, CHUNK_SIZE);
+    return false;
+  }
+  const c = chunk >>> 2;
+  u32[c] = u32[d + (HT_CHUNKS >>> 2)]!;
+  u32[c + 1] = nodes;
+  u32[c + 2] = values;
+  u32[c + 3] = count;
+  u32[d + (HT_CHUNKS >>> 2)] = chunk;
+  u32[d + (HT_NEXT >>> 2)] = nodes;
+  u32[d + (HT_END >>> 2)] = nodes + count * nodeSize;
+  u32[d + (HT_NEXT_VALUE >>> 2)] = values;
+  u32[d + (HT_SPAN >>> 2)] = valuesSpan(count, valueSize);
+  return true;
+}
+
+/** Gives back all memory of the table. */
+export function freeTable(env: MapEnv, map: number): void {
+  const { mem } = env;
+  const { u32 } = mem;
+  const d = map >>> 2;
+  const nodeSize = u32[d + (HT_NODE_SIZE >>> 2)]!;
+  const stride = rup8(u32[d + (MAP_VALUE_SIZE >>> 2)]!);
+  for (let chunk = u32[d + (HT_CHUNKS >>> 2)]!; chunk !== 0; ) {
+    const c = chunk >>> 2;
+    const next = u32[c]!;
+    const count = u32[c + 3]!;
+    freeAreas(mem, u32[c + 1]!, count * nodeSize, 1);
+    freeAreas(mem, u32[c + 2]!, count * stride, u32[d + (HT_CPUS >>> 2)]!);
+    free(mem, chunk, CHUNK_SIZE);
+    chunk = next;
+  }
+  freeAreas(mem, u32[d + (HT_BUCKETS >>> 2)]!, (u32[d + (HT_MASK >>> 2)]! + 1) * BUCKET_SIZE, 1);
+}
+
+/** The hash of the key at this address, in this table. */
+export function hashOf(mem: Memory, map: number, key: number): number {
+  const { u32 } = mem;
+  const d = map >>> 2;
+  return jhash(mem, key, u32[d + (MAP_KEY_SIZE >>> 2)]!, u32[d + (HT_SEED >>> 2)]!);
+}
+
+/** Address of the bucket that a hash falls into: its chain's head. */
+export function bucketOf(mem: Memory, map: number, hash: number): number {
+  const { u32 } = mem;
+  const d = map >>> 2;
+  return (u32[d + (HT_BUCKETS >>> 2)]! + ((hash & u32[d + (HT_MASK >>> 2)]!) << 3)) >>> 0;
+}
+
+/** The node with this key, or 0. Called by readers without a lock and by writers under the bucket's. */
+export function findNode(mem: Memory, map: number, key: number, hash: number): number {
+  const { u32, i32 } = mem;
+  const d = map >>> 2;
+  const keySize = u32[d + (MAP_KEY_SIZE >>> 2)]!;
+  const keyAt = u32[d + (HT_KEY >>> 2)]!;
+  const index = hash & u32[d + (HT_MASK >>> 2)]!;
+  const bucket = (u32[d + (HT_BUCKETS >>> 2)]! + (index << 3)) >>> 2;
+  const marker = ((index << 1) | 1) >>> 0;
+  for (;;) {
+    let node = u32[bucket]!;
+    for (; node !== 0 && (node & 1) === 0; node = u32[node >>> 2]!) {
+      if (i32[(node + NODE_HASH) >>> 2] === hash && sameKey(mem, node + keyAt, key, keySize)) return node;
+    }
+    if (node === 0 || node === marker) return 0;
+  }
+}
+
+/** Compares the key in a node, which is aligned, with one anywhere. */
+function sameKey(mem: Memory, stored: number, key: number, size: number): boolean {
+  if (((key | size) & 3) === 0) {
+    const { i32 } = mem;
+    let a = stored >>> 2;
+    let b = key >>> 2;
+    for (const end = a + (size >>> 2); a < end; ) if (i32[a++] !== i32[b++]) return false;
+    return true;
+  }
+  const { u8 } = mem;
+  for (let i = 0; i < size; i++) if (u8[stored + i] !== u8[key + i]) return false;
+  return true;
+}
+
+/**
+ * Takes the bucket's lock. When its owner died with it, the chain may hold the same key twice (a replacement whose old
+ * node was not unlinked yet): the later one goes.
+ */
+export function lockBucket(mem: Memory, map: number, bucket: number): void {
+  if (lock(mem, bucket + BUCKET_LOCK)) dropStale(mem, map, bucket);
+}
+
+export function unlockBucket(mem: Memory, bucket: number): void {
+  unlock(mem, bucket + BUCKET_LOCK);
+}
+
+function dropStale(mem: Memory, map: number, bucket: number): void {
+  const { u32, i32 } = mem;
+  const keyAt = u32[(map + HT_KEY) >>> 2]!;
+  const keySize = u32[(map + MAP_KEY_SIZE) >>> 2]!;
+  for (let node = u32[bucket >>> 2]!; isNode(node); node = u32[node >>> 2]!) {
+    for (let other = u32[node >>> 2]!; isNode(other); ) {
+      const next = u32[other >>> 2]!;
+      const same = i32[(other + NODE_HASH) >>> 2] === i32[(node + NODE_HASH) >>> 2];
+      if (same && sameKey(mem, other + keyAt, node + keyAt, keySize)) unlinkNode(mem, bucket, other);
+      other = next;
+    }
+  }
+}
+
+/** False at the end of a chain. */
+export function isNode(link: number): boolean {
+  return link !== 0 && (link & 1) === 0;
+}
+
+/** Puts a node with its key, hash and value filled in at the head of its bucket. One store makes it visible. */
+export function linkHead(mem: Memory, map: number, bucket: number, node: number): void {
+  const { u32 } = mem;
+  const head = u32[bucket >>> 2]!;
+  const d = map >>> 2;
+  u32[(node + NODE_SEQ) >>> 2] = u32[(node + NODE_SEQ) >>> 2]! | 1;
+  u32[node >>> 2] = head !== 0 ? head : (((bucket - u32[d + (HT_BUCKETS >>> 2)]!) >>> 2) | 1) >>> 0;
+  if (mem.shared) mem.atomics.store32(bucket, node);
+  else u32[bucket >>> 2] = node;
+}
+
+/** Takes a node out of its chain. Its own link stays, for readers who stand on it. */
+export function unlinkNode(mem: Memory, bucket: number, node: number): void {
+  const { u32 } = mem;
+  let at = bucket;
+  while (u32[at >>> 2] !== node) at = u32[at >>> 2]!;
+  if (mem.shared) mem.atomics.store32(at, u32[node >>> 2]!);
+  else u32[at >>> 2] = u32[node >>> 2]!;
+  u32[(node + NODE_SEQ) >>> 2] = (u32[(node + NODE_SEQ) >>> 2]! + 1) >>> 0;
+}
+
+/** A node out of all chains with a value of its own, or 0 when memory is out. */
+export function takeNode(mem: Memory, map: number): number {
+  const { u32 } = mem;
+  const d = map >>> 2;
+  lock(mem, map + HT_LOCK);
+  let node = u32[d + (HT_FREE >>> 2)]!;
+  if (node !== 0) {
+    u32[d + (HT_FREE >>> 2)] = u32[node >>> 2]!;
+  } else {
+    const grow = u32[d + (HT_GROW >>> 2)]!;
+    if (u32[d + (HT_NEXT >>> 2)] === u32[d + (HT_END >>> 2)] && (grow === 0 || !addChunk(mem, map, grow))) node = 0;
+    else node = takeVirgin(u32, d);
+  }
+  unlock(mem, map + HT_LOCK);
+  return node;
+}
+
+function takeVirgin(u32: Uint32Array, d: number): number {
+  const node = u32[d + (HT_NEXT >>> 2)]!;
+  const value = u32[d + (HT_NEXT_VALUE >>> 2)]!;
+  u32[d + (HT_NEXT >>> 2)] = node + u32[d + (HT_NODE_SIZE >>> 2)]!;
+  u32[d + (HT_NEXT_VALUE >>> 2)] = value + rup8(u32[d + (MAP_VALUE_SIZE >>> 2)]!);
+  u32[(node + NODE_VALUE) >>> 2] = value;
+  return node;
+}
+
+/** Gives a node back that is out of its chain. Type-stable: it serves elements of this map only, and soon. */
+export function giveNode(mem: Memory, map: number, node: number): void {
+  const { u32 } = mem;
+  const free = (map + HT_FREE) >>> 2;
+  lock(mem, map + HT_LOCK);
+  u32[node >>> 2] = u32[free]!;
+  u32[free] = node;
+  unlock(mem, map + HT_LOCK);
+}
+
+/** Fills in hash and key of a node that is in no chain. */
+export function setKey(mem: Memory, map: number, node: number, key: number, hash: number): void {
+  const d = map >>> 2;
+  mem.i32[(node + NODE_HASH) >>> 2] = hash;
+  mem.copy(node + mem.u32[d + (HT_KEY >>> 2)]!, key, mem.u32[d + (MAP_KEY_SIZE >>> 2)]!);
+}
+
+/** Reserves one more element. False: the map is full. */
+export function countUp(mem: Memory, map: number): boolean {
+  const { u32 } = mem;
+  const at = (map + HT_COUNT) >>> 2;
+  lock(mem, map + HT_LOCK);
+  const room = u32[at]! < u32[(map + MAP_MAX_ENTRIES) >>> 2]!;
+  if (room) u32[at] = u32[at]! + 1;
+  unlock(mem, map + HT_LOCK);
+  return room;
+}
+
+export function countDown(mem: Memory, map: number): void {
+  const at = (map + HT_COUNT) >>> 2;
+  lock(mem, map + HT_LOCK);
+  mem.u32[at] = mem.u32[at]! - 1;
+  unlock(mem, map + HT_LOCK);
+}
+
+/** BPF_MAP_GET_NEXT_KEY: buckets ascending, chains from the head; a key that is not there starts from the first. */
+export function nextKey(env: MapEnv, map: number, key: number, next: number): number {
+  const { mem } = env;
+  const { u32 } = mem;
+  const d = map >>> 2;
+  let index = 0;
+  if (key !== 0) {
+    const hash = hashOf(mem, map, key);
+    const node = findNode(mem, map, key, hash);
+    if (node !== 0) {
+      const after = u32[node >>> 2]!;
+      if (isNode(after)) return copyKey(mem, map, after, next);
+      index = (hash & u32[d + (HT_MASK >>> 2)]!) + 1;
+    }
+  }
+  const buckets = u32[d + (HT_BUCKETS >>> 2)]! >>> 2;
+  const mask = u32[d + (HT_MASK >>> 2)]!;
+  for (; index <= mask; index++) {
+    const head = u32[buckets + index * 2]!;
+    if (isNode(head)) return copyKey(mem, map, head, next);
+  }
+  return -ENOENT;
+}
+
+function copyKey(mem: Memory, map: number, node: number, to: number): number {
+  const d = map >>> 2;
+  mem.copy(to, node + mem.u32[d + (HT_KEY >>> 2)]!, mem.u32[d + (MAP_KEY_SIZE >>> 2)]!);
+  return 0;
+}

@@ -1,0 +1,38 @@
+/** The descriptor of a map in linear memory: what all types have in common. A type's own fields begin at MAP_PRIVATE. */
+import { OBJ_HEAD } from "../mem/layout.ts";
+import type { Memory } from "../mem/memory.ts";
+
+export const MAP_TYPE: number = OBJ_HEAD;
+export const MAP_KEY_SIZE: number = OBJ_HEAD + 4;
+export const MAP_VALUE_SIZE: number = OBJ_HEAD + 8;
+export const MAP_MAX_ENTRIES: number = OBJ_HEAD + 12;
+/** Creation flags, without RDONLY and WRONLY: those belong to the fd. */
+export const MAP_FLAGS: number = OBJ_HEAD + 16;
+export const MAP_FROZEN: number = OBJ_HEAD + 20;
+/** u64 */
+export const MAP_EXTRA: number = OBJ_HEAD + 24;
+export const MAP_NAME: number = OBJ_HEAD + 32;
+export const MAP_NAME_SIZE = 16;
+/** The BTF object, or 0, and the ids of the key's and the value's type in it. */
+export const MAP_BTF: number = OBJ_HEAD + 48;
+export const MAP_BTF_KEY: number = OBJ_HEAD + 52;
+export const MAP_BTF_VALUE: number = OBJ_HEAD + 56;
+/** Bytes of one value in the syscall ABI: every CPU's slot for per-CPU types, 4 for those that hold fds. */
+export const MAP_ABI_VALUE_SIZE: number = OBJ_HEAD + 60;
+/** Lock of the types that have one lock a map. */
+export const MAP_LOCK: number = OBJ_HEAD + 64;
+/** Writing commands under way, and writable mappings: what makes FREEZE say EBUSY. */
+export const MAP_WRITERS: number = OBJ_HEAD + 68;
+/** SHA-256 of the only program that may use the map: 32 bytes, or 0 bytes when any may. */
+export const MAP_EXCL: number = OBJ_HEAD + 72;
+export const MAP_EXCL_SIZE: number = OBJ_HEAD + 104;
+export const MAP_PRIVATE: number = OBJ_HEAD + 112;
+export const MAP_DESC_SIZE = 256;
+
+export function mapField(mem: Memory, map: number, field: number): number {
+  return mem.u32[(map + field) >>> 2]!;
+}
+
+export function setMapField(mem: Memory, map: number, field: number, value: number): void {
+  mem.u32[(map + field) >>> 2] = value;
+}

@@ -2,9 +2,11 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { InputError } from "../errors.ts";
-import { BtfBuilder, parseBtf, parseBtfExt } from "./index.ts";
+import { BtfBuilder, type BtfType, formatType, formatValue, parseBtf, parseBtfExt } from "./index.ts";
 
 const RUNS = { numRuns: 2000 };
+/** What types are shown with; no value may come from outside it. */
+const VALUE = Uint8Array.from({ length: 64 }, (_, i) => (i * 37) & 0xff);
 
 /** Runs `use` on the input; anything but a result or an InputError fails (fast-check prints seed and input). */
 function valueOrInputError(use: () => void): void {
@@ -47,6 +49,8 @@ function useAll(bytes: Uint8Array): void {
     valueOrInputError(() => btf.resolve(id));
     valueOrInputError(() => btf.sizeOf(id));
     valueOrInputError(() => btf.alignOf(id));
+    valueOrInputError(() => formatType(btf, id));
+    valueOrInputError(() => formatValue(btf, id, VALUE));
   }
 }
 
@@ -99,5 +103,94 @@ test("a .BTF.ext with some bytes changed", () => {
       valueOrInputError(() => parseBtfExt(bytes.subarray(0, bytes.length - (cut % 8 === 0 ? cut : 0)), btf));
     }),
     RUNS,
+  );
+});
+
+/** Any type over a few ids: good and bad references, cycles, members beyond the end. */
+function anyType(ids: number): fc.Arbitrary<BtfType> {
+  const typeId = fc.nat(ids);
+  const name = fc.constantFrom("", "a", "char", "__proto__");
+  const size = fc.constantFrom(0, 1, 2, 4, 8, 16, 60, 0xffff_ffff);
+  const bool = fc.boolean();
+  const linkage = fc.constantFrom("static" as const, "global" as const, "extern" as const);
+  const member = fc.record({ name, typeId, bitOffset: fc.nat(128), bitSize: fc.constantFrom(0, 0, 1, 7, 40) });
+  const members = fc.array(member, { maxLength: 3 });
+  const offset = fc.nat(70);
+  return fc.oneof(
+    fc.record({
+      kind: fc.constant("int" as const),
+      name,
+      size: fc.constantFrom(1, 2, 4, 8, 16),
+      bits: fc.nat(8),
+      bitOffset: fc.constant(0),
+      signed: bool,
+      char: bool,
+      bool,
+    }),
+    fc.record({
+      kind: fc.constantFrom("ptr", "volatile", "const", "restrict"),
+      name: fc.constant("" as const),
+      typeId,
+    }),
+    fc.record({
+      kind: fc.constant("array" as const),
+      name: fc.constant("" as const),
+      elemTypeId: typeId,
+      indexTypeId: typeId,
+      length: fc.constantFrom(0, 1, 3, 1000, 0xffff_ffff),
+    }),
+    fc.record({ kind: fc.constantFrom("struct", "union"), name, size, members }),
+    fc.record({
+      kind: fc.constant("enum" as const),
+      name,
+      size: fc.constantFrom(1, 4, 8),
+      signed: bool,
+      values: fc.array(fc.record({ name, value: fc.nat(255) }), { maxLength: 3 }),
+    }),
+    fc.record({
+      kind: fc.constant("enum64" as const),
+      name,
+      size: fc.constantFrom(1, 4, 8),
+      signed: bool,
+      values: fc.array(fc.record({ name, value: fc.bigInt({ min: 0n, max: 255n }) }), { maxLength: 3 }),
+    }),
+    fc.record({ kind: fc.constant("fwd" as const), name, of: fc.constantFrom("struct" as const, "union" as const) }),
+    fc.record({ kind: fc.constant("typedef" as const), name, typeId }),
+    fc.record({ kind: fc.constantFrom("func", "var"), name, typeId, linkage }),
+    fc.record({
+      kind: fc.constant("func_proto" as const),
+      name: fc.constant("" as const),
+      returnTypeId: typeId,
+      params: fc.array(fc.record({ name, typeId }), { maxLength: 3 }),
+    }),
+    fc.record({
+      kind: fc.constant("datasec" as const),
+      name,
+      size,
+      vars: fc.array(fc.record({ typeId, offset, size: offset }), { maxLength: 3 }),
+    }),
+    fc.record({ kind: fc.constant("float" as const), name, size: fc.constantFrom(2, 4, 8, 12, 16) }),
+    fc.record({
+      kind: fc.constant("decl_tag" as const),
+      name,
+      typeId,
+      componentIndex: fc.integer({ min: -1, max: 3 }),
+      attribute: bool,
+    }),
+    fc.record({ kind: fc.constant("type_tag" as const), name, typeId, attribute: bool }),
+  ) as fc.Arbitrary<BtfType>;
+}
+
+test("any graph of types: shown or refused, and soon", () => {
+  const ids = 8;
+  fc.assert(
+    fc.property(fc.array(anyType(ids), { minLength: ids, maxLength: ids }), fc.boolean(), (types, littleEndian) => {
+      const builder = new BtfBuilder({ littleEndian });
+      for (const type of types) builder.add(type);
+      const start = performance.now();
+      valueOrInputError(() => useAll(builder.build()));
+      expect(performance.now() - start).toBeLessThan(10_000);
+    }),
+    { numRuns: 3000, interruptAfterTimeLimit: 20_000, markInterruptAsFailure: true },
   );
 });

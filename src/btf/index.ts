@@ -2,5 +2,7 @@
 export { Btf } from "./btf.ts";
 export { BtfBuilder, type MemberInput } from "./builder.ts";
 export { type BtfCoreRelo, type BtfExt, type BtfFuncInfo, type BtfLineInfo, parseBtfExt } from "./ext.ts";
+export { formatType } from "./format_type.ts";
+export { type BtfValue, formatValue } from "./format_value.ts";
 export { parseBtf } from "./parse.ts";
 export type * from "./types.ts";

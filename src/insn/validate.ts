@@ -2,7 +2,8 @@
  * What Linux 6.18 refuses about a program before it looks at any value: opcodes, reserved fields, registers, jumps.
  *
  * Kernel counterpart: the reserved-field checks of do_check(), check_subprogs() and check_cfg() in kernel/bpf/verifier.c.
- * Not here: everything that needs maps, BTF, helper prototypes, the program type or register states.
+ * Not here: everything that needs maps, BTF, helper prototypes, the program type or register states. One difference
+ * follows: fields of an instruction that the verifier proves dead by values are judged here and not by the kernel.
  */
 import { E2BIG, EACCES, EINVAL } from "../uapi/index.ts";
 import { insnTable, LD_IMM64_OPCODE, variantOf } from "./table.ts";
@@ -29,76 +30,96 @@ interface Refusal {
 
 const invalid = (message: string): Refusal => ({ errno: -EINVAL, message });
 
-/** Why the kernel would refuse the instruction at `index` for its shape, or undefined. The second slot of a 64-bit immediate is judged with the first. */
+/**
+ * Why the kernel would refuse the instruction at `index` for its shape, or undefined.
+ * The second slot of a 64-bit immediate is judged with the first.
+ */
 export function validateInsn(insns: readonly Insn[], index: number): string | undefined {
-  return judge(insns, index)?.message;
+  return (judgeForm(insns, index) ?? judgeFields(insns, index))?.message;
 }
 
 /**
- * The first fault of a whole program, or undefined: every instruction by itself, then what only the whole shows:
- * functions that run off their end, jumps between functions, and instructions that nothing reaches.
+ * The first fault of a whole program, or undefined. In the kernel's order, so that the errno is its errno: opcodes and
+ * jumps of the whole program, then functions that run off their end, jumps between functions and instructions that
+ * nothing reaches, then the fields of each instruction.
  */
 export function validateProgram(insns: readonly Insn[]): InsnFault | undefined {
   if (insns.length === 0 || insns.length > MAX_INSNS) {
     return { insn: 0, errno: -E2BIG, message: `${insns.length} instructions, expected 1..${MAX_INSNS}` };
   }
+  return firstFault(insns, judgeForm) ?? faultOfFlow(insns) ?? firstFault(insns, judgeFields);
+}
+
+type Judge = (insns: readonly Insn[], index: number) => Refusal | undefined;
+
+function firstFault(insns: readonly Insn[], judge: Judge): InsnFault | undefined {
   for (let index = 0; index < insns.length; index++) {
     const refusal = judge(insns, index);
     if (refusal !== undefined) return { insn: index, ...refusal };
     if (insns[index]!.opcode === LD_IMM64_OPCODE) index++;
   }
-  return faultOfFlow(insns);
+  return undefined;
 }
 
-function judge(insns: readonly Insn[], index: number): Refusal | undefined {
+/** What must be right before control flow can be followed: the opcode, both slots of a 64-bit immediate, jump targets. */
+function judgeForm(insns: readonly Insn[], index: number): Refusal | undefined {
   const insn = insns[index];
   if (insn === undefined) return invalid(`no instruction ${index} in a program of ${insns.length}`);
   const row = insnTable[insn.opcode];
   if (row === undefined) {
-    const known = insn.opcode === 0 ? " (the second slot of a 64-bit immediate without its first)" : "";
-    return invalid(`unknown opcode 0x${hex(insn.opcode)}${known}`);
+    const which = insn.opcode === 0 ? " (the second slot of a 64-bit immediate without its first)" : "";
+    return invalid(`unknown opcode 0x${insn.opcode.toString(16).padStart(2, "0")}${which}`);
   }
+  const variant = variantOf(row, insn);
+  if (row.kind === "ldImm64") {
+    const refusal = judgeSecondSlot(variant, insns, index);
+    if (refusal !== undefined) return refusal;
+  }
+  // The kernel looks at this field of loads, and of nothing else, this early.
+  if (row.kind === "load" && insn.imm !== 0) return invalid(`${row.op} has imm ${insn.imm}, expected 0`);
+  if (row.off === "jump") return judgeTarget(insns, index, index + 1 + insn.off);
+  if ((variant?.imm ?? row.imm) === "jump") return judgeTarget(insns, index, index + 1 + insn.imm);
+  return undefined;
+}
+
+/** Fields and registers of an instruction whose form is right. */
+function judgeFields(insns: readonly Insn[], index: number): Refusal | undefined {
+  const insn = insns[index]!;
+  const row = insnTable[insn.opcode]!;
   const variant = variantOf(row, insn);
   if (row.selector !== "none" && variant === undefined) {
     const values = row.variants.map((each) => each.value).join(", ");
     return invalid(`${row.op} has ${row.selector} ${insn[row.selector]}, expected one of ${values}`);
   }
-  return (
-    judgeRegisters(row, variant, insn) ??
-    judgeField("off", variant?.off ?? row.off, row, insns, index) ??
-    judgeField("imm", variant?.imm ?? row.imm, row, insns, index) ??
-    (row.kind === "ldImm64" ? judgeSecondSlot(variant, insns, index) : undefined)
-  );
-}
-
-function judgeRegisters(row: InsnRow, variant: InsnVariant | undefined, insn: Insn): Refusal | undefined {
   const dst = variant?.dst ?? row.dst;
   const src = variant?.src ?? row.src;
   return (
     (row.selector === "src" ? undefined : judgeRegister("src", src, row, insn.src)) ??
-    judgeRegister("dst", dst, row, insn.dst)
+    judgeRegister("dst", dst, row, insn.dst) ??
+    judgeField("off", variant?.off ?? row.off, row, insn) ??
+    judgeField("imm", variant?.imm ?? row.imm, row, insn) ??
+    judgeWrite(dst, insn.dst) ??
+    judgeWrite(src, insn.src)
   );
 }
 
 function judgeRegister(field: "dst" | "src", use: RegUse, row: InsnRow, register: number): Refusal | undefined {
   if (use === "none") return register === 0 ? undefined : invalid(`${row.op} has ${field} ${register}, expected 0`);
-  if (register > MAX_REGISTER) return invalid(`r${register} does not exist, expected r0..r${MAX_REGISTER}`);
-  if (use === "read" || register !== FRAME_POINTER) return undefined;
+  return register <= MAX_REGISTER ? undefined : invalid(`r${register} does not exist, expected r0..r${MAX_REGISTER}`);
+}
+
+function judgeWrite(use: RegUse, register: number): Refusal | undefined {
+  if (use === "none" || use === "read" || register !== FRAME_POINTER) return undefined;
   return { errno: -EACCES, message: "r10, the frame pointer, is read-only" };
 }
 
-function judgeField(
-  field: "off" | "imm",
-  rule: FieldRule,
-  row: InsnRow,
-  insns: readonly Insn[],
-  index: number,
-): Refusal | undefined {
-  const value = insns[index]![field];
+function judgeField(field: "off" | "imm", rule: FieldRule, row: InsnRow, insn: Insn): Refusal | undefined {
+  const value = insn[field];
   switch (rule) {
     case "any":
     case "ignored":
     case "select":
+    case "jump":
       return undefined;
     case "zero":
       return value === 0 ? undefined : invalid(`${row.op} has ${field} ${value}, expected 0`);
@@ -110,8 +131,6 @@ function judgeField(
       return value === 1 || value === 0x10000
         ? undefined
         : invalid(`address space cast ${value}, expected 1 (to space 0) or 65536 (to space 1)`);
-    case "jump":
-      return judgeTarget(insns, index, index + 1 + value);
     default:
       return rule satisfies never;
   }
@@ -204,5 +223,3 @@ function jumpTarget(row: InsnRow, insn: Insn, index: number): number | undefined
   if (row.kind !== "goto" && row.kind !== "jump" && row.kind !== "mayGoto") return undefined;
   return index + 1 + (row.off === "jump" ? insn.off : insn.imm);
 }
-
-const hex = (byte: number): string => byte.toString(16).padStart(2, "0");

@@ -50,6 +50,8 @@ test("functions, lines and relocations of a compiled file", () => {
     text: "  return twice(o->in[1].y);",
     line: 5,
     column: 3,
+    fileOffset: 0x47,
+    textOffset: 0x58,
   });
   expect(ext.coreRelos.map((r) => [r.section, r.insnOffset, btf.type(r.typeId).name, r.access, r.kind])).toEqual([
     ["xdp", 0, "outer", "0:1:1:1", 0],

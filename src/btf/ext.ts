@@ -20,6 +20,9 @@ export interface BtfLineInfo {
   readonly text: string;
   readonly line: number;
   readonly column: number;
+  /** Where `file` and `text` stand in the strings of the BTF: what a line_info record of BPF_PROG_LOAD carries. */
+  readonly fileOffset: number;
+  readonly textOffset: number;
 }
 
 export interface BtfCoreRelo {
@@ -110,6 +113,8 @@ export function parseBtfExt(bytes: Uint8Array, btf: Btf): BtfExt {
     text: btf.string(word(at + 8)),
     line: word(at + 12) >>> COLUMN_BITS,
     column: word(at + 12) & ((1 << COLUMN_BITS) - 1),
+    fileOffset: word(at + 4),
+    textOffset: word(at + 8),
   }));
   const coreRelos =
     headerSize < HEADER_SIZE_CORE_RELO

@@ -45,6 +45,8 @@ export const AREA_RUN = 3;
 export const AREA_VALUES = 4;
 /** Keys, links, counters: never reached by programs. */
 export const AREA_NODES = 5;
+/** A ring's mapping: consumer page, producer page, data. Programs reach only the records that their run has reserved. */
+export const AREA_RING = 6;
 
 export const AREA_PROG_READ = 1;
 export const AREA_PROG_WRITE = 2;

@@ -13,16 +13,23 @@ export interface AtomicOps {
   xchg32(address: number, value: number): number;
   /** Stores `next` where `expected` stands; returns what stood there. */
   cas32(address: number, expected: number, next: number): number;
+  /** Copies one u64 between multiples of 8, where the caller alone writes: readers see all that was written before it. */
+  copy64(to: number, from: number): void;
 }
 
 const I32 = 0x7f;
-/** [name, parameters, has a result, opcode after the 0xfe prefix] */
-const functions: readonly (readonly [keyof AtomicOps, number, boolean, number])[] = [
-  ["load32", 1, true, 0x10],
-  ["store32", 2, false, 0x17],
-  ["add32", 2, true, 0x1e],
-  ["xchg32", 2, true, 0x41],
-  ["cas32", 3, true, 0x48],
+/** An atomic instruction on a u32 with its alignment and offset. */
+const on32 = (opcode: number): readonly number[] => [0xfe, opcode, 0x02, 0x00];
+/** i64.load, i64.atomic.store */
+const COPY64 = [0x29, 0x03, 0x00, 0xfe, 0x18, 0x03, 0x00];
+/** [name, parameters, has a result, instructions that work on the parameters] */
+const functions: readonly (readonly [keyof AtomicOps, number, boolean, readonly number[]])[] = [
+  ["load32", 1, true, on32(0x10)],
+  ["store32", 2, false, on32(0x17)],
+  ["add32", 2, true, on32(0x1e)],
+  ["xchg32", 2, true, on32(0x41)],
+  ["cas32", 3, true, on32(0x48)],
+  ["copy64", 2, false, COPY64],
 ];
 
 /** The module's bytes; every count and size in it stays below 128, so that each LEB128 number is one byte. */
@@ -50,8 +57,8 @@ function moduleBytes(granules: number, shared: boolean): Uint8Array<ArrayBuffer>
     ),
     ...section(
       10,
-      functions.map(([, n, , opcode]) => {
-        const code = [0x00, ...Array.from({ length: n }, (_, i) => [0x20, i]).flat(), 0xfe, opcode, 0x02, 0x00, 0x0b];
+      functions.map(([, n, , instructions]) => {
+        const code = [0x00, ...Array.from({ length: n }, (_, i) => [0x20, i]).flat(), ...instructions, 0x0b];
         return [code.length, ...code];
       }),
     ),

@@ -9,6 +9,8 @@ export interface MapEnv {
   /** The virtual CPU of the operation or run under way. */
   cpu: number;
   random32(): number;
+  /** A ring has news for who waits on it. Called after all locks are dropped; must not throw. */
+  wake?(map: number): void;
 }
 
 /** The fields of MAP_CREATE that a type judges, with the kernel's names. map_extra comes in two halves. */

@@ -1,0 +1,79 @@
+/** The one seam between the typed API and what serves it: the embedded kernel or the machine's own. */
+
+/** A field of `AttrObject`: a number, a text (names, paths, the licence), or a buffer that is read and written in place. */
+export type AttrValue = number | bigint | string | ArrayBufferView | null | undefined;
+
+/** union bpf_attr as an object with the kernel's field names. Outputs are written back into it. */
+export interface AttrObject {
+  [field: string]: AttrValue;
+}
+
+/** The attributes of a command: by name, as the kernel's bytes, or as the address of these bytes in user memory. */
+export type Attr = AttrObject | ArrayBufferView | number | bigint;
+
+/** A piece of user memory: what addresses in raw attributes may point to. Starts zeroed, on a 16-byte boundary. */
+export interface UserBuffer {
+  readonly address: bigint;
+  readonly bytes: Uint8Array;
+  /** Gives the memory back; a second call does nothing. */
+  free(): void;
+}
+
+export interface UserMemory {
+  /** Throws `RangeError` when there is no more. */
+  alloc(bytes: number): UserBuffer;
+  /** Address of a view's first byte when all of it lies in this memory or in a live mapping of this host, else -1. */
+  addressOf(view: ArrayBufferView): number;
+}
+
+/** `prot`: PROT_READ (1) and PROT_WRITE (2). */
+export interface MmapOptions {
+  readonly offset: number;
+  readonly length: number;
+  readonly prot: number;
+}
+
+export interface WaitOptions {
+  readonly signal?: AbortSignal;
+  /** Milliseconds. Not given or negative: as long as it takes. */
+  readonly timeoutMs?: number;
+}
+
+export interface Host {
+  readonly kind: "embedded" | "kernel";
+  /**
+   * bpf(2): >= 0 or a negative errno. `size` is how many bytes of the attributes count: if it is not given, all bytes
+   * of a view, and up to the command's last field otherwise. Unknown fields of an object are a `TypeError`.
+   */
+  bpf(cmd: number, attr: Attr, size?: number): number;
+  close(fd: number): number;
+  /** Maps a map's memory, shared. The view is live; without PROT_WRITE it must not be written. */
+  mmap(fd: number, options: MmapOptions): Uint8Array | number;
+  /** Ends a mapping. Its views stay readable, but show nothing of the map any more. */
+  munmap(bytes: Uint8Array): number;
+  /**
+   * The fds of `fds` that are ready (data to read; room to write for a USER_RINGBUF), none when the time is over, or a
+   * negative errno. Blocks the thread; a negative timeout blocks until one is ready.
+   */
+  poll(fds: readonly number[], timeoutMs: number): number[] | number;
+  /** As `poll`, without blocking. An aborted signal rejects with its reason. Keeps the process alive while it waits. */
+  wait(fds: readonly number[], options?: WaitOptions): Promise<number[] | number>;
+  readonly user: UserMemory;
+  /** How many CPUs per-CPU values have a slot for. */
+  readonly possibleCpus: number;
+  /** Closes every fd that the host opened and ends its mappings. A second call does nothing; any other is an error. */
+  dispose(): void;
+}
+
+export type HostUnavailableReason = "no-koffi" | "not-linux" | "no-permission" | "no-bpf";
+
+/** The machine cannot serve this kind of host. The message says what to do about it. */
+export class HostUnavailable extends Error {
+  override readonly name: string = "HostUnavailable";
+  readonly reason: HostUnavailableReason;
+
+  constructor(reason: HostUnavailableReason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,307 @@
+/**
+ * The ring behind RINGBUF: programs produce, user space consumes from a mapping of consumer page, producer page and data
+ * of 2 x max_entries. A record lies contiguous from `position & mask` on, also past max_entries. Positions count bytes
+ * and never wrap. Kernel counterpart: ringbuf.c.
+ *
+ * The map's descriptor holds the true positions; the producer page shows a copy. What user space can write (all of the
+ * mapping, on a host whose views cannot be read-only) is believed for arithmetic within this ring only. Producers hold
+ * the map's lock to reserve; commits and consumers take none.
+ */
+import { AREA_RING, allocAreas, freeAreas } from "../mem/alloc.ts";
+import { PAGE_SIZE } from "../mem/layout.ts";
+import { lock, unlock } from "../mem/locks.ts";
+import type { Memory } from "../mem/memory.ts";
+import {
+  BPF_F_NUMA_NODE,
+  BPF_RB_AVAIL_DATA,
+  BPF_RB_CONS_POS,
+  BPF_RB_FORCE_WAKEUP,
+  BPF_RB_NO_WAKEUP,
+  BPF_RB_PROD_POS,
+  BPF_RB_RING_SIZE,
+  BPF_RINGBUF_BUSY_BIT,
+  BPF_RINGBUF_DISCARD_BIT,
+  BPF_RINGBUF_HDR_SZ,
+  EAGAIN,
+  EINVAL,
+  ENOMEM,
+  EPERM,
+} from "../uapi/index.ts";
+import type { MapCreateAttr, MapEnv } from "./env.ts";
+import { MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE } from "./map.ts";
+
+/** Address of the mapping: the consumer page. */
+export const RING_BASE = MAP_PRIVATE;
+/** u32: counts wake-ups. Waiters of a shared host sleep on it (`Atomics.wait`, `waitAsync`). */
+export const RING_WAKEUPS: number = MAP_PRIVATE + 4;
+/** u64: end of the last record that was reserved. Changes by one whole store. */
+const RING_PROD: number = MAP_PRIVATE + 8;
+/** u64: where the next producer position is put together. */
+const RING_NEXT: number = MAP_PRIVATE + 16;
+/** u32: low half of the position up to which all records are known to be committed. */
+const RING_PENDING: number = MAP_PRIVATE + 24;
+
+/** Offsets in the mapping: u64 consumer position, u64 producer position, records. */
+export const RING_CONS_PAGE = 0;
+export const RING_PROD_PAGE = PAGE_SIZE;
+export const RING_DATA: number = 2 * PAGE_SIZE;
+
+const LENGTH_MASK: number = BPF_RINGBUF_DISCARD_BIT - 1;
+const WAKEUP_FLAGS: number = BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP;
+/** Pages of the kernel's struct in front of the data: a record's header counts its page from there. */
+const KERNEL_PAGES = 3;
+const PAGE_SHIFT = 12;
+
+/** EPOLLIN | EPOLLRDNORM */
+const POLL_IN = 0x41;
+
+export function allocCheck(_env: MapEnv, attr: MapCreateAttr): number {
+  const { max_entries } = attr;
+  if (attr.map_flags & ~BPF_F_NUMA_NODE || attr.key_size !== 0 || attr.value_size !== 0) return -EINVAL;
+  return max_entries < PAGE_SIZE || (max_entries & (max_entries - 1)) !== 0 ? -EINVAL : 0;
+}
+
+function mappingSize(maxEntries: number): number {
+  return RING_DATA + 2 * maxEntries;
+}
+
+export function alloc(env: MapEnv, map: number, attr: MapCreateAttr): number {
+  const base = allocAreas(env.mem, mappingSize(attr.max_entries), 1, { kind: AREA_RING, map });
+  if (base === 0) return -ENOMEM;
+  env.mem.u32[(map + RING_BASE) >>> 2] = base;
+  return 0;
+}
+
+export function free(env: MapEnv, map: number): void {
+  const { u32 } = env.mem;
+  freeAreas(env.mem, u32[(map + RING_BASE) >>> 2]!, mappingSize(u32[(map + MAP_MAX_ENTRIES) >>> 2]!), 1);
+}
+
+/** mmap: the consumer page alone may be written; everything may be read. */
+export function mmap(env: MapEnv, map: number, offset: number, length: number, writable: boolean): number {
+  const { u32 } = env.mem;
+  const pages = Math.ceil(length / PAGE_SIZE);
+  if (writable && (offset !== 0 || pages !== 1)) return -EPERM;
+  if (offset + pages * PAGE_SIZE > mappingSize(u32[(map + MAP_MAX_ENTRIES) >>> 2]!)) return -EINVAL;
+  return u32[(map + RING_BASE) >>> 2]! + offset;
+}
+
+/** Ready when the consumer is not where the producers are; records that are still being filled count. */
+export function poll(env: MapEnv, map: number): number {
+  const { mem } = env;
+  const cons = mem.u32[(map + RING_BASE) >>> 2]!;
+  return sameU64(mem, map + RING_PROD, cons) ? 0 : POLL_IN;
+}
+
+function sameU64(mem: Memory, a: number, b: number): boolean {
+  return low(mem, a) === low(mem, b) && high(mem, a) === high(mem, b);
+}
+
+function low(mem: Memory, address: number): number {
+  return mem.u32[address >>> 2]!;
+}
+
+function high(mem: Memory, address: number): number {
+  return mem.u32[(address >>> 2) + 1]!;
+}
+
+/**
+ * A record for `size` bytes of payload: the payload's address, or 0 when it is too large or the ring too full. The
+ * record stays busy, and stops the consumer, until `ringCommit`; the caller remembers its size.
+ */
+export function ringReserve(env: MapEnv, map: number, size: number): number {
+  const { mem } = env;
+  const total = recordSize(size);
+  if (size > LENGTH_MASK || total > mem.u32[(map + MAP_MAX_ENTRIES) >>> 2]!) return 0;
+  lockRing(mem, map);
+  const header = claim(mem, map, total);
+  if (header !== 0) {
+    mem.u32[header >>> 2] = size | BPF_RINGBUF_BUSY_BIT;
+    publish(mem, map);
+  }
+  unlock(mem, map + MAP_LOCK);
+  return header === 0 ? 0 : header + BPF_RINGBUF_HDR_SZ;
+}
+
+/** Bytes that a record with so much payload takes: header and payload in whole 8-byte words. */
+function recordSize(size: number): number {
+  return (size + BPF_RINGBUF_HDR_SZ + 7) & ~7;
+}
+
+/** Takes the lock; what a dead owner had moved on but not published yet is shown now. */
+function lockRing(mem: Memory, map: number): void {
+  if (lock(mem, map + MAP_LOCK)) show(mem, map);
+}
+
+/**
+ * Finds room for `total` bytes: the address of the record's header, its page filled in, or 0. The position that goes
+ * with it waits in RING_NEXT for `publish`. Called under the lock.
+ */
+function claim(mem: Memory, map: number, total: number): number {
+  const { u32 } = mem;
+  const d = map >>> 2;
+  const base = u32[d + (RING_BASE >>> 2)]!;
+  const mask = u32[d + (MAP_MAX_ENTRIES >>> 2)]! - 1;
+  const prod = u32[d + (RING_PROD >>> 2)]!;
+  const next = (prod + total) >>> 0;
+  const nextHigh = u32[d + (RING_PROD >>> 2) + 1]! + (next < prod ? 1 : 0);
+  // Neither may the newest record reach the consumer, nor the oldest that is still busy.
+  if (pendingBytes(mem, map, base, mask, prod) + total > mask) return 0;
+  if (!fits(mem, base, next, nextHigh, mask)) return 0;
+  u32[d + (RING_NEXT >>> 2)] = next;
+  u32[d + (RING_NEXT >>> 2) + 1] = nextHigh;
+  const at = prod & mask;
+  const header = base + RING_DATA + at;
+  u32[(header >>> 2) + 1] = KERNEL_PAGES + (at >>> PAGE_SHIFT);
+  return header;
+}
+
+/** Moves the pending position over all records that were committed since. Returns how far the producer is ahead of it. */
+function pendingBytes(mem: Memory, map: number, base: number, mask: number, prod: number): number {
+  const { u32 } = mem;
+  const at = (map + RING_PENDING) >>> 2;
+  let pending = u32[at]!;
+  let left = (prod - pending) >>> 0;
+  while (left > 0) {
+    const length = u32[(base + RING_DATA + (pending & mask)) >>> 2]!;
+    if (length >= BPF_RINGBUF_BUSY_BIT) break;
+    // A length that user space spoiled must not lead past the producer.
+    const step = Math.min(recordSize(length & LENGTH_MASK), left);
+    pending = (pending + step) >>> 0;
+    left -= step;
+  }
+  u32[at] = pending;
+  return left;
+}
+
+/**
+ * Whether a producer at this position stays less than the ring's size ahead of the consumer, in the arithmetic of u64.
+ * A consumer on another thread may store between our two reads; half of each looks too full, so only that is asked
+ * twice.
+ */
+function fits(mem: Memory, cons: number, next: number, nextHigh: number, mask: number): boolean {
+  for (;;) {
+    const consLow = low(mem, cons);
+    const consHigh = high(mem, cons);
+    const ahead = (next - consLow) >>> 0;
+    const aheadHigh = (nextHigh - consHigh - (next < consLow ? 1 : 0)) | 0;
+    if (aheadHigh === 0 && ahead <= mask) return true;
+    if (!mem.shared || (low(mem, cons) === consLow && high(mem, cons) === consHigh)) return false;
+  }
+}
+
+/** Makes the claimed record's end the producer position: the truth first, then what user space sees. */
+function publish(mem: Memory, map: number): void {
+  mem.u64[(map + RING_PROD) >>> 3] = mem.u64[(map + RING_NEXT) >>> 3]!;
+  show(mem, map);
+}
+
+function show(mem: Memory, map: number): void {
+  const page = mem.u32[(map + RING_BASE) >>> 2]! + RING_PROD_PAGE;
+  // The other side: a consumer that reads the position, then the records before it.
+  if (mem.shared) mem.atomics.copy64(page, map + RING_PROD);
+  else mem.u64[page >>> 3] = mem.u64[(map + RING_PROD) >>> 3]!;
+}
+
+/**
+ * bpf_ringbuf_submit and _discard: the record at `sample` (what `ringReserve` gave) is complete, or to be skipped.
+ * `flags`: the low half of the helper's u64; bits other than those for wake-ups are ignored, as in the kernel.
+ */
+export function ringCommit(env: MapEnv, map: number, sample: number, flags: number, discard: boolean): number {
+  const { mem } = env;
+  const header = sample - BPF_RINGBUF_HDR_SZ;
+  const length = (mem.u32[header >>> 2]! & LENGTH_MASK) | (discard ? BPF_RINGBUF_DISCARD_BIT : 0);
+  // The other side: a consumer that reads the length, then the payload.
+  if (mem.shared) mem.atomics.xchg32(header, length);
+  else mem.u32[header >>> 2] = length;
+  wakeConsumer(env, map, header, flags);
+  return 0;
+}
+
+/** bpf_ringbuf_output: copies `size` bytes into a record of their own. */
+export function ringOutput(env: MapEnv, map: number, data: number, size: number, flags: number): number {
+  if (flags > WAKEUP_FLAGS) return -EINVAL;
+  const { mem } = env;
+  const total = recordSize(size);
+  if (size > LENGTH_MASK || total > mem.u32[(map + MAP_MAX_ENTRIES) >>> 2]!) return -EAGAIN;
+  lockRing(mem, map);
+  const header = claim(mem, map, total);
+  if (header !== 0) {
+    // Complete before anybody sees it: unlike a reservation it cannot be left busy by a client that dies.
+    mem.u32[header >>> 2] = size;
+    mem.copy(header + BPF_RINGBUF_HDR_SZ, data, size);
+    publish(mem, map);
+  }
+  unlock(mem, map + MAP_LOCK);
+  if (header === 0) return -EAGAIN;
+  wakeConsumer(env, map, header, flags);
+  return 0;
+}
+
+/** By default a wake-up is due only when the consumer had read everything before this record: it may sleep then. */
+function wakeConsumer(env: MapEnv, map: number, header: number, flags: number): void {
+  if ((flags & BPF_RB_FORCE_WAKEUP) === 0) {
+    if (flags & BPF_RB_NO_WAKEUP) return;
+    const { mem } = env;
+    const base = mem.u32[(map + RING_BASE) >>> 2]!;
+    const mask = mem.u32[(map + MAP_MAX_ENTRIES) >>> 2]! - 1;
+    // The other side: a consumer that stores its position, then looks for the next record before it goes to sleep.
+    const cons = mem.shared ? mem.atomics.load32(base) : mem.i32[base >>> 2]!;
+    if ((cons & mask) !== header - base - RING_DATA) return;
+  }
+  wake(env, map);
+}
+
+function wake(env: MapEnv, map: number): void {
+  const { mem } = env;
+  if (mem.shared) {
+    mem.atomics.add32(map + RING_WAKEUPS, 1);
+    Atomics.notify(mem.i32, (map + RING_WAKEUPS) >>> 2);
+  } else {
+    mem.u32[(map + RING_WAKEUPS) >>> 2]!++;
+  }
+  env.wake?.(map);
+}
+
+/**
+ * bpf_ringbuf_query: a u64, its low half as the (signed) result, its high half stored at the address `highAt`. What is
+ * available wraps when user space stored nonsense.
+ */
+export function ringQuery(env: MapEnv, map: number, what: number, highAt: number): number {
+  const { mem } = env;
+  const cons = mem.u32[(map + RING_BASE) >>> 2]!;
+  switch (what) {
+    case BPF_RB_AVAIL_DATA:
+      return difference(mem, map + RING_PROD, cons, highAt);
+    case BPF_RB_CONS_POS:
+      return position(mem, cons, highAt);
+    case BPF_RB_PROD_POS:
+      return position(mem, map + RING_PROD, highAt);
+    default:
+      mem.u32[highAt >>> 2] = 0;
+      return what === BPF_RB_RING_SIZE ? mem.i32[(map + MAP_MAX_ENTRIES) >>> 2]! : 0;
+  }
+}
+
+/** A u64 that others may be moving on: halves of one moment. */
+function position(mem: Memory, at: number, highAt: number): number {
+  for (;;) {
+    const top = high(mem, at);
+    const bottom = low(mem, at);
+    if (high(mem, at) !== top) continue;
+    mem.u32[highAt >>> 2] = top;
+    return bottom | 0;
+  }
+}
+
+function difference(mem: Memory, prod: number, cons: number, highAt: number): number {
+  for (;;) {
+    const consHigh = high(mem, cons);
+    const prodHigh = high(mem, prod);
+    const consLow = low(mem, cons);
+    const prodLow = low(mem, prod);
+    if (high(mem, cons) !== consHigh || high(mem, prod) !== prodHigh) continue;
+    mem.u32[highAt >>> 2] = prodHigh - consHigh - (prodLow < consLow ? 1 : 0);
+    return (prodLow - consLow) | 0;
+  }
+}

@@ -22,8 +22,9 @@ export function bpf(kernel: Kernel, cmd: number, uattr: number, size: number): n
   const { end } = command;
   for (let i = uattr + end; i < uattr + known; i++) if (mem.u8[i] !== 0) return -EINVAL;
   if (size >= end && (uattr & 7) === 0 && !mem.shared) return command.run(kernel, uattr, uattr, size);
-  const attr = kernel.attr;
-  mem.zero(attr, ATTR_SIZE);
-  mem.u8.copyWithin(attr, uattr, uattr + known);
+  const { attr } = kernel;
+  const given = Math.min(known, end);
+  for (let i = 0; i < given; i++) mem.u8[attr + i] = mem.u8[uattr + i]!;
+  if (given < end) mem.zero(attr + given, end - given);
   return command.run(kernel, attr, uattr, size);
 }

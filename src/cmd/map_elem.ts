@@ -2,6 +2,7 @@
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
+import type { MapTypeEntry } from "../maps/ops.ts";
 import { MAP_ABI_VALUE_SIZE, MAP_FROZEN, MAP_KEY_SIZE, MAP_WRITERS } from "../struct/map.ts";
 import { BPF_F_LOCK, bpf_attr, EFAULT, EINVAL, EPERM } from "../uapi/index.ts";
 import { intoNowhere, keyAt, pointerAt, u64At } from "./attr.ts";
@@ -29,31 +30,41 @@ export function endWrite(kernel: Kernel, map: number): void {
   kernel.done(map);
 }
 
+/** Flags of a lookup: none, or BPF_F_LOCK. */
+function lookupFlagsBad(kernel: Kernel, attr: number): boolean {
+  const { u32 } = kernel.mem;
+  return ((u32[(attr + FLAGS) >>> 2]! & ~BPF_F_LOCK) | u32[(attr + FLAGS + 4) >>> 2]!) !== 0;
+}
+
 /** BPF_F_LOCK needs a bpf_spin_lock in the value; no map of this host has one yet. */
-function lockRefused(flags: number): boolean {
-  return (flags & BPF_F_LOCK) !== 0;
+function lockRefused(kernel: Kernel, attr: number): boolean {
+  return (kernel.mem.u32[(attr + FLAGS) >>> 2]! & BPF_F_LOCK) !== 0;
 }
 
 export function mapLookupElem(kernel: Kernel, attr: number): number {
-  const flags = u64At(kernel, attr + FLAGS);
-  if (flags !== 0 && flags !== BPF_F_LOCK) return -EINVAL;
+  if (lookupFlagsBad(kernel, attr)) return -EINVAL;
   const map = kernel.getMap(kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_READ);
   if (map < 0) return map;
-  const ret = lookup(kernel, map, attr, flags);
+  const ret = lookup(kernel, map, attr);
   kernel.done(map);
   return ret;
 }
 
-function lookup(kernel: Kernel, map: number, attr: number, flags: number): number {
-  if (lockRefused(flags)) return -EINVAL;
+function lookup(kernel: Kernel, map: number, attr: number): number {
+  if (lockRefused(kernel, attr)) return -EINVAL;
   const key = keyAt(kernel, map, attr + KEY);
   if (key < 0) return key;
-  const { ops, traits } = entryOfMap(kernel, map);
+  const entry = entryOfMap(kernel, map);
   const value = pointerAt(kernel, attr + VALUE);
   const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
-  if (kernel.userOk(value, size, true)) return ops.map_copy_value(kernel, map, key, value);
-  if (traits.lookupReadsValue) return -EFAULT;
-  return intoNowhere(kernel, size, (to) => ops.map_copy_value(kernel, map, key, to));
+  if (kernel.userOk(value, size, true)) return entry.ops.map_copy_value(kernel, map, key, value);
+  if (entry.traits.lookupReadsValue) return -EFAULT;
+  return lookupNowhere(kernel, entry, map, key, size);
+}
+
+/** A closure here, not in `lookup`: that one stays free of allocations. */
+function lookupNowhere(kernel: Kernel, entry: MapTypeEntry, map: number, key: number, size: number): number {
+  return intoNowhere(kernel, size, (to) => entry.ops.map_copy_value(kernel, map, key, to));
 }
 
 export function mapUpdateElem(kernel: Kernel, attr: number): number {
@@ -65,14 +76,13 @@ export function mapUpdateElem(kernel: Kernel, attr: number): number {
 }
 
 function update(kernel: Kernel, map: number, attr: number): number {
-  const flags = u64At(kernel, attr + FLAGS);
-  if (lockRefused(kernel.mem.u32[(attr + FLAGS) >>> 2]!)) return -EINVAL;
+  if (lockRefused(kernel, attr)) return -EINVAL;
   const key = keyAt(kernel, map, attr + KEY);
   if (key < 0) return key;
   const value = pointerAt(kernel, attr + VALUE);
   const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
   if (!kernel.userOk(value, size, false)) return -EFAULT;
-  return entryOfMap(kernel, map).ops.map_update_value(kernel, map, key, value, flags);
+  return entryOfMap(kernel, map).ops.map_update_value(kernel, map, key, value, u64At(kernel, attr + FLAGS));
 }
 
 export function mapDeleteElem(kernel: Kernel, attr: number): number {
@@ -85,25 +95,24 @@ export function mapDeleteElem(kernel: Kernel, attr: number): number {
 }
 
 export function mapLookupAndDeleteElem(kernel: Kernel, attr: number): number {
-  const flags = u64At(kernel, attr + FLAGS);
-  if (flags !== 0 && flags !== BPF_F_LOCK) return -EINVAL;
+  if (lookupFlagsBad(kernel, attr)) return -EINVAL;
   const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_READ | FMODE_WRITE);
   if (map < 0) return map;
-  const ret = lookupAndDelete(kernel, map, attr, flags);
+  const ret = lookupAndDelete(kernel, map, attr);
   endWrite(kernel, map);
   return ret;
 }
 
 /** The element goes before the value is copied to the caller: a bad pointer loses it, as in the kernel. */
-function lookupAndDelete(kernel: Kernel, map: number, attr: number, flags: number): number {
-  if (lockRefused(flags)) return -EINVAL;
+function lookupAndDelete(kernel: Kernel, map: number, attr: number): number {
+  if (lockRefused(kernel, attr)) return -EINVAL;
   const key = keyAt(kernel, map, attr + KEY);
   if (key < 0) return key;
   const { ops } = entryOfMap(kernel, map);
   const value = pointerAt(kernel, attr + VALUE);
   const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
-  if (kernel.userOk(value, size, true)) return ops.map_lookup_and_delete_elem(kernel, map, key, value, flags);
-  return intoNowhere(kernel, size, (to) => ops.map_lookup_and_delete_elem(kernel, map, key, to, flags));
+  if (kernel.userOk(value, size, true)) return ops.map_lookup_and_delete_elem(kernel, map, key, value, 0);
+  return intoNowhere(kernel, size, (to) => ops.map_lookup_and_delete_elem(kernel, map, key, to, 0));
 }
 
 export function mapGetNextKey(kernel: Kernel, attr: number): number {

@@ -4,7 +4,7 @@
  */
 import type { Btf } from "../btf/index.ts";
 import { Bug } from "../errors.ts";
-import { AREA_KIND, AREA_MAPPED, AREA_USER, AREA_VALUES, alloc, free, initAlloc } from "../mem/alloc.ts";
+import { AREA_MAPPED, alloc, free, initAlloc, USER_AREA } from "../mem/alloc.ts";
 import {
   GRANULE,
   GRANULE_SHIFT,
@@ -86,17 +86,20 @@ export class Kernel implements MapEnv {
 
   /** True when every byte of [address, address + length) is user memory, or a mapping that allows the access. */
   userOk(address: number, length: number, write: boolean): boolean {
-    if (length === 0) return true;
-    const end = address + length;
-    if (end > this.mem.byteLength) return false;
+    const first = address >>> GRANULE_SHIFT;
+    if ((address & (GRANULE - 1)) + length <= GRANULE && this.mem.u32[this.#table + first] === USER_AREA) return true;
+    return length === 0 || this.#rangeOk(address, length, write);
+  }
+
+  #rangeOk(address: number, length: number, write: boolean): boolean {
+    if (address + length > this.mem.byteLength) return false;
     const { u32 } = this.mem;
-    const last = (end - 1) >>> GRANULE_SHIFT;
+    const last = (address + length - 1) >>> GRANULE_SHIFT;
     for (let g = address >>> GRANULE_SHIFT; g <= last; g++) {
-      const area = u32[this.#table + g]! >>> 2;
-      if (u32[area + (AREA_KIND >>> 2)] === AREA_USER) continue;
+      const area = u32[this.#table + g]!;
       // Mappings are counted in two halves: all of them, and the writable ones.
-      const mapped = u32[area + (AREA_MAPPED >>> 2)]!;
-      if (area === 0 || (write ? mapped >>> 16 : mapped) === 0 || u32[area] !== AREA_VALUES) return false;
+      const mapped = u32[(area + AREA_MAPPED) >>> 2]!;
+      if (area === 0 || (area !== USER_AREA && (write ? mapped >>> 16 : mapped) === 0)) return false;
     }
     return true;
   }

@@ -1,25 +1,46 @@
 /** Which entry serves which map type. A type without a line here is refused as one that the kernel does not know. */
 import {
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_STACK,
   type BpfMapType,
 } from "../uapi/index.ts";
 import { arrayMap } from "./array.ts";
+import { bloomFilterMap } from "./bloom_filter.ts";
 import { hashMap } from "./hash.ts";
+import { lruHashMap } from "./lru_hash.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { percpuArrayMap } from "./percpu_array.ts";
 import { percpuHashMap } from "./percpu_hash.ts";
+import { queueMap } from "./queue.ts";
+import { ringbufMap } from "./ringbuf.ts";
+import { stackMap } from "./stack.ts";
 
 export const mapRegistry: Readonly<Partial<Record<BpfMapType, MapTypeEntry>>> = {
   [BPF_MAP_TYPE_HASH]: hashMap,
   [BPF_MAP_TYPE_ARRAY]: arrayMap,
   [BPF_MAP_TYPE_PERCPU_HASH]: percpuHashMap,
   [BPF_MAP_TYPE_PERCPU_ARRAY]: percpuArrayMap,
+  [BPF_MAP_TYPE_QUEUE]: queueMap,
+  [BPF_MAP_TYPE_STACK]: stackMap,
+  [BPF_MAP_TYPE_RINGBUF]: ringbufMap,
+  [BPF_MAP_TYPE_BLOOM_FILTER]: bloomFilterMap,
+  [BPF_MAP_TYPE_LRU_HASH]: lruHashMap,
 };
+
+/** Dense by number: every command looks here. */
+const byNumber: readonly (MapTypeEntry | undefined)[] = Array.from(
+  { length: 1 + Math.max(...Object.keys(mapRegistry).map(Number)) },
+  (_, type) => mapRegistry[type as BpfMapType],
+);
 
 /** The entry of a map type's number, as it stands in a map's descriptor or comes from a caller. */
 export function mapEntry(type: number): MapTypeEntry | undefined {
-  return mapRegistry[type as BpfMapType];
+  return byNumber[type];
 }

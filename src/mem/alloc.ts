@@ -66,7 +66,8 @@ const MIN_SLAB_SHIFT = 4;
 export const MAX_SLAB: number = 1 << (MIN_SLAB_SHIFT + SLAB_CLASSES - 1);
 
 const META_AREA = SB_AREAS;
-const USER_AREA: number = SB_AREAS + AREA_DESC_SIZE;
+/** The one descriptor of all user memory. */
+export const USER_AREA: number = SB_AREAS + AREA_DESC_SIZE;
 
 /** Lays out an empty memory: superblock, granule table and granule states. Called once, by who made the memory. */
 export function initAlloc(mem: Memory, granules: number): void {

@@ -15,6 +15,8 @@ export interface AtomicOps {
   cas32(address: number, expected: number, next: number): number;
   /** Copies one u64 between multiples of 8, where the caller alone writes: readers see all that was written before it. */
   copy64(to: number, from: number): void;
+  /** Copies `bytes`, a multiple of 8 above 0, between multiples of 8: each 8-byte word whole, in no order to rely on. */
+  copyWords(to: number, from: number, bytes: number): void;
 }
 
 const I32 = 0x7f;
@@ -22,6 +24,13 @@ const I32 = 0x7f;
 const on32 = (opcode: number): readonly number[] => [0xfe, opcode, 0x02, 0x00];
 /** i64.load, i64.atomic.store */
 const COPY64 = [0x29, 0x03, 0x00, 0xfe, 0x18, 0x03, 0x00];
+/** Drops the operands; then a loop: bytes -= 8; i64.store(to + bytes, i64.load(from + bytes)); on while bytes is not 0. */
+const COPY_WORDS = [
+  ...[0x1a, 0x1a, 0x1a, 0x03, 0x40],
+  ...[0x20, 0x02, 0x41, 0x08, 0x6b, 0x21, 0x02],
+  ...[0x20, 0x00, 0x20, 0x02, 0x6a, 0x20, 0x01, 0x20, 0x02, 0x6a, 0x29, 0x03, 0x00, 0x37, 0x03, 0x00],
+  ...[0x20, 0x02, 0x0d, 0x00, 0x0b],
+];
 /** [name, parameters, has a result, instructions that work on the parameters] */
 const functions: readonly (readonly [keyof AtomicOps, number, boolean, readonly number[]])[] = [
   ["load32", 1, true, on32(0x10)],
@@ -30,6 +39,7 @@ const functions: readonly (readonly [keyof AtomicOps, number, boolean, readonly 
   ["xchg32", 2, true, on32(0x41)],
   ["cas32", 3, true, on32(0x48)],
   ["copy64", 2, false, COPY64],
+  ["copyWords", 3, false, COPY_WORDS],
 ];
 
 /** The module's bytes; every count and size in it stays below 128, so that each LEB128 number is one byte. */

@@ -6,8 +6,8 @@ import { Bug } from "../errors.ts";
 import { type AtomicOps, compileAtomics } from "./atomics.ts";
 import { LAYOUT_VERSION, SB_GRANULES, SB_MAGIC, SB_MAGIC_VALUE, SB_SHARED, SB_VERSION } from "./layout.ts";
 
-/** From this many bytes on `copyWithin` beats a loop of 8-byte words (bench: 32 against 14 ns at 64 bytes, level at 256). */
-const COPY_LOOP_MAX = 192;
+/** From this many bytes on `copyWithin` beats a loop of words. */
+const COPY_LOOP_MAX = 128;
 
 export class Memory {
   readonly wasm: WebAssembly.Memory;
@@ -37,15 +37,19 @@ export class Memory {
   }
 
   /**
-   * Copies `n` bytes. 8-byte words between aligned addresses move whole, so that a reader on another thread never sees
-   * half of one.
+   * Copies `n` bytes. On a shared host 8-byte words between aligned addresses move whole, so that a reader on another
+   * thread never sees half of one; the wasm function does that without making a BigInt of each.
    */
   copy(dst: number, src: number, n: number): void {
     if (((dst | src | n) & 7) === 0 && n <= COPY_LOOP_MAX) {
-      const { u64 } = this;
-      let d = dst >>> 3;
-      let s = src >>> 3;
-      for (const end = d + (n >>> 3); d < end; ) u64[d++] = u64[s++]!;
+      if (this.shared) {
+        this.atomics.copyWords(dst, src, n);
+        return;
+      }
+      const { u32 } = this;
+      let d = dst >>> 2;
+      let s = src >>> 2;
+      for (const end = d + (n >>> 2); d < end; ) u32[d++] = u32[s++]!;
     } else if (n === 4 && ((dst | src) & 3) === 0) {
       this.u32[dst >>> 2] = this.u32[src >>> 2]!;
     } else if (n <= 8) {

@@ -41,7 +41,7 @@ import { copyPercpuIn, copyPercpuOut } from "./values.ts";
 
 /** Bytes that the kernel keeps in front of each element's key. */
 const KERNEL_ELEM_HEAD = 48;
-const MAX_BUCKETS = 2 ** 31;
+export const MAX_BUCKETS: number = 2 ** 31;
 
 /** Sizes and flags of any hash type; `flags` are those that the type allows beside the ones for access. */
 export function checkHashAttr(attr: MapCreateAttr, flags: number, percpu: boolean): number {

@@ -274,6 +274,21 @@ export function giveNode(mem: Memory, map: number, node: number): void {
   unlock(mem, map + HT_LOCK);
 }
 
+/** Calls back for every node that was ever taken, in a chain or not. */
+export function forEachUsedNode(mem: Memory, map: number, visit: (node: number) => void): void {
+  const { u32 } = mem;
+  const d = map >>> 2;
+  const nodeSize = u32[d + (HT_NODE_SIZE >>> 2)]!;
+  // Only the newest chunk, the first in the chain, can have nodes that were never taken.
+  let end = u32[d + (HT_NEXT >>> 2)]!;
+  for (let chunk = u32[d + (HT_CHUNKS >>> 2)]!; chunk !== 0; chunk = u32[chunk >>> 2]!) {
+    const first = u32[(chunk >>> 2) + 1]!;
+    if (end === 0) end = first + u32[(chunk >>> 2) + 3]! * nodeSize;
+    for (let node = first; node < end; node += nodeSize) visit(node);
+    end = 0;
+  }
+}
+
 /** Fills in hash and key of a node that is in no chain. */
 export function setKey(mem: Memory, map: number, node: number, key: number, hash: number): void {
   const d = map >>> 2;

@@ -1,0 +1,43 @@
+/**
+ * BPF_MAP_TYPE_LRU_HASH: a hash that makes room by itself; what was not used lately goes. Kernel counterpart: hashtab.c,
+ * bpf_lru_list.c.
+ */
+import { copyHash } from "../struct/hash_ops.ts";
+import { nextKey } from "../struct/hashtab.ts";
+import * as lru from "../struct/lru_ops.ts";
+import {
+  BPF_FUNC_for_each_map_elem,
+  BPF_FUNC_map_delete_elem,
+  BPF_FUNC_map_lookup_elem,
+  BPF_FUNC_map_update_elem,
+} from "../uapi/index.ts";
+import type { MapTypeEntry } from "./ops.ts";
+import { unsupportedOps } from "./ops.ts";
+
+export const lruHashMap: MapTypeEntry = {
+  since: "4.10",
+  traits: {
+    key: "bytes",
+    value: "bytes",
+    percpu: false,
+    prealloc: "always",
+    mapExtra: false,
+    checkedEarly: true,
+    helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
+  },
+  minimalAttr: { key_size: 1, value_size: 1, max_entries: 1 },
+  ops: {
+    ...unsupportedOps,
+    map_alloc_check: lru.allocCheckLru,
+    map_alloc: lru.allocLruHash,
+    map_free: lru.freeLruHash,
+    map_lookup_elem: lru.lookupLru,
+    map_update_elem: lru.updateLru,
+    map_delete_elem: lru.deleteLru,
+    map_copy_value: copyHash,
+    map_update_value: lru.updateLru,
+    map_delete_value: lru.deleteLru,
+    map_lookup_and_delete_elem: lru.takeLru,
+    map_get_next_key: nextKey,
+  },
+};

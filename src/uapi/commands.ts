@@ -65,6 +65,7 @@ export interface CommandRow {
   /** Linux version. */
   readonly since: string;
   readonly fields: readonly AttrField[];
+  readonly byName: ReadonlyMap<string, AttrField>;
   /** The fields that are pointers. */
   readonly pointers: readonly AttrField[];
   /** End of the last field: from here on every byte must be zero. */
@@ -73,6 +74,8 @@ export interface CommandRow {
   readonly outputs: readonly AttrField[];
   /** u32 inputs that the kernel overwrites with what it expects when it refuses them. */
   readonly corrections: readonly AttrField[];
+  /** End of the last of `outputs` and `corrections`, 0 without any: the kernel writes them whatever size it was given. */
+  readonly writesTo: number;
   /** Offset of the map's fd in commands whose lengths depend on the map, else -1. */
   readonly mapFd: number;
   /** Whether a result >= 0 is a new fd. */
@@ -126,16 +129,20 @@ function row<G extends Group>(
     return { name, offset, size, kind: "ptr", pointer: rule };
   });
   const named = (names: readonly string[] = []): AttrField[] => names.map((n) => fields.find((f) => f.name === n)!);
+  const outputs = named(options.outputs);
+  const corrections = named(options.corrections);
   const perMap = fields.some((f) => f.pointer !== undefined && !["byte", "text"].includes(f.pointer.unit));
   return {
     number,
     name: bpfCmdNames[number]!,
     since,
     fields,
+    byName: new Map(fields.map((f) => [f.name, f])),
     pointers: fields.filter((f) => f.kind === "ptr"),
     end: Math.max(...fields.map((f) => f.offset + f.size)),
-    outputs: named(options.outputs),
-    corrections: named(options.corrections),
+    outputs,
+    corrections,
+    writesTo: Math.max(0, ...[...outputs, ...corrections].map((f) => f.offset + f.size)),
     mapFd: perMap ? at("map_fd").offset : -1,
     returnsFd: options.returnsFd ?? false,
   };

@@ -9,7 +9,7 @@ import type { Memory } from "../mem/memory.ts";
 import { EBADF, EMFILE, ENOMEM } from "../uapi/index.ts";
 
 /** Process record. */
-const P_LOCK = 0;
+export const PROCESS_LOCK = 0;
 const P_TABLE = 4;
 const P_CAPACITY = 8;
 /** No free number lies below this one. */
@@ -17,6 +17,8 @@ const P_LOWEST = 12;
 /** Clients (threads) that are attached. */
 export const PROCESS_CLIENTS = 16;
 const P_OPEN = 20;
+/** First mapping record: see `mappings.ts`. */
+export const PROCESS_MAPPINGS = 24;
 const PROCESS_SIZE = 32;
 
 /** 0, 1 and 2 are a process's standard streams. */
@@ -50,7 +52,7 @@ export function openFds(mem: Memory, process: number): number {
 
 /** A new fd for the object; takes over the caller's reference. Or -EMFILE, -ENOMEM, and the reference stays the caller's. */
 export function installFd(mem: Memory, process: number, object: number, mode: number): number {
-  lock(mem, process + P_LOCK);
+  lock(mem, process + PROCESS_LOCK);
   const fd = lowestFree(mem, process);
   if (fd >= 0) {
     const { u32 } = mem;
@@ -59,7 +61,7 @@ export function installFd(mem: Memory, process: number, object: number, mode: nu
     u32[(process + P_OPEN) >>> 2] = u32[(process + P_OPEN) >>> 2]! + 1;
     mem.atomics.add32(object + OBJ_USERS, 1);
   }
-  unlock(mem, process + P_LOCK);
+  unlock(mem, process + PROCESS_LOCK);
   return fd;
 }
 
@@ -102,10 +104,10 @@ function entryOf(mem: Memory, process: number, fd: number): number {
  */
 export function getEntry(mem: Memory, process: number, fd: number): number {
   if (!mem.shared) return entryOf(mem, process, fd);
-  lock(mem, process + P_LOCK);
+  lock(mem, process + PROCESS_LOCK);
   const entry = entryOf(mem, process, fd);
   if (entry !== 0) mem.atomics.add32(entryObject(entry) + OBJ_REFS, 1);
-  unlock(mem, process + P_LOCK);
+  unlock(mem, process + PROCESS_LOCK);
   return entry;
 }
 
@@ -120,7 +122,7 @@ export function entryMode(entry: number): number {
 /** Frees the number. Returns the object, whose reference is the caller's now, or -EBADF. */
 export function removeFd(mem: Memory, process: number, fd: number): number {
   const { u32 } = mem;
-  lock(mem, process + P_LOCK);
+  lock(mem, process + PROCESS_LOCK);
   const entry = entryOf(mem, process, fd);
   if (entry !== 0) {
     u32[(u32[(process + P_TABLE) >>> 2]! >>> 2) + fd] = 0;
@@ -128,7 +130,7 @@ export function removeFd(mem: Memory, process: number, fd: number): number {
     u32[(process + P_OPEN) >>> 2] = u32[(process + P_OPEN) >>> 2]! - 1;
     mem.atomics.add32(entryObject(entry) + OBJ_USERS, -1);
   }
-  unlock(mem, process + P_LOCK);
+  unlock(mem, process + PROCESS_LOCK);
   return entry === 0 ? -EBADF : entryObject(entry);
 }
 

@@ -24,6 +24,7 @@ import {
   SB_SHARED,
   SB_TABLE,
   SB_VERSION,
+  SB_WAKES,
 } from "../mem/layout.ts";
 import { attachMemory, type Memory, reserveMemory } from "../mem/memory.ts";
 import { random32, seedRandom } from "../mem/random.ts";
@@ -32,6 +33,7 @@ import { EBADF, EINVAL, ENOMEM, EPERM } from "../uapi/index.ts";
 import { announceClient, attachClient, markDead, releaseSlot } from "./clients.ts";
 import { entryMode, entryObject, freeProcess, getEntry, installFd, newProcess, nextOpenFd, removeFd } from "./fds.ts";
 import { addId, removeId } from "./ids.ts";
+import { dropMappingsOf } from "./mappings.ts";
 import { destroyObject } from "./objects.ts";
 
 export interface KernelOptions {
@@ -74,6 +76,16 @@ export class Kernel implements MapEnv {
     this.#table = mem.u32[SB_TABLE >>> 2]! >>> 2;
   }
 
+  /** Who waits in this thread for news of rings; set by the host. */
+  onWake: (() => void) | undefined = undefined;
+
+  /** A ring has news. */
+  wake(): void {
+    this.mem.atomics.add32(SB_WAKES, 1);
+    if (this.mem.shared) Atomics.notify(this.mem.i32, SB_WAKES >>> 2);
+    this.onWake?.();
+  }
+
   random32(): number {
     return random32(this.mem);
   }
@@ -82,6 +94,13 @@ export class Kernel implements MapEnv {
   now(): bigint {
     if (this.mem.u32[SB_CLOCK_VIRTUAL >>> 2] === 1) return this.mem.u64[SB_CLOCK >>> 3]!;
     return BigInt(Math.round(performance.now() * 1e6));
+  }
+
+  /** Moves the virtual clock on. False: this host has the real one. */
+  advance(nanoseconds: bigint): boolean {
+    if (this.mem.u32[SB_CLOCK_VIRTUAL >>> 2] !== 1) return false;
+    this.mem.u64[SB_CLOCK >>> 3] = this.mem.u64[SB_CLOCK >>> 3]! + nanoseconds;
+    return true;
   }
 
   /** True when every byte of [address, address + length) is user memory, or a mapping that allows the access. */
@@ -202,6 +221,7 @@ export class Kernel implements MapEnv {
   /** Cleans up after a thread that ended, however it ended. Called by the thread that announced it. */
   reap(slot: number): void {
     if (!markDead(this.mem, slot)) return;
+    dropMappingsOf(this, slot);
     const process = releaseSlot(this.mem, slot);
     if (process === 0) return;
     for (let fd = nextOpenFd(this.mem, process, 0); fd >= 0; fd = nextOpenFd(this.mem, process, fd)) {

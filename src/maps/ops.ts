@@ -20,6 +20,8 @@ export interface MapTraits {
   readonly mapExtra: boolean;
   /** A lookup asks about the value that the caller gives; nothing is copied out (bloom filter). */
   readonly lookupReadsValue?: boolean;
+  /** User space can map it (arrays: with BPF_F_MMAPABLE). */
+  readonly mmap?: boolean;
   /** Types of the first check round: the kernel judges their sizes before it looks at permissions (map-semantics 2.3). */
   readonly checkedEarly: boolean;
   /** Ids of the helpers that take this type, as the verifier's compatibility table has it. */

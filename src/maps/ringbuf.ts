@@ -20,6 +20,7 @@ export const ringbufMap: MapTypeEntry = {
     percpu: false,
     prealloc: "always",
     mapExtra: false,
+    mmap: true,
     checkedEarly: false,
     helpers: [
       BPF_FUNC_ringbuf_output,

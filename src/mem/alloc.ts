@@ -35,7 +35,11 @@ export const AREA_VALUE_SIZE = 20;
 export const AREA_RIGHTS = 24;
 /** Mappings of this area into user space, and those of them that may be written: see `kern/mappings.ts`. */
 export const AREA_MAPPED = 28;
-export const AREA_DESC_SIZE = 32;
+/** Views that user space may still hold of the area, mapped or not: while there are any, its granules are not reused. */
+export const AREA_VIEWS = 32;
+/** Granules of an area that was freed while there were views; 0: it lives. */
+const AREA_ZOMBIE = 36;
+export const AREA_DESC_SIZE = 40;
 
 export const AREA_METADATA = 1;
 export const AREA_USER = 2;
@@ -232,11 +236,36 @@ export function areaSpan(bytes: number): number {
 
 /** Gives back what `allocAreas` gave; `bytes` and `count` as then. */
 export function freeAreas(mem: Memory, base: number, bytes: number, count: number): void {
+  const { u32 } = mem;
   const descs = areaOf(mem, base);
+  const granules = granulesFor(bytes) * count;
   lock(mem, SB_ALLOC_LOCK);
-  giveGranules(mem, base, granulesFor(bytes) * count);
+  const viewed = u32[(descs + AREA_VIEWS) >>> 2] !== 0;
+  if (viewed) {
+    u32[(descs + AREA_ZOMBIE) >>> 2] = granules;
+    const table = (u32[SB_TABLE >>> 2]! >>> 2) + (base >>> GRANULE_SHIFT);
+    u32.fill(0, table, table + granules);
+  } else {
+    giveGranules(mem, base, granules);
+  }
   unlock(mem, SB_ALLOC_LOCK);
-  free(mem, descs, AREA_DESC_SIZE * count);
+  if (!viewed) free(mem, descs, AREA_DESC_SIZE * count);
+}
+
+/** User space is given a view of the area `desc` (areas that can be viewed come one by one, not one a CPU). */
+export function addView(mem: Memory, desc: number): void {
+  mem.atomics.add32(desc + AREA_VIEWS, 1);
+}
+
+/** A view is known to be gone. The last one lets go of an area that was freed meanwhile. */
+export function dropView(mem: Memory, desc: number): void {
+  const { u32 } = mem;
+  lock(mem, SB_ALLOC_LOCK);
+  const last = mem.atomics.add32(desc + AREA_VIEWS, -1) === 1;
+  const zombie = last ? u32[(desc + AREA_ZOMBIE) >>> 2]! : 0;
+  if (zombie !== 0) giveGranules(mem, u32[(desc + AREA_BASE) >>> 2]!, zombie);
+  unlock(mem, SB_ALLOC_LOCK);
+  if (zombie !== 0) free(mem, desc, AREA_DESC_SIZE);
 }
 
 /** Address of the descriptor of the area in which this address lies, or 0. */

@@ -1,0 +1,141 @@
+/**
+ * mmap of maps. A mapping holds its map until munmap. The view that user space was given cannot be taken away from it,
+ * so the area's granules are not used for anything else until the view is known to be gone: a late write can spoil only
+ * what nobody reads any more. Records lie in linear memory, so that those of a thread that died can be cleaned up.
+ */
+import { AREA_MAPPED, addView, alloc, areaOf, dropView, free } from "../mem/alloc.ts";
+import { OBJ_KIND, OBJ_MAP, PAGE_SIZE } from "../mem/layout.ts";
+import { lock, unlock } from "../mem/locks.ts";
+import { MAP_FLAGS, MAP_FROZEN, MAP_WRITERS } from "../struct/map.ts";
+import { BPF_F_RDONLY_PROG, EACCES, EBADF, EINVAL, ENODEV, ENOMEM, ENOTSUPP, EPERM } from "../uapi/index.ts";
+import { entryMode, entryObject, FMODE_READ, FMODE_WRITE, getEntry, PROCESS_LOCK, PROCESS_MAPPINGS } from "./fds.ts";
+import type { Kernel } from "./kernel.ts";
+import { entryOfMap } from "./map.ts";
+
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+const PROT_EXEC = 4;
+
+const M_NEXT = 0;
+/** 0 after munmap: the record stays until the view is gone. */
+const M_MAP = 4;
+const M_AREA = 8;
+const M_SLOT = 12;
+const M_WRITABLE = 16;
+const MAPPING_SIZE = 32;
+/** AREA_MAPPED counts mappings in its low half, writable ones in its high half too. */
+const WRITABLE_UNIT = 0x1_0000;
+
+export interface Mapping {
+  readonly address: number;
+  /** For `unmap` and `forgetView`. */
+  readonly record: number;
+}
+
+/** Maps `length` bytes from `offset` on, both as mmap(2) takes them; or a negative errno. */
+export function mapMemory(kernel: Kernel, fd: number, offset: number, length: number, prot: number): Mapping | number {
+  const entry = getEntry(kernel.mem, kernel.process, fd);
+  if (entry === 0) return -EBADF;
+  const object = entryObject(entry);
+  const mapping =
+    kernel.mem.u32[(object + OBJ_KIND) >>> 2] === OBJ_MAP
+      ? mapObject(kernel, object, entryMode(entry), offset, length, prot)
+      : -ENODEV;
+  kernel.done(object);
+  return mapping;
+}
+
+function mapObject(
+  kernel: Kernel,
+  map: number,
+  mode: number,
+  offset: number,
+  length: number,
+  prot: number,
+): Mapping | number {
+  const writable = (prot & PROT_WRITE) !== 0;
+  if (length <= 0 || offset < 0 || offset % PAGE_SIZE !== 0) return -EINVAL;
+  if ((mode & FMODE_READ) === 0 || (writable && (mode & FMODE_WRITE) === 0)) return -EACCES;
+  const pages = Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
+  const address = mapPages(kernel, map, mode, offset, pages, prot, writable);
+  if (address < 0) return address;
+  const area = areaOf(kernel.mem, address);
+  const record = addRecord(kernel, map, area, writable);
+  return record === 0 ? -ENOMEM : { address, record };
+}
+
+/** The kernel's order: no mmap at all, no longer shared (a read-only fd), frozen, programs only read, executable. */
+function mapPages(
+  kernel: Kernel,
+  map: number,
+  mode: number,
+  offset: number,
+  pages: number,
+  prot: number,
+  writable: boolean,
+): number {
+  const { u32 } = kernel.mem;
+  const { ops, traits } = entryOfMap(kernel, map);
+  if (!traits.mmap) return -ENOTSUPP;
+  if ((mode & FMODE_WRITE) === 0) return -EINVAL;
+  if (writable && u32[(map + MAP_FROZEN) >>> 2] !== 0) return -EPERM;
+  if (writable && (u32[(map + MAP_FLAGS) >>> 2]! & BPF_F_RDONLY_PROG) !== 0) return -EACCES;
+  if (prot & PROT_EXEC) return -EPERM;
+  return ops.map_mmap(kernel, map, offset, pages, writable);
+}
+
+function addRecord(kernel: Kernel, map: number, area: number, writable: boolean): number {
+  const { mem, process } = kernel;
+  const { u32, atomics } = mem;
+  const record = alloc(mem, MAPPING_SIZE);
+  if (record === 0) return 0;
+  kernel.hold(map);
+  addView(mem, area);
+  atomics.add32(area + AREA_MAPPED, writable ? WRITABLE_UNIT + 1 : 1);
+  if (writable) atomics.add32(map + MAP_WRITERS, 1);
+  u32[(record + M_MAP) >>> 2] = map;
+  u32[(record + M_AREA) >>> 2] = area;
+  u32[(record + M_SLOT) >>> 2] = kernel.slot;
+  u32[(record + M_WRITABLE) >>> 2] = writable ? 1 : 0;
+  lock(mem, process + PROCESS_LOCK);
+  u32[(record + M_NEXT) >>> 2] = u32[(process + PROCESS_MAPPINGS) >>> 2]!;
+  u32[(process + PROCESS_MAPPINGS) >>> 2] = record;
+  unlock(mem, process + PROCESS_LOCK);
+  return record;
+}
+
+/** munmap: lets go of the map; the area stays out of use until `forgetView`. */
+export function unmap(kernel: Kernel, record: number): void {
+  const { u32, atomics } = kernel.mem;
+  const map = u32[(record + M_MAP) >>> 2]!;
+  if (map === 0) return;
+  const writable = u32[(record + M_WRITABLE) >>> 2] === 1;
+  u32[(record + M_MAP) >>> 2] = 0;
+  atomics.add32(u32[(record + M_AREA) >>> 2]! + AREA_MAPPED, writable ? -WRITABLE_UNIT - 1 : -1);
+  if (writable) atomics.add32(map + MAP_WRITERS, -1);
+  kernel.put(map);
+}
+
+/** The view of a mapping is gone for good: its ArrayBuffer's holder was collected, or its thread ended. */
+export function forgetView(kernel: Kernel, record: number): void {
+  const { mem, process } = kernel;
+  const { u32 } = mem;
+  unmap(kernel, record);
+  lock(mem, process + PROCESS_LOCK);
+  let link = process + PROCESS_MAPPINGS;
+  while (u32[link >>> 2] !== record) link = u32[link >>> 2]! + M_NEXT;
+  u32[link >>> 2] = u32[(record + M_NEXT) >>> 2]!;
+  unlock(mem, process + PROCESS_LOCK);
+  dropView(mem, u32[(record + M_AREA) >>> 2]!);
+  free(mem, record, MAPPING_SIZE);
+}
+
+/** A thread ended, and its views with it. */
+export function dropMappingsOf(kernel: Kernel, slot: number): void {
+  const { u32 } = kernel.mem;
+  for (let record = u32[(kernel.process + PROCESS_MAPPINGS) >>> 2]!; record !== 0; ) {
+    const next = u32[(record + M_NEXT) >>> 2]!;
+    if (u32[(record + M_SLOT) >>> 2] === slot) forgetView(kernel, record);
+    record = next;
+  }
+}

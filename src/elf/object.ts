@@ -1,0 +1,150 @@
+/** An object file, as clang writes it, to an `ObjectSpec`: maps, programs and globals as plain data. The model is libbpf. */
+
+import { type Btf, parseBtfExt } from "../btf/index.ts";
+import { InputError } from "../errors.ts";
+import { completeBtf } from "./complete_btf.ts";
+import { readDataSections } from "./data_sections.ts";
+import { type DebugInfo, debugInfoOf, indexDebugInfo } from "./debug_info.ts";
+import { fail } from "./fail.ts";
+import { type ElfFunction, type FunctionTable, readFunctions } from "./functions.ts";
+import { type LinkTargets, linkProgram, MAX_LINKED } from "./link.ts";
+import { readMapDefinitions } from "./map_definitions.ts";
+import { parseElf } from "./parse.ts";
+import { kindOfSection } from "./section_names.ts";
+import { type Source, sectionsByName, symbolsBySection } from "./source.ts";
+import type { GlobalSpec, ObjectSpec, ProgramSpec } from "./spec.ts";
+import type { ElfSection } from "./types.ts";
+
+export interface ParseObjectOptions {
+  /** The object's name, as "traffic": the prefix of its data maps. A path gives its file name up to the first dot. */
+  readonly name?: string;
+}
+
+/**
+ * Parses an object file. Throws InputError on a file that is malformed, or that has maps of the form before BTF.
+ * A program that needs what cannot be resolved yet (CO-RE, externs, kernel functions) says so in its `unsupported`.
+ */
+export function parseObject(bytes: Uint8Array, options: ParseObjectOptions = {}): ObjectSpec {
+  const elf = parseElf(bytes);
+  const sections = sectionsByName(elf);
+  const symbols = symbolsBySection(elf);
+  refuseOldSections(sections);
+  const rawBtf = sections.get(".BTF");
+  const complete = rawBtf === undefined ? undefined : completeBtf(rawBtf.data, { sections, symbols });
+  const source: Source = { elf, sections, symbols, btf: complete?.btf, objectName: objectNameOf(options.name ?? "") };
+
+  const placedMaps = readMapDefinitions(source);
+  const data = readDataSections(source);
+  const maps = [...placedMaps.map((map) => map.spec), ...data.maps.values()];
+  refuseTwins("map", maps);
+  const mapsSection = sections.get(".maps")?.index;
+  const byOffset = new Map(placedMaps.map((map) => [map.offset, map.spec]));
+  const targets: LinkTargets = {
+    mapAt: (section, offset) => (section === mapsSection ? byOffset.get(offset) : undefined),
+    dataMap: (section) => data.maps.get(section),
+  };
+  const programs = readPrograms(source, targets, debugInfo(sections, complete?.btf));
+  const version = versionOf(sections);
+  return {
+    name: source.objectName,
+    license: textOf(sections.get("license")),
+    ...(version === undefined ? {} : { version }),
+    ...(complete === undefined ? {} : { btf: complete.btf, btfBytes: complete.bytes }),
+    maps,
+    programs,
+    globals: data.globals,
+  };
+}
+
+/** Throws an InputError that names what a program needs and this library cannot do yet. */
+export function requireSupported(program: ProgramSpec): void {
+  const { name, unsupported } = program;
+  if (unsupported.length === 0) return;
+  throw new InputError(`ELF: program ${name}: found ${unsupported.join(", ")}, which is not supported yet`);
+}
+
+/** The bytes of a variable in its map's first value, to read or to write before the map is created. */
+export function globalBytes(object: ObjectSpec, global: GlobalSpec): Uint8Array {
+  const map = object.maps.find((each) => each.name === global.map);
+  if (map === undefined) return fail(`variable ${global.name}`, `no map ${global.map}`, "the map that holds it");
+  map.initialData ??= new Uint8Array(map.valueSize);
+  return map.initialData.subarray(global.offset, global.offset + global.size);
+}
+
+/** A path's file name up to its first dot, as libbpf takes it. */
+function objectNameOf(name: string): string {
+  const file = name.slice(name.lastIndexOf("/") + 1);
+  const dot = file.indexOf(".");
+  return dot < 0 ? file : file.slice(0, dot);
+}
+
+function refuseOldSections(sections: ReadonlyMap<string, ElfSection>): void {
+  if (sections.has("maps"))
+    fail("section maps", "maps of the form before BTF", ".maps; the old form is not supported yet");
+  for (const name of [".struct_ops", ".struct_ops.link"]) {
+    if (sections.has(name)) fail(`section ${name}`, "struct_ops", "none; they are not supported yet");
+  }
+}
+
+function refuseTwins(what: string, specs: readonly { readonly name: string }[]): void {
+  const seen = new Set<string>();
+  for (const { name } of specs) {
+    if (seen.has(name)) fail(`${what} ${name}`, "a second one of that name", "one");
+    seen.add(name);
+  }
+}
+
+function debugInfo(sections: ReadonlyMap<string, ElfSection>, btf: Btf | undefined): DebugInfo {
+  const ext = sections.get(".BTF.ext");
+  return ext === undefined || btf === undefined ? new Map() : indexDebugInfo(parseBtfExt(ext.data, btf));
+}
+
+function readPrograms(source: Source, targets: LinkTargets, info: DebugInfo): ProgramSpec[] {
+  const table = readFunctions(source);
+  const programs: ProgramSpec[] = [];
+  let budget = MAX_LINKED;
+  let lineBudget = MAX_LINKED;
+  for (const fn of table.functions) {
+    if (!isProgram(fn, table)) continue;
+    const linked = linkProgram(table, fn, targets, budget);
+    const debug = debugInfoOf(info, linked.placed, lineBudget);
+    budget -= linked.insns.length;
+    lineBudget -= debug.lines.length + debug.coreRelos.length;
+    const { insns, mapRefs, unsupported } = linked;
+    for (const relo of debug.coreRelos) {
+      const type = source.btf?.type(relo.typeId);
+      unsupported.push(`CO-RE relocation of ${type?.kind} ${type?.name} at ${relo.access} (instruction ${relo.insn})`);
+    }
+    const kind = kindOfSection(fn.section.name);
+    programs.push({
+      name: fn.name,
+      section: fn.section.name,
+      flags: 0,
+      ...kind,
+      insns,
+      mapRefs,
+      ...debug,
+      unsupported,
+    });
+  }
+  refuseTwins("program", programs);
+  return programs;
+}
+
+/** Functions in .text are callees, unless there is nothing else; static functions are everywhere. */
+function isProgram(fn: ElfFunction, table: FunctionTable): boolean {
+  return fn.section.name === ".text" ? table.functions.length === 1 : fn.global;
+}
+
+function textOf(section: ElfSection | undefined): string {
+  if (section === undefined) return "";
+  const end = section.data.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? section.data : section.data.subarray(0, end));
+}
+
+function versionOf(sections: ReadonlyMap<string, ElfSection>): number | undefined {
+  const data = sections.get("version")?.data;
+  if (data === undefined) return undefined;
+  if (data.length !== 4) fail("section version", `${data.length} bytes`, "4");
+  return new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true);
+}

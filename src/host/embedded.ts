@@ -1,0 +1,290 @@
+/** The embedded host: the kernel's map subsystem in one linear memory, behind the same seam as the machine's own. */
+import { bpf } from "../cmd/bpf.ts";
+import { InputError } from "../errors.ts";
+import { nextOpenFd, openFds } from "../kern/fds.ts";
+import { attachKernel, createKernel, type Kernel } from "../kern/kernel.ts";
+import { entryOfMap } from "../kern/map.ts";
+import { forgetView, mapMemory, unmap } from "../kern/mappings.ts";
+import { alloc, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
+import { GRANULE, OBJ_MAP, SB_WAKES } from "../mem/layout.ts";
+import { MAP_ABI_VALUE_SIZE, MAP_KEY_SIZE } from "../struct/map.ts";
+import { EBADF, EINVAL } from "../uapi/index.ts";
+import type { Attr, Host, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
+import { defaultSize, type MapShape, Marshal } from "./marshal.ts";
+
+export interface EmbeddedOptions {
+  /** Bytes of linear memory: 1 MiB to 4 GiB, default 1 GiB. Reserved at once, touched as it is used. */
+  readonly memory?: number;
+  /** Possible CPUs: the slots of per-CPU values. Default 1. */
+  readonly cpus?: number;
+  /** True: workers can attach; needs SharedArrayBuffer. */
+  readonly shared?: boolean;
+  /** Makes hash seeds and random numbers repeatable. */
+  readonly seed?: number;
+  /** `virtual`: time stands still until `advance`. Default `real`. */
+  readonly clock?: "real" | "virtual";
+  /** Most instructions of one run of a program. Default 100,000,000. */
+  readonly runBudget?: number;
+}
+
+/** What a worker needs to attach to a shared host: to be sent to it with `postMessage`. Good for one worker. */
+export interface HostTicket {
+  readonly memory: WebAssembly.Memory;
+  readonly slot: number;
+}
+
+/** A Worker of Node, or anything else that tells when it ends. */
+export interface WorkerLike {
+  once(event: "exit", listener: () => void): unknown;
+}
+
+const MEMORY_MIN = 1024 * 1024;
+const MEMORY_MAX = 2 ** 32;
+const MEMORY_DEFAULT = 2 ** 30;
+const CPUS_MAX = 256;
+/** The longest that a thread of a shared host sleeps before it looks again, in milliseconds. */
+const WAIT_SLICE = 50;
+
+class EmbeddedMemory implements UserMemory {
+  readonly #kernel: Kernel;
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  alloc(bytes: number): UserBuffer {
+    const { mem } = this.#kernel;
+    const size = Math.max(bytes, 1);
+    const address = Number.isSafeInteger(bytes) && bytes >= 0 ? alloc(mem, size, POOL_USER) : 0;
+    if (address === 0) {
+      const { free: left } = memoryUse(mem);
+      throw new RangeError(
+        `no room for ${bytes} bytes of user memory: ${left} are free; give the host more \`memory\``,
+      );
+    }
+    let live = true;
+    return {
+      address: BigInt(address),
+      bytes: mem.u8.subarray(address, address + bytes),
+      free: () => {
+        if (live) free(mem, address, size, POOL_USER);
+        live = false;
+      },
+    };
+  }
+
+  addressOf(view: ArrayBufferView): number {
+    return view.buffer === this.#kernel.mem.wasm.buffer ? view.byteOffset : -1;
+  }
+}
+
+export class EmbeddedHost implements Host {
+  readonly kind = "embedded" as const;
+  readonly user: UserMemory;
+  readonly possibleCpus: number;
+  readonly #kernel: Kernel;
+  readonly #marshal: Marshal;
+  /** Mapping records by the view that user space holds, and a registry that tells when it holds it no more. */
+  readonly #views: WeakMap<Uint8Array, number> = new WeakMap();
+  readonly #collected: FinalizationRegistry<number>;
+  #waiters: (() => void)[] = [];
+  #open = true;
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+    this.user = new EmbeddedMemory(kernel);
+    this.possibleCpus = kernel.cpus;
+    this.#marshal = new Marshal({
+      user: this.user,
+      shapeOf: (fd) => this.#shapeOf(fd),
+      raw: (cmd, address, size) => bpf(kernel, cmd, address, size),
+    });
+    this.#collected = new FinalizationRegistry((record) => {
+      if (this.#open) forgetView(kernel, record);
+    });
+    kernel.onWake = () => this.#wakeAll();
+  }
+
+  bpf(cmd: number, attr: Attr, size?: number): number {
+    if (typeof attr === "number") return bpf(this.#kernel, cmd, attr, size ?? defaultSize(cmd));
+    return this.#marshal.bpf(cmd, attr, size);
+  }
+
+  #shapeOf(fd: number): MapShape | undefined {
+    const kernel = this.#kernel;
+    const map = kernel.get(fd, OBJ_MAP);
+    if (map < 0) return undefined;
+    const { u32 } = kernel.mem;
+    const keySize = u32[(map + MAP_KEY_SIZE) >>> 2]!;
+    const { traits } = entryOfMap(kernel, map);
+    const valueBytes = u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
+    kernel.done(map);
+    return { keySize, valueBytes, cursorBytes: traits.key === "bytes" ? 4 : keySize };
+  }
+
+  close(fd: number): number {
+    return this.#kernel.close(fd);
+  }
+
+  mmap(fd: number, options: MmapOptions): Uint8Array | number {
+    const { offset, length, prot } = options;
+    const mapping = mapMemory(this.#kernel, fd, offset, length, prot);
+    if (typeof mapping === "number") return mapping;
+    const { address, record } = mapping;
+    const bytes = new Uint8Array(this.#kernel.mem.wasm.buffer, address, length);
+    this.#views.set(bytes, record);
+    this.#collected.register(bytes, record, bytes);
+    return bytes;
+  }
+
+  munmap(bytes: Uint8Array): number {
+    const record = this.#views.get(bytes);
+    if (record === undefined) return -EINVAL;
+    unmap(this.#kernel, record);
+    return 0;
+  }
+
+  /** Nobody but this thread works on an exclusive host, so nothing could become ready while it blocks: it does not. */
+  poll(fds: readonly number[], timeoutMs: number): number[] | number {
+    const end = timeoutMs < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
+    const { mem } = this.#kernel;
+    for (;;) {
+      const seen = mem.atomics.load32(SB_WAKES);
+      const ready = this.#ready(fds);
+      if (typeof ready === "number" || ready.length > 0 || !mem.shared) return ready;
+      const left = end - performance.now();
+      if (left <= 0) return ready;
+      Atomics.wait(mem.i32, SB_WAKES >>> 2, seen, Math.min(left, WAIT_SLICE));
+    }
+  }
+
+  #ready(fds: readonly number[]): number[] | number {
+    const kernel = this.#kernel;
+    const ready: number[] = [];
+    for (const fd of fds) {
+      const map = kernel.get(fd, OBJ_MAP);
+      if (map === -EBADF) return map;
+      if (map < 0 || entryOfMap(kernel, map).ops.map_poll(kernel, map) !== 0) ready.push(fd);
+      if (map >= 0) kernel.done(map);
+    }
+    return ready;
+  }
+
+  async wait(fds: readonly number[], options: WaitOptions = {}): Promise<number[] | number> {
+    const { signal, timeoutMs = -1 } = options;
+    const end = timeoutMs < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
+    for (;;) {
+      signal?.throwIfAborted();
+      const seen = this.#kernel.mem.atomics.load32(SB_WAKES);
+      const ready = this.#ready(fds);
+      if (typeof ready === "number" || ready.length > 0) return ready;
+      const left = end - performance.now();
+      if (left <= 0) return ready;
+      await this.#nextWake(seen, left, signal);
+    }
+  }
+
+  /**
+   * Ends with the next wake-up of any ring after the one counted as `seen`, with the signal, or after `ms`. Waiting for
+   * other threads keeps no process alive by itself, so a timer does.
+   */
+  #nextWake(seen: number, ms: number, signal: AbortSignal | undefined): Promise<void> {
+    const { mem } = this.#kernel;
+    return new Promise((resolve) => {
+      const limit = mem.shared ? Math.min(ms, WAIT_SLICE) : ms;
+      const timer = Number.isFinite(limit) ? setTimeout(() => done(), limit) : undefined;
+      const done = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", done);
+        this.#waiters = this.#waiters.filter((w) => w !== done);
+        resolve();
+      };
+      signal?.addEventListener("abort", done, { once: true });
+      this.#waiters.push(done);
+      if (!mem.shared) return;
+      const other = Atomics.waitAsync(mem.i32, SB_WAKES >>> 2, seen, limit);
+      if (other.async) other.value.then(done);
+      else done();
+    });
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#waiters) queueMicrotask(wake);
+  }
+
+  /** How much memory is used and free, in bytes. */
+  memory(): MemoryUse {
+    return memoryUse(this.#kernel.mem);
+  }
+
+  /** The fds that are still open. */
+  openFds(): number[] {
+    const { mem, process } = this.#kernel;
+    const fds: number[] = [];
+    if (openFds(mem, process) > 0) {
+      for (let fd = nextOpenFd(mem, process, 0); fd >= 0; fd = nextOpenFd(mem, process, fd + 1)) fds.push(fd);
+    }
+    return fds;
+  }
+
+  /** Moves the virtual clock on. Throws when the host has the real one. */
+  advance(nanoseconds: bigint): void {
+    if (!this.#kernel.advance(nanoseconds)) {
+      throw new InputError('advance() needs a virtual clock: create the host with { clock: "virtual" }');
+    }
+  }
+
+  /**
+   * A ticket with which one worker can attach (`attachEmbedded`). `worker` tells when the worker ends, however it ends:
+   * what it held is cleaned up then. Without it, `reap(ticket)` has to be called.
+   */
+  share(worker?: WorkerLike): HostTicket {
+    const kernel = this.#kernel;
+    if (!kernel.mem.shared) {
+      throw new InputError(
+        "this host is exclusive to its thread: create it with { shared: true } to let workers attach",
+      );
+    }
+    const slot = kernel.announce();
+    if (slot < 0)
+      throw new InputError("all client slots of this host are taken: let workers end before new ones attach");
+    const ticket: HostTicket = { memory: kernel.mem.wasm, slot };
+    worker?.once("exit", () => this.reap(ticket));
+    return ticket;
+  }
+
+  /** Cleans up after a worker that has ended. */
+  reap(ticket: HostTicket): void {
+    if (this.#open) this.#kernel.reap(ticket.slot);
+  }
+
+  dispose(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#kernel.onWake = undefined;
+    this.#kernel.detach();
+  }
+}
+
+function integer(name: string, value: number, min: number, max: number): number {
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
+  throw new InputError(`${name} is ${value}: expected a whole number from ${min} to ${max}`);
+}
+
+/** A new embedded host; the caller is its first client. */
+export function createEmbeddedHost(options: EmbeddedOptions = {}): EmbeddedHost {
+  const memory = integer("memory", options.memory ?? MEMORY_DEFAULT, MEMORY_MIN, MEMORY_MAX);
+  const kernel = createKernel({
+    memory: Math.ceil(memory / GRANULE) * GRANULE,
+    cpus: integer("cpus", options.cpus ?? 1, 1, CPUS_MAX),
+    shared: options.shared ?? false,
+    seed: options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!,
+    virtualClock: options.clock === "virtual",
+  });
+  return new EmbeddedHost(kernel);
+}
+
+/** Attaches the calling worker to the host whose `share()` made the ticket. */
+export function attachEmbeddedHost(ticket: HostTicket): EmbeddedHost {
+  return new EmbeddedHost(attachKernel(ticket.memory, ticket.slot));
+}

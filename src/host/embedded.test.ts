@@ -1,0 +1,150 @@
+import { expect, test } from "vitest";
+import {
+  BPF_F_MMAPABLE,
+  BPF_MAP_CREATE,
+  BPF_MAP_FREEZE,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_UPDATE_ELEM,
+  EBADF,
+  EBUSY,
+  EFAULT,
+  EINVAL,
+  ENOMEM,
+  ENOTSUPP,
+  EPERM,
+} from "../uapi/index.ts";
+import { attachEmbeddedHost, createEmbeddedHost } from "./embedded.ts";
+
+const SMALL = { memory: 64 * 1024 * 1024, cpus: 2, seed: 1 } as const;
+const array = { map_type: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 4, max_entries: 256 };
+
+for (const shared of [false, true]) {
+  const mode = shared ? "shared" : "exclusive";
+
+  test(`${mode}: the example of the kernel's document`, () => {
+    const host = createEmbeddedHost({ ...SMALL, shared });
+    const fd = host.bpf(BPF_MAP_CREATE, { ...array, map_flags: BPF_F_MMAPABLE, map_name: "example_array" });
+    expect(fd).toBe(3);
+    const key = new Uint8Array([7, 0, 0, 0]);
+    const value = new Uint8Array([1, 2, 3, 4]);
+    expect(host.bpf(BPF_MAP_UPDATE_ELEM, { map_fd: fd, key, value, flags: 0 })).toBe(0);
+    value.fill(0);
+    expect(host.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd: fd, key, value })).toBe(0);
+    expect([...value]).toEqual([1, 2, 3, 4]);
+    expect(host.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd: fd, key, value: new Uint8Array(3) })).toBe(-EFAULT);
+    host.dispose();
+  });
+
+  test(`${mode}: a mapping is live, holds the map, blocks FREEZE, and stays harmless after munmap`, () => {
+    const host = createEmbeddedHost({ ...SMALL, shared });
+    const before = host.memory().used;
+    const fd = host.bpf(BPF_MAP_CREATE, { ...array, map_flags: BPF_F_MMAPABLE });
+    const view = host.mmap(fd, { offset: 0, length: 2048, prot: 3 });
+    if (typeof view === "number") throw new Error(`mmap: ${view}`);
+    view[8 * 5] = 99;
+    const value = new Uint8Array(4);
+    host.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd: fd, key: new Uint8Array([5, 0, 0, 0]), value });
+    expect(value[0]).toBe(99);
+    expect(host.bpf(BPF_MAP_FREEZE, { map_fd: fd })).toBe(-EBUSY);
+    expect(host.close(fd)).toBe(0);
+    expect(view[8 * 5]).toBe(99);
+    expect(host.munmap(view)).toBe(0);
+    expect(host.munmap(new Uint8Array(1))).toBe(-EINVAL);
+    // The view can still be written, so its granule must not serve a new map.
+    view.fill(0xff);
+    const next = host.bpf(BPF_MAP_CREATE, array);
+    host.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd: next, key: new Uint8Array(4), value });
+    expect([...value]).toEqual([0, 0, 0, 0]);
+    expect(host.memory().used).toBeGreaterThan(before);
+    host.dispose();
+  });
+
+  test(`${mode}: mmap's errnos`, () => {
+    const host = createEmbeddedHost({ ...SMALL, shared });
+    const plain = host.bpf(BPF_MAP_CREATE, array);
+    const hash = host.bpf(BPF_MAP_CREATE, { ...array, map_type: BPF_MAP_TYPE_HASH });
+    const fd = host.bpf(BPF_MAP_CREATE, { ...array, map_flags: BPF_F_MMAPABLE });
+    expect(host.mmap(99, { offset: 0, length: 1, prot: 1 })).toBe(-EBADF);
+    expect(host.mmap(plain, { offset: 0, length: 1, prot: 1 })).toBe(-EINVAL);
+    expect(host.mmap(hash, { offset: 0, length: 1, prot: 1 })).toBe(-ENOTSUPP);
+    expect(host.mmap(fd, { offset: 0, length: 4097, prot: 1 })).toBe(-EINVAL);
+    expect(host.mmap(fd, { offset: 1, length: 1, prot: 1 })).toBe(-EINVAL);
+    expect(host.bpf(BPF_MAP_FREEZE, { map_fd: fd })).toBe(0);
+    expect(host.mmap(fd, { offset: 0, length: 1, prot: 3 })).toBe(-EPERM);
+    expect(host.mmap(fd, { offset: 0, length: 1, prot: 1 })).toBeInstanceOf(Uint8Array);
+    host.dispose();
+  });
+
+  test(`${mode}: a map beyond the memory is ENOMEM, and nothing is lost`, () => {
+    const host = createEmbeddedHost({ ...SMALL, shared });
+    const { used, metadata } = host.memory();
+    for (const map_type of [BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH]) {
+      for (const max_entries of [2 ** 31, 2 ** 30, 64 * 1024 * 1024]) {
+        expect(host.bpf(BPF_MAP_CREATE, { ...array, map_type, max_entries })).toBe(-ENOMEM);
+      }
+    }
+    expect(host.memory().metadata).toBe(metadata);
+    // Slabs keep the granules that they took.
+    expect(host.memory().used - used).toBeLessThanOrEqual(3 * 65536);
+    host.dispose();
+  });
+
+  test(`${mode}: making, filling and closing maps gives all memory back`, () => {
+    const host = createEmbeddedHost({ ...SMALL, shared });
+    const cycle = (): void => {
+      for (const [map_type, map_flags] of [
+        [BPF_MAP_TYPE_ARRAY, 0],
+        [BPF_MAP_TYPE_HASH, 0],
+        [BPF_MAP_TYPE_HASH, 1],
+      ]) {
+        const fd = host.bpf(BPF_MAP_CREATE, { ...array, map_type: map_type!, map_flags: map_flags! });
+        for (let i = 0; i < 20; i++) {
+          const key = new Uint8Array([i, 0, 0, 0]);
+          expect(host.bpf(BPF_MAP_UPDATE_ELEM, { map_fd: fd, key, value: key })).toBe(0);
+        }
+        host.close(fd);
+      }
+    };
+    cycle();
+    const { used, metadata } = host.memory();
+    for (let i = 0; i < 50; i++) cycle();
+    expect(host.memory()).toMatchObject({ used, metadata });
+    host.dispose();
+  });
+}
+
+test("an exclusive host refuses to be shared, and says what to do", () => {
+  const host = createEmbeddedHost(SMALL);
+  expect(() => host.share()).toThrow(/shared: true/);
+  host.dispose();
+});
+
+test("a second client of the same process sees the same fds; the last one to go closes them", () => {
+  const host = createEmbeddedHost({ ...SMALL, shared: true });
+  const ticket = host.share();
+  const other = attachEmbeddedHost(ticket);
+  expect(() => attachEmbeddedHost(ticket)).toThrow(/not announced|already/);
+  const fd = host.bpf(BPF_MAP_CREATE, { ...array, map_type: BPF_MAP_TYPE_HASH });
+  const key = new Uint8Array([1, 0, 0, 0]);
+  const value = new Uint8Array([9, 9, 9, 9]);
+  expect(other.bpf(BPF_MAP_UPDATE_ELEM, { map_fd: fd, key, value })).toBe(0);
+  expect(host.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd: fd, key, value: value.fill(0) })).toBe(0);
+  expect([...value]).toEqual([9, 9, 9, 9]);
+  host.dispose();
+  expect(other.openFds()).toEqual([fd]);
+  other.dispose();
+});
+
+test("wrong options name the value and the limits", () => {
+  expect(() => createEmbeddedHost({ memory: 5 })).toThrow(/memory is 5: expected a whole number from 1048576/);
+  expect(() => createEmbeddedHost({ cpus: 0 })).toThrow(/cpus is 0/);
+  expect(() => createEmbeddedHost().advance(1n)).toThrow(/virtual/);
+});
+
+test("the virtual clock moves only when it is told to", () => {
+  const host = createEmbeddedHost({ ...SMALL, clock: "virtual" });
+  host.advance(1_000n);
+  host.dispose();
+});

@@ -1,7 +1,7 @@
-import { createRequire } from "node:module";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { E2BIG, EACCES, EINVAL, EPERM } from "../uapi/index.ts";
+import { openRawBpf } from "../../test/fixtures/bpf/syscall.ts";
+import { E2BIG, EACCES, EINVAL } from "../uapi/index.ts";
 import * as asm from "./asm.ts";
 import { encodeInsns } from "./codec.ts";
 import { insnTable } from "./table.ts";
@@ -163,29 +163,18 @@ test("a million instructions are judged, one more is too big", () => {
 
 /** PROG_LOAD of a socket filter: 0 or a negative errno, and the verifier's log. Undefined where bpf(2) is out of reach. */
 function kernelLoader(): ((program: readonly Insn[]) => { result: number; log: string }) | undefined {
-  if (process.platform !== "linux" || process.arch !== "x64") return undefined;
-  const koffi = createRequire(import.meta.url)("koffi");
-  const libc = koffi.load("libc.so.6");
-  const syscall = libc.func("long syscall(long number, int cmd, void *attr, unsigned int size)");
-  const close = libc.func("int close(int fd)");
+  const bpf = openRawBpf();
+  if (bpf === undefined) return undefined;
   const license = Buffer.from("GPL\0");
   const log = Buffer.alloc(1 << 16);
-  const load = (program: readonly Insn[]): { result: number; log: string } => {
-    const code = Buffer.from(encodeInsns(program.length === 0 ? end : program));
-    const attr = Buffer.alloc(72);
-    attr.writeUInt32LE(1, 0);
-    attr.writeUInt32LE(program.length, 4);
-    attr.writeBigUInt64LE(BigInt(koffi.address(code)), 8);
-    attr.writeBigUInt64LE(BigInt(koffi.address(license)), 16);
-    attr.writeUInt32LE(1, 24);
-    attr.writeUInt32LE(log.length, 28);
-    attr.writeBigUInt64LE(BigInt(koffi.address(log)), 32);
+  return (program) => {
     log[0] = 0;
-    const fd = Number(syscall(321, 5, attr, attr.length));
-    if (fd >= 0) close(fd);
-    return { result: fd >= 0 ? 0 : -koffi.errno(), log: log.toString("latin1", 0, log.indexOf(0)) };
+    const code = encodeInsns(program);
+    const fields = { 0: 1, 4: program.length, 8: code, 16: license, 24: 1, 28: log.length, 32: log };
+    const fd = bpf.call(5, 72, fields);
+    if (fd >= 0) bpf.close(fd);
+    return { result: Math.min(fd, 0), log: log.toString("latin1", 0, log.indexOf(0)) };
   };
-  return load(end).result === -EPERM ? undefined : load;
 }
 
 const load = kernelLoader();

@@ -1,6 +1,7 @@
 /** The embedded host: the kernel's map subsystem in one linear memory, behind the same seam as the machine's own. */
 import { bpf } from "../cmd/bpf.ts";
 import { InputError } from "../errors.ts";
+import type { ClientSlot } from "../kern/clients.ts";
 import { nextOpenFd, openFds } from "../kern/fds.ts";
 import { attachKernel, createKernel, type Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
@@ -30,7 +31,7 @@ export interface EmbeddedOptions {
 /** What a worker needs to attach to a shared host: to be sent to it with `postMessage`. Good for one worker. */
 export interface HostTicket {
   readonly memory: WebAssembly.Memory;
-  readonly slot: number;
+  readonly client: ClientSlot;
 }
 
 /** A Worker of Node, or anything else that tells when it ends. */
@@ -245,17 +246,17 @@ export class EmbeddedHost implements Host {
         "this host is exclusive to its thread: create it with { shared: true } to let workers attach",
       );
     }
-    const slot = kernel.announce();
-    if (slot < 0)
+    const client = kernel.announce();
+    if (client === undefined)
       throw new InputError("all client slots of this host are taken: let workers end before new ones attach");
-    const ticket: HostTicket = { memory: kernel.mem.wasm, slot };
+    const ticket: HostTicket = { memory: kernel.mem.wasm, client };
     worker?.once("exit", () => this.reap(ticket));
     return ticket;
   }
 
   /** Cleans up after a worker that has ended. */
   reap(ticket: HostTicket): void {
-    if (this.#open) this.#kernel.reap(ticket.slot);
+    if (this.#open) this.#kernel.reap(ticket.client);
   }
 
   dispose(): void {
@@ -286,5 +287,5 @@ export function createEmbeddedHost(options: EmbeddedOptions = {}): EmbeddedHost 
 
 /** Attaches the calling worker to the host whose `share()` made the ticket. */
 export function attachEmbeddedHost(ticket: HostTicket): EmbeddedHost {
-  return new EmbeddedHost(attachKernel(ticket.memory, ticket.slot));
+  return new EmbeddedHost(attachKernel(ticket.memory, ticket.client));
 }

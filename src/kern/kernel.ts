@@ -29,8 +29,8 @@ import {
 import { attachMemory, type Memory, reserveMemory } from "../mem/memory.ts";
 import { random32, seedRandom } from "../mem/random.ts";
 import type { MapEnv } from "../struct/env.ts";
-import { EBADF, EINVAL, ENOMEM, EPERM } from "../uapi/index.ts";
-import { announceClient, attachClient, markDead, releaseSlot } from "./clients.ts";
+import { EBADF, EINVAL, EPERM } from "../uapi/index.ts";
+import { announceClient, attachClient, type ClientSlot, releaseClient } from "./clients.ts";
 import { entryMode, entryObject, freeProcess, getEntry, installFd, newProcess, nextOpenFd, removeFd } from "./fds.ts";
 import { addId, removeId } from "./ids.ts";
 import { dropMappingsOf } from "./mappings.ts";
@@ -54,7 +54,7 @@ const ATTR_ROOM = 256;
 export class Kernel implements MapEnv {
   readonly mem: Memory;
   readonly cpus: number;
-  readonly slot: number;
+  readonly client: ClientSlot;
   readonly process: number;
   cpu: number;
   /** Room for one union bpf_attr: commands work on a copy in here. */
@@ -65,13 +65,15 @@ export class Kernel implements MapEnv {
   #scratch = 0;
   #scratchSize = 0;
 
-  constructor(mem: Memory, slot: number) {
+  constructor(mem: Memory, client: ClientSlot) {
     this.mem = mem;
-    this.slot = slot;
-    this.process = attachClient(mem, slot);
-    if (this.process === 0) throw new Bug(`client slot ${slot} was not announced, or somebody attached to it already`);
+    this.client = client;
+    this.process = attachClient(mem, client);
+    if (this.process === 0) {
+      throw new Bug(`client slot ${client.slot} was not announced, or somebody attached to it already`);
+    }
     this.cpus = mem.u32[SB_CPUS >>> 2]!;
-    this.cpu = slot % this.cpus;
+    this.cpu = client.slot % this.cpus;
     this.attr = alloc(mem, ATTR_ROOM);
     this.#table = mem.u32[SB_TABLE >>> 2]! >>> 2;
   }
@@ -205,24 +207,23 @@ export class Kernel implements MapEnv {
     return 0;
   }
 
-  /** A slot for a worker of this process, or -ENOMEM when all are taken. */
-  announce(): number {
-    const slot = announceClient(this.mem, this.process);
-    return slot < 0 ? -ENOMEM : slot;
+  /** A slot for a worker of this process; undefined when all are taken. */
+  announce(): ClientSlot | undefined {
+    return announceClient(this.mem, this.process);
   }
 
   /** This thread leaves; the last one of a process closes its fds. */
   detach(): void {
     if (this.#scratch !== 0) free(this.mem, this.#scratch, this.#scratchSize);
     free(this.mem, this.attr, ATTR_ROOM);
-    this.reap(this.slot);
+    this.reap(this.client);
   }
 
   /** Cleans up after a thread that ended, however it ended. Called by the thread that announced it. */
-  reap(slot: number): void {
-    if (!markDead(this.mem, slot)) return;
-    dropMappingsOf(this, slot);
-    const process = releaseSlot(this.mem, slot);
+  reap(client: ClientSlot): void {
+    const process = releaseClient(this.mem, client);
+    if (process < 0) return;
+    dropMappingsOf(this, client);
     if (process === 0) return;
     for (let fd = nextOpenFd(this.mem, process, 0); fd >= 0; fd = nextOpenFd(this.mem, process, fd)) {
       this.put(removeFd(this.mem, process, fd));
@@ -249,10 +250,12 @@ export function createKernel(options: KernelOptions): Kernel {
   // The first client has no owner number yet; nobody else is there who could hold a lock.
   mem.owner = 1;
   const process = newProcess(mem);
-  return new Kernel(mem, announceClient(mem, process));
+  const client = process === 0 ? undefined : announceClient(mem, process);
+  if (client === undefined) throw new Bug(`a memory of ${options.memory} bytes has no room for its first client`);
+  return new Kernel(mem, client);
 }
 
 /** Attaches the calling thread to a host that another thread shares. */
-export function attachKernel(wasm: WebAssembly.Memory, slot: number): Kernel {
-  return new Kernel(attachMemory(wasm), slot);
+export function attachKernel(wasm: WebAssembly.Memory, client: ClientSlot): Kernel {
+  return new Kernel(attachMemory(wasm), client);
 }

@@ -8,6 +8,7 @@ import { OBJ_KIND, OBJ_MAP, PAGE_SIZE } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";
 import { MAP_FLAGS, MAP_FROZEN, MAP_WRITERS } from "../struct/map.ts";
 import { BPF_F_RDONLY_PROG, EACCES, EBADF, EINVAL, ENODEV, ENOMEM, ENOTSUPP, EPERM } from "../uapi/index.ts";
+import type { ClientSlot } from "./clients.ts";
 import { entryMode, entryObject, FMODE_READ, FMODE_WRITE, getEntry, PROCESS_LOCK, PROCESS_MAPPINGS } from "./fds.ts";
 import type { Kernel } from "./kernel.ts";
 import { entryOfMap } from "./map.ts";
@@ -21,7 +22,8 @@ const M_NEXT = 0;
 const M_MAP = 4;
 const M_AREA = 8;
 const M_SLOT = 12;
-const M_WRITABLE = 16;
+const M_GENERATION = 16;
+const M_WRITABLE = 20;
 const MAPPING_SIZE = 32;
 /** AREA_MAPPED counts mappings in its low half, writable ones in its high half too. */
 const WRITABLE_UNIT = 0x1_0000;
@@ -95,7 +97,8 @@ function addRecord(kernel: Kernel, map: number, area: number, writable: boolean)
   if (writable) atomics.add32(map + MAP_WRITERS, 1);
   u32[(record + M_MAP) >>> 2] = map;
   u32[(record + M_AREA) >>> 2] = area;
-  u32[(record + M_SLOT) >>> 2] = kernel.slot;
+  u32[(record + M_SLOT) >>> 2] = kernel.client.slot;
+  u32[(record + M_GENERATION) >>> 2] = kernel.client.generation;
   u32[(record + M_WRITABLE) >>> 2] = writable ? 1 : 0;
   lock(mem, process + PROCESS_LOCK);
   u32[(record + M_NEXT) >>> 2] = u32[(process + PROCESS_MAPPINGS) >>> 2]!;
@@ -131,11 +134,13 @@ export function forgetView(kernel: Kernel, record: number): void {
 }
 
 /** A thread ended, and its views with it. */
-export function dropMappingsOf(kernel: Kernel, slot: number): void {
+export function dropMappingsOf(kernel: Kernel, client: ClientSlot): void {
   const { u32 } = kernel.mem;
   for (let record = u32[(kernel.process + PROCESS_MAPPINGS) >>> 2]!; record !== 0; ) {
     const next = u32[(record + M_NEXT) >>> 2]!;
-    if (u32[(record + M_SLOT) >>> 2] === slot) forgetView(kernel, record);
+    const mine =
+      u32[(record + M_SLOT) >>> 2] === client.slot && u32[(record + M_GENERATION) >>> 2] === client.generation;
+    if (mine) forgetView(kernel, record);
     record = next;
   }
 }

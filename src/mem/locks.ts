@@ -8,15 +8,20 @@ import type { Memory } from "./memory.ts";
 
 const WAITERS = 0x8000_0000 | 0;
 const OWNER_MASK = 0x7fff_ffff;
+/** An owner is (generation << SLOT_BITS | slot) + 1: a slot that is used again does not look like its dead client. */
+const SLOT_BITS = 6;
+const SLOT_MASK: number = (1 << SLOT_BITS) - 1;
 const SPINS = 200;
 /** Who waits longer than this looks whether the owner still lives. */
 const WAIT_MS = 10;
 
-/** First word of a client's slot. */
+/** Low bits of the first word of a client's slot; above them stands the slot's generation. */
 export const CLIENT_FREE = 0;
 export const CLIENT_ANNOUNCED = 1;
 export const CLIENT_ALIVE = 2;
-export const CLIENT_DEAD = 3;
+export const CLIENT_STATE_BITS = 2;
+/** Generations that a slot counts before it starts again. */
+export const CLIENT_GENERATIONS: number = 1 << 24;
 
 /**
  * Takes the lock. True: it was taken over from a client that died holding it, and what it protects may be half
@@ -47,10 +52,10 @@ function lockSlow(mem: Memory, address: number): boolean {
       continue;
     }
     const owner = word & OWNER_MASK;
-    if (owner === mem.owner) throw new Bug(`client ${owner - 1} takes the lock at ${address} twice`);
+    if (owner === mem.owner) throw new Bug(`client ${slotOf(owner)} takes the lock at ${address} twice`);
     if (word > 0 && atomics.cas32(address, word, word | WAITERS) !== word) continue;
     wait(mem, address, word | WAITERS);
-    if (clientState(mem, owner - 1) !== CLIENT_ALIVE) {
+    if (!ownerLives(mem, owner)) {
       if (atomics.cas32(address, owner | WAITERS, mem.owner | WAITERS) === (owner | WAITERS)) return true;
     }
   }
@@ -64,6 +69,24 @@ function wait(mem: Memory, address: number, expected: number): void {
   }
 }
 
-export function clientState(mem: Memory, slot: number): number {
-  return mem.atomics.load32(SB_CLIENTS + slot * CLIENT_SLOT_SIZE);
+/** What a client writes into lock words. */
+export function ownerOf(slot: number, generation: number): number {
+  return ((generation << SLOT_BITS) | slot) + 1;
+}
+
+/** The slot of an owner, for records that have no room for its generation. */
+export function slotOf(owner: number): number {
+  return (owner - 1) & SLOT_MASK;
+}
+
+/** Some client lives in this slot, whichever generation it is. */
+export function slotLives(mem: Memory, slot: number): boolean {
+  const word = mem.atomics.load32(SB_CLIENTS + slot * CLIENT_SLOT_SIZE);
+  return (word & ((1 << CLIENT_STATE_BITS) - 1)) === CLIENT_ALIVE;
+}
+
+function ownerLives(mem: Memory, owner: number): boolean {
+  const slot = slotOf(owner);
+  const word = mem.atomics.load32(SB_CLIENTS + slot * CLIENT_SLOT_SIZE);
+  return word === ((((owner - 1) >>> SLOT_BITS) << CLIENT_STATE_BITS) | CLIENT_ALIVE);
 }

@@ -43,7 +43,7 @@ export class Memory {
   copy(dst: number, src: number, n: number): void {
     if (((dst | src | n) & 7) === 0 && n <= COPY_LOOP_MAX) {
       if (this.shared) {
-        this.atomics.copyWords(dst, src, n);
+        if (n !== 0) this.atomics.copyWords(dst, src, n);
         return;
       }
       const { u32 } = this;

@@ -9,7 +9,7 @@
  * Chains of buckets say what is in the map; everything in here can be made again from them (`rebuild`).
  */
 import { alloc, free } from "../mem/alloc.ts";
-import { CLIENT_ALIVE, clientState, lock, unlock } from "../mem/locks.ts";
+import { lock, slotLives, slotOf, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_F_NO_COMMON_LRU, ENOMEM } from "../uapi/index.ts";
 import type { MapEnv } from "./env.ts";
@@ -390,7 +390,7 @@ export function takeLruNode(env: MapEnv, map: number, hash: number): number {
     // Others who hold this lock may ask which bucket the node belongs to.
     mem.i32[(link - NODE_HEAD + NODE_HASH) >>> 2] = hash;
     mem.u32[(link + CPU) >>> 2] = env.cpu;
-    mem.u8[link + OWNER] = mem.owner;
+    mem.u8[link + OWNER] = slotOf(mem.owner) + 1;
   }
   unlock(mem, map + MAP_LOCK);
   return link === 0 ? 0 : link - NODE_HEAD;
@@ -416,7 +416,7 @@ export function giveLruNode(env: MapEnv, map: number, node: number): void {
 
 /** Says that this client works on a node that is about to leave its chain; `giveLruNode` ends that. */
 export function claimLruNode(mem: Memory, node: number): void {
-  mem.u8[node + NODE_HEAD + OWNER] = mem.owner;
+  mem.u8[node + NODE_HEAD + OWNER] = slotOf(mem.owner) + 1;
 }
 
 /** The node that this client took is in a chain now. */
@@ -447,7 +447,7 @@ function rebuild(env: MapEnv, map: number): void {
     if (unused !== 0) u32[(lists + UNUSED) >>> 2] = unused - 1;
     const owner = u8[link + OWNER]!;
     const linked = (u32[(node + NODE_SEQ) >>> 2]! & 1) === 1;
-    if (linked || (owner !== 0 && clientState(mem, owner - 1) === CLIENT_ALIVE)) enter(mem, lists, link, INACTIVE);
+    if (linked || (owner !== 0 && slotLives(mem, owner - 1))) enter(mem, lists, link, INACTIVE);
     else putFree(mem, lists, link);
   });
 }

@@ -1,0 +1,137 @@
+/**
+ * Several threads on one shared host. Workers cannot load TypeScript under Node 20, so they run what `npm run build`
+ * made; `npm test` builds first.
+ */
+import { existsSync } from "node:fs";
+import { Worker } from "node:worker_threads";
+import { afterEach, beforeAll, expect, test } from "vitest";
+import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+import * as u from "../../src/uapi/index.ts";
+
+const dist = new URL("../../dist/host/embedded.js", import.meta.url);
+const KEYS = 64;
+
+/** Every thread updates and deletes the same few keys; values are two equal words, so that a torn one shows. */
+const work = `
+const { parentPort, workerData } = require("node:worker_threads");
+(async () => {
+  const { attachEmbeddedHost } = await import(workerData.module);
+  const host = attachEmbeddedHost(workerData.ticket);
+  const attr = host.user.alloc(64), buf = host.user.alloc(32);
+  const a = new DataView(attr.bytes.buffer, attr.bytes.byteOffset, 64);
+  const b = new DataView(buf.bytes.buffer, buf.bytes.byteOffset, 32);
+  a.setUint32(0, workerData.fd, true);
+  a.setBigUint64(8, buf.address, true);
+  a.setBigUint64(16, buf.address + 8n, true);
+  const at = Number(attr.address);
+  let seed = workerData.seed, torn = 0, odd = 0;
+  parentPort.postMessage("ready");
+  for (let i = 0; i < workerData.rounds; i++) {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    b.setUint32(0, (seed >>> 8) % ${KEYS}, true);
+    const kind = seed >>> 30;
+    if (kind < 2) {
+      b.setUint32(8, i, true);
+      b.setUint32(12, i, true);
+      if (host.bpf(2, at, 32) !== 0) odd++;
+    } else if (kind === 2) {
+      a.setBigUint64(16, 0n, true);
+      const ret = host.bpf(3, at, 16);
+      a.setBigUint64(16, buf.address + 8n, true);
+      if (ret !== 0 && ret !== -2) odd++;
+    } else {
+      const ret = host.bpf(1, at, 32);
+      if (ret !== 0 && ret !== -2) odd++;
+      if (ret === 0 && b.getUint32(8, true) !== b.getUint32(12, true)) torn++;
+    }
+  }
+  host.dispose();
+  parentPort.postMessage({ torn, odd });
+})();
+`;
+
+let host: EmbeddedHost | undefined;
+beforeAll(() => {
+  if (!existsSync(dist)) throw new Error("dist/ is missing: run `npm run build` first (`npm test` does)");
+});
+afterEach(() => {
+  host?.dispose();
+  host = undefined;
+});
+
+function start(
+  fd: number,
+  seed: number,
+  rounds: number,
+): { worker: Worker; ready: Promise<void>; done: Promise<unknown> } {
+  const own = host!;
+  const ticket = own.share();
+  const worker = new Worker(work, { eval: true, workerData: { module: dist.href, ticket, fd, seed, rounds } });
+  worker.once("exit", () => own.reap(ticket));
+  let isReady: () => void = () => undefined;
+  const ready = new Promise<void>((resolve) => {
+    isReady = resolve;
+  });
+  const done = new Promise<unknown>((resolve, reject) => {
+    worker.on("message", (m) => (m === "ready" ? isReady() : resolve(m)));
+    worker.once("error", reject);
+    worker.once("exit", () => resolve("exit"));
+  });
+  return { worker, ready, done };
+}
+
+/** Walks the map; every key once, every value whole. */
+function keysOf(h: EmbeddedHost, fd: number): Set<number> {
+  const keys = new Set<number>();
+  const key = new Uint32Array(1);
+  const next = new Uint32Array(1);
+  const value = new Uint32Array(2);
+  let from: Uint32Array | null = null;
+  while (h.bpf(u.BPF_MAP_GET_NEXT_KEY, { map_fd: fd, key: from, next_key: next }) === 0) {
+    expect(keys.has(next[0]!)).toBe(false);
+    keys.add(next[0]!);
+    expect(h.bpf(u.BPF_MAP_LOOKUP_ELEM, { map_fd: fd, key: next, value })).toBe(0);
+    expect(value[0]).toBe(value[1]);
+    key[0] = next[0]!;
+    from = key;
+  }
+  return keys;
+}
+
+/** The map must still hold exactly max_entries: its count and its free list agree with its chains. */
+function fillUp(h: EmbeddedHost, fd: number, max: number): void {
+  let have = keysOf(h, fd).size;
+  const value = new Uint32Array(2);
+  for (let k = 1000; have < max; k++, have++) {
+    expect(h.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: new Uint32Array([k]), value })).toBe(0);
+  }
+  const more = h.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: new Uint32Array([999]), value });
+  expect(more).toBe(-u.E2BIG);
+}
+
+const hash = { map_type: u.BPF_MAP_TYPE_HASH, key_size: 4, value_size: 8, max_entries: 2 * KEYS };
+
+for (const flags of [0, u.BPF_F_NO_PREALLOC]) {
+  test(`workers see the same maps and never a torn value (flags ${flags})`, async () => {
+    host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
+    const fd = host.bpf(u.BPF_MAP_CREATE, { ...hash, map_flags: flags });
+    const workers = [1, 2, 3].map((seed) => start(fd, seed, 60_000));
+    const results = await Promise.all(workers.map((w) => w.done));
+    expect(results).toEqual([1, 2, 3].map(() => ({ torn: 0, odd: 0 })));
+    expect(keysOf(host, fd).size).toBeLessThanOrEqual(KEYS);
+    fillUp(host, fd, 2 * KEYS);
+  });
+}
+
+test("a worker that is terminated in the middle stops nobody", async () => {
+  host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
+  const fd = host.bpf(u.BPF_MAP_CREATE, { ...hash, max_entries: 2 * KEYS });
+  for (let round = 0; round < 6; round++) {
+    const [victim, other] = [start(fd, round + 1, 1e9), start(fd, round + 100, 30_000)];
+    await victim.ready;
+    await new Promise((resolve) => setTimeout(resolve, 20 + round));
+    await victim.worker.terminate();
+    expect(await other.done).toEqual({ torn: 0, odd: 0 });
+    expect(keysOf(host, fd).size).toBeLessThanOrEqual(KEYS);
+  }
+});

@@ -9,6 +9,9 @@ const HEX: readonly string[] = /* @__PURE__ */ Array.from({ length: 256 }, (_, b
   byte.toString(16).padStart(2, "0"),
 );
 
+/** "0" to "ff", without a leading zero. */
+const HEX_SHORT: readonly string[] = /* @__PURE__ */ Array.from({ length: 256 }, (_, byte) => byte.toString(16));
+
 const DOT = 0x2e;
 const COLON = 0x3a;
 
@@ -39,13 +42,8 @@ export const ipv4: Codec<string> = /* @__PURE__ */ makeCodec<string>({
   kind: "ipv4",
   layout: { kind: "ipv4", size: 4, align: 4 },
   read: (from, offset) => {
-    const { view } = from;
-    return (
-      DOTTED[view.getUint8(offset)]! +
-      DOTTED[view.getUint8(offset + 1)]! +
-      DOTTED[view.getUint8(offset + 2)]! +
-      DECIMAL[view.getUint8(offset + 3)]!
-    );
+    const word = from.view.getUint32(offset, false);
+    return DOTTED[word >>> 24]! + DOTTED[(word >>> 16) & 0xff]! + DOTTED[(word >>> 8) & 0xff]! + DECIMAL[word & 0xff]!;
   },
   write: (to, offset, value) => {
     if (typeof value !== "string") throw wrongType(value, "ipv4", 'text as "10.0.0.1"');
@@ -126,7 +124,9 @@ function formatIpv6(view: DataView, offset: number): string {
       i += bestLength - 1;
     } else {
       if (text !== "" && !text.endsWith(":")) text += ":";
-      text += view.getUint16(offset + 2 * i, false).toString(16);
+      const high = view.getUint8(offset + 2 * i);
+      const low = view.getUint8(offset + 2 * i + 1);
+      text += high === 0 ? HEX_SHORT[low]! : HEX_SHORT[high]! + HEX[low]!;
     }
   }
   return text;

@@ -17,7 +17,6 @@ export class CodecBuffer {
    * one piece. Empty where `bytes` does not start on an 8-byte boundary, and on big-endian machines.
    */
   readonly words: BigUint64Array;
-  readonly signedWords: BigInt64Array;
 
   constructor(bytes: Uint8Array) {
     const { buffer, byteOffset, byteLength } = bytes;
@@ -26,7 +25,6 @@ export class CodecBuffer {
     const count = MACHINE_IS_LITTLE && (byteOffset & 7) === 0 ? byteLength >>> 3 : 0;
     // An offset of 0 instead of the true one: an empty view of unaligned memory is not allowed.
     this.words = new BigUint64Array(buffer, count === 0 ? 0 : byteOffset, count);
-    this.signedWords = new BigInt64Array(buffer, count === 0 ? 0 : byteOffset, count);
   }
 
   /** A buffer over `size` new bytes, all zero. */

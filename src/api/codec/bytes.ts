@@ -2,6 +2,8 @@
 import { type Codec, checkLength, makeCodec } from "./codec.ts";
 import { CodecError, show, wrongType } from "./error.ts";
 
+const MAX_CODES = 64;
+
 /** `n` bytes as they are, alignment 1. Decoding gives a private copy; encoding takes a Uint8Array of exactly `n` bytes. */
 export function bytes(n: number): Codec<Uint8Array> {
   checkLength(n, "bytes");
@@ -33,15 +35,15 @@ export function cstring(n: number, options: { readonly terminated?: boolean } = 
     layout: { kind: "cstring", size: n, align: 1 },
     read: (from, offset) => {
       const { bytes } = from;
-      let text = "";
+      const codes: number[] = [];
       for (let i = 0; i < n; i++) {
         const byte = bytes[offset + i]!;
         if (byte === 0) break;
-        // TextDecoder costs as much as 30 characters of this loop, and in browsers refuses shared memory.
-        if (byte >= 0x80) return decodeUtf8(bytes, offset, n);
-        text += String.fromCharCode(byte);
+        // Below this length and for ASCII, making the string from its codes is quicker than a TextDecoder.
+        if (byte >= 0x80 || i === MAX_CODES) return decodeUtf8(bytes, offset, n);
+        codes.push(byte);
       }
-      return text;
+      return String.fromCharCode.apply(null, codes);
     },
     write: (to, offset, value) => {
       if (typeof value !== "string") throw wrongType(value, kind, "text");
@@ -68,6 +70,7 @@ function tooLong(value: string, kind: string, most: number): never {
 }
 
 function decodeUtf8(bytes: Uint8Array, offset: number, n: number): string {
+  // In browsers a TextDecoder refuses shared memory.
   const copy = bytes.slice(offset, offset + n);
   const end = copy.indexOf(0);
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(end < 0 ? copy : copy.subarray(0, end));

@@ -43,11 +43,24 @@ export type Infer<C> = C extends { read(from: CodecBuffer, offset: number): infe
 /** What encoding with `C` takes. It differs from `Infer<C>` where decoding gives more than encoding needs, as in unions. */
 export type InferInput<C> = C extends { write(to: CodecBuffer, offset: number, value: infer In): void } ? In : never;
 
+/** Members of a struct that have a value, for those who want one without the others. */
+export interface Column {
+  readonly name: string;
+  /** Bytes from the start of the struct. */
+  readonly offset: number;
+  readonly read: (from: CodecBuffer, offset: number) => unknown;
+  readonly write: (to: CodecBuffer, offset: number, value: unknown) => void;
+  /** Absent for a bit field. */
+  readonly codec: Codec<unknown> | undefined;
+}
+
 export interface CodecParts<T, In> {
   readonly kind: string;
   readonly layout: CodecLayout;
   readonly read: (from: CodecBuffer, offset: number) => T;
   readonly write: (to: CodecBuffer, offset: number, value: In) => void;
+  /** Of a struct. */
+  readonly columns?: readonly Column[];
 }
 
 /** Every codec is one of these, so that callers meet one object shape. */
@@ -58,6 +71,7 @@ class MadeCodec<T, In> implements Codec<T, In> {
   readonly layout: CodecLayout;
   readonly read: (from: CodecBuffer, offset: number) => T;
   readonly write: (to: CodecBuffer, offset: number, value: In) => void;
+  readonly columns: readonly Column[] | undefined;
 
   constructor(parts: CodecParts<T, In>) {
     this.kind = parts.kind;
@@ -66,6 +80,7 @@ class MadeCodec<T, In> implements Codec<T, In> {
     this.layout = parts.layout;
     this.read = parts.read;
     this.write = parts.write;
+    this.columns = parts.columns;
   }
 
   decode(bytes: Uint8Array, offset: number = 0): T {
@@ -85,9 +100,14 @@ class MadeCodec<T, In> implements Codec<T, In> {
   }
 }
 
-/** A codec from its two halves. `layout` must agree with what they read and write. */
+/** A codec from its two halves. `layout` must agree with what they read and write; neither may use `this`. */
 export function makeCodec<T, In = T>(parts: CodecParts<T, In>): Codec<T, In> {
   return new MadeCodec(parts);
+}
+
+/** The columns of a struct's codec, undefined for any other. */
+export function columnsOf(codec: object): readonly Column[] | undefined {
+  return codec instanceof MadeCodec ? codec.columns : undefined;
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { type BitField, isBitField } from "./bits.ts";
 import { CodecBuffer } from "./buffer.ts";
-import { type AnyCodec, type Codec, makeCodec } from "./codec.ts";
+import { type AnyCodec, type Codec, columnsOf, makeCodec } from "./codec.ts";
 import { CodecError, nested, wrongType } from "./error.ts";
 import { type CompositeLayout, describeLayout } from "./layout.ts";
 import { fieldLayout, type PlacedField } from "./place.ts";
@@ -56,6 +56,7 @@ export function compositeFromBtf(composite: BtfComposite): Codec<unknown> {
     kind: label,
     layout,
     read: plain.read,
+    ...(simple ? { columns: columnsOf(plain) ?? [] } : {}),
     write: simple
       ? (plain.write as Codec<unknown>["write"])
       : (to, offset, value) => {

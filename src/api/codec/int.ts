@@ -246,17 +246,17 @@ const s64Little: WordCodec = /* @__PURE__ */ word(
     kind: "s64",
     layout: intLayout(8, true, "little"),
     read: (from, offset) => {
-      const { signedWords } = from;
+      const { words } = from;
       const index = offset >>> 3;
-      return (offset & 7) === 0 && index < signedWords.length
-        ? signedWords[index]!
+      return (offset & 7) === 0 && index < words.length
+        ? BigInt.asIntN(64, words[index]!)
         : from.view.getBigInt64(offset, true);
     },
     write: (to, offset, value) => {
       if (typeof value !== "bigint" || BigInt.asIntN(64, value) !== value) badBigint(value, "s64", S64_RANGE);
-      const { signedWords } = to;
+      const { words } = to;
       const index = offset >>> 3;
-      if ((offset & 7) === 0 && index < signedWords.length) signedWords[index] = value;
+      if ((offset & 7) === 0 && index < words.length) words[index] = value;
       else to.view.setBigInt64(offset, value, true);
     },
   }),

@@ -1,18 +1,22 @@
 /** The values of per-CPU maps: one shape for reading and writing. */
 import { CodecBuffer } from "./buffer.ts";
-import type { Codec } from "./codec.ts";
+import { type AnyCodec, type Codec, type Column, columnsOf } from "./codec.ts";
 import { CodecError, nested, wrongType } from "./error.ts";
+import { isDecodedUnion, type UnionMembers, type UnionValue } from "./union.ts";
 
-/** Numbers of a value, added up: of a struct its numeric fields, of an array its elements; text, flags and bytes are left out. */
-export type Totals<V> = V extends number
+/**
+ * Numbers of a value, added up: of a struct its numeric fields, of an array its elements. Text, flags, bytes, enums and
+ * unions have none.
+ */
+export type Totals<V> = [V] extends [number]
   ? number
-  : V extends bigint
+  : [V] extends [bigint]
     ? bigint
-    : V extends Uint8Array
+    : [V] extends [Uint8Array | UnionValue<UnionMembers>]
       ? undefined
-      : V extends readonly (infer E)[]
+      : [V] extends [readonly (infer E)[]]
         ? Totals<E>[]
-        : V extends object
+        : [V] extends [object]
           ? { [K in keyof V as Totals<V[K]> extends undefined ? never : K]: Totals<V[K]> }
           : undefined;
 
@@ -29,6 +33,8 @@ export abstract class PerCpu<V> implements Iterable<V> {
   /** How many CPUs. */
   abstract readonly length: number;
   protected abstract at(cpu: number): V;
+  /** There is at least one CPU. */
+  protected abstract total(op: Combine): unknown;
 
   /** The value of one CPU, 0 to `length - 1`. Any other: RangeError. */
   get(cpu: number): V {
@@ -70,17 +76,19 @@ export abstract class PerCpu<V> implements Iterable<V> {
     return this.toArray();
   }
 
-  [Symbol.for("nodejs.util.inspect.custom")](): unknown {
-    return this.toArray();
-  }
-
   #combine(op: Combine): Totals<V> {
     if (this.length === 0) throw new RangeError("no CPUs to combine");
-    let total = numbersOf(this.at(0));
-    for (let cpu = 1; cpu < this.length; cpu++) total = combined(total, this.at(cpu), op);
-    return total as Totals<V>;
+    return this.total(op) as Totals<V>;
   }
 }
+
+// What console.log shows in Node. Not written as a member: the type of a class has no place for such a name.
+Object.defineProperty(PerCpu.prototype, Symbol.for("nodejs.util.inspect.custom"), {
+  configurable: true,
+  value(this: PerCpu<unknown>): unknown {
+    return this.toArray();
+  },
+});
 
 type Combine = <N extends number | bigint>(a: N, b: N) => N;
 
@@ -91,7 +99,8 @@ const larger: Combine = (a, b) => (a > b ? a : b);
 /** The numeric parts of a value, as `Totals` says; undefined where there are none. */
 function numbersOf(value: unknown): unknown {
   if (typeof value === "number" || typeof value === "bigint") return value;
-  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return undefined;
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || isDecodedUnion(value))
+    return undefined;
   if (Array.isArray(value)) return value.map(numbersOf);
   const numbers: Record<string, unknown> = {};
   for (const name in value) {
@@ -138,6 +147,30 @@ class DecodedPerCpu<V> extends PerCpu<V> {
       throw nested(error, `[${cpu}]`);
     }
   }
+
+  protected total(op: Combine): unknown {
+    return this.#totalOf(this.#codec, this.#codec.read, 0, op);
+  }
+
+  /** Field by field over all CPUs, so that no CPU's value is built as an object. */
+  #totalOf(codec: AnyCodec | undefined, read: Column["read"], offset: number, op: Combine): unknown {
+    // A number here and a name there: names have no total.
+    if (codec !== undefined && codec.layout.kind === "enum") return undefined;
+    const columns = codec === undefined ? undefined : columnsOf(codec);
+    if (columns !== undefined) {
+      const totals: Record<string, unknown> = {};
+      for (const column of columns) {
+        const part = this.#totalOf(column.codec, column.read, offset + column.offset, op);
+        if (part !== undefined) totals[column.name] = part;
+      }
+      return totals;
+    }
+    const buffer = this.#buffer;
+    let total = numbersOf(read(buffer, offset));
+    if (total === undefined) return undefined;
+    for (let cpu = 1; cpu < this.length; cpu++) total = combined(total, read(buffer, offset + cpu * this.#stride), op);
+    return total;
+  }
 }
 
 /** Values that somebody wants to put into a map. */
@@ -153,6 +186,10 @@ class GivenPerCpu<V> extends PerCpu<V> {
 
   protected at(cpu: number): V {
     return this.#values[cpu]!;
+  }
+
+  protected total(op: Combine): unknown {
+    return this.#values.slice(1).reduce((total, value) => combined(total, value, op), numbersOf(this.#values[0]));
   }
 }
 

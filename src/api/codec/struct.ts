@@ -2,7 +2,7 @@
 import { type BitField, isBitField } from "./bits.ts";
 import type { CodecBuffer } from "./buffer.ts";
 import type { PadCodec } from "./bytes.ts";
-import { type AnyCodec, type Codec, checkAlign, type Infer, type InferInput, makeCodec } from "./codec.ts";
+import { type AnyCodec, type Codec, type Column, checkAlign, type Infer, type InferInput, makeCodec } from "./codec.ts";
 import { CodecError, nested, show, wrongType } from "./error.ts";
 import { type CompositeLayout, describeLayout } from "./layout.ts";
 import { type FieldType, fieldLayout, type Placement, placeStruct } from "./place.ts";
@@ -52,38 +52,21 @@ export function checkNames(fields: Readonly<Record<string, unknown>>, what: stri
   }
 }
 
-type Read = (from: CodecBuffer, offset: number) => unknown;
-type Write = (to: CodecBuffer, offset: number, value: unknown) => void;
+type Read = Column["read"];
 
-/** The members that have values, as parallel lists for the loops. */
-interface Columns {
-  readonly names: readonly string[];
-  readonly offsets: readonly number[];
-  readonly reads: readonly Read[];
-  readonly writes: readonly Write[];
-}
-
-function columns(placement: Placement): Columns {
-  const names: string[] = [];
-  const offsets: number[] = [];
-  const reads: Read[] = [];
-  const writes: Write[] = [];
-  for (const { name, bitOffset, type } of placement.fields) {
-    if (!isBitField(type) && type.layout.kind === "pad") continue;
-    names.push(name);
-    offsets.push(Math.floor(bitOffset / 8));
+/** The members that have values. */
+function columnsFor(placement: Placement): Column[] {
+  return placement.fields.flatMap(({ name, bitOffset, type }): Column[] => {
+    const offset = Math.floor(bitOffset / 8);
     if (isBitField(type)) {
       const shift = bitOffset % 8;
-      reads.push((from, offset) => type.readBits(from, offset, shift));
-      writes.push((to, offset, value) => type.writeBits(to, offset, shift, value));
-    } else {
-      const codec = type as AnyCodec as Codec<unknown>;
-      // A codec of ours has closures that need no `this`.
-      reads.push(codec.read);
-      writes.push(codec.write);
+      const read: Read = (from, at) => type.readBits(from, at, shift);
+      return [{ name, offset, read, write: (to, at, value) => type.writeBits(to, at, shift, value), codec: undefined }];
     }
-  }
-  return { names, offsets, reads, writes };
+    if (type.layout.kind === "pad") return [];
+    const codec = type as AnyCodec as Codec<unknown>;
+    return [{ name, offset, read: codec.read, write: codec.write, codec }];
+  });
 }
 
 /** Byte ranges [start, end) that no member writes whole: padding, and bit fields, which only set bits. */
@@ -104,15 +87,18 @@ type Row = Record<string, unknown>;
 type RowConstructor = new (from: CodecBuffer, offset: number) => Row;
 
 /** V8 turns an object that grows past this by computed names into a slow dictionary. */
-const MAX_GROWN = 16;
+const MAX_GROWN = 20;
 
 /**
  * Makes plain objects with these fields. A constructor of its own for each struct gives each its own start of hidden
  * classes, which measured twice as fast as filling `{}`; code made from text would be faster again, but a page's content
  * security policy forbids it.
  */
-function rowReader({ names, offsets, reads }: Columns): (from: CodecBuffer, offset: number) => Row {
-  const count = names.length;
+function rowReader(columns: readonly Column[]): (from: CodecBuffer, offset: number) => Row {
+  const names = columns.map((column) => column.name);
+  const reads = columns.map((column) => column.read);
+  const offsets = columns.map((column) => column.offset);
+  const count = columns.length;
   function fill(row: Row, from: CodecBuffer, offset: number): Row {
     for (let i = 0; i < count; i++) row[names[i]!] = reads[i]!(from, offset + offsets[i]!);
     return row;
@@ -164,65 +150,81 @@ function rowReader({ names, offsets, reads }: Columns): (from: CodecBuffer, offs
 }
 
 /** Not on the hot path: which field's reading throws. */
-function failingField({ names, offsets, reads }: Columns, from: CodecBuffer, offset: number): string {
-  for (let i = 0; i < names.length; i++) {
+function failingField(columns: readonly Column[], from: CodecBuffer, offset: number): string {
+  for (const column of columns) {
     try {
-      reads[i]!(from, offset + offsets[i]!);
+      column.read(from, offset + column.offset);
     } catch {
-      return names[i]!;
+      return column.name;
     }
   }
   return "";
 }
 
-/** `value` has as many fields as asked for, or more, but not these. */
-function checkFields(value: object, kind: string, names: readonly string[]): void {
-  for (const name of Object.keys(value)) {
-    if (names.includes(name) || (value as Row)[name] === undefined) continue;
-    const known = names.length === 0 ? "none" : names.join(", ");
-    throw new CodecError("unknown", `not a field of ${kind}, which has ${known}`, (value as Row)[name], name);
-  }
-}
-
 /** A struct whose members already have their places: `struct` and BTF end here. */
 export function placedStruct(name: string, placement: Placement): Codec<Row> {
-  const fields = placement.fields.map(fieldLayout);
   const { size, align } = placement;
+  const fields = placement.fields.map(fieldLayout);
   const layout: CompositeLayout = { kind: "struct", name, size, align, fields, lpm: false };
   const kind = describeLayout(layout);
-  const cols = columns(placement);
-  const { names, offsets, writes } = cols;
-  const count = names.length;
-  const cleared = clearedRanges(placement);
-  const readRow = rowReader(cols);
+  const columns = columnsFor(placement);
+  const readRow = rowReader(columns);
   return makeCodec<Row>({
     kind,
     layout,
+    columns,
     read: (from, offset) => {
       try {
         return readRow(from, offset);
       } catch (error) {
-        throw nested(error, failingField(cols, from, offset));
+        throw nested(error, failingField(columns, from, offset));
       }
     },
-    write: (to, offset, value) => {
-      if (typeof value !== "object" || value === null) throw wrongType(value, kind, "an object");
-      for (let i = 0; i < cleared.length; i += 2) to.bytes.fill(0, offset + cleared[i]!, offset + cleared[i + 1]!);
-      let i = 0;
-      try {
-        for (; i < count; i++) {
-          const field = value[names[i]!];
-          if (field === undefined) throw new CodecError("missing", `missing from ${show(value)} for ${kind}`, value);
-          writes[i]!(to, offset + offsets[i]!, field);
-        }
-      } catch (error) {
-        throw nested(error, names[i]!);
-      }
-      let given = 0;
-      for (const _ in value) given++;
-      if (given !== count) checkFields(value, kind, names);
-    },
+    write: rowWriter(kind, columns, clearedRanges(placement)),
   });
+}
+
+function rowWriter(kind: string, columns: readonly Column[], cleared: readonly number[]): Codec<Row>["write"] {
+  const names = columns.map((column) => column.name);
+  const writes = columns.map((column) => column.write);
+  const offsets = columns.map((column) => column.offset);
+  const count = columns.length;
+  const indexes = new Map(names.map((name, index) => [name, index]));
+  return (to, offset, value) => {
+    if (typeof value !== "object" || value === null) throw wrongType(value, kind, "an object");
+    for (let i = 0; i < cleared.length; i += 2) to.bytes.fill(0, offset + cleared[i]!, offset + cleared[i + 1]!);
+    let given = 0;
+    let name = "";
+    try {
+      // The value's own loop, not ours: V8 reads the fields of a `for in` without looking them up, and it finds unknown ones.
+      for (name in value) {
+        const field = value[name];
+        if (field === undefined) continue;
+        const index = names[given] === name ? given : indexes.get(name);
+        if (index === undefined) throw unknownField(kind, names, field);
+        writes[index]!(to, offset + offsets[index]!, field);
+        given++;
+      }
+    } catch (error) {
+      throw nested(error, name);
+    }
+    if (given !== count) throw missingField(kind, names, value);
+  };
+}
+
+function unknownField(kind: string, names: readonly string[], field: unknown): CodecError {
+  return new CodecError("unknown", `not a field of ${kind}, which has ${names.join(", ") || "none"}`, field);
+}
+
+function missingField(kind: string, names: readonly string[], value: Row): CodecError {
+  const missing = names.find((name) => value[name] === undefined) ?? "";
+  const found = Object.keys(value).join(", ");
+  return new CodecError(
+    "missing",
+    `missing; ${kind} has ${names.join(", ")}, found ${found || "none"}`,
+    value,
+    missing,
+  );
 }
 
 function makeStruct<const F extends StructFields>(fields: F, options: CompositeOptions = {}): StructCodec<F> {

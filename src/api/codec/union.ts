@@ -15,7 +15,7 @@ declare const unionBrand: unique symbol;
  * JSON and `console.log` show all members; a spread shows none.
  */
 export type UnionValue<M extends UnionMembers> = { readonly [K in keyof M]: Infer<M[K]> } & {
-  readonly [unionBrand]?: true;
+  readonly [unionBrand]: true;
 };
 
 /** What encoding takes: an object with exactly one of the members, or a decoded union. */
@@ -50,6 +50,11 @@ class DecodedUnion {
       throw nested(error, name);
     }
   }
+}
+
+/** Is it what decoding a union gave? */
+export function isDecodedUnion(value: object): boolean {
+  return value instanceof DecodedUnion;
 }
 
 /** A union whose members already have their places. */

@@ -1,5 +1,6 @@
-/** Every command that the embedded host serves, with its handler and the first byte of the attributes that must be zero. */
+/** Every command that the embedded host serves, with its handler. What its attributes are stands in `uapi/commands.ts`. */
 import type { Kernel } from "../kern/kernel.ts";
+import { bpfCommands } from "../uapi/commands.ts";
 import {
   BPF_BTF_GET_FD_BY_ID,
   BPF_BTF_GET_NEXT_ID,
@@ -22,25 +23,36 @@ import { mapCreate } from "./map_create.ts";
 import { mapDeleteElem, mapGetNextKey, mapLookupAndDeleteElem, mapLookupElem, mapUpdateElem } from "./map_elem.ts";
 import { mapFreeze } from "./map_freeze.ts";
 
+/** `size`: how much of the attributes the caller gave; outputs beyond it are left out where the kernel does so. */
+type Handler = (kernel: Kernel, attr: number, uattr: number, size: number) => number;
+
+const handlers: Readonly<Record<number, Handler>> = {
+  [BPF_MAP_CREATE]: mapCreate,
+  [BPF_MAP_LOOKUP_ELEM]: mapLookupElem,
+  [BPF_MAP_UPDATE_ELEM]: mapUpdateElem,
+  [BPF_MAP_DELETE_ELEM]: mapDeleteElem,
+  [BPF_MAP_GET_NEXT_KEY]: mapGetNextKey,
+  [BPF_MAP_LOOKUP_AND_DELETE_ELEM]: mapLookupAndDeleteElem,
+  [BPF_MAP_FREEZE]: mapFreeze,
+  [BPF_MAP_GET_NEXT_ID]: mapGetNextId,
+  [BPF_MAP_GET_FD_BY_ID]: mapGetFdById,
+  [BPF_BTF_GET_NEXT_ID]: btfGetNextId,
+  [BPF_BTF_GET_FD_BY_ID]: btfGetFdById,
+  [BPF_OBJ_GET_INFO_BY_FD]: objGetInfoByFd,
+  [BPF_BTF_LOAD]: btfLoad,
+};
+
 export interface Command {
   /** End of the command's last field: CHECK_ATTR refuses anything but zero from here on. */
   readonly end: number;
-  /** `size`: how much of the attributes the caller gave; outputs beyond it are left out where the kernel does so. */
-  readonly run: (kernel: Kernel, attr: number, uattr: number, size: number) => number;
+  readonly run: Handler;
 }
 
-export const commandTable: Readonly<Record<number, Command>> = {
-  [BPF_MAP_CREATE]: { end: 92, run: mapCreate },
-  [BPF_MAP_LOOKUP_ELEM]: { end: 32, run: mapLookupElem },
-  [BPF_MAP_UPDATE_ELEM]: { end: 32, run: mapUpdateElem },
-  [BPF_MAP_DELETE_ELEM]: { end: 16, run: mapDeleteElem },
-  [BPF_MAP_GET_NEXT_KEY]: { end: 24, run: mapGetNextKey },
-  [BPF_MAP_LOOKUP_AND_DELETE_ELEM]: { end: 32, run: mapLookupAndDeleteElem },
-  [BPF_MAP_FREEZE]: { end: 4, run: mapFreeze },
-  [BPF_MAP_GET_NEXT_ID]: { end: 8, run: mapGetNextId },
-  [BPF_MAP_GET_FD_BY_ID]: { end: 12, run: mapGetFdById },
-  [BPF_BTF_GET_NEXT_ID]: { end: 8, run: btfGetNextId },
-  [BPF_BTF_GET_FD_BY_ID]: { end: 16, run: btfGetFdById },
-  [BPF_OBJ_GET_INFO_BY_FD]: { end: 16, run: objGetInfoByFd },
-  [BPF_BTF_LOAD]: { end: 40, run: btfLoad },
-};
+/** Dense by number: every call looks here. */
+export const commandTable: readonly (Command | undefined)[] = Array.from(
+  { length: 1 + Math.max(...Object.keys(handlers).map(Number)) },
+  (_, cmd) => {
+    const run = handlers[cmd];
+    return run && { end: bpfCommands[cmd]!.end, run };
+  },
+);

@@ -3,6 +3,7 @@ import {
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
@@ -14,6 +15,7 @@ import {
 import { arrayMap } from "./array.ts";
 import { bloomFilterMap } from "./bloom_filter.ts";
 import { hashMap } from "./hash.ts";
+import { lpmTrieMap } from "./lpm_trie.ts";
 import { lruHashMap } from "./lru_hash.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { percpuArrayMap } from "./percpu_array.ts";
@@ -32,6 +34,7 @@ export const mapRegistry: Readonly<Partial<Record<BpfMapType, MapTypeEntry>>> = 
   [BPF_MAP_TYPE_RINGBUF]: ringbufMap,
   [BPF_MAP_TYPE_BLOOM_FILTER]: bloomFilterMap,
   [BPF_MAP_TYPE_LRU_HASH]: lruHashMap,
+  [BPF_MAP_TYPE_LPM_TRIE]: lpmTrieMap,
 };
 
 /** Dense by number: every command looks here. */

@@ -1,0 +1,346 @@
+/**
+ * Longest prefix match: a binary trie whose nodes each stand for a prefix. Nodes without a value are forks, where two
+ * prefixes that are in the map part; they have two children always. What is in the trie follows from the set of
+ * prefixes alone, so does the order of iteration. Kernel counterpart: lpm_trie.c.
+ *
+ * A search goes down by single bits of the key without looking at prefixes, compares once where it ends, and goes up
+ * from there to the first node that matches. It starts at a table that tells for the first bits where the way leads.
+ *
+ * The links from the root down are the truth, each change is published by one store into them or into a node's value;
+ * parents, counts and the table follow from them.
+ */
+import { AREA_NODES, AREA_VALUES } from "../mem/alloc.ts";
+import { rup8 } from "../mem/layout.ts";
+import type { Memory } from "../mem/memory.ts";
+import { BPF_EXIST, BPF_NOEXIST, EEXIST, ENOENT, ENOMEM, ENOSPC } from "../uapi/index.ts";
+import { MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
+import { freePool, giveBlock, initPool, POOL_SIZE, takeBlock } from "./pool.ts";
+
+const LPM_ROOT = MAP_PRIVATE;
+/** Prefixes with a value. */
+const LPM_COUNT: number = MAP_PRIVATE + 4;
+/** Odd while the trie is being changed: see `lpm_ops.ts`. */
+export const LPM_SEQ: number = MAP_PRIVATE + 8;
+const LPM_NODES: number = MAP_PRIVATE + 32;
+const LPM_VALUES: number = LPM_NODES + POOL_SIZE;
+
+/** A node: length of the prefix, address of the value (0: a fork), parent, children; then the key's data as given. */
+export const LEN = 0;
+export const VALUE = 4;
+export const PARENT = 8;
+export const CHILD = 12;
+export const DATA = 20;
+
+/** A key: u32 prefixlen, then data; the first bit is the highest of the first byte. */
+export const KEY_DATA = 4;
+/** Values that were replaced rest until so many others were, or so many bytes of them. */
+const KEEP_VALUES = 64;
+const KEEP_BYTES = 0x1_0000;
+
+export function initTrie(mem: Memory, map: number): void {
+  const { u32 } = mem;
+  const data = u32[(map + MAP_KEY_SIZE) >>> 2]! - KEY_DATA;
+  // Behind each value is room for the link of the pool's queue.
+  const stride = rup8(u32[(map + MAP_VALUE_SIZE) >>> 2]! + 4);
+  initPool(mem, map, LPM_NODES, AREA_NODES, rup8(DATA + data), 0);
+  initPool(mem, map, LPM_VALUES, AREA_VALUES, stride, Math.min(KEEP_VALUES, Math.floor(KEEP_BYTES / stride)));
+}
+
+export function freeTrie(mem: Memory, map: number): void {
+  freePool(mem, map, LPM_NODES);
+  freePool(mem, map, LPM_VALUES);
+}
+
+export function maxPrefix(mem: Memory, map: number): number {
+  return (mem.u32[(map + MAP_KEY_SIZE) >>> 2]! - KEY_DATA) * 8;
+}
+
+/** prefixlen of the key at any address. */
+export function prefixOf(mem: Memory, key: number): number {
+  return (key & 3) === 0 ? mem.u32[key >>> 2]! : mem.view.getUint32(key, true);
+}
+
+/** Bit `index` of the data at this address. */
+function bit(u8: Uint8Array, data: number, index: number): number {
+  return (u8[data + (index >>> 3)]! >>> (7 - (index & 7))) & 1;
+}
+
+/** How many bits the data at two addresses have in common, at most `limit`. `a` is aligned. */
+export function commonBits(mem: Memory, a: number, b: number, limit: number): number {
+  let at = 0;
+  if ((b & 3) === 0) {
+    const { i32 } = mem;
+    for (; at + 32 <= limit; at += 32) {
+      const x = i32[(a + (at >>> 3)) >>> 2]! ^ i32[(b + (at >>> 3)) >>> 2]!;
+      if (x === 0) continue;
+      const first = (x << 24) | ((x & 0xff00) << 8) | ((x >>> 8) & 0xff00) | (x >>> 24);
+      return at + Math.clz32(first);
+    }
+  }
+  const { u8 } = mem;
+  for (; at < limit; at += 8) {
+    const x = u8[a + (at >>> 3)]! ^ u8[b + (at >>> 3)]!;
+    if (x !== 0) return Math.min(limit, at + Math.clz32(x) - 24);
+  }
+  return limit;
+}
+
+/** Where the way of this key's first `len` bits ends; the trie is not empty. */
+function descend(mem: Memory, map: number, key: number, len: number): number {
+  const { u32, u8 } = mem;
+  let node = u32[(map + LPM_ROOT) >>> 2]!;
+  for (let at = u32[node >>> 2]!; at < len; at = u32[node >>> 2]!) {
+    const child = u32[(node + CHILD + bit(u8, key + KEY_DATA, at) * 4) >>> 2]!;
+    if (child === 0) break;
+    node = child;
+  }
+  return node;
+}
+
+/** The node of the longest prefix of this key, or 0. */
+export function searchTrie(mem: Memory, map: number, key: number): number {
+  const { u32, u8 } = mem;
+  const len = prefixOf(mem, key);
+  const max = maxPrefix(mem, map);
+  let node = u32[(map + LPM_ROOT) >>> 2]!;
+  if (node === 0 || len > max) return 0;
+  const data = key + KEY_DATA;
+  let at = u32[node >>> 2]!;
+  // A reader of a shared host may be led astray by a writer, but not without end; it finds out afterwards.
+  for (let steps = 0; at < len && steps < max; steps++) {
+    const child = u32[(node + CHILD + bit(u8, data, at) * 4) >>> 2]!;
+    if (child === 0) break;
+    node = child;
+    at = u32[node >>> 2]!;
+  }
+  const match = commonBits(mem, node + DATA, data, Math.min(at, len));
+  for (let steps = 0; node !== 0 && steps <= max; steps++) {
+    if (u32[node >>> 2]! <= match && u32[(node + VALUE) >>> 2] !== 0) return node;
+    node = u32[(node + PARENT) >>> 2]!;
+  }
+  return 0;
+}
+
+/** The node of exactly this prefix, which has a value; or 0. `len` is not longer than a prefix can be. */
+function findExact(mem: Memory, map: number, key: number, len: number): number {
+  const { u32 } = mem;
+  if (u32[(map + LPM_ROOT) >>> 2] === 0) return 0;
+  const node = descend(mem, map, key, len);
+  if (u32[node >>> 2] !== len || u32[(node + VALUE) >>> 2] === 0) return 0;
+  return commonBits(mem, node + DATA, key + KEY_DATA, len) === len ? node : 0;
+}
+
+/** Address of the link that leads to a node. */
+function slotOf(mem: Memory, map: number, node: number): number {
+  const { u32 } = mem;
+  const parent = u32[(node + PARENT) >>> 2]!;
+  if (parent === 0) return map + LPM_ROOT;
+  return u32[(parent + CHILD) >>> 2] === node ? parent + CHILD : parent + CHILD + 4;
+}
+
+/** The store that makes a change visible. */
+function publish(mem: Memory, slot: number, node: number): void {
+  if (mem.shared) mem.atomics.store32(slot, node);
+  else mem.u32[slot >>> 2] = node;
+}
+
+/** May one more prefix come in? */
+function checkAdd(mem: Memory, map: number, flags: number): number {
+  if (flags === BPF_EXIST) return -ENOENT;
+  return mem.u32[(map + LPM_COUNT) >>> 2] === mem.u32[(map + MAP_MAX_ENTRIES) >>> 2] ? -ENOSPC : 0;
+}
+
+function addCount(mem: Memory, map: number, by: number): void {
+  mem.u32[(map + LPM_COUNT) >>> 2] = mem.u32[(map + LPM_COUNT) >>> 2]! + by;
+}
+
+/** A value's block with these bytes, or 0. */
+function newValue(mem: Memory, map: number, from: number): number {
+  const value = takeBlock(mem, map, LPM_VALUES);
+  if (value !== 0) mem.copy(value, from, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  return value;
+}
+
+/** A node without children, or 0. `data` is that of a key, or of another node. */
+function newNode(mem: Memory, map: number, len: number, data: number, value: number): number {
+  const { u32 } = mem;
+  const node = takeBlock(mem, map, LPM_NODES);
+  if (node === 0) return 0;
+  u32[(node + LEN) >>> 2] = len;
+  u32[(node + VALUE) >>> 2] = value;
+  u32[(node + CHILD) >>> 2] = 0;
+  u32[(node + CHILD + 4) >>> 2] = 0;
+  mem.copy(node + DATA, data, u32[(map + MAP_KEY_SIZE) >>> 2]! - KEY_DATA);
+  return node;
+}
+
+/** Adds or replaces a prefix. The caller holds the lock and has checked flags and length. */
+export function putTrie(mem: Memory, map: number, key: number, from: number, flags: number): number {
+  const { u32 } = mem;
+  const len = prefixOf(mem, key);
+  const data = key + KEY_DATA;
+  let node = u32[(map + LPM_ROOT) >>> 2]!;
+  let match = 0;
+  if (node !== 0) {
+    node = descend(mem, map, key, len);
+    match = commonBits(mem, node + DATA, data, Math.min(u32[node >>> 2]!, len));
+    for (let up = u32[(node + PARENT) >>> 2]!; up !== 0 && u32[up >>> 2]! >= match; ) {
+      node = up;
+      up = u32[(node + PARENT) >>> 2]!;
+    }
+    if (u32[node >>> 2] === len && match === len) return putValue(mem, map, node, data, from, flags);
+  }
+  const bad = checkAdd(mem, map, flags);
+  if (bad !== 0) return bad;
+  const value = newValue(mem, map, from);
+  if (value === 0) return -ENOMEM;
+  const leaf = newNode(mem, map, len, data, value);
+  if (leaf === 0 || !insert(mem, map, node, leaf, match)) {
+    if (leaf !== 0) giveBlock(mem, map, LPM_NODES, leaf);
+    giveBlock(mem, map, LPM_VALUES, value);
+    return -ENOMEM;
+  }
+  addCount(mem, map, 1);
+  return 0;
+}
+
+/** The prefix's node is there: with a value, which is replaced, or as a fork, which gets one. */
+function putValue(mem: Memory, map: number, node: number, data: number, from: number, flags: number): number {
+  const { u32 } = mem;
+  const old = u32[(node + VALUE) >>> 2]!;
+  const bad = old === 0 ? checkAdd(mem, map, flags) : flags === BPF_NOEXIST ? -EEXIST : 0;
+  if (bad !== 0) return bad;
+  const value = newValue(mem, map, from);
+  if (value === 0) return -ENOMEM;
+  // The bits behind the prefix are the new key's.
+  mem.copy(node + DATA, data, u32[(map + MAP_KEY_SIZE) >>> 2]! - KEY_DATA);
+  publish(mem, node + VALUE, value);
+  if (old === 0) addCount(mem, map, 1);
+  else giveBlock(mem, map, LPM_VALUES, old);
+  return 0;
+}
+
+/**
+ * Hangs a new node in. It has `match` bits in common with `node`, the first on its way that is as long as that: it goes
+ * below it, above it, or beside it under a new fork. False: no memory for the fork.
+ */
+function insert(mem: Memory, map: number, node: number, leaf: number, match: number): boolean {
+  const { u32, u8 } = mem;
+  if (node === 0) {
+    u32[(leaf + PARENT) >>> 2] = 0;
+    publish(mem, map + LPM_ROOT, leaf);
+    return true;
+  }
+  if (u32[node >>> 2] === match) {
+    u32[(leaf + PARENT) >>> 2] = node;
+    publish(mem, node + CHILD + bit(u8, leaf + DATA, match) * 4, leaf);
+    return true;
+  }
+  let top = leaf;
+  if (u32[leaf >>> 2] !== match) {
+    top = newNode(mem, map, match, node + DATA, 0);
+    if (top === 0) return false;
+    u32[(top + CHILD + bit(u8, leaf + DATA, match) * 4) >>> 2] = leaf;
+    u32[(leaf + PARENT) >>> 2] = top;
+  }
+  const slot = slotOf(mem, map, node);
+  u32[(top + CHILD + bit(u8, node + DATA, match) * 4) >>> 2] = node;
+  u32[(top + PARENT) >>> 2] = u32[(node + PARENT) >>> 2]!;
+  publish(mem, slot, top);
+  u32[(node + PARENT) >>> 2] = top;
+  return true;
+}
+
+/** Removes a prefix, and a fork that is none without it. The caller holds the lock and has checked the length. */
+export function removeTrie(mem: Memory, map: number, key: number): number {
+  const { u32 } = mem;
+  const node = findExact(mem, map, key, prefixOf(mem, key));
+  if (node === 0) return -ENOENT;
+  const value = u32[(node + VALUE) >>> 2]!;
+  const left = u32[(node + CHILD) >>> 2]!;
+  const right = u32[(node + CHILD + 4) >>> 2]!;
+  if (left !== 0 && right !== 0) publish(mem, node + VALUE, 0);
+  else unhang(mem, map, node, left !== 0 ? left : right);
+  giveBlock(mem, map, LPM_VALUES, value);
+  addCount(mem, map, -1);
+  return 0;
+}
+
+/** Takes a node with at most one child out of the trie. */
+function unhang(mem: Memory, map: number, node: number, child: number): void {
+  const { u32 } = mem;
+  const parent = u32[(node + PARENT) >>> 2]!;
+  if (child === 0 && parent !== 0 && u32[(parent + VALUE) >>> 2] === 0) {
+    const left = u32[(parent + CHILD) >>> 2]!;
+    replace(mem, map, parent, left === node ? u32[(parent + CHILD + 4) >>> 2]! : left);
+    giveBlock(mem, map, LPM_NODES, node);
+    giveBlock(mem, map, LPM_NODES, parent);
+    return;
+  }
+  replace(mem, map, node, child);
+  giveBlock(mem, map, LPM_NODES, node);
+}
+
+/** The link that leads to a node leads to what was below it now. */
+function replace(mem: Memory, map: number, node: number, below: number): void {
+  const { u32 } = mem;
+  publish(mem, slotOf(mem, map, node), below);
+  if (below !== 0) u32[(below + PARENT) >>> 2] = u32[(node + PARENT) >>> 2]!;
+}
+
+/** The first prefix of a subtree: the leftmost that has none below it. */
+function firstOf(u32: Uint32Array, top: number): number {
+  let node = top;
+  for (;;) {
+    const child = u32[(node + CHILD) >>> 2]! || u32[(node + CHILD + 4) >>> 2]!;
+    if (child === 0) return node;
+    node = child;
+  }
+}
+
+/**
+ * The node of the prefix after `key` (0: of the first), or 0: longer prefixes come before those that they begin with,
+ * and the rest from left to right. A key that is not there asks for the first one.
+ */
+export function nextNode(mem: Memory, map: number, key: number): number {
+  const { u32 } = mem;
+  const root = u32[(map + LPM_ROOT) >>> 2]!;
+  if (root === 0) return 0;
+  const len = key === 0 ? 0 : prefixOf(mem, key);
+  let node = key === 0 || len > maxPrefix(mem, map) ? 0 : findExact(mem, map, key, len);
+  if (node === 0) return firstOf(u32, root);
+  for (;;) {
+    const parent = u32[(node + PARENT) >>> 2]!;
+    if (parent === 0) return 0;
+    const right = u32[(parent + CHILD + 4) >>> 2]!;
+    if (right !== 0 && right !== node) return firstOf(u32, right);
+    if (u32[(parent + VALUE) >>> 2] !== 0) return parent;
+    node = parent;
+  }
+}
+
+/** Makes parents and count again from the links, after a client died changing them. What it had in hand is lost. */
+export function repairTrie(mem: Memory, map: number): void {
+  const { u32 } = mem;
+  let count = 0;
+  let parent = 0;
+  let node = u32[(map + LPM_ROOT) >>> 2]!;
+  // Parents are right on the way down, so they lead up again: no stack.
+  while (node !== 0) {
+    u32[(node + PARENT) >>> 2] = parent;
+    if (u32[(node + VALUE) >>> 2] !== 0) count++;
+    let next = u32[(node + CHILD) >>> 2]! || u32[(node + CHILD + 4) >>> 2]!;
+    parent = node;
+    while (next === 0 && parent !== 0) {
+      const right = u32[(parent + CHILD + 4) >>> 2]!;
+      if (right !== 0 && right !== node) {
+        next = right;
+      } else {
+        node = parent;
+        parent = u32[(node + PARENT) >>> 2]!;
+      }
+    }
+    node = next;
+  }
+  u32[(map + LPM_COUNT) >>> 2] = count;
+}

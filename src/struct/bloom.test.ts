@@ -38,6 +38,7 @@ const shapes: readonly (readonly [number, number, number, number])[] = [
   [3, 7, 2, 64],
   [12, 50, 5, 512],
   [1, 1, 1, 64],
+  [8, 49, 1, 64],
 ];
 
 test.each(shapes)(

@@ -35,9 +35,8 @@ export function allocCheck(_env: MapEnv, attr: MapCreateAttr): number {
 
 /** Number of bits - 1. The optimum is entries x hashes / ln 2; 7/5 is close to 1 / ln 2. */
 function maskFor(entries: number, hashes: number): number {
-  const product = entries * hashes;
-  const bits = Math.floor(product / 5) * 7;
-  if (product > U32_MAX || bits > MAX_POW2_BITS) return U32_MAX;
+  const bits = Math.floor((entries * hashes) / 5) * 7;
+  if (bits > MAX_POW2_BITS) return U32_MAX;
   if (bits <= MIN_BITS) return MIN_BITS - 1;
   return roundUpPow2(bits) - 1;
 }

@@ -245,6 +245,33 @@ test("the oldest record that is busy limits the ring too, wherever the consumer 
   destroyMap(one, map);
 });
 
+test("a record that was discarded moves the pending position by its own length", () => {
+  const map = newRing(one);
+  const first = ringReserve(one, map, 1000);
+  ringReserve(one, map, 1000);
+  setCons(one, map, prod(one, map));
+  ringCommit(one, map, first, 0, true);
+  // 4088 bytes from the second record on; by the consumer's position more would go.
+  expect(ringReserve(one, map, 3072)).not.toBe(0);
+  expect(ringReserve(one, map, 0)).toBe(0);
+  destroyMap(one, map);
+});
+
+test("a length that user space spoils does not lead past the producer: the ring goes on", () => {
+  const map = newRing(one);
+  one.mem.u8.fill(0xff, base(one, map) + RING_DATA, base(one, map) + RING_DATA + 8192);
+  const sample = ringReserve(one, map, 8);
+  one.mem.u32[(sample - 8) >>> 2] = 0x3fff_ff00;
+  for (let i = 0; i < 10; i++) {
+    const next = ringReserve(one, map, 8);
+    expect(next).not.toBe(0);
+    ringCommit(one, map, next, 0, false);
+  }
+  setCons(one, map, prod(one, map));
+  expect(ringReserve(one, map, 4080)).not.toBe(0);
+  destroyMap(one, map);
+});
+
 test.each([
   [0n, true],
   [8n, true],
@@ -282,6 +309,9 @@ test("positions go beyond 2^32", () => {
       if (i > 4000) expect(ops.map_poll(k, map)).toBe(0x41);
       setCons(k, map, prod(k, map));
     }
+    setCons(k, map, prod(k, map) - (1n << 32n));
+    expect(ops.map_poll(k, map)).toBe(0x41);
+    setCons(k, map, prod(k, map));
     expect(prod(k, map)).toBe(4200n * BigInt(size + 8));
     expect(prod(k, map)).toBeGreaterThan(1n << 32n);
     expect(ops.map_poll(k, map)).toBe(0);

@@ -16,7 +16,9 @@ export function readDataSections(source: Source): DataSections {
   const globals: GlobalSpec[] = [];
   for (const section of source.elf.sections) {
     if (section.size === 0 || !isData(section)) continue;
-    if (section.size > 0xffff_ffff) fail(`section ${section.name}`, `${section.size} bytes`, "less than 4 GiB");
+    const where = `section ${section.name}`;
+    if (section.size > 0xffff_ffff) fail(where, `${section.size} bytes`, "less than 4 GiB");
+    if (source.sections.get(section.name) !== section) fail(where, "a second one of that name", "one");
     const map = mapOf(source, section);
     maps.set(section.index, map);
     globals.push(...globalsOf(source, section, map));

@@ -104,11 +104,11 @@ test("changed here and there", () => {
         if (tryParse(mutate(bytes, placed)) !== undefined) parsed++;
       },
     ),
-    { seed, numRuns: 4000 },
+    { seed, numRuns: 2000 },
   );
   // Both sides are exercised, or the mutations are too wild or too tame.
-  expect(parsed).toBeGreaterThan(400);
-  expect(parsed).toBeLessThan(3900);
+  expect(parsed).toBeGreaterThan(200);
+  expect(parsed).toBeLessThan(1900);
 });
 
 function readFixtureAndSpots(name: (typeof fixtureNames)[number]) {

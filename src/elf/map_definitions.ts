@@ -31,7 +31,7 @@ export function readMapDefinitions(source: Source): PlacedMap[] {
     if (declared.kind !== "var") return fail(`${SECTION} in .BTF`, `a ${declared.kind}`, "variables");
     const where = `map ${declared.name}`;
     const type = btf.type(btf.resolve(declared.typeId));
-    if (type.kind !== "struct") return fail(where, `a ${type.kind}`, "a struct");
+    if (type.kind !== "struct") return fail(where, describe(type), "a struct");
     return {
       spec: readDefinition(btf, type, declared.name, false),
       offset: variable.offset,
@@ -162,7 +162,7 @@ function pinningOf(value: number, inner: boolean, field: string): "none" | "byNa
   return value === 1 ? "byName" : fail(field, `${value}`, "0 (none) or 1 (by name)");
 }
 
-const describe = (type: BtfType): string => (type.name === "" ? `a ${type.kind}` : `${type.kind} ${type.name}`);
+const describe = (type: BtfType): string => `${type.kind} ${type.name}`.trimEnd();
 
 /** Initializers of `values` are relocations: at each slot the map or function that goes there. */
 function fillSlots(source: Source, section: number, maps: readonly PlacedMap[]): void {

@@ -216,7 +216,7 @@ test("what is not supported yet is refused by name, for the programs that use it
   expect(refusal("with_nothing")).toBeUndefined();
   expect(refusal("with_core")).toBeInstanceOf(InputError);
   expect(["with_core", "with_kfunc", "with_ksym", "with_kconfig"].map((name) => `${refusal(name)}`)).toEqual([
-    "InputError: ELF: program with_core: found CO-RE relocation of struct task at 0:1 (instruction 0), which is not supported yet",
+    "InputError: ELF: program with_core: found a CO-RE relocation of struct task at 0:1 (with_core, instruction 0), which is not supported yet",
     "InputError: ELF: program with_kfunc: found kernel function kernel_function (with_kfunc, instruction 1), which is not supported yet",
     "InputError: ELF: program with_ksym: found extern runqueues (with_ksym, instruction 0), which is not supported yet",
     "InputError: ELF: program with_kconfig: found extern CONFIG_HZ (with_kconfig, instruction 0), which is not supported yet",

@@ -60,7 +60,9 @@ export function parseObject(bytes: Uint8Array, options: ParseObjectOptions = {})
 export function requireSupported(program: ProgramSpec): void {
   const { name, unsupported } = program;
   if (unsupported.length === 0) return;
-  throw new InputError(`ELF: program ${name}: found ${unsupported.join(", ")}, which is not supported yet`);
+  const shown = unsupported.slice(0, 3).join(", ");
+  const more = unsupported.length > 3 ? ` and ${unsupported.length - 3} more` : "";
+  throw new InputError(`ELF: program ${name}: found ${shown}${more}, which is not supported yet`);
 }
 
 /** The bytes of a variable in its map's first value, to read or to write before the map is created. */
@@ -111,9 +113,14 @@ function readPrograms(source: Source, targets: LinkTargets, info: DebugInfo): Pr
     budget -= linked.insns.length;
     lineBudget -= debug.lines.length + debug.coreRelos.length;
     const { insns, mapRefs, unsupported } = linked;
-    for (const relo of debug.coreRelos) {
+    const [relo] = debug.coreRelos;
+    if (relo !== undefined) {
       const type = source.btf?.type(relo.typeId);
-      unsupported.push(`CO-RE relocation of ${type?.kind} ${type?.name} at ${relo.access} (instruction ${relo.insn})`);
+      const count = debug.coreRelos.length;
+      const first = `${type?.kind} ${type?.name} at ${relo.access} (${fn.name}, instruction ${relo.insn})`;
+      unsupported.push(
+        count === 1 ? `a CO-RE relocation of ${first}` : `${count} CO-RE relocations, first of ${first}`,
+      );
     }
     const kind = kindOfSection(fn.section.name);
     programs.push({

@@ -57,6 +57,10 @@ export class Kernel implements MapEnv {
   readonly client: ClientSlot;
   readonly process: number;
   cpu: number;
+  /** The run record of the program that runs now, or 0. */
+  run = 0;
+  /** Most instructions of one run. */
+  runBudget = 100_000_000;
   /** Room for one union bpf_attr: commands work on a copy in here. */
   readonly attr: number;
   /** Parsed BTF by object address and id: a cache over the bytes in memory. */

@@ -1,0 +1,22 @@
+/** Every helper that programs of this host may call, by number. Which kinds of programs may: see `vm/contexts.ts`. */
+import { csumHelpers } from "./csum.ts";
+import { machineHelpers } from "./machine.ts";
+import { mapHelpers } from "./map.ts";
+import { ringbufHelpers } from "./ringbuf.ts";
+import type { Helper } from "./types.ts";
+import { xdpHelpers } from "./xdp.ts";
+
+export const helperTable: Readonly<Record<number, Helper>> = {
+  ...mapHelpers,
+  ...ringbufHelpers,
+  ...machineHelpers,
+  ...csumHelpers,
+  ...xdpHelpers,
+};
+
+/** What programs of every kind may call. */
+export const baseHelpers: readonly number[] = [
+  ...Object.keys(mapHelpers),
+  ...Object.keys(ringbufHelpers),
+  ...Object.keys(machineHelpers),
+].map(Number);

@@ -1,0 +1,124 @@
+/**
+ * Virtual CPUs. A CPU is held for one run, never between runs; a run inside a run uses the same CPU one level deeper.
+ * Each level has a run record, and an area of its own for stack, context and packet.
+ */
+import { AREA_RUN, alloc, allocAreas, free } from "../mem/alloc.ts";
+import { SB_CPU_TABLE } from "../mem/layout.ts";
+import { lock, unlock } from "../mem/locks.ts";
+import type { Memory } from "../mem/memory.ts";
+import { EBUSY, ENOMEM } from "../uapi/index.ts";
+import type { Kernel } from "./kernel.ts";
+import {
+  RUN_CTX,
+  RUN_HOME_CPU,
+  RUN_OUTER,
+  RUN_PACKET,
+  RUN_PACKET_END,
+  RUN_SIZE,
+  RUN_STACK_TOP,
+  resetRun,
+  STACK_SIZE,
+  undoHeld,
+} from "./run_record.ts";
+
+/** A CPU's entry: lock, levels in use, its run records (one behind the other), its area. */
+const CPU_LOCK = 0;
+const CPU_LEVELS = 4;
+const CPU_RUNS = 8;
+const CPU_AREA = 12;
+const CPU_SIZE = 16;
+
+const MAX_LEVELS = 4;
+/** Room for a context behind the stack. */
+export const CTX_ROOM = 256;
+/** A packet's buffer: what a page holds in front of the kernel's own data at its end. */
+export const PACKET_ROOM: number = 4096 - 320;
+const LEVEL_SIZE = 8192;
+
+/** The table of CPUs, made when the first program runs. 0: out of memory. */
+function cpuTable(kernel: Kernel): number {
+  const { mem, cpus } = kernel;
+  const table = mem.atomics.load32(SB_CPU_TABLE) >>> 0;
+  if (table !== 0) return table;
+  const made = alloc(mem, cpus * CPU_SIZE);
+  if (made === 0) return 0;
+  // The other side: another client that runs its first program at the same time.
+  const other = mem.atomics.cas32(SB_CPU_TABLE, 0, made) >>> 0;
+  if (other === 0) return made;
+  free(mem, made, cpus * CPU_SIZE);
+  return other;
+}
+
+/**
+ * Takes a CPU, waiting for it where another client runs on it, and gives a run record on it that is ready but for
+ * program and packet. -EBUSY: four runs are nested already; -ENOMEM. Pair with `releaseRun`.
+ */
+export function acquireRun(kernel: Kernel, cpu: number): number {
+  const { mem } = kernel;
+  const table = cpuTable(kernel);
+  if (table === 0) return -ENOMEM;
+  const nested = kernel.run !== 0;
+  const entry = table + (nested ? kernel.cpu : cpu) * CPU_SIZE;
+  // A client that died while it ran leaves its runs to whoever comes next.
+  if (!nested && lock(mem, entry + CPU_LOCK)) endRuns(kernel, entry);
+  const run = takeLevel(mem, entry);
+  if (run < 0) {
+    if (!nested) unlock(mem, entry + CPU_LOCK);
+    return run;
+  }
+  mem.u32[(run + RUN_OUTER) >>> 2] = kernel.run;
+  mem.u32[(run + RUN_HOME_CPU) >>> 2] = kernel.cpu;
+  kernel.run = run;
+  if (!nested) kernel.cpu = cpu;
+  return run;
+}
+
+function takeLevel(mem: Memory, entry: number): number {
+  const { u32 } = mem;
+  const level = u32[(entry + CPU_LEVELS) >>> 2]!;
+  if (level === MAX_LEVELS) return -EBUSY;
+  if (u32[(entry + CPU_AREA) >>> 2] === 0 && !furnish(mem, entry)) return -ENOMEM;
+  u32[(entry + CPU_LEVELS) >>> 2] = level + 1;
+  const run = u32[(entry + CPU_RUNS) >>> 2]! + level * RUN_SIZE;
+  const area = u32[(entry + CPU_AREA) >>> 2]! + level * LEVEL_SIZE;
+  resetRun(mem, run);
+  u32[(run + RUN_STACK_TOP) >>> 2] = area + STACK_SIZE;
+  u32[(run + RUN_CTX) >>> 2] = area + STACK_SIZE;
+  u32[(run + RUN_PACKET) >>> 2] = area + STACK_SIZE + CTX_ROOM;
+  u32[(run + RUN_PACKET_END) >>> 2] = area + STACK_SIZE + CTX_ROOM + PACKET_ROOM;
+  return run;
+}
+
+/** Records and area of a CPU, made when it runs its first program; they stay. */
+function furnish(mem: Memory, entry: number): boolean {
+  const runs = alloc(mem, RUN_SIZE * MAX_LEVELS);
+  if (runs === 0) return false;
+  const area = allocAreas(mem, LEVEL_SIZE * MAX_LEVELS, 1, { kind: AREA_RUN, map: 0 });
+  if (area === 0) {
+    free(mem, runs, RUN_SIZE * MAX_LEVELS);
+    return false;
+  }
+  mem.u32[(entry + CPU_RUNS) >>> 2] = runs;
+  mem.u32[(entry + CPU_AREA) >>> 2] = area;
+  return true;
+}
+
+/** Ends the newest run of this client: undoes what it holds and gives the CPU back with the last level. */
+export function releaseRun(kernel: Kernel, run: number): void {
+  const { mem } = kernel;
+  const { u32 } = mem;
+  undoHeld(kernel, run);
+  const entry = u32[SB_CPU_TABLE >>> 2]! + kernel.cpu * CPU_SIZE;
+  u32[(entry + CPU_LEVELS) >>> 2]!--;
+  kernel.run = u32[(run + RUN_OUTER) >>> 2]!;
+  kernel.cpu = u32[(run + RUN_HOME_CPU) >>> 2]!;
+  if (kernel.run === 0) unlock(mem, entry + CPU_LOCK);
+}
+
+function endRuns(kernel: Kernel, entry: number): void {
+  const { u32 } = kernel.mem;
+  for (let level = u32[(entry + CPU_LEVELS) >>> 2]! - 1; level >= 0; level--) {
+    undoHeld(kernel, u32[(entry + CPU_RUNS) >>> 2]! + level * RUN_SIZE);
+    u32[(entry + CPU_LEVELS) >>> 2] = level;
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * The run record: all that a run of a program is, in linear memory and out of the program's reach. It says where the
+ * run stands, what it may touch and what it holds; helpers believe it, never the bytes of the context. It lies in this
+ * layer because whatever ends a run, the death of its client too, undoes what the run holds.
+ */
+import { alloc, free } from "../mem/alloc.ts";
+import type { Memory } from "../mem/memory.ts";
+import type { MapEnv } from "../struct/env.ts";
+import { ringCommit } from "../struct/ring.ts";
+
+/** RUN_RUNNING, or how the run ended. */
+export const RUN_STATUS = 0;
+export const RUN_PROG = 4;
+/** Index of the instruction that is next; after a fault, of the one that faulted. */
+export const RUN_PC = 8;
+/** Calls that are open: the current frame's index. */
+export const RUN_DEPTH = 12;
+/** End of frame 0's stack; frame n lies STACK_FRAME bytes lower than frame n - 1. */
+export const RUN_STACK_TOP = 16;
+/** The context as the program sees it, 0: none. */
+export const RUN_CTX = 20;
+export const RUN_CTX_SIZE = 24;
+/** The packet's buffer: headroom from here on, and where the tail room ends. 0: this kind of program has no packet. */
+export const RUN_PACKET = 28;
+export const RUN_PACKET_END = 32;
+/** What the program may touch of it, metadata in front of data, and where data begins. */
+export const RUN_META = 36;
+export const RUN_DATA = 40;
+export const RUN_DATA_END = 44;
+/** The rest of a packet that does not fit into the buffer: reached through helpers only. Pages, one behind the other. */
+export const RUN_FRAGS = 48;
+export const RUN_FRAGS_SIZE = 52;
+/** High half of a helper's u64 result; the low half is what the helper returns. */
+export const RUN_RESULT_HIGH = 60;
+/** u64: where a helper may put a u64 together. */
+export const RUN_WORD = 64;
+/** Resources held, oldest first: address of the list, entries, room. */
+export const RUN_HELD = 72;
+export const RUN_HELD_COUNT = 76;
+export const RUN_HELD_ROOM = 80;
+/** The run inside which this one runs, and the CPU that the client was on before. */
+export const RUN_OUTER = 84;
+export const RUN_HOME_CPU = 88;
+/** The fault: kind, address (two words), size, FAULT_WRITE or 0, number of the helper's argument or 0. See `vm/fault.ts`. */
+export const RUN_FAULT = 92;
+export const RUN_FAULT_LOW = 96;
+export const RUN_FAULT_HIGH = 100;
+export const RUN_FAULT_SIZE = 104;
+export const RUN_FAULT_WRITE = 108;
+export const RUN_FAULT_ARG = 112;
+/** r0 .. r10, each a u64. */
+export const RUN_REGS = 128;
+/** One record a call that may be open. */
+export const RUN_FRAMES = 256;
+export const MAX_FRAMES = 8;
+export const FRAME_SIZE = 64;
+const RUN_HELD_FIRST: number = RUN_FRAMES + MAX_FRAMES * FRAME_SIZE;
+const HELD_FIRST_ROOM = 16;
+
+/** What a frame is: a function of the program that another called; frame 0 is the program itself. */
+export const FRAME_KIND = 0;
+/** Where to go on in the caller. */
+export const FRAME_RETURN = 4;
+/** Turns that may_goto loops of this frame have left. */
+export const FRAME_TURNS = 8;
+/** The caller's r6 .. r9. */
+export const FRAME_SAVED = 16;
+export const FRAME_CALL = 1;
+
+/** Bytes of stack of one frame. */
+export const STACK_FRAME = 512;
+export const STACK_SIZE: number = MAX_FRAMES * STACK_FRAME;
+
+export const RUN_RUNNING = 0;
+export const RUN_EXITED = 1;
+export const RUN_FAULTED = 2;
+/** The budget of instructions is spent. */
+export const RUN_SPENT = 3;
+
+/** A resource that a run holds: kind, the object it belongs to, and the memory that the program may touch by it. */
+export const HELD_KIND = 0;
+export const HELD_OBJECT = 4;
+export const HELD_ADDRESS = 8;
+export const HELD_BYTES = 12;
+export const HELD_SIZE = 16;
+/** A ring record that was reserved and neither submitted nor discarded. */
+export const HELD_RING = 1;
+
+export const RUN_SIZE: number = RUN_HELD_FIRST + HELD_FIRST_ROOM * HELD_SIZE;
+
+/** Makes a record ready for a new run: zero, and nothing held. */
+export function resetRun(mem: Memory, run: number): void {
+  mem.zero(run, RUN_FRAMES + FRAME_SIZE);
+  mem.u32[(run + RUN_HELD) >>> 2] = run + RUN_HELD_FIRST;
+  mem.u32[(run + RUN_HELD_ROOM) >>> 2] = HELD_FIRST_ROOM;
+}
+
+/** Notes a resource. False: out of memory; the caller gives the resource back. */
+export function hold(mem: Memory, run: number, kind: number, object: number, address: number, bytes: number): boolean {
+  const { u32 } = mem;
+  const count = u32[(run + RUN_HELD_COUNT) >>> 2]!;
+  if (count === u32[(run + RUN_HELD_ROOM) >>> 2] && !growHeld(mem, run, count)) return false;
+  const entry = (u32[(run + RUN_HELD) >>> 2]! + count * HELD_SIZE) >>> 2;
+  u32[entry] = kind;
+  u32[entry + 1] = object;
+  u32[entry + 2] = address;
+  u32[entry + 3] = bytes;
+  u32[(run + RUN_HELD_COUNT) >>> 2] = count + 1;
+  return true;
+}
+
+function growHeld(mem: Memory, run: number, count: number): boolean {
+  const { u32 } = mem;
+  const old = u32[(run + RUN_HELD) >>> 2]!;
+  const list = alloc(mem, count * 2 * HELD_SIZE);
+  if (list === 0) return false;
+  mem.copy(list, old, count * HELD_SIZE);
+  freeHeld(mem, run);
+  u32[(run + RUN_HELD) >>> 2] = list;
+  u32[(run + RUN_HELD_ROOM) >>> 2] = count * 2;
+  return true;
+}
+
+function freeHeld(mem: Memory, run: number): void {
+  const { u32 } = mem;
+  const room = u32[(run + RUN_HELD_ROOM) >>> 2]!;
+  if (room > HELD_FIRST_ROOM) free(mem, u32[(run + RUN_HELD) >>> 2]!, room * HELD_SIZE);
+}
+
+/** The entry of the resource of this kind whose memory begins at `address`, or 0. */
+export function findHeld(mem: Memory, run: number, kind: number, address: number): number {
+  const { u32 } = mem;
+  const list = u32[(run + RUN_HELD) >>> 2]!;
+  for (let i = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1; i >= 0; i--) {
+    const entry = list + i * HELD_SIZE;
+    if (u32[(entry + HELD_ADDRESS) >>> 2] === address && u32[(entry + HELD_KIND) >>> 2] === kind) return entry;
+  }
+  return 0;
+}
+
+/** Forgets a resource that was given back; the order of the others stays. */
+export function letGo(mem: Memory, run: number, entry: number): void {
+  const { u32 } = mem;
+  const count = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1;
+  const end = u32[(run + RUN_HELD) >>> 2]! + count * HELD_SIZE;
+  if (entry < end) mem.u8.copyWithin(entry, entry + HELD_SIZE, end + HELD_SIZE);
+  u32[(run + RUN_HELD_COUNT) >>> 2] = count;
+}
+
+/** Undoes what a run holds, newest first. However a run ends, this is done. */
+export function undoHeld(env: MapEnv, run: number): void {
+  const { mem } = env;
+  const { u32 } = mem;
+  const list = u32[(run + RUN_HELD) >>> 2]!;
+  for (let i = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1; i >= 0; i--) {
+    const entry = list + i * HELD_SIZE;
+    u32[(run + RUN_HELD_COUNT) >>> 2] = i;
+    if (u32[(entry + HELD_KIND) >>> 2] === HELD_RING) {
+      ringCommit(env, u32[(entry + HELD_OBJECT) >>> 2]!, u32[(entry + HELD_ADDRESS) >>> 2]!, 0, true);
+    }
+  }
+  freeHeld(mem, run);
+  u32[(run + RUN_HELD_ROOM) >>> 2] = 0;
+}

@@ -1,0 +1,148 @@
+/**
+ * What a program may touch, exact to the byte, judged from the address alone: the frames of its stack, its packet
+ * between metadata and end, its context, ring records it has reserved, and values of its maps. Everything else faults,
+ * whatever lies there.
+ */
+import { helperAllowed, PROG_TYPE, progMap } from "../kern/prog.ts";
+import {
+  HELD_ADDRESS,
+  HELD_BYTES,
+  HELD_SIZE,
+  RUN_CTX,
+  RUN_CTX_SIZE,
+  RUN_DATA_END,
+  RUN_HELD,
+  RUN_HELD_COUNT,
+  RUN_META,
+} from "../kern/run_record.ts";
+import {
+  AREA_BASE,
+  AREA_KIND,
+  AREA_MAP,
+  AREA_PROG_READ,
+  AREA_PROG_WRITE,
+  AREA_RIGHTS,
+  AREA_SIZE,
+  AREA_STRIDE,
+  AREA_VALUE_SIZE,
+  AREA_VALUES,
+  areaOf,
+} from "../mem/alloc.ts";
+import { contextOf } from "./contexts.ts";
+import {
+  FAULT_ALIGNMENT,
+  FAULT_CONTEXT,
+  FAULT_HIGH_HALF,
+  FAULT_MAP,
+  FAULT_MAP_HELPER,
+  FAULT_OUTSIDE,
+  FAULT_RIGHTS,
+} from "./fault_kinds.ts";
+import { fault, type Machine } from "./machine.ts";
+
+/**
+ * The address that a load or store of `size` bytes (1, 2, 4 or 8) at the pointer high:low plus `off` goes to; 0: it is
+ * not allowed, and the run has ended with a fault.
+ */
+export function accessAt(m: Machine, low: number, high: number, off: number, size: number, write: boolean): number {
+  const address = low + off;
+  // The stack first: it is what programs touch most.
+  if (address >= m.stackLow && address + size <= m.stackTop && high === 0) {
+    if ((address & (size - 1)) === 0) return address;
+    return refuse(m, FAULT_ALIGNMENT, low, high, off, size, write);
+  }
+  if (high !== 0 || address >>> 0 !== address) return refuse(m, FAULT_HIGH_HALF, low, high, off, size, write);
+  const { u32, run } = m;
+  if (address >= u32[(run + RUN_META) >>> 2]! && address + size <= u32[(run + RUN_DATA_END) >>> 2]!) return address;
+  const ctx = address - u32[(run + RUN_CTX) >>> 2]!;
+  if (ctx >= 0 && ctx + size <= u32[(run + RUN_CTX_SIZE) >>> 2]!) {
+    const type = u32[(m.prog + PROG_TYPE) >>> 2]!;
+    if (contextOf(type)?.access(ctx, size, write) === true) return address;
+    return refuse(m, FAULT_CONTEXT, low, high, off, size, write);
+  }
+  const kind = memoryKind(m, address, size, write);
+  return kind === 0 ? address : refuse(m, kind, low, high, off, size, write);
+}
+
+/** As `accessAt`, for instructions that need natural alignment everywhere. */
+export function alignedAt(m: Machine, low: number, high: number, off: number, size: number, write: boolean): number {
+  if (((low + off) & (size - 1)) !== 0) return refuse(m, FAULT_ALIGNMENT, low, high, off, size, write);
+  return accessAt(m, low, high, off, size, write);
+}
+
+function refuse(
+  m: Machine,
+  kind: number,
+  low: number,
+  high: number,
+  off: number,
+  size: number,
+  write: boolean,
+): number {
+  const address = low + off;
+  const top = high + Math.floor(address / 0x1_0000_0000);
+  // 64-bit arithmetic wraps: a pointer far below zero may come round to an address that is merely outside.
+  const wrapped = top >>> 0;
+  const what = kind === FAULT_HIGH_HALF && wrapped === 0 ? FAULT_OUTSIDE : kind;
+  fault(m, what, address >>> 0, wrapped, size, write, 0);
+  return 0;
+}
+
+/** Memory that helpers may be pointed at: stack, packet, ring records, values; `size` bytes from argument `arg` on. */
+export function argumentOk(
+  m: Machine,
+  address: number,
+  high: number,
+  size: number,
+  write: boolean,
+  arg: number,
+): boolean {
+  const kind = high !== 0 ? FAULT_HIGH_HALF : rangeKind(m, address, size, write);
+  if (kind === 0) return true;
+  fault(m, kind, address, high, size, write, arg);
+  return false;
+}
+
+function rangeKind(m: Machine, address: number, size: number, write: boolean): number {
+  const { u32, run } = m;
+  if (address >= m.stackLow && address + size <= m.stackTop) return 0;
+  if (address >= u32[(run + RUN_META) >>> 2]! && address + size <= u32[(run + RUN_DATA_END) >>> 2]!) return 0;
+  return memoryKind(m, address, size, write);
+}
+
+/** 0 for a ring record of this run or a value of a map of this program; else what is wrong. */
+function memoryKind(m: Machine, address: number, size: number, write: boolean): number {
+  const { u32 } = m;
+  const area = areaOf(m.mem, address) >>> 2;
+  if (area === 0 || u32[area + (AREA_KIND >>> 2)] !== AREA_VALUES) return heldKind(m, address, size);
+  const map = u32[area + (AREA_MAP >>> 2)]!;
+  if (map !== m.lastMap) {
+    if (progMap(m.mem, m.prog, map) === 0) return FAULT_OUTSIDE;
+    m.lastMap = map;
+  }
+  const at = address - u32[area + (AREA_BASE >>> 2)]!;
+  const inside = at % u32[area + (AREA_STRIDE >>> 2)]!;
+  if (inside + size > u32[area + (AREA_VALUE_SIZE >>> 2)]!) return FAULT_OUTSIDE;
+  if (at + size > u32[area + (AREA_SIZE >>> 2)]!) return FAULT_OUTSIDE;
+  const right = write ? AREA_PROG_WRITE : AREA_PROG_READ;
+  return (u32[area + (AREA_RIGHTS >>> 2)]! & right) === 0 ? FAULT_RIGHTS : 0;
+}
+
+function heldKind(m: Machine, address: number, size: number): number {
+  const { u32, run } = m;
+  let entry = u32[(run + RUN_HELD) >>> 2]! >>> 2;
+  for (let left = u32[(run + RUN_HELD_COUNT) >>> 2]!; left > 0; left--) {
+    const at = address - u32[entry + (HELD_ADDRESS >>> 2)]!;
+    if (at >= 0 && at + size <= u32[entry + (HELD_BYTES >>> 2)]!) return 0;
+    entry += HELD_SIZE >>> 2;
+  }
+  return FAULT_OUTSIDE;
+}
+
+/** Whether high:low is the handle of a map of this program that goes with the helper; else the run has faulted. */
+export function mapOk(m: Machine, low: number, high: number, helper: number, arg: number): boolean {
+  const entry = high === 0 ? progMap(m.mem, m.prog, low) : 0;
+  if (entry !== 0 && helperAllowed(m.mem, entry, helper)) return true;
+  fault(m, entry === 0 ? FAULT_MAP : FAULT_MAP_HELPER, low, high, 0, false, arg);
+  return false;
+}

@@ -1,0 +1,23 @@
+/** What kinds of programs run here, and how each sees its context. A kind without a line is refused at load. */
+import { BPF_PROG_TYPE_XDP } from "../uapi/index.ts";
+import { xdpContext } from "./xdp.ts";
+
+export interface ContextFamily {
+  /** Bytes of the context that the program sees. */
+  readonly size: number;
+  /** Whether a load or store of `size` bytes at `offset` of the context is one that the kernel knows. */
+  readonly access: (offset: number, size: number, write: boolean) => boolean;
+  /** Helpers of this kind of program, beside those that every kind may call. */
+  readonly helpers: readonly number[];
+  /** LD_ABS and LD_IND are for programs that see an skb. */
+  readonly packetLoads: boolean;
+}
+
+const families: Readonly<Record<number, ContextFamily>> = {
+  [BPF_PROG_TYPE_XDP]: xdpContext,
+};
+
+/** The family of a program type's number, or undefined. */
+export function contextOf(type: number): ContextFamily | undefined {
+  return families[type];
+}

@@ -1,0 +1,24 @@
+/** What can be wrong at run time. The words are in fault.ts. */
+
+/** Nothing there that the program may touch. */
+export const FAULT_OUTSIDE = 1;
+/** The upper half of the pointer is not zero. */
+export const FAULT_HIGH_HALF = 2;
+/** Stack accesses and atomic instructions need natural alignment. */
+export const FAULT_ALIGNMENT = 3;
+/** The map was created with BPF_F_RDONLY_PROG or BPF_F_WRONLY_PROG. */
+export const FAULT_RIGHTS = 4;
+/** This field of the context is not accessed like this. */
+export const FAULT_CONTEXT = 5;
+/** Too many calls are open. */
+export const FAULT_DEPTH = 6;
+/** A helper's argument is no map of the program's. */
+export const FAULT_MAP = 7;
+/** The map does not go with the helper. */
+export const FAULT_MAP_HELPER = 8;
+/** A helper's argument is not the context. */
+export const FAULT_NOT_CONTEXT = 9;
+/** A helper's argument is no ring record that the run holds. */
+export const FAULT_NOT_RECORD = 10;
+/** A size argument is zero, or beyond 32 bits. */
+export const FAULT_SIZE = 11;

@@ -1,0 +1,118 @@
+/**
+ * A machine is one client's view of a run: the run record in linear memory holds registers, frames and bounds, and this
+ * object what the interpreter needs at every instruction. `save` writes back the rest, so that between two steps the
+ * record alone says where the run stands.
+ */
+import type { Kernel } from "../kern/kernel.ts";
+import { PROG_INSNS } from "../kern/prog.ts";
+import {
+  FRAME_TURNS,
+  RUN_CTX,
+  RUN_DEPTH,
+  RUN_FAULT,
+  RUN_FAULT_ARG,
+  RUN_FAULT_HIGH,
+  RUN_FAULT_LOW,
+  RUN_FAULT_SIZE,
+  RUN_FAULT_WRITE,
+  RUN_FAULTED,
+  RUN_FRAMES,
+  RUN_PC,
+  RUN_PROG,
+  RUN_REGS,
+  RUN_RUNNING,
+  RUN_STACK_TOP,
+  RUN_STATUS,
+  STACK_FRAME,
+} from "../kern/run_record.ts";
+import type { Memory } from "../mem/memory.ts";
+
+/** Turns of may_goto loops in one frame, as in the kernel's interpreter. */
+export const MAY_GOTO_TURNS = 0x80_0000;
+
+export class Machine {
+  readonly kernel: Kernel;
+  readonly mem: Memory;
+  readonly u32: Uint32Array;
+  readonly i32: Int32Array;
+  /** The run record. */
+  readonly run: number;
+  /** Index in `u32` of r0's low half; register n lies 2 n further on. */
+  readonly regs: number;
+  /** Index in `u32` of the first instruction. */
+  code: number;
+  prog: number;
+  /** The next instruction. */
+  pc: number;
+  status: number;
+  /** Instructions that may still be executed. */
+  budget: number;
+  /** What may be touched of the stack: all frames that are open. */
+  readonly stackTop: number;
+  stackLow: number;
+  /** The map that the last access of a value went to: it belongs to the program. */
+  lastMap = 0;
+
+  constructor(kernel: Kernel, run: number) {
+    const { mem } = kernel;
+    this.kernel = kernel;
+    this.mem = mem;
+    this.u32 = mem.u32;
+    this.i32 = mem.i32;
+    this.run = run;
+    this.regs = (run + RUN_REGS) >>> 2;
+    this.prog = mem.u32[(run + RUN_PROG) >>> 2]!;
+    this.code = mem.u32[(this.prog + PROG_INSNS) >>> 2]! >>> 2;
+    this.pc = mem.u32[(run + RUN_PC) >>> 2]!;
+    this.status = mem.u32[(run + RUN_STATUS) >>> 2]!;
+    this.budget = 0;
+    this.stackTop = mem.u32[(run + RUN_STACK_TOP) >>> 2]!;
+    this.stackLow = this.stackTop - (mem.u32[(run + RUN_DEPTH) >>> 2]! + 1) * STACK_FRAME;
+  }
+}
+
+/** Sets a run up at the program's first instruction: r1 the context, r10 the end of a stack that is zero. */
+export function begin(m: Machine, budget: number): void {
+  const { mem, u32, run, regs } = m;
+  u32.fill(0, regs, regs + 22);
+  u32[regs + 2] = u32[(run + RUN_CTX) >>> 2]!;
+  u32[regs + 20] = m.stackTop;
+  u32[(run + RUN_DEPTH) >>> 2] = 0;
+  u32[(run + RUN_FRAMES + FRAME_TURNS) >>> 2] = MAY_GOTO_TURNS;
+  m.stackLow = m.stackTop - STACK_FRAME;
+  mem.zero(m.stackLow, STACK_FRAME);
+  m.pc = 0;
+  m.status = RUN_RUNNING;
+  m.budget = budget;
+  save(m);
+}
+
+/** Brings the run record up to date with what the machine keeps beside it. */
+export function save(m: Machine): void {
+  m.u32[(m.run + RUN_PC) >>> 2] = m.pc;
+  m.u32[(m.run + RUN_STATUS) >>> 2] = m.status;
+}
+
+/**
+ * Ends the run at the instruction under way: the access of `size` bytes at high:low, or argument `arg` of a helper, is
+ * wrong in the way `kind` says. See fault.ts for the words.
+ */
+export function fault(
+  m: Machine,
+  kind: number,
+  low: number,
+  high: number,
+  size: number,
+  write: boolean,
+  arg: number,
+): void {
+  const { u32, run } = m;
+  u32[(run + RUN_FAULT) >>> 2] = kind;
+  u32[(run + RUN_FAULT_LOW) >>> 2] = low;
+  u32[(run + RUN_FAULT_HIGH) >>> 2] = high;
+  u32[(run + RUN_FAULT_SIZE) >>> 2] = size;
+  u32[(run + RUN_FAULT_WRITE) >>> 2] = write ? 1 : 0;
+  u32[(run + RUN_FAULT_ARG) >>> 2] = arg;
+  m.status = RUN_FAULTED;
+  m.pc--;
+}

@@ -1,0 +1,63 @@
+/** XDP: the context is a struct xdp_md, the packet lies in a buffer with headroom and tail room. */
+import { csumHelpers } from "../helpers/csum.ts";
+import { showPacket, XDP_HEADROOM, xdpHelpers } from "../helpers/xdp.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import {
+  RUN_CTX,
+  RUN_CTX_SIZE,
+  RUN_DATA,
+  RUN_DATA_END,
+  RUN_FRAGS,
+  RUN_FRAGS_SIZE,
+  RUN_META,
+  RUN_PACKET,
+} from "../kern/run_record.ts";
+import { xdp_md } from "../uapi/index.ts";
+import type { ContextFamily } from "./contexts.ts";
+
+const FIELD_SIZE = 4;
+
+export const xdpContext: ContextFamily = {
+  size: xdp_md.size,
+  // Whole fields, read only.
+  access: (offset, size, write) => !write && size === FIELD_SIZE && offset % FIELD_SIZE === 0,
+  helpers: [...Object.keys(xdpHelpers), ...Object.keys(csumHelpers)].map(Number),
+  packetLoads: false,
+};
+
+export interface XdpPacket {
+  /** Bytes of metadata in front of the data. */
+  readonly meta: number;
+  /** Bytes of metadata and data that lie in the buffer. */
+  readonly linear: number;
+  /** Where the rest lies, and how much it is. */
+  readonly frags: number;
+  readonly fragsSize: number;
+  readonly ingressIfindex: number;
+  readonly rxQueueIndex: number;
+}
+
+/**
+ * Sets packet and context of a run up. Returns where the packet's bytes, metadata first, go: the caller puts them there.
+ */
+export function prepareXdp(kernel: Kernel, run: number, packet: XdpPacket): number {
+  const { mem } = kernel;
+  const { u32 } = mem;
+  const buffer = u32[(run + RUN_PACKET) >>> 2]!;
+  const data = buffer + XDP_HEADROOM;
+  const meta = data - packet.meta;
+  mem.zero(buffer, XDP_HEADROOM);
+  u32[(run + RUN_META) >>> 2] = meta;
+  u32[(run + RUN_DATA) >>> 2] = data;
+  u32[(run + RUN_DATA_END) >>> 2] = meta + packet.linear;
+  u32[(run + RUN_FRAGS) >>> 2] = packet.frags;
+  u32[(run + RUN_FRAGS_SIZE) >>> 2] = packet.fragsSize;
+  const ctx = u32[(run + RUN_CTX) >>> 2]!;
+  const { ingress_ifindex, rx_queue_index } = xdp_md.fields;
+  mem.zero(ctx, xdp_md.size);
+  u32[(run + RUN_CTX_SIZE) >>> 2] = xdp_md.size;
+  u32[(ctx + ingress_ifindex.offset) >>> 2] = packet.ingressIfindex;
+  u32[(ctx + rx_queue_index.offset) >>> 2] = packet.rxQueueIndex;
+  showPacket(kernel);
+  return meta;
+}

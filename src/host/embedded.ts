@@ -282,6 +282,7 @@ export function createEmbeddedHost(options: EmbeddedOptions = {}): EmbeddedHost 
     seed: options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!,
     virtualClock: options.clock === "virtual",
   });
+  kernel.runBudget = integer("runBudget", options.runBudget ?? kernel.runBudget, 1, 2 ** 53 - 1);
   return new EmbeddedHost(kernel);
 }
 

@@ -31,8 +31,8 @@ import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE } from "./map.ts";
 
 /** Address of the mapping: the consumer page. */
-export const RING_BASE = MAP_PRIVATE;
-/** u32: counts wake-ups. Waiters of a shared host sleep on it (`Atomics.wait`, `waitAsync`). */
+export const RING_BASE: number = MAP_PRIVATE;
+/** u32: wake-ups so far. Who waits is told through `MapEnv.wake`. */
 export const RING_WAKEUPS: number = MAP_PRIVATE + 4;
 /** u64: end of the last record that was reserved. Changes by one whole store. */
 const RING_PROD: number = MAP_PRIVATE + 8;
@@ -43,7 +43,7 @@ const RING_PENDING: number = MAP_PRIVATE + 24;
 
 /** Offsets in the mapping: u64 consumer position, u64 producer position, records. */
 export const RING_CONS_PAGE = 0;
-export const RING_PROD_PAGE = PAGE_SIZE;
+export const RING_PROD_PAGE: number = PAGE_SIZE;
 export const RING_DATA: number = 2 * PAGE_SIZE;
 
 const LENGTH_MASK: number = BPF_RINGBUF_DISCARD_BIT - 1;
@@ -77,12 +77,11 @@ export function free(env: MapEnv, map: number): void {
   freeAreas(env.mem, u32[(map + RING_BASE) >>> 2]!, mappingSize(u32[(map + MAP_MAX_ENTRIES) >>> 2]!), 1);
 }
 
-/** mmap: the consumer page alone may be written; everything may be read. */
+/** mmap of whole pages: the consumer page alone may be written; everything may be read. */
 export function mmap(env: MapEnv, map: number, offset: number, length: number, writable: boolean): number {
   const { u32 } = env.mem;
-  const pages = Math.ceil(length / PAGE_SIZE);
-  if (writable && (offset !== 0 || pages !== 1)) return -EPERM;
-  if (offset + pages * PAGE_SIZE > mappingSize(u32[(map + MAP_MAX_ENTRIES) >>> 2]!)) return -EINVAL;
+  if (writable && (offset !== 0 || length !== PAGE_SIZE)) return -EPERM;
+  if (offset + length > mappingSize(u32[(map + MAP_MAX_ENTRIES) >>> 2]!)) return -EINVAL;
   return u32[(map + RING_BASE) >>> 2]! + offset;
 }
 
@@ -249,17 +248,8 @@ function wakeConsumer(env: MapEnv, map: number, header: number, flags: number): 
     const cons = mem.shared ? mem.atomics.load32(base) : mem.i32[base >>> 2]!;
     if ((cons & mask) !== header - base - RING_DATA) return;
   }
-  wake(env, map);
-}
-
-function wake(env: MapEnv, map: number): void {
-  const { mem } = env;
-  if (mem.shared) {
-    mem.atomics.add32(map + RING_WAKEUPS, 1);
-    Atomics.notify(mem.i32, (map + RING_WAKEUPS) >>> 2);
-  } else {
-    mem.u32[(map + RING_WAKEUPS) >>> 2]!++;
-  }
+  if (env.mem.shared) env.mem.atomics.add32(map + RING_WAKEUPS, 1);
+  else env.mem.u32[(map + RING_WAKEUPS) >>> 2]!++;
   env.wake?.(map);
 }
 

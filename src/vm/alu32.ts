@@ -11,15 +11,15 @@ function set(m: Machine, d: number, value: number): void {
 /** Division by zero gives 0, as in the kernel. */
 function div32(m: Machine, d: number, low: number, _high: number, w: number): void {
   if (low === 0) set(m, d, 0);
-  else if (w >> 16 === 0) set(m, d, m.u32[d]! / low);
-  else set(m, d, (m.i32[d]! / (low | 0)) | 0);
+  else if (w >> 16 === 0) set(m, d, m.u32[d]! / (low >>> 0));
+  else set(m, d, m.i32[d]! / low);
 }
 
 /** The remainder by zero is the dividend. */
 function mod32(m: Machine, d: number, low: number, _high: number, w: number): void {
   if (low === 0) m.u32[d + 1] = 0;
-  else if (w >> 16 === 0) set(m, d, m.u32[d]! % low);
-  else set(m, d, m.i32[d]! % (low | 0));
+  else if (w >> 16 === 0) set(m, d, m.u32[d]! % (low >>> 0));
+  else set(m, d, m.i32[d]! % low);
 }
 
 /** off: how many bits of the source to sign-extend, or 0. */

@@ -10,14 +10,14 @@ const TWO_32 = 0x1_0000_0000;
 
 function add64(m: Machine, d: number, low: number, high: number): void {
   const { u32 } = m;
-  const sum = u32[d]! + low;
+  const sum = u32[d]! + (low >>> 0);
   u32[d] = sum;
   u32[d + 1] = u32[d + 1]! + high + (sum >= TWO_32 ? 1 : 0);
 }
 
 function sub64(m: Machine, d: number, low: number, high: number): void {
   const { u32 } = m;
-  const difference = u32[d]! - low;
+  const difference = u32[d]! - (low >>> 0);
   u32[d] = difference;
   u32[d + 1] = u32[d + 1]! - high - (difference < 0 ? 1 : 0);
 }
@@ -45,11 +45,11 @@ function div64(m: Machine, d: number, low: number, high: number, w: number): voi
     u32[d] = 0;
     u32[d + 1] = 0;
   } else if (w >> 16 !== 0) {
-    setBig(m, d, signed(u32[d]!, u32[d + 1]!) / signed(low, high));
+    setBig(m, d, signed(u32[d]!, u32[d + 1]!) / signed(low >>> 0, high));
   } else if ((high | u32[d + 1]!) === 0) {
-    u32[d] = u32[d]! / low;
+    u32[d] = u32[d]! / (low >>> 0);
   } else {
-    setBig(m, d, unsigned(u32[d]!, u32[d + 1]!) / unsigned(low, high));
+    setBig(m, d, unsigned(u32[d]!, u32[d + 1]!) / unsigned(low >>> 0, high >>> 0));
   }
 }
 
@@ -57,9 +57,9 @@ function div64(m: Machine, d: number, low: number, high: number, w: number): voi
 function mod64(m: Machine, d: number, low: number, high: number, w: number): void {
   const { u32 } = m;
   if ((low | high) === 0) return;
-  if (w >> 16 !== 0) setBig(m, d, signed(u32[d]!, u32[d + 1]!) % signed(low, high));
-  else if ((high | u32[d + 1]!) === 0) u32[d] = u32[d]! % low;
-  else setBig(m, d, unsigned(u32[d]!, u32[d + 1]!) % unsigned(low, high));
+  if (w >> 16 !== 0) setBig(m, d, signed(u32[d]!, u32[d + 1]!) % signed(low >>> 0, high));
+  else if ((high | u32[d + 1]!) === 0) u32[d] = u32[d]! % (low >>> 0);
+  else setBig(m, d, unsigned(u32[d]!, u32[d + 1]!) % unsigned(low >>> 0, high >>> 0));
 }
 
 function unsigned(low: number, high: number): bigint {

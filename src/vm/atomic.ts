@@ -47,7 +47,7 @@ function variantHandler(size: 1 | 2 | 4 | 8, op: AtomicOp): Handler {
 function loadAcquire(size: 1 | 2 | 4 | 8): Handler {
   const load = loads[size];
   return (m, d, low, high, w, imm) => {
-    if (alignedAt(m, low, high, w >> 16, size, false) === 0) return;
+    if (alignedAt(m, low >>> 0, high, w >> 16, size, false) === 0) return;
     load(m, d, low, high, w, imm);
     if (m.mem.shared) fence(m);
   };
@@ -56,7 +56,7 @@ function loadAcquire(size: 1 | 2 | 4 | 8): Handler {
 function storeRelease(size: 1 | 2 | 4 | 8): Handler {
   const store = stores[size];
   return (m, d, low, high, w, imm) => {
-    if (alignedAt(m, m.u32[d]!, m.u32[d + 1]!, w >> 16, size, true) === 0) return;
+    if (alignedAt(m, m.u32[d]!, m.i32[d + 1]!, w >> 16, size, true) === 0) return;
     if (m.mem.shared) fence(m);
     store(m, d, low, high, w, imm);
   };
@@ -70,7 +70,7 @@ function fence(m: Machine): void {
 /** Address of the word; an atomic instruction reads and writes, so both rights are needed. */
 function wordAt(m: Machine, d: number, w: number, size: number): number {
   const low = m.u32[d]!;
-  const high = m.u32[d + 1]!;
+  const high = m.i32[d + 1]!;
   const at = alignedAt(m, low, high, w >> 16, size, true);
   return at === 0 ? 0 : accessAt(m, low, high, w >> 16, size, false);
 }
@@ -150,7 +150,7 @@ function atomic64(modify: Modify, fetch: boolean): Handler {
     const oldLow = u32[at]!;
     const oldHigh = u32[at + 1]!;
     if (modify !== "cmpxchg" || (oldLow === u32[m.regs] && oldHigh === u32[m.regs + 1])) {
-      const sum = modifiedHalf(modify, oldLow, low);
+      const sum = modifiedHalf(modify, oldLow, low >>> 0);
       u32[at] = sum;
       u32[at + 1] = modifiedHalf(modify, oldHigh, high) + (modify === "add" && sum > 0xffff_ffff ? 1 : 0);
     }

@@ -61,22 +61,22 @@ const registerOperand: Uint8Array = Uint8Array.from(insnTable, (row) =>
 
 /** Executes up to `limit` instructions. Between two calls the run record tells all. */
 export function step(m: Machine, limit: number): void {
-  const { u32, i32, regs } = m;
+  const { i32, regs } = m;
   const turns = Math.min(limit, m.budget);
   let left = turns;
   while (left > 0 && m.status === RUN_RUNNING) {
     left--;
     const at = m.code + m.pc * 2;
     m.pc++;
-    const w = u32[at]!;
+    const w = i32[at]!;
     const imm = i32[at + 1]!;
     const opcode = w & 0xff;
     const d = regs + ((w >>> 7) & 30);
     if (registerOperand[opcode] === 1) {
       const s = regs + ((w >>> 11) & 30);
-      handlers[opcode]!(m, d, u32[s]!, u32[s + 1]!, w, imm);
+      handlers[opcode]!(m, d, i32[s]!, i32[s + 1]!, w, imm);
     } else {
-      handlers[opcode]!(m, d, imm >>> 0, (imm >> 31) >>> 0, w, imm);
+      handlers[opcode]!(m, d, imm, imm >> 31, w, imm);
     }
   }
   m.budget -= turns - left;

@@ -8,14 +8,14 @@ import type { Handler } from "./handler.ts";
 import type { Machine } from "./machine.ts";
 
 function load1(m: Machine, d: number, low: number, high: number, w: number): void {
-  const at = accessAt(m, low, high, w >> 16, 1, false);
+  const at = accessAt(m, low >>> 0, high, w >> 16, 1, false);
   if (at === 0) return;
   m.u32[d] = m.mem.u8[at]!;
   m.u32[d + 1] = 0;
 }
 
 function load2(m: Machine, d: number, low: number, high: number, w: number): void {
-  const at = accessAt(m, low, high, w >> 16, 2, false);
+  const at = accessAt(m, low >>> 0, high, w >> 16, 2, false);
   if (at === 0) return;
   const { u8 } = m.mem;
   m.u32[d] = u8[at]! | (u8[at + 1]! << 8);
@@ -23,14 +23,14 @@ function load2(m: Machine, d: number, low: number, high: number, w: number): voi
 }
 
 function load4(m: Machine, d: number, low: number, high: number, w: number): void {
-  const at = accessAt(m, low, high, w >> 16, 4, false);
+  const at = accessAt(m, low >>> 0, high, w >> 16, 4, false);
   if (at === 0) return;
   m.u32[d] = (at & 3) === 0 ? m.u32[at >>> 2]! : m.mem.view.getUint32(at, true);
   m.u32[d + 1] = 0;
 }
 
 function load8(m: Machine, d: number, low: number, high: number, w: number): void {
-  const at = accessAt(m, low, high, w >> 16, 8, false);
+  const at = accessAt(m, low >>> 0, high, w >> 16, 8, false);
   if (at === 0) return;
   const { u32, mem } = m;
   if ((at & 7) !== 0) {
@@ -69,19 +69,19 @@ function loadS4(m: Machine, d: number, low: number, high: number, w: number): vo
 
 /** The second operand is the value, the destination register the pointer. */
 function store1(m: Machine, d: number, low: number, _high: number, w: number): void {
-  const at = accessAt(m, m.u32[d]!, m.u32[d + 1]!, w >> 16, 1, true);
+  const at = accessAt(m, m.u32[d]!, m.i32[d + 1]!, w >> 16, 1, true);
   if (at !== 0) m.mem.u8[at] = low;
 }
 
 function store2(m: Machine, d: number, low: number, _high: number, w: number): void {
-  const at = accessAt(m, m.u32[d]!, m.u32[d + 1]!, w >> 16, 2, true);
+  const at = accessAt(m, m.u32[d]!, m.i32[d + 1]!, w >> 16, 2, true);
   if (at === 0) return;
   m.mem.u8[at] = low;
   m.mem.u8[at + 1] = low >>> 8;
 }
 
 function store4(m: Machine, d: number, low: number, _high: number, w: number): void {
-  const at = accessAt(m, m.u32[d]!, m.u32[d + 1]!, w >> 16, 4, true);
+  const at = accessAt(m, m.u32[d]!, m.i32[d + 1]!, w >> 16, 4, true);
   if (at === 0) return;
   if ((at & 3) === 0) m.u32[at >>> 2] = low;
   else m.mem.view.setUint32(at, low, true);
@@ -89,7 +89,7 @@ function store4(m: Machine, d: number, low: number, _high: number, w: number): v
 
 function store8(m: Machine, d: number, low: number, high: number, w: number): void {
   const { u32, mem } = m;
-  const at = accessAt(m, u32[d]!, u32[d + 1]!, w >> 16, 8, true);
+  const at = accessAt(m, u32[d]!, m.i32[d + 1]!, w >> 16, 8, true);
   if (at === 0) return;
   if ((at & 7) !== 0) {
     mem.view.setUint32(at, low, true);

@@ -1,5 +1,5 @@
 /** Does a codec fit the type that a map's BTF gives? Field by field, for the error when a map is opened. */
-import type { Btf } from "../../btf/index.ts";
+import type { Btf, BtfType } from "../../btf/index.ts";
 import type { AnyCodec } from "./codec.ts";
 import { type CodecLayout, type CompositeLayout, describeLayout, type EnumLayout, type FieldLayout } from "./layout.ts";
 
@@ -98,7 +98,7 @@ class Comparison {
       // Why two structs differ in size is what the reader wants to know; of other types there is no more to say.
       if (layout.kind !== "struct" && layout.kind !== "union") return;
     }
-    const type = this.#btf.type(this.#btf.resolve(typeId));
+    const type = this.#resolved(typeId);
     switch (layout.kind) {
       case "ipv4":
       case "ipv6":
@@ -217,7 +217,7 @@ class Comparison {
   /** The trie's key: a u32 in front, whatever it is called, and the rest against the data. */
   #lpm(path: string, layout: CompositeLayout, typeId: number, depth: number): void {
     const [prefix, data] = layout.fields as readonly [FieldLayout, FieldLayout];
-    const type = this.#btf.type(this.#btf.resolve(typeId));
+    const type = this.#resolved(typeId);
     const members = this.#flat(typeId, 0, 0);
     const head = members.find((member) => member.bitOffset === 0);
     if (type.kind !== "struct" || head === undefined || this.#widthOf(head) !== prefix.layout.size * 8) {
@@ -262,7 +262,7 @@ class Comparison {
   }
 
   #flat(typeId: number, bitBase: number, depth: number): Member[] {
-    const type = this.#btf.type(this.#btf.resolve(typeId));
+    const type = this.#resolved(typeId);
     if (type.kind === "datasec") {
       return type.vars.map((v) => ({
         name: this.#btf.type(v.typeId).name,
@@ -284,9 +284,15 @@ class Comparison {
     return member.bitSize === 0 ? this.#sizeOf(member.typeId) * 8 : member.bitSize;
   }
 
+  /** The type behind typedefs, qualifiers and a variable. */
+  #resolved(typeId: number): BtfType {
+    const type = this.#btf.type(this.#btf.resolve(typeId));
+    return type.kind === "var" ? this.#btf.type(this.#btf.resolve(type.typeId)) : type;
+  }
+
   /** Types without a size (functions, void, forward declarations) have 0: the caller sees that nothing fits. */
   #sizeOf(typeId: number): number {
-    const kind = this.#btf.type(this.#btf.resolve(typeId)).kind;
+    const kind = this.#resolved(typeId).kind;
     const sized = kind !== "void" && kind !== "fwd" && kind !== "func" && kind !== "func_proto" && kind !== "decl_tag";
     return sized ? this.#btf.sizeOf(typeId) : 0;
   }

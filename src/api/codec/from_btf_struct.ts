@@ -6,7 +6,7 @@ import { type BitField, isBitField } from "./bits.ts";
 import { CodecBuffer } from "./buffer.ts";
 import { type AnyCodec, type Codec, columnsOf, makeCodec } from "./codec.ts";
 import { CodecError, nested, wrongType } from "./error.ts";
-import { type CompositeLayout, describeLayout } from "./layout.ts";
+import { type CodecLayout, type CompositeLayout, describeLayout } from "./layout.ts";
 import { fieldLayout, type PlacedField } from "./place.ts";
 import { placedStruct } from "./struct.ts";
 
@@ -26,9 +26,13 @@ export interface BtfComposite {
 }
 
 /** What a value holds for one item: the item itself, or a struct (all of them) or a union (one of them) of such. */
-type Part =
+type Part = {
+  /** Bits that its value decides: of a union's alternatives the one with most of them says most. */
+  readonly coverage: number;
+} & (
   | { readonly kind: "leaf"; readonly field: PlacedField; readonly codec: Codec<unknown>; readonly offset: number }
-  | { readonly kind: "all" | "one"; readonly parts: readonly Part[]; readonly size: number };
+  | { readonly kind: "all" | "one"; readonly parts: readonly Part[] }
+);
 
 /** Codecs made here, with their parts, so that a holder can take an anonymous one apart. */
 interface CompositeCodec extends Codec<unknown> {
@@ -91,9 +95,29 @@ function partsOf(
     const field: PlacedField = { name: freeName(item.name, names), bitOffset, type: item.type as AnyCodec };
     leaves.push(field);
     const codec = isBitField(item.type) ? bitsCodec(item.type, bitOffset % 8) : item.type;
-    return { kind: "leaf", field, codec, offset: Math.floor(bitOffset / 8) };
+    const coverage = isBitField(item.type) ? item.type.width : coverageOf(item.type.layout);
+    return { kind: "leaf", field, codec, offset: Math.floor(bitOffset / 8), coverage };
   });
-  return { kind: composite.kind === "struct" ? "all" : "one", parts, size: composite.size };
+  const coverages = parts.map((part) => part.coverage);
+  return composite.kind === "struct"
+    ? { kind: "all", parts, coverage: coverages.reduce((a, b) => a + b, 0) }
+    : { kind: "one", parts, coverage: Math.max(0, ...coverages) };
+}
+
+function coverageOf(layout: CodecLayout): number {
+  switch (layout.kind) {
+    case "bool":
+      return 1;
+    case "array":
+      return layout.length * coverageOf(layout.element);
+    case "struct":
+    case "union": {
+      const fields = layout.fields.map((field) => field.bits?.width ?? coverageOf(field.layout));
+      return layout.kind === "struct" ? fields.reduce((a, b) => a + b, 0) : Math.max(0, ...fields);
+    }
+    default:
+      return layout.size * 8;
+  }
 }
 
 /** C has none of these names, and no two alike in one scope; BTF made by hand may. */
@@ -120,10 +144,6 @@ function isGiven(part: Part, value: Row): boolean {
   return part.parts.some((inner) => isGiven(inner, value));
 }
 
-function extent(part: Part): number {
-  return part.kind === "leaf" ? part.codec.size : part.size;
-}
-
 /** Into memory that is zero. */
 function writePart(part: Part, to: CodecBuffer, base: number, value: Row, label: string): void {
   if (part.kind === "leaf") {
@@ -148,8 +168,8 @@ function writePart(part: Part, to: CodecBuffer, base: number, value: Row, label:
     const choice = part.parts.flatMap(namesOf).join(", ");
     throw new CodecError("missing", `${label} takes one of ${choice}; given: none`, value);
   }
-  const widest = given.reduce((a, b) => (extent(b) > extent(a) ? b : a), first);
-  writePart(widest, to, base, value, label);
+  const richest = given.reduce((a, b) => (b.coverage > a.coverage ? b : a), first);
+  writePart(richest, to, base, value, label);
   if (given.length > 1) checkAgreement(given, to, base, value, label);
 }
 

@@ -54,4 +54,5 @@ export {
   type StructValue,
   struct,
 } from "./struct.ts";
+export { btfFromCodec } from "./to_btf.ts";
 export { type UnionCodec, type UnionInput, type UnionMembers, type UnionValue, union } from "./union.ts";

@@ -47,6 +47,8 @@ export interface MapOps {
   map_push_elem(env: MapEnv, map: number, value: number, flags: number): number;
   map_pop_elem(env: MapEnv, map: number, value: number): number;
   map_peek_elem(env: MapEnv, map: number, value: number): number;
+  /** BPF_PSEUDO_MAP_VALUE: address of byte `offset` of the map's only value, or an errno. */
+  map_direct_value_addr(env: MapEnv, map: number, offset: number): number;
 
   // From commands. `value` has the ABI's length; both pointers were checked.
   /** BPF_MAP_LOOKUP_ELEM: copies out. */
@@ -91,6 +93,7 @@ export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map
   map_push_elem: () => -EOPNOTSUPP,
   map_pop_elem: () => -EOPNOTSUPP,
   map_peek_elem: () => -EOPNOTSUPP,
+  map_direct_value_addr: () => -EINVAL,
   map_copy_value: () => -ENOTSUPP,
   map_update_value: () => -ENOTSUPP,
   map_delete_value: () => -ENOTSUPP,

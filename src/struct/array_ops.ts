@@ -15,6 +15,7 @@ import {
   EINVAL,
   ENOENT,
   ENOMEM,
+  ENOTSUPP,
 } from "../uapi/index.ts";
 import { ACCESS_FLAGS, checkFlags, NUMA_AND_ACCESS, PERCPU_UNIT_MAX, updateFlagsBad } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
@@ -92,8 +93,8 @@ export function checkBtfPercpuArray(_env: MapEnv, _map: number, btf: Btf, keyId:
 }
 
 function checkIndexType(btf: Btf, keyId: number): number {
-  const key = btf.types[keyId];
-  return key?.kind === "int" && key.size === KEY_SIZE ? 0 : -EINVAL;
+  const key = btf.type(btf.resolve(keyId));
+  return key.kind === "int" && key.bits === KEY_SIZE * 8 && key.bitOffset === 0 ? 0 : -EINVAL;
 }
 
 /** The u32 index at this address, wherever it lies. */
@@ -107,6 +108,14 @@ export function lookupArray(env: MapEnv, map: number, key: number): number {
   const index = indexAt(env, key);
   if (index >= u32[(map + MAP_MAX_ENTRIES) >>> 2]!) return 0;
   return u32[(map + ARRAY_VALUES) >>> 2]! + index * u32[(map + ARRAY_STRIDE) >>> 2]!;
+}
+
+/** For globals of programs: an array of one element gives addresses inside it. */
+export function directValue(env: MapEnv, map: number, offset: number): number {
+  const { u32 } = env.mem;
+  if (u32[(map + MAP_MAX_ENTRIES) >>> 2] !== 1) return -ENOTSUPP;
+  if (offset >= u32[(map + MAP_VALUE_SIZE) >>> 2]!) return -EINVAL;
+  return u32[(map + ARRAY_VALUES) >>> 2]! + offset;
 }
 
 export function lookupPercpuArray(env: MapEnv, map: number, key: number): number {

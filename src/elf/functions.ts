@@ -74,7 +74,7 @@ export function readFunctions({ elf }: Pick<Source, "elf">): FunctionTable {
     const fn = { name, section, start, count: size / INSN_SIZE, global: bind !== STB_LOCAL };
     functions.push(fn);
     // Of two names for one function either will do: calls go by address.
-    if (!starts.get(index)!.has(start)) starts.get(index)!.set(start, fn);
+    starts.get(index)!.set(start, fn);
   }
   functions.sort((a, b) => a.section.index - b.section.index || a.start - b.start);
   return { sections, functions };

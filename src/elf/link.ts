@@ -107,7 +107,6 @@ class Linker {
       const relocation = fn.section.relocations.get((fn.start + i) * INSN_SIZE);
       if (relocation !== undefined) this.#relocate(fn, i, at + i, relocation);
       else if (isCall(insn)) this.#call(fn, i, at + i, fn.section.index, fn.start + i + 1 + insn.imm);
-      if (insn.opcode === LD_IMM64_OPCODE) i++;
     }
   }
 

@@ -154,8 +154,14 @@ test("calls: records for PROG_LOAD and source lines stand at the new places", ()
   const first = program.lines[0]!;
   expect([object.btf!.string(fileOffset!), object.btf!.string(textOffset!)]).toEqual([first.file, first.text]);
   expect([lineColumn! >>> 10, lineColumn! & 1023]).toEqual([first.line, first.column]);
-  expect(program.lines.find((line) => line.insn === 14)).toMatchObject({ text: "noinline int leaf(int v) {" });
+  expect(program.lines.find((line) => line.insn === 14)).toMatchObject({ text: "hidden noinline int leaf(int v) {" });
   expect(program.lines.every((line, i) => i === 0 || program.lines[i - 1]!.insn <= line.insn)).toBe(true);
+});
+
+test("calls: a hidden function is static in the BTF, so that it is verified with its callers", () => {
+  const { btf } = load("calls");
+  const linkage = (name: string): string => btf!.findType(name, "func")!.linkage;
+  expect(["leaf", "middle", "use_leaf"].map(linkage)).toEqual(["static", "static", "global"]);
 });
 
 test("maps: every shape of a definition", () => {

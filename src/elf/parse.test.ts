@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
+import { buildElf } from "../../test/fixtures/bpf/elf_builder.ts";
 import { readFixture } from "../../test/fixtures/bpf/read.ts";
 import { InputError } from "../errors.ts";
+import { exit } from "../insn/index.ts";
 import { parseElf } from "./parse.ts";
 import { R_BPF_64_64, SHT_NOBITS, SHT_PROGBITS, STB_LOCAL, STT_FUNC } from "./types.ts";
 
@@ -72,7 +74,28 @@ const faults: readonly (readonly [message: string, bytes: Uint8Array])[] = [
   ["a second set of relocations", edited((view) => view.setUint32(headerOf(".rel.text") + 44, 4, true))],
 ];
 
-test.each(faults)("a broken file: %s", (message, bytes) => {
+const code = { name: "tc", data: [exit()] };
+const byHand: readonly (readonly [message: string, bytes: Uint8Array])[] = [
+  ["section 1, name: found 5000 characters, expected at most 4096", buildElf([{ ...code, name: "x".repeat(5000) }])],
+  ["symbol 1, name: found 5000 characters", buildElf([code], [{ name: "y".repeat(5000), section: "tc", size: 8 }])],
+  [
+    "section 4 (.reltc), relocation 0: found offset 8, expected less than 8",
+    buildElf([code], [{ name: "f", section: "tc", size: 8 }], [{ section: "tc", offset: 8, type: 1, symbol: "f" }]),
+  ],
+];
+
+test("a symbol's section is one of the file's, or a reserved number", () => {
+  const bytes = buildElf([code], [{ name: "f", section: "tc", size: 8 }]);
+  const view = new DataView(bytes.buffer);
+  // The section of symbol 1: after the file header and the one instruction, in the second symbol.
+  const at = 64 + 8 + 24 + 6;
+  view.setUint16(at, 0xfff1, true);
+  expect(parseElf(bytes).symbols[1]!.section).toBe(0xfff1);
+  view.setUint16(at, 4, true);
+  expect(() => parseElf(bytes)).toThrow("symbol 1, section: found 4, expected 0..3");
+});
+
+test.each([...faults, ...byHand])("a broken file: %s", (message, bytes) => {
   expect(() => parseElf(bytes)).toThrow(InputError);
   expect(() => parseElf(bytes)).toThrow(message);
 });

@@ -148,6 +148,11 @@ test("a fault names its instruction and what is wrong", () => {
     errno: -EINVAL,
     message: "shift by 40, expected 0..31",
   });
+  expect(validateProgram([asm.mov64Imm(R0, 0)])).toEqual({
+    insn: 0,
+    errno: -EINVAL,
+    message: "a function ends in something other than exit or goto",
+  });
   expect(validateInsn([raw(0x8d)], 0)).toBe("unknown opcode 0x8d");
   expect(validateInsn([raw(0x18)], 0)).toBe("64-bit immediate without its second slot");
   expect(validateInsn(end, 0)).toBeUndefined();

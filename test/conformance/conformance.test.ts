@@ -1,0 +1,55 @@
+/**
+ * The kernel is the oracle: every case of the tables on every host in every form of the calls, and the running kernel
+ * too wherever bpf(2) is permitted on the version that the tables state.
+ */
+import { afterAll, describe, expect, test } from "vitest";
+import { runCase } from "./execute.ts";
+import { closeHosts, openHosts, sessionsOf } from "./hosts.ts";
+import { knownGaps } from "./known_gaps.ts";
+import { tables } from "./tables.ts";
+
+const hosts = openHosts();
+const sessions = sessionsOf(hosts);
+const embedded = sessions.filter((s) => s.session.host.kind === "embedded").length;
+
+for (const table of tables) {
+  describe(table.name, () => {
+    for (const one of table.cases) {
+      test.skipIf(one.cpus !== undefined && one.cpus !== hosts.cpus)(one.id, () => {
+        const gap = knownGaps.find((g) => g.id === one.id);
+        /** Problem → who has it: most are everybody's. */
+        const problems = new Map<string, string[]>();
+        let passed = 0;
+        for (const { name, session } of sessions) {
+          const problem = runCase(session, table, one);
+          if (session.host.kind === "embedded" && problem === undefined) passed++;
+          if (problem !== undefined && !(session.host.kind === "embedded" && gap !== undefined)) {
+            problems.set(problem, [...(problems.get(problem) ?? []), name]);
+          }
+        }
+        if (gap !== undefined && passed === embedded)
+          problems.set("passes now: take its line out of known_gaps.ts", []);
+        if (problems.size > 0) expect.fail([...problems].map(([what, who]) => `${who.join("; ")}: ${what}`).join("\n"));
+      });
+    }
+  });
+}
+
+test("ids are unique, and every known gap names a case", () => {
+  const ids = tables.flatMap((t) => t.cases.map((c) => c.id));
+  expect(ids.filter((id, i) => ids.indexOf(id) !== i)).toEqual([]);
+  expect(knownGaps.filter((g) => !ids.includes(g.id))).toEqual([]);
+});
+
+afterAll(() => {
+  expect(hosts.exclusive.openFds()).toEqual([]);
+  expect(hosts.shared.openFds()).toEqual([]);
+  const calls = sessions.reduce((sum, s) => sum + (s.session.host.kind === "kernel" ? s.session.calls : 0), 0);
+  for (const { session } of sessions) session.dispose();
+  closeHosts(hosts);
+  const line =
+    hosts.kernel === undefined
+      ? `conformance: nothing compared with the kernel: ${hosts.kernelNote}`
+      : `conformance: ${calls.toLocaleString("en")} calls compared with ${hosts.kernelNote}`;
+  console.log(line);
+});

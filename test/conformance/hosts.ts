@@ -1,0 +1,76 @@
+/** The hosts that the tables run on, and why the kernel is not among them where it is not. */
+import { release } from "node:os";
+import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+import { type Host, HostUnavailable } from "../../src/host/host.ts";
+import { openKernelHost } from "../../src/host/kernel.ts";
+import { pinThread } from "../kernel/sides.ts";
+import { Session } from "./session.ts";
+
+/** The version whose answers the tables state. */
+export const VERSION = "6.18";
+
+export interface Hosts {
+  readonly exclusive: EmbeddedHost;
+  readonly shared: EmbeddedHost;
+  readonly kernel: Host | undefined;
+  /** Of the kernel, or why there is none. */
+  readonly kernelNote: string;
+  readonly cpus: number;
+}
+
+export interface NamedSession {
+  readonly name: string;
+  readonly session: Session;
+}
+
+function openKernel(): Host | string {
+  if (process.platform === "linux" && !release().startsWith(`${VERSION}.`)) {
+    return `this is Linux ${release()}, the tables state the answers of ${VERSION}`;
+  }
+  try {
+    return openKernelHost();
+  } catch (error) {
+    if (error instanceof HostUnavailable) return error.message;
+    throw error;
+  }
+}
+
+/** Stays on one CPU where the kernel is compared: LRU lists are one a CPU. */
+export function openHosts(): Hosts {
+  const kernel = openKernel();
+  const cpus = typeof kernel === "string" ? 2 : kernel.possibleCpus;
+  if (typeof kernel !== "string") pinThread(0);
+  const options = { memory: 512 * 1024 * 1024, cpus, seed: 1, clock: "virtual" } as const;
+  return {
+    exclusive: createEmbeddedHost(options),
+    shared: createEmbeddedHost({ ...options, shared: true }),
+    kernel: typeof kernel === "string" ? undefined : kernel,
+    kernelNote: typeof kernel === "string" ? kernel : `Linux ${release()}`,
+    cpus,
+  };
+}
+
+/** Every host in every form of the calls. */
+export function sessionsOf(hosts: Hosts): NamedSession[] {
+  const { exclusive, shared, kernel } = hosts;
+  const sessions: NamedSession[] = [
+    { name: "embedded, exclusive, object form", session: new Session(exclusive, "object") },
+    { name: "embedded, exclusive, raw form", session: new Session(exclusive, "raw") },
+    { name: "embedded, exclusive, raw form unaligned", session: new Session(exclusive, "raw, unaligned") },
+    { name: "embedded, shared, object form", session: new Session(shared, "object") },
+    { name: "embedded, shared, raw form unaligned", session: new Session(shared, "raw, unaligned") },
+  ];
+  if (kernel !== undefined) {
+    sessions.push({ name: "kernel, object form", session: new Session(kernel, "object") });
+    sessions.push({ name: "kernel, raw form unaligned", session: new Session(kernel, "raw, unaligned") });
+  }
+  return sessions;
+}
+
+export function closeHosts(hosts: Hosts): void {
+  hosts.exclusive.dispose();
+  hosts.shared.dispose();
+  if (hosts.kernel === undefined) return;
+  hosts.kernel.dispose();
+  pinThread(-1);
+}

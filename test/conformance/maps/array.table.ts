@@ -1,0 +1,175 @@
+import type { MapTable } from "../step.ts";
+import { arrayCases } from "./array_cases.ts";
+
+export const arrayTable: MapTable = {
+  type: "BPF_MAP_TYPE_ARRAY",
+  attr: { key_size: 4, value_size: 8, max_entries: 4 },
+  cases: [
+    ...arrayCases("array"),
+    {
+      id: "array.create.flags",
+      attr: { map_flags: 0, map_token_fd: -1 },
+      steps: [
+        [
+          "create flags",
+          "BPF_F_NUMA_NODE|BPF_F_RDONLY|BPF_F_WRONLY|BPF_F_RDONLY_PROG|BPF_F_WRONLY_PROG|BPF_F_MMAPABLE|BPF_F_INNER_MAP",
+          { BPF_F_TOKEN_FD: "-EBADF" },
+        ],
+      ],
+    },
+    {
+      id: "array.create.value_size",
+      attr: { max_entries: 1 },
+      steps: [
+        [
+          "create each",
+          "value_size",
+          [
+            [0, "-EINVAL"],
+            [1, 0],
+            [7, 0],
+            [4194304, 0],
+            [4194305, 0],
+            [0x80000000, "-E2BIG"],
+            [0xffffffff, "-E2BIG"],
+          ],
+        ],
+      ],
+    },
+    {
+      id: "array.values.odd",
+      attr: { value_size: 5 },
+      steps: [
+        ["update", 0, "0102030405", 0, 0],
+        ["update", 1, "1112131415", 0, 0],
+        ["lookup", 0, "0102030405"],
+        ["lookup", 1, "1112131415"],
+        ["lookup", 2, 0],
+      ],
+    },
+    {
+      id: "array.values.large",
+      attr: { value_size: 70_001, max_entries: 3 },
+      steps: [
+        ["update", 1, "a5".repeat(70_001), 0, 0],
+        ["lookup", 0, 0],
+        ["lookup", 1, "a5".repeat(70_001)],
+        ["lookup", 2, 0],
+      ],
+    },
+    {
+      id: "array.info",
+      attr: {
+        value_size: 5,
+        max_entries: 77,
+        map_name: "an.array_1",
+        map_flags: "BPF_F_MMAPABLE|BPF_F_RDONLY_PROG|BPF_F_RDONLY",
+      },
+      steps: [["info", {}]],
+    },
+    {
+      id: "array.btf.section",
+      attr: { value_size: 16, max_entries: 1 },
+      steps: [
+        ["btf", "b"],
+        ["create", { btf_fd: "$b", btf_value_type_id: "type:section" }, 0],
+        ["create", { btf_fd: "$b", btf_value_type_id: "type:section", max_entries: 2 }, "-EINVAL"],
+        ["create", { btf_fd: "$b", btf_value_type_id: "type:pair" }, "-EINVAL"],
+        ["create", { btf_fd: "$b", btf_value_type_id: "type:variable" }, "-EINVAL"],
+      ],
+    },
+    {
+      id: "array.mmap.not_mmapable",
+      steps: [
+        ["mmap", 0, 4096, "r", "-EINVAL"],
+        ["mmap", 0, 4096, "rw", "-EINVAL"],
+        ["poll", true],
+      ],
+    },
+    {
+      id: "array.mmap.live",
+      attr: { value_size: 5, max_entries: 3, map_flags: "BPF_F_MMAPABLE" },
+      steps: [
+        ["update", 1, "4142434445", 0, 0],
+        ["mmap", 0, 24, "rw", 0],
+        ["bytes", 0, "000000000000000041424344450000000000000000000000"],
+        // Padding between the elements is memory of the map, which lookups do not show.
+        ["store", 13, "99"],
+        ["lookup", 1, "4142434445"],
+        ["store", 8, "5a"],
+        ["lookup", 1, "5a42434445"],
+        ["update", 2, "0102030405", 0, 0],
+        ["bytes", 8, "5a424344459900000102030405"],
+        ["munmap", 0],
+      ],
+    },
+    {
+      id: "array.mmap.range",
+      attr: { max_entries: 513, map_flags: "BPF_F_MMAPABLE" },
+      steps: [
+        ["mmap", 0, 8192, "rw", 0],
+        ["mmap", 4096, 4096, "rw", 0],
+        ["mmap", 4096, 1, "r", 0],
+        ["mmap", 0, 8193, "r", "-EINVAL"],
+        ["mmap", 0, 12288, "r", "-EINVAL"],
+        ["mmap", 4096, 4097, "r", "-EINVAL"],
+        ["mmap", 8192, 4096, "r", "-EINVAL"],
+        ["mmap", 1, 4096, "r", "-EINVAL"],
+        ["mmap", 0, 0, "r", "-EINVAL"],
+      ],
+    },
+    {
+      id: "array.mmap.prot",
+      attr: { map_flags: "BPF_F_MMAPABLE" },
+      steps: [
+        ["mmap", 0, 32, "rwx", "-EPERM"],
+        ["create", { map_flags: "BPF_F_MMAPABLE|BPF_F_RDONLY_PROG" }, 0, "ro"],
+        ["use", "ro"],
+        ["mmap", 0, 32, "rw", "-EACCES"],
+        ["mmap", 0, 32, "r", 0],
+      ],
+    },
+    // Surprise 7.
+    {
+      id: "array.mmap.fd_modes",
+      attr: { map_flags: "BPF_F_MMAPABLE" },
+      steps: [
+        ["open", "r", "BPF_F_RDONLY", 0],
+        ["mmap", 0, 32, "r", "-EINVAL"],
+        ["mmap", 0, 32, "rw", "-EACCES"],
+        ["open", "w", "BPF_F_WRONLY", 0],
+        ["mmap", 0, 32, "r", "-EACCES"],
+        ["mmap", 0, 32, "rw", "-EACCES"],
+      ],
+    },
+    {
+      id: "array.mmap.freeze",
+      attr: { map_flags: "BPF_F_MMAPABLE" },
+      steps: [
+        ["mmap", 0, 32, "rw", 0],
+        ["freeze", "-EBUSY"],
+        ["update", 0, 1, 0, 0],
+        ["munmap", 0],
+        ["mmap", 0, 32, "r", 0],
+        ["freeze", 0],
+        ["mmap", 0, 32, "rw", "-EPERM"],
+        ["mmap", 0, 32, "r", 0],
+        ["bytes", 0, "0100000000000000"],
+      ],
+    },
+    // A mapping holds its map.
+    {
+      id: "array.mmap.holds",
+      attr: { map_flags: "BPF_F_MMAPABLE" },
+      steps: [
+        ["update", 0, 7, 0, 0],
+        ["mmap", 0, 32, "r", 0],
+        ["close", "map", 0],
+        ["bytes", 0, "0700000000000000"],
+        ["call", "BPF_MAP_GET_FD_BY_ID", { map_id: "#map" }, 0],
+        ["munmap", 0],
+        ["call", "BPF_MAP_GET_FD_BY_ID", { map_id: "#map" }, "-ENOENT"],
+      ],
+    },
+  ],
+};

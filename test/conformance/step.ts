@@ -1,0 +1,134 @@
+/**
+ * The language of the conformance tables: plain data, so that a case runs on every host, in every form of the calls, and
+ * in other places (documents, a browser) as well. What a step expects is what Linux 6.18 answers.
+ */
+
+/** An errno as the kernel returns it. Misspelled ones are found when the tables are loaded. */
+export type Errno = `-E${string}`;
+
+/** 0, or the errno that the call must give. */
+export type Result = 0 | Errno;
+
+/**
+ * A key or value. A number is written little-endian into all of the key or value; text is hex, zero-padded on the right.
+ * `10.1.0.0/16` and `0a01/16` are the keys of an LPM trie. A list is one entry a CPU, slots without one are zero; for
+ * per-CPU types anything but a list is written to every CPU's slot.
+ */
+export type Data = Scalar | readonly Scalar[];
+export type Scalar = number | bigint | string;
+
+/** Flags by the kernel's names, joined by `|`, or their number. */
+export type Flags = `BPF_${string}` | number | bigint;
+
+/** Attributes of MAP_CREATE that differ from the table's. `$name` is the fd of what was opened under that name. */
+export interface MapAttr {
+  readonly map_type?: MapTypeName | number;
+  readonly key_size?: number;
+  readonly value_size?: number;
+  readonly max_entries?: number;
+  readonly map_flags?: Flags;
+  readonly map_name?: string;
+  readonly [field: string]: Field | undefined;
+}
+
+export type MapTypeName = `BPF_MAP_TYPE_${string}`;
+
+/**
+ * A field of a call's attributes: a number; `BPF_…` constants; `$name` (an fd), `#name` (an id), `#name-1`; `BAD`, an
+ * address in nobody's memory; or a buffer. A field named `@24` is the byte at offset 24.
+ */
+export type Field = number | bigint | string | Buffer;
+
+/** Bytes in hex, or `length` bytes of 0xee. */
+export type Buffer = { readonly hex: string } | { readonly length: number };
+
+export interface Fields {
+  readonly [field: string]: Field;
+}
+
+export interface CallOptions {
+  /** How much of the attributes counts. */
+  readonly size?: number;
+  /** What must be in output fields and buffers afterwards: a number, or hex. Buffers not named here must be unchanged. */
+  readonly out?: { readonly [field: string]: number | string };
+}
+
+/** The fields of bpf_map_info that differ from the map's attributes. `#name` is an id; what is not named is zero. */
+export interface InfoFields {
+  readonly [field: string]: number | bigint | string;
+}
+
+export type Step =
+  /** Creates another map with the table's and case's attributes and these. It stays open only if it is given a name. */
+  | readonly ["create", attr: MapAttr, result: Result, name?: string]
+  /** For each of the 32 flags alone, added to the case's own: allowed, or the errno, -EINVAL when it is not named. */
+  | readonly ["create flags", allowed: Flags, refused?: Readonly<Record<`BPF_F_${string}`, Errno>>]
+  /** Tries values of one attribute. */
+  | readonly ["create each", attribute: string, tries: readonly (readonly [value: number, result: Result])[]]
+  | readonly ["update", key: Data, value: Data, flags: Flags, result: Result]
+  | readonly ["lookup", key: Data, result: Data | Errno]
+  | readonly ["delete", key: Data, result: Result]
+  /** LOOKUP_AND_DELETE. */
+  | readonly ["take", key: Data, result: Data | Errno]
+  /** GET_NEXT_KEY; null asks for the first. */
+  | readonly ["next", key: Data | null, result: Data | Errno]
+  /** All keys in the order of iteration. */
+  | readonly ["keys", keys: readonly Data[]]
+  /** Updates every number from first to last, key and value. */
+  | readonly ["fill", first: number, last: number, result: Result]
+  | readonly ["push", value: Data, result: Result, flags?: Flags]
+  /** Push with BPF_EXIST: a full map drops its oldest element. */
+  | readonly ["push!", value: Data, result: Result]
+  | readonly ["pop", result: Data | Errno]
+  | readonly ["peek", result: Data | Errno]
+  /** Asks a bloom filter. */
+  | readonly ["member", value: Data, result: Result]
+  | readonly ["freeze", result: Result]
+  | readonly ["info", fields: InfoFields]
+  /** Another fd of the map in use, by its id, with these open_flags; from then on it is the one in use. */
+  | readonly ["open", name: string, flags: Flags, result: Result]
+  /** The map that was opened under this name is the one in use. The case's own is `map`. */
+  | readonly ["use", name: string]
+  | readonly ["close", name: string, result: Result]
+  /** Loads the BTF of `btf_types.ts` under this name. */
+  | readonly ["btf", name: string]
+  /** Any command, in whatever form the run uses; `object` and `raw` always use that form. */
+  | readonly [
+      "call" | "object" | "raw",
+      command: `BPF_${string}` | number,
+      fields: Fields,
+      result: Result,
+      options?: CallOptions,
+    ]
+  /** From then on the mapping in use. */
+  | readonly ["mmap", offset: number, length: number, prot: "r" | "w" | "rw" | "rwx", result: Result]
+  | readonly ["munmap", result: Result]
+  /** What is in the mapping at this offset, in hex. */
+  | readonly ["bytes", offset: number, hex: string]
+  | readonly ["store", offset: number, hex: string]
+  /** Whether poll(2) finds the map ready (readable, or in error). */
+  | readonly ["poll", ready: boolean];
+
+export interface Case {
+  /** `type.what.detail`; stays the same when the table changes. */
+  readonly id: string;
+  readonly attr?: MapAttr;
+  /** The case makes its maps itself. */
+  readonly noMap?: true;
+  /** The answers are those of a machine with this many possible CPUs. */
+  readonly cpus?: number;
+  readonly steps: readonly Step[];
+}
+
+export interface Table {
+  readonly name: string;
+  readonly attr: MapAttr & { readonly map_type: MapTypeName };
+  readonly cases: readonly Case[];
+}
+
+/** The table of a map type. */
+export interface MapTable {
+  readonly type: MapTypeName;
+  readonly attr: MapAttr;
+  readonly cases: readonly Case[];
+}

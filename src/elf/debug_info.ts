@@ -68,14 +68,14 @@ export function debugInfoOf(info: DebugInfo, placed: readonly PlacedFunction[], 
       const { file, line, column, text } = record;
       lines.push({ insn: insnOf(record), file, line, column, text });
       rawLines.push(record);
-      if (lines.length > budget) fail(".BTF.ext", `more than ${budget} lines in a program`, "fewer");
+      if (lines.length > budget) fail(".BTF.ext", "too many lines in the programs together", "less sharing");
     }
     for (let i = lowerBound(section.coreRelos, from); i < section.coreRelos.length; i++) {
       const record = section.coreRelos[i]!;
       if (record.insnOffset >= to) break;
       const { typeId: type, access, kind } = record;
       coreRelos.push({ insn: insnOf(record), typeId: type, access, kind });
-      if (coreRelos.length > budget) fail(".BTF.ext", `more than ${budget} relocations in a program`, "fewer");
+      if (coreRelos.length > budget) fail(".BTF.ext", "too many relocations in the programs together", "less sharing");
     }
   }
   return {

@@ -1,6 +1,6 @@
 /** ELF object files: sections and symbols, and the maps and programs that they describe. Needs no kernel and no Node. */
 export { dataMapName } from "./data_sections.ts";
-export { globalBytes, type ParseObjectOptions, parseObject, requireSupported } from "./object.ts";
+export { globalBytes, insnsWithFds, type ParseObjectOptions, parseObject, requireSupported } from "./object.ts";
 export { parseElf } from "./parse.ts";
 export { kindOfSection, type SectionKind } from "./section_names.ts";
 export type * from "./spec.ts";

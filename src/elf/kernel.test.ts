@@ -2,10 +2,10 @@
 import { expect, test } from "vitest";
 import { type FixtureName, readFixture } from "../../test/fixtures/bpf/read.ts";
 import { openRawBpf } from "../../test/fixtures/bpf/syscall.ts";
-import { encodeInsns, type Insn } from "../insn/index.ts";
+import { encodeInsns } from "../insn/index.ts";
 import { BPF_F_NUMA_NODE, BPF_OBJ_NAME_LEN } from "../uapi/index.ts";
-import { parseObject, requireSupported } from "./object.ts";
-import type { MapSpec, ObjectSpec, ProgramSpec } from "./spec.ts";
+import { insnsWithFds, parseObject, requireSupported } from "./object.ts";
+import type { MapSpec, ObjectSpec } from "./spec.ts";
 
 const bpf = openRawBpf();
 const BPF_MAP_CREATE = 0;
@@ -80,7 +80,7 @@ class Loaded {
   program(name: string, type?: number): number {
     const program = this.object.programs.find((each) => each.name === name)!;
     requireSupported(program);
-    const insns = encodeInsns(withFds(program, this.maps));
+    const insns = encodeInsns(insnsWithFds(program, (map) => this.maps.get(map)!));
     const license = Buffer.from(`${this.object.license}\0`);
     const log = Buffer.alloc(1 << 18);
     const { funcInfo, lineInfo } = program;
@@ -130,12 +130,6 @@ class Loaded {
 
 function text(log: Buffer): string {
   return log.toString("latin1", 0, log.indexOf(0));
-}
-
-function withFds(program: ProgramSpec, maps: ReadonlyMap<string, number>): readonly Insn[] {
-  const insns = [...program.insns];
-  for (const { insn, map } of program.mapRefs) insns[insn] = { ...insns[insn]!, imm: maps.get(map)! };
-  return insns;
 }
 
 test.skipIf(bpf === undefined)("counter: counts, globals and initial values", () => {

@@ -2,6 +2,7 @@
 
 import { type Btf, parseBtfExt } from "../btf/index.ts";
 import { InputError } from "../errors.ts";
+import type { Insn } from "../insn/index.ts";
 import { completeBtf } from "./complete_btf.ts";
 import { readDataSections } from "./data_sections.ts";
 import { type DebugInfo, debugInfoOf, indexDebugInfo } from "./debug_info.ts";
@@ -63,6 +64,13 @@ export function requireSupported(program: ProgramSpec): void {
   const shown = unsupported.slice(0, 3).join(", ");
   const more = unsupported.length > 3 ? ` and ${unsupported.length - 3} more` : "";
   throw new InputError(`ELF: program ${name}: found ${shown}${more}, which is not supported yet`);
+}
+
+/** The program's instructions with the fds of its maps filled in: what BPF_PROG_LOAD takes. */
+export function insnsWithFds(program: ProgramSpec, fdOf: (map: string) => number): Insn[] {
+  const insns = [...program.insns];
+  for (const { insn, map } of program.mapRefs) insns[insn] = { ...insns[insn]!, imm: fdOf(map) };
+  return insns;
 }
 
 /** The bytes of a variable in its map's first value, to read or to write before the map is created. */

@@ -56,18 +56,35 @@ function putName(bytes: Uint8Array, at: number, row: CommandRow, field: AttrFiel
   for (let i = 0; i < n; i++) bytes[at + i] = name[i]!;
 }
 
-/** The attributes must be zero at `at`. Throws `TypeError` for a field that the command does not have. */
-export function putPlainFields(bytes: Uint8Array, view: DataView, at: number, row: CommandRow, attr: AttrObject): void {
+/**
+ * The attributes must be zero at `at`. What the caller gave for pointers goes to `pointers[first...]` by their index.
+ * Throws `TypeError` for a field that the command does not have.
+ */
+export function putPlainFields(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  row: CommandRow,
+  attr: AttrObject,
+  pointers: AttrValue[],
+  first: number,
+): void {
+  const { fields } = row;
+  let next = 0;
   for (const name in attr) {
-    const field = row.byName.get(name);
+    // Fields mostly come in the kernel's order: comparing with the next one is quicker than looking it up.
+    let field = fields[next];
+    if (field !== undefined && field.name === name) next++;
+    else field = row.byName.get(name);
     if (field === undefined) {
       const known = row.fields.map((f) => f.name).join(", ");
       throw new TypeError(`${row.name} has no field ${name}. It has: ${known}`);
     }
     const value = attr[name];
-    if (field.kind === "ptr" || value === undefined || value === null) continue;
     const to = at + field.offset;
-    if (field.kind === "u64") put64(view, to, row, field, value);
+    if (value === undefined || value === null) continue;
+    if (field.index >= 0) pointers[first + field.index] = value;
+    else if (field.kind === "u64") put64(view, to, row, field, value);
     else if (field.kind === "name16") putName(bytes, to, row, field, value);
     else put32(view, to, row, field, value);
   }

@@ -37,7 +37,7 @@ const COPY_LOOP_MAX = 64;
 /** In no user memory. */
 const NOWHERE = 1;
 
-const align8 = (n: number): number => Math.ceil(n / 8) * 8;
+const align8 = (n: number): number => (n < 0x4000_0000 ? (n + 7) & ~7 : Math.ceil(n / 8) * 8);
 
 /** How many bytes a command touches behind a pointer, by its rule and the attributes at `at`. Not for `text`. */
 export function pointerLength(rule: PointerRule, attr: DataView, at: number, shape: MapShape | undefined): number {
@@ -79,6 +79,7 @@ interface Block {
   readonly buffer: UserBuffer;
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  readonly words: Float64Array;
   readonly address: number;
 }
 
@@ -112,12 +113,15 @@ export class Marshal {
     if (typeof attr !== "object" || attr === null) throw new TypeError("attr: expected an object, bytes or an address");
     const top = this.#top;
     const extras = this.#extras.length;
+    const pointers = this.#pointers;
     try {
       return ArrayBuffer.isView(attr)
         ? this.#bytesForm(cmd, attr, size === undefined ? attr.byteLength : size >>> 0)
         : this.#objectForm(cmd, attr, size);
     } finally {
       this.#top = top;
+      // Not to keep the caller's buffers alive.
+      while (this.#pointers > pointers) this.#values[--this.#pointers] = undefined;
       if (this.#extras.length > extras) this.#freeExtras(extras);
     }
   }
@@ -126,7 +130,7 @@ export class Marshal {
   #bytesForm(cmd: number, attr: ArrayBufferView, size: number): number {
     if (size > SIZE_MAX) return -E2BIG;
     if (size > attr.byteLength) return -EFAULT;
-    const address = this.#target.user.addressOf(attr);
+    const address = this.#addressOf(attr);
     const writesTo = bpfCommands[cmd | 0]?.writesTo ?? ATTR_SIZE;
     if (address >= 0 && attr.byteLength >= writesTo) return this.#target.raw(cmd, address, size);
     const n = Math.min(attr.byteLength, SIZE_MAX);
@@ -149,28 +153,33 @@ export class Marshal {
     }
     const size = given === undefined ? row.end : given >>> 0;
     if (size > SIZE_MAX) return -E2BIG;
-    const room = align8(Math.max(size, ATTR_SIZE));
-    const block = this.#reserve(room);
+    const block = this.#reserve(Math.max(size, ATTR_SIZE));
     if (block === undefined) return -ENOMEM;
     const at = this.#at;
-    block.bytes.fill(0, at, at + room);
-    putPlainFields(block.bytes, block.view, at, row, attr);
-    if (row.pointers.length === 0) return this.#finish(row, attr, block, at, size);
+    const { words } = block;
+    for (let w = at / 8, end = w + align8(Math.max(size, row.end)) / 8; w < end; w++) words[w] = 0;
     const first = this.#pointers;
-    this.#pointers += row.pointers.length;
-    try {
-      const total = this.#measure(row, attr, block, at, first);
-      if (total < 0) return total;
-      const stage = total === 0 ? block : this.#reserve(total);
-      if (stage === undefined) return -ENOMEM;
-      this.#stage(row, block, at, first, stage, this.#at);
-      const result = this.#finish(row, attr, block, at, size);
-      this.#unstage(row, first, stage);
-      return result;
-    } finally {
-      for (let i = first; i < this.#pointers; i++) this.#values[i] = undefined;
-      this.#pointers = first;
-    }
+    const { length } = row.pointers;
+    this.#pointers = first + length;
+    for (let i = first; i < first + length; i++) this.#values[i] = undefined;
+    putPlainFields(block.bytes, block.view, at, row, attr, this.#values, first);
+    if (length === 0) return this.#finish(row, attr, block, at, size);
+    const total = this.#measure(row, block, at, first);
+    if (total < 0) return total;
+    const stage = total === 0 ? block : this.#reserve(total);
+    if (stage === undefined) return -ENOMEM;
+    this.#stage(row, block, at, first, stage, this.#at);
+    const result = this.#finish(row, attr, block, at, size);
+    this.#unstage(row, first, stage);
+    return result;
+  }
+
+  /**
+   * Address of a view in user memory, else -1. A short view from the first byte of its buffer is never taken for one:
+   * most buffers are of that kind, no allocation in user memory is, and asking for `buffer` costs as much as a copy.
+   */
+  #addressOf(view: ArrayBufferView): number {
+    return view.byteOffset === 0 && view.byteLength < SIZE_MAX ? -1 : this.#target.user.addressOf(view);
   }
 
   #finish(row: CommandRow, attr: AttrObject, block: Block, at: number, size: number): number {
@@ -179,14 +188,14 @@ export class Marshal {
     return result;
   }
 
-  /** Takes the pointer fields and checks them. How many bytes must be staged, or -EFAULT. */
-  #measure(row: CommandRow, attr: AttrObject, block: Block, at: number, first: number): number {
+  /** Checks what the caller gave for pointers. How many bytes must be staged, or -EFAULT. */
+  #measure(row: CommandRow, block: Block, at: number, first: number): number {
     const shape = row.mapFd < 0 ? undefined : this.#target.shapeOf(block.view.getUint32(at + row.mapFd, true));
     let total = 0;
     for (let i = 0; i < row.pointers.length; i++) {
       const field = row.pointers[i]!;
       const rule = field.pointer!;
-      let value = attr[field.name];
+      let value = this.#values[first + i];
       let length = 0;
       this.#places[first + i] = -1;
       if (typeof value === "string") {
@@ -197,7 +206,7 @@ export class Marshal {
         length = neededLength(rule, block.view, at, shape, value);
         if (length < 0 || length > value.byteLength) return -EFAULT;
         if (rule.zero === "all" && rule.direction !== "in") boundBySize(rule, block.view, at, length);
-        const address = this.#target.user.addressOf(value);
+        const address = this.#addressOf(value);
         if (length === 0 && rule.zero === "all") {
           value = NOWHERE;
         } else if (address >= 0) {
@@ -261,7 +270,8 @@ export class Marshal {
       const buffer = this.#target.user.alloc(bytes);
       const { bytes: all } = buffer;
       const view = new DataView(all.buffer, all.byteOffset, all.byteLength);
-      return { buffer, bytes: all, view, address: Number(buffer.address) };
+      const words = new Float64Array(all.buffer, all.byteOffset, Math.floor(all.byteLength / 8));
+      return { buffer, bytes: all, view, words, address: Number(buffer.address) };
     } catch (error) {
       if (error instanceof RangeError) return undefined;
       throw error;

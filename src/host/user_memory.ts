@@ -11,7 +11,7 @@ import type { Mappings } from "./kernel_mappings.ts";
 const WASM_PAGE = 64 * 1024;
 /** Reserved at once, touched as it is used. */
 const ARENA_BYTES = 64 * 1024 * 1024;
-const ARENA_MAX = 2 ** 32 - WASM_PAGE;
+const ARENA_MAX = 2 ** 32 - 2 * WASM_PAGE;
 const GRAIN = 16;
 
 interface Hole {
@@ -26,7 +26,8 @@ export class Arena {
   readonly view: DataView;
   readonly address: number;
   readonly size: number;
-  #top = 0;
+  /** Offset 0 is never given out: see Marshal. */
+  #top = GRAIN;
   /** Sorted by offset, no two of them adjacent. */
   readonly #holes: Hole[] = [];
 
@@ -98,7 +99,7 @@ export class NativeMemory implements UserMemory {
       const offset = arena.take(size);
       if (offset >= 0) return bufferIn(arena, offset, bytes, size);
     }
-    const pages = Math.ceil(Math.max(size, ARENA_BYTES) / WASM_PAGE);
+    const pages = Math.ceil(Math.max(size + GRAIN, ARENA_BYTES) / WASM_PAGE);
     const arena = new Arena(this.#libc, pages * WASM_PAGE);
     this.#arenas.push(arena);
     const offset = arena.take(size);

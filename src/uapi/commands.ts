@@ -57,6 +57,8 @@ export interface AttrField {
   readonly kind: "u32" | "s32" | "u64" | "name16" | "ptr";
   /** Of a `ptr`. */
   readonly pointer?: PointerRule;
+  /** Its place among the command's pointers, -1 for other fields. */
+  readonly index: number;
 }
 
 export interface CommandRow {
@@ -121,12 +123,13 @@ function row<G extends Group>(
   options: RowOptions = {},
 ): CommandRow {
   const at = (name: string): { readonly offset: number; readonly size: number } => group[name]!;
+  let pointers = 0;
   const fields = Object.entries<Spec | undefined>(specs).map(([name, spec]): AttrField => {
     const { offset, size } = at(name);
-    if (typeof spec === "string") return { name, offset, size, kind: spec };
+    if (typeof spec === "string") return { name, offset, size, kind: spec, index: -1 };
     const { direction, unit, scale, times, zero } = spec!;
     const rule: PointerRule = { direction, unit, scale, times: times.map((t) => at(t).offset), zero };
-    return { name, offset, size, kind: "ptr", pointer: rule };
+    return { name, offset, size, kind: "ptr", pointer: rule, index: pointers++ };
   });
   const named = (names: readonly string[] = []): AttrField[] => names.map((n) => fields.find((f) => f.name === n)!);
   const outputs = named(options.outputs);

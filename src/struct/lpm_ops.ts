@@ -8,22 +8,8 @@ import type { Memory } from "../mem/memory.ts";
 import { BPF_EXIST, BPF_F_NO_PREALLOC, EINVAL, ENOENT } from "../uapi/index.ts";
 import { checkFlags, KMALLOC_MAX, NUMA_AND_ACCESS } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
-import {
-  DATA,
-  freeTrie,
-  initTrie,
-  KEY_DATA,
-  LEN,
-  LPM_SEQ,
-  maxPrefix,
-  nextNode,
-  prefixOf,
-  putTrie,
-  removeTrie,
-  repairTrie,
-  searchTrie,
-  VALUE,
-} from "./lpm_trie.ts";
+import { DATA, KEY_DATA, LPM_SEQ, lenOf, maxPrefix, prefixOf, VALUE } from "./lpm_node.ts";
+import { freeTrie, initTrie, nextNode, putTrie, removeTrie, repairTrie, searchTrie } from "./lpm_trie.ts";
 import { MAP_KEY_SIZE, MAP_LOCK, MAP_VALUE_SIZE } from "./map.ts";
 
 const DATA_MAX = 256;
@@ -106,8 +92,11 @@ export function copyLpm(env: MapEnv, map: number, key: number, value: number): n
     const seq = mem.atomics.load32(map + LPM_SEQ);
     if ((seq & 1) === 1) continue;
     const from = valueAt(mem, searchTrie(mem, map, key));
-    if (from !== 0) mem.copy(value, from, size);
-    if (mem.atomics.load32(map + LPM_SEQ) === seq) return from === 0 ? -ENOENT : 0;
+    // A search that was led astray may end anywhere: nothing is copied from there.
+    if (mem.atomics.load32(map + LPM_SEQ) !== seq) continue;
+    if (from === 0) return -ENOENT;
+    mem.copy(value, from, size);
+    if (mem.atomics.load32(map + LPM_SEQ) === seq) return 0;
   }
   lockToRead(mem, map);
   const from = valueAt(mem, searchTrie(mem, map, key));
@@ -142,7 +131,7 @@ export function nextLpm(env: MapEnv, map: number, key: number, next: number): nu
   lockToRead(mem, map);
   const node = nextNode(mem, map, key);
   if (node !== 0) {
-    mem.view.setUint32(next, mem.u32[(node + LEN) >>> 2]!, true);
+    mem.view.setUint32(next, lenOf(mem.u32, node), true);
     mem.copy(next + KEY_DATA, node + DATA, mem.u32[(map + MAP_KEY_SIZE) >>> 2]! - KEY_DATA);
   }
   unlock(mem, map + MAP_LOCK);

@@ -13,109 +13,147 @@ import { AREA_NODES, AREA_VALUES } from "../mem/alloc.ts";
 import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_EXIST, BPF_NOEXIST, EEXIST, ENOENT, ENOMEM, ENOSPC } from "../uapi/index.ts";
-import { MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
-import { freePool, giveBlock, initPool, POOL_SIZE, takeBlock } from "./pool.ts";
+import {
+  BITS_SHIFT,
+  bit,
+  CHILD,
+  commonBits,
+  DATA,
+  KEY_DATA,
+  LEN,
+  LPM_COUNT,
+  LPM_NODES,
+  LPM_ROOT,
+  LPM_VALUES,
+  lenOf,
+  maxPrefix,
+  PARENT,
+  prefixOf,
+  swap,
+  TABLE,
+  TABLED,
+  VALUE,
+} from "./lpm_node.ts";
+import {
+  bitsAt,
+  dropTable,
+  freeTables,
+  initTables,
+  shortenWay,
+  tableChanged,
+  tellAdded,
+  tellRemoved,
+} from "./lpm_table.ts";
+import { MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
+import { freePool, giveBlock, initPool, takeBlock } from "./pool.ts";
 
-const LPM_ROOT = MAP_PRIVATE;
-/** Prefixes with a value. */
-const LPM_COUNT: number = MAP_PRIVATE + 4;
-/** Odd while the trie is being changed: see `lpm_ops.ts`. */
-export const LPM_SEQ: number = MAP_PRIVATE + 8;
-const LPM_NODES: number = MAP_PRIVATE + 32;
-const LPM_VALUES: number = LPM_NODES + POOL_SIZE;
-
-/** A node: length of the prefix, address of the value (0: a fork), parent, children; then the key's data as given. */
-export const LEN = 0;
-export const VALUE = 4;
-export const PARENT = 8;
-export const CHILD = 12;
-export const DATA = 20;
-
-/** A key: u32 prefixlen, then data; the first bit is the highest of the first byte. */
-export const KEY_DATA = 4;
 /** Values that were replaced rest until so many others were, or so many bytes of them. */
 const KEEP_VALUES = 64;
 const KEEP_BYTES = 0x1_0000;
+/** Longest prefix of the longest key. */
+const MAX_LEN = 2048;
 
 export function initTrie(mem: Memory, map: number): void {
   const { u32 } = mem;
   const data = u32[(map + MAP_KEY_SIZE) >>> 2]! - KEY_DATA;
   // Behind each value is room for the link of the pool's queue.
   const stride = rup8(u32[(map + MAP_VALUE_SIZE) >>> 2]! + 4);
-  initPool(mem, map, LPM_NODES, AREA_NODES, rup8(DATA + data), 0);
-  initPool(mem, map, LPM_VALUES, AREA_VALUES, stride, Math.min(KEEP_VALUES, Math.floor(KEEP_BYTES / stride)));
+  initPool(mem, map, LPM_NODES, rup8(DATA + data), 0);
+  initPool(mem, map, LPM_VALUES, stride, Math.min(KEEP_VALUES, Math.floor(KEEP_BYTES / stride)));
+  initTables(mem, map);
 }
 
 export function freeTrie(mem: Memory, map: number): void {
+  freeTables(mem, map);
   freePool(mem, map, LPM_NODES);
   freePool(mem, map, LPM_VALUES);
-}
-
-export function maxPrefix(mem: Memory, map: number): number {
-  return (mem.u32[(map + MAP_KEY_SIZE) >>> 2]! - KEY_DATA) * 8;
-}
-
-/** prefixlen of the key at any address. */
-export function prefixOf(mem: Memory, key: number): number {
-  return (key & 3) === 0 ? mem.u32[key >>> 2]! : mem.view.getUint32(key, true);
-}
-
-/** Bit `index` of the data at this address. */
-function bit(u8: Uint8Array, data: number, index: number): number {
-  return (u8[data + (index >>> 3)]! >>> (7 - (index & 7))) & 1;
-}
-
-/** How many bits the data at two addresses have in common, at most `limit`. `a` is aligned. */
-export function commonBits(mem: Memory, a: number, b: number, limit: number): number {
-  let at = 0;
-  if ((b & 3) === 0) {
-    const { i32 } = mem;
-    for (; at + 32 <= limit; at += 32) {
-      const x = i32[(a + (at >>> 3)) >>> 2]! ^ i32[(b + (at >>> 3)) >>> 2]!;
-      if (x === 0) continue;
-      const first = (x << 24) | ((x & 0xff00) << 8) | ((x >>> 8) & 0xff00) | (x >>> 24);
-      return at + Math.clz32(first);
-    }
-  }
-  const { u8 } = mem;
-  for (; at < limit; at += 8) {
-    const x = u8[a + (at >>> 3)]! ^ u8[b + (at >>> 3)]!;
-    if (x !== 0) return Math.min(limit, at + Math.clz32(x) - 24);
-  }
-  return limit;
 }
 
 /** Where the way of this key's first `len` bits ends; the trie is not empty. */
 function descend(mem: Memory, map: number, key: number, len: number): number {
   const { u32, u8 } = mem;
+  const data = key + KEY_DATA;
   let node = u32[(map + LPM_ROOT) >>> 2]!;
-  for (let at = u32[node >>> 2]!; at < len; at = u32[node >>> 2]!) {
-    const child = u32[(node + CHILD + bit(u8, key + KEY_DATA, at) * 4) >>> 2]!;
-    if (child === 0) break;
-    node = child;
+  for (;;) {
+    const at = lenOf(u32, node);
+    const bits = u32[node >>> 2]! >>> BITS_SHIFT;
+    let next = node;
+    // A table may lead beyond `len` when it ends there.
+    if (bits !== 0 && at + bits <= len) next = u32[(u32[(node + TABLE) >>> 2]! >>> 2) + bitsAt(u8, data, at, bits)]!;
+    if (next === node) {
+      if (at >= len) return node;
+      next = u32[(node + CHILD + bit(u8, data, at) * 4) >>> 2]!;
+      if (next === 0) return node;
+    }
+    node = next;
   }
-  return node;
 }
 
-/** The node of the longest prefix of this key, or 0. */
+/**
+ * The node of the longest prefix of this key, or 0. A reader of a shared host may be led astray by a writer, but not
+ * without end; it finds out afterwards.
+ */
 export function searchTrie(mem: Memory, map: number, key: number): number {
-  const { u32, u8 } = mem;
+  const { u32 } = mem;
   const len = prefixOf(mem, key);
-  const max = maxPrefix(mem, map);
-  let node = u32[(map + LPM_ROOT) >>> 2]!;
-  if (node === 0 || len > max) return 0;
+  const size = u32[(map + MAP_KEY_SIZE) >>> 2]!;
+  const root = u32[(map + LPM_ROOT) >>> 2]!;
+  if (root === 0 || len > (size - KEY_DATA) * 8) return 0;
+  return size === 8 && (key & 3) === 0 ? searchWord(mem, key, len, root) : searchBytes(mem, key, len, root);
+}
+
+function searchBytes(mem: Memory, key: number, len: number, root: number): number {
+  const { u32, u8 } = mem;
   const data = key + KEY_DATA;
-  let at = u32[node >>> 2]!;
-  // A reader of a shared host may be led astray by a writer, but not without end; it finds out afterwards.
-  for (let steps = 0; at < len && steps < max; steps++) {
+  let node = root;
+  for (let steps = 0; steps <= len; steps++) {
+    let at = u32[node >>> 2]!;
+    if (at >= TABLED) {
+      const bits = at >>> BITS_SHIFT;
+      at &= TABLED - 1;
+      const next = u32[(u32[(node + TABLE) >>> 2]! >>> 2) + bitsAt(u8, data, at, bits)]!;
+      if (next !== node) {
+        node = next;
+        continue;
+      }
+    }
+    if (at >= len) break;
     const child = u32[(node + CHILD + bit(u8, data, at) * 4) >>> 2]!;
     if (child === 0) break;
     node = child;
-    at = u32[node >>> 2]!;
   }
-  const match = commonBits(mem, node + DATA, data, Math.min(at, len));
-  for (let steps = 0; node !== 0 && steps <= max; steps++) {
-    if (u32[node >>> 2]! <= match && u32[(node + VALUE) >>> 2] !== 0) return node;
+  return longest(u32, node, commonBits(mem, node + DATA, data, Math.min(lenOf(u32, node), len)));
+}
+
+/** The same for four bytes of data at an aligned address: the bits of the key are in one word. */
+function searchWord(mem: Memory, key: number, len: number, root: number): number {
+  const { u32, i32 } = mem;
+  const word = swap(i32[(key + KEY_DATA) >>> 2]!);
+  let node = root;
+  for (let steps = 0; steps <= len; steps++) {
+    let at = u32[node >>> 2]!;
+    if (at >= TABLED) {
+      const bits = at >>> BITS_SHIFT;
+      at &= TABLED - 1;
+      const next = u32[(u32[(node + TABLE) >>> 2]! >>> 2) + ((word << at) >>> (32 - bits))]!;
+      if (next !== node) {
+        node = next;
+        continue;
+      }
+    }
+    if (at >= len) break;
+    const child = u32[((node + CHILD) >>> 2) + ((word << at) >>> 31)]!;
+    if (child === 0) break;
+    node = child;
+  }
+  return longest(u32, node, Math.min(Math.clz32(swap(i32[(node + DATA) >>> 2]!) ^ word), len));
+}
+
+/** Up from a node to the first one with a value and at most `match` bits; or 0. */
+function longest(u32: Uint32Array, start: number, match: number): number {
+  let node = start;
+  for (let steps = 0; node !== 0 && steps <= MAX_LEN; steps++) {
+    if (lenOf(u32, node) <= match && u32[(node + VALUE) >>> 2] !== 0) return node;
     node = u32[(node + PARENT) >>> 2]!;
   }
   return 0;
@@ -126,7 +164,7 @@ function findExact(mem: Memory, map: number, key: number, len: number): number {
   const { u32 } = mem;
   if (u32[(map + LPM_ROOT) >>> 2] === 0) return 0;
   const node = descend(mem, map, key, len);
-  if (u32[node >>> 2] !== len || u32[(node + VALUE) >>> 2] === 0) return 0;
+  if (lenOf(u32, node) !== len || u32[(node + VALUE) >>> 2] === 0) return 0;
   return commonBits(mem, node + DATA, key + KEY_DATA, len) === len ? node : 0;
 }
 
@@ -156,7 +194,7 @@ function addCount(mem: Memory, map: number, by: number): void {
 
 /** A value's block with these bytes, or 0. */
 function newValue(mem: Memory, map: number, from: number): number {
-  const value = takeBlock(mem, map, LPM_VALUES);
+  const value = takeBlock(mem, map, LPM_VALUES, AREA_VALUES);
   if (value !== 0) mem.copy(value, from, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
   return value;
 }
@@ -164,7 +202,7 @@ function newValue(mem: Memory, map: number, from: number): number {
 /** A node without children, or 0. `data` is that of a key, or of another node. */
 function newNode(mem: Memory, map: number, len: number, data: number, value: number): number {
   const { u32 } = mem;
-  const node = takeBlock(mem, map, LPM_NODES);
+  const node = takeBlock(mem, map, LPM_NODES, AREA_NODES);
   if (node === 0) return 0;
   u32[(node + LEN) >>> 2] = len;
   u32[(node + VALUE) >>> 2] = value;
@@ -183,12 +221,12 @@ export function putTrie(mem: Memory, map: number, key: number, from: number, fla
   let match = 0;
   if (node !== 0) {
     node = descend(mem, map, key, len);
-    match = commonBits(mem, node + DATA, data, Math.min(u32[node >>> 2]!, len));
-    for (let up = u32[(node + PARENT) >>> 2]!; up !== 0 && u32[up >>> 2]! >= match; ) {
+    match = commonBits(mem, node + DATA, data, Math.min(lenOf(u32, node), len));
+    for (let up = u32[(node + PARENT) >>> 2]!; up !== 0 && lenOf(u32, up) >= match; ) {
       node = up;
       up = u32[(node + PARENT) >>> 2]!;
     }
-    if (u32[node >>> 2] === len && match === len) return putValue(mem, map, node, data, from, flags);
+    if (lenOf(u32, node) === len && match === len) return putValue(mem, map, node, data, from, flags);
   }
   const bad = checkAdd(mem, map, flags);
   if (bad !== 0) return bad;
@@ -201,6 +239,8 @@ export function putTrie(mem: Memory, map: number, key: number, from: number, fla
     return -ENOMEM;
   }
   addCount(mem, map, 1);
+  shortenWay(mem, map, leaf);
+  tableChanged(mem, map);
   return 0;
 }
 
@@ -231,9 +271,10 @@ function insert(mem: Memory, map: number, node: number, leaf: number, match: num
     publish(mem, map + LPM_ROOT, leaf);
     return true;
   }
-  if (u32[node >>> 2] === match) {
+  if (lenOf(u32, node) === match) {
     u32[(leaf + PARENT) >>> 2] = node;
     publish(mem, node + CHILD + bit(u8, leaf + DATA, match) * 4, leaf);
+    tellAdded(mem, leaf);
     return true;
   }
   let top = leaf;
@@ -248,6 +289,8 @@ function insert(mem: Memory, map: number, node: number, leaf: number, match: num
   u32[(top + PARENT) >>> 2] = u32[(node + PARENT) >>> 2]!;
   publish(mem, slot, top);
   u32[(node + PARENT) >>> 2] = top;
+  tellAdded(mem, top);
+  if (top !== leaf) tellAdded(mem, leaf);
   return true;
 }
 
@@ -263,6 +306,7 @@ export function removeTrie(mem: Memory, map: number, key: number): number {
   else unhang(mem, map, node, left !== 0 ? left : right);
   giveBlock(mem, map, LPM_VALUES, value);
   addCount(mem, map, -1);
+  tableChanged(mem, map);
   return 0;
 }
 
@@ -273,11 +317,16 @@ function unhang(mem: Memory, map: number, node: number, child: number): void {
   if (child === 0 && parent !== 0 && u32[(parent + VALUE) >>> 2] === 0) {
     const left = u32[(parent + CHILD) >>> 2]!;
     replace(mem, map, parent, left === node ? u32[(parent + CHILD + 4) >>> 2]! : left);
-    giveBlock(mem, map, LPM_NODES, node);
-    giveBlock(mem, map, LPM_NODES, parent);
+    dropNode(mem, map, node);
+    dropNode(mem, map, parent);
     return;
   }
   replace(mem, map, node, child);
+  dropNode(mem, map, node);
+}
+
+function dropNode(mem: Memory, map: number, node: number): void {
+  tellRemoved(mem, map, node);
   giveBlock(mem, map, LPM_NODES, node);
 }
 
@@ -328,6 +377,7 @@ export function repairTrie(mem: Memory, map: number): void {
   // Parents are right on the way down, so they lead up again: no stack.
   while (node !== 0) {
     u32[(node + PARENT) >>> 2] = parent;
+    dropTable(mem, map, node);
     if (u32[(node + VALUE) >>> 2] !== 0) count++;
     let next = u32[(node + CHILD) >>> 2]! || u32[(node + CHILD + 4) >>> 2]!;
     parent = node;

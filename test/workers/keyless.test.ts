@@ -1,0 +1,197 @@
+/** Rings, queues, stacks and bloom filters under several threads. As in shared.test.ts, workers run what was built. */
+import { existsSync } from "node:fs";
+import { Worker } from "node:worker_threads";
+import { afterEach, beforeAll, expect, test } from "vitest";
+import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+import * as u from "../../src/uapi/index.ts";
+
+const dist = new URL("../../dist/", import.meta.url);
+beforeAll(() => {
+  if (!existsSync(new URL("host/embedded.js", dist))) {
+    throw new Error("dist/ is missing: run `npm run build` first (`npm test` does)");
+  }
+});
+
+let host: EmbeddedHost;
+afterEach(() => {
+  host.dispose();
+});
+
+/** Runs `body` in a worker that is attached to the host; it has `attach()`, `data` and `post()`. */
+function start(body: string, data: object): { worker: Worker; messages: unknown[]; done: Promise<void> } {
+  const own = host;
+  const ticket = own.share();
+  const text = `
+    const { parentPort, workerData: data } = require("node:worker_threads");
+    const post = (m) => parentPort.postMessage(m);
+    const load = (file) => import(new URL(file, data.dist).href);
+    (async () => {${body}})();`;
+  const worker = new Worker(text, { eval: true, workerData: { dist: dist.href, ticket, ...data } });
+  const messages: unknown[] = [];
+  worker.on("message", (m) => messages.push(m));
+  const done = new Promise<void>((resolve, reject) => {
+    worker.once("error", reject);
+    worker.once("exit", () => {
+      own.reap(ticket);
+      resolve();
+    });
+  });
+  return { worker, messages, done };
+}
+
+/** Records of { u32 producer, u32 number, bytes that follow from both }; odd ones reserved and committed, some dropped. */
+const produce = `
+  const { attachKernel } = await load("kern/kernel.js");
+  const { ringReserve, ringCommit, ringOutput } = await load("struct/ring.js");
+  const { OBJ_MAP } = await load("mem/layout.js");
+  const { alloc } = await load("mem/alloc.js");
+  const k = attachKernel(data.ticket.memory, data.ticket.client);
+  const map = k.get(data.fd, OBJ_MAP);
+  const buffer = alloc(k.mem, 1024);
+  const fill = (at, n, size) => {
+    k.mem.view.setUint32(at, data.id, true);
+    k.mem.view.setUint32(at + 4, n, true);
+    for (let i = 8; i < size; i++) k.mem.u8[at + i] = n + i * data.id;
+  };
+  for (let n = 0; n < data.records; n++) {
+    const size = 8 + ((n * 37) % 300);
+    let sample = 0;
+    if (n % 2 === 0 || data.outputOnly) {
+      fill(buffer, n, size);
+      while (ringOutput(k, map, buffer, size, 0) !== 0) k.mem.atomics.load32(0);
+      continue;
+    }
+    while ((sample = ringReserve(k, map, size)) === 0) k.mem.atomics.load32(0);
+    fill(sample, n, size);
+    ringCommit(k, map, sample, 0, n % 7 === 0);
+  }
+  post("done");
+`;
+
+/** Reads by libbpf's rule until `enough`; every producer's records must come whole and in order. */
+async function consume(fd: number, size: number, enough: (next: number[]) => boolean): Promise<number[]> {
+  const whole = host.mmap(fd, { offset: 0, length: 8192 + 2 * size, prot: 1 }) as Uint8Array;
+  const consumer = host.mmap(fd, { offset: 0, length: 4096, prot: 3 }) as Uint8Array;
+  const u64 = new BigInt64Array(whole.buffer, whole.byteOffset, whole.length / 8);
+  const u32 = new Int32Array(whole.buffer, whole.byteOffset, whole.length / 4);
+  const cons = new BigInt64Array(consumer.buffer, consumer.byteOffset, 1);
+  const next: number[] = [];
+  let at = Atomics.load(cons, 0);
+  while (!enough(next)) {
+    const end = Atomics.load(u64, 512);
+    expect(end - at).toBeLessThan(BigInt(size));
+    while (at < end) {
+      const header = 8192 + (Number(at) & (size - 1));
+      const word = Atomics.load(u32, header >> 2) >>> 0;
+      if (word >= 2 ** 31) break;
+      const length = word & 0x3fff_ffff;
+      const payload = Buffer.from(whole.buffer, whole.byteOffset + header + 8, length);
+      const id = payload.readUInt32LE(0);
+      const n = payload.readUInt32LE(4);
+      const dropped = (word & 0x4000_0000) !== 0;
+      let sum = 0;
+      for (let i = 8; i < length; i++) sum |= payload[i]! ^ ((n + i * id) & 255);
+      if (n !== (next[id] ?? 0) || sum !== 0 || length !== 8 + ((n * 37) % 300) || (dropped && n % 7 !== 0)) {
+        throw new Error(`producer ${id}: record ${n} of ${length} bytes after ${next[id]}, check ${sum}`);
+      }
+      next[id] = n + 1;
+      at += BigInt((length + 15) & ~7);
+      Atomics.store(cons, 0, at);
+    }
+    await new Promise(setImmediate);
+  }
+  return next;
+}
+
+for (const size of [4096, 65536]) {
+  test(`three producers, one ring of ${size} bytes: every record whole and in order`, async () => {
+    host = createEmbeddedHost({ memory: 16 << 20, cpus: 2, shared: true, seed: 7 });
+    const fd = host.bpf(u.BPF_MAP_CREATE, { map_type: u.BPF_MAP_TYPE_RINGBUF, max_entries: size });
+    const records = 20_000;
+    const workers = [0, 1, 2].map((id) => start(produce, { fd, id, records }));
+    const next = await consume(fd, size, (n) => [0, 1, 2].every((id) => n[id] === records));
+    expect(next).toEqual([records, records, records]);
+    await Promise.all(workers.map((w) => w.done));
+  });
+}
+
+test("a producer that is terminated in bpf_ringbuf_output stops nobody", async () => {
+  host = createEmbeddedHost({ memory: 16 << 20, cpus: 2, shared: true, seed: 7 });
+  for (let round = 0; round < 5; round++) {
+    const fd = host.bpf(u.BPF_MAP_CREATE, { map_type: u.BPF_MAP_TYPE_RINGBUF, max_entries: 65536 });
+    const victim = start(produce, { fd, id: 0, records: 1e9, outputOnly: true });
+    const other = start(produce, { fd, id: 1, records: 5000, outputOnly: true });
+    let killed = false;
+    await consume(fd, 65536, (next) => {
+      if (!killed && (next[0] ?? 0) > 100 * (round + 1)) {
+        killed = true;
+        victim.worker.terminate();
+      }
+      return killed && next[1] === 5000;
+    });
+    await Promise.all([victim.done, other.done]);
+    host.close(fd);
+  }
+});
+
+const pushAndPop = `
+  const { attachEmbeddedHost } = await load("host/embedded.js");
+  const host = attachEmbeddedHost(data.ticket);
+  const value = new Uint32Array(2);
+  let sum = 0, odd = 0, got = 0;
+  for (let n = 1; n <= data.rounds; n++) {
+    value[0] = n;
+    value[1] = ~n;
+    if (host.bpf(2, { map_fd: data.fd, value, flags: 0 }) === 0) sum += n;
+    if (n % 3 === 0) continue;
+    if (host.bpf(21, { map_fd: data.fd, value }) !== 0) continue;
+    if (value[0] !== (~value[1] >>> 0)) odd++;
+    sum -= value[0];
+    got++;
+  }
+  post({ sum, odd, got });
+  host.dispose();
+`;
+
+for (const map_type of [u.BPF_MAP_TYPE_QUEUE, u.BPF_MAP_TYPE_STACK]) {
+  test(`three threads push to and pop from map type ${map_type}: nothing lost, nothing twice, nothing torn`, async () => {
+    host = createEmbeddedHost({ memory: 16 << 20, cpus: 2, shared: true, seed: 7 });
+    const fd = host.bpf(u.BPF_MAP_CREATE, { map_type, value_size: 8, max_entries: 50 });
+    const workers = [0, 1, 2].map(() => start(pushAndPop, { fd, rounds: 20_000 }));
+    await Promise.all(workers.map((w) => w.done));
+    const results = workers.map((w) => w.messages[0] as { sum: number; odd: number; got: number });
+    let sum = results.reduce((all, r) => all + r.sum, 0);
+    expect(results.map((r) => r.odd)).toEqual([0, 0, 0]);
+    expect(Math.min(...results.map((r) => r.got))).toBeGreaterThan(100);
+    const value = new Uint32Array(2);
+    while (host.bpf(u.BPF_MAP_LOOKUP_AND_DELETE_ELEM, { map_fd: fd, value }) === 0) sum -= value[0]!;
+    expect(sum).toBe(0);
+  });
+}
+
+const addAll = `
+  const { attachEmbeddedHost } = await load("host/embedded.js");
+  const host = attachEmbeddedHost(data.ticket);
+  const value = new Uint32Array(1);
+  for (let n = data.from; n < 60_000; n += 3) {
+    value[0] = n;
+    host.bpf(2, { map_fd: data.fd, value, flags: 0 });
+  }
+  post("done");
+  host.dispose();
+`;
+
+test("three threads add to one bloom filter: no bit is lost", async () => {
+  host = createEmbeddedHost({ memory: 16 << 20, cpus: 2, shared: true, seed: 7 });
+  const shape = { map_type: u.BPF_MAP_TYPE_BLOOM_FILTER, value_size: 4, max_entries: 500 };
+  const fds = Array.from({ length: 1 }, () => host.bpf(u.BPF_MAP_CREATE, shape));
+  const workers = [0, 1, 2].map((from) => start(addAll, { fd: fds[0], from }));
+  await Promise.all(workers.map((w) => w.done));
+  const value = new Uint32Array(1);
+  let lost = 0;
+  for (let n = 0; n < 60_000; n++) {
+    value[0] = n;
+    if (host.bpf(u.BPF_MAP_LOOKUP_ELEM, { map_fd: fds[0]!, value }) !== 0) lost++;
+  }
+  expect(lost).toBe(0);
+});

@@ -85,7 +85,8 @@ export function slotLives(mem: Memory, slot: number): boolean {
   return (word & ((1 << CLIENT_STATE_BITS) - 1)) === CLIENT_ALIVE;
 }
 
-function ownerLives(mem: Memory, owner: number): boolean {
+/** The client that wrote this into a lock word lives. */
+export function ownerLives(mem: Memory, owner: number): boolean {
   const slot = slotOf(owner);
   const word = mem.atomics.load32(SB_CLIENTS + slot * CLIENT_SLOT_SIZE);
   return word === ((((owner - 1) >>> SLOT_BITS) << CLIENT_STATE_BITS) | CLIENT_ALIVE);

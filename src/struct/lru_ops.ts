@@ -31,16 +31,8 @@ import {
   unlinkNode,
   unlockBucket,
 } from "./hashtab.ts";
-import {
-  allocLru,
-  claimLruNode,
-  freeLru,
-  giveLruNode,
-  LRU_LINKS,
-  referLruNode,
-  settleLruNode,
-  takeLruNode,
-} from "./lru_list.ts";
+import { allocLru, claimLruNode, freeLru, giveLruNode, referLruNode, settleLruNode, takeLruNode } from "./lru.ts";
+import { LRU_LINKS } from "./lru_list.ts";
 import { MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
 
 /** numa_node of "none". */

@@ -2,7 +2,7 @@
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import { getById, nextId } from "../kern/ids.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { OBJ_BTF, OBJ_MAP } from "../mem/layout.ts";
+import { OBJ_BTF, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
 import { BPF_F_RDONLY, BPF_F_WRONLY, bpf_attr, EINVAL } from "../uapi/index.ts";
 import { putU32 } from "./attr.ts";
 
@@ -18,6 +18,10 @@ function getNextId(kernel: Kernel, kind: number, attr: number, uattr: number): n
 
 export function mapGetNextId(kernel: Kernel, attr: number, uattr: number): number {
   return getNextId(kernel, OBJ_MAP, attr, uattr);
+}
+
+export function progGetNextId(kernel: Kernel, attr: number, uattr: number): number {
+  return getNextId(kernel, OBJ_PROG, attr, uattr);
 }
 
 export function btfGetNextId(kernel: Kernel, attr: number, uattr: number): number {
@@ -39,6 +43,12 @@ export function mapGetFdById(kernel: Kernel, attr: number): number {
   if (mode < 0) return mode;
   const map = getById(kernel.mem, OBJ_MAP, u32[(attr + id.map_id.offset) >>> 2]!);
   return map < 0 ? map : kernel.install(map, mode);
+}
+
+/** Takes no flags: CHECK_ATTR has refused them. */
+export function progGetFdById(kernel: Kernel, attr: number): number {
+  const prog = getById(kernel.mem, OBJ_PROG, kernel.mem.u32[(attr + id.prog_id.offset) >>> 2]!);
+  return prog < 0 ? prog : kernel.install(prog, FMODE_READ | FMODE_WRITE);
 }
 
 export function btfGetFdById(kernel: Kernel, attr: number): number {

@@ -2,7 +2,7 @@
 import { BTF_DATA, BTF_SIZE } from "../kern/btf.ts";
 import { entryObject, getEntry } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { OBJ_BTF, OBJ_ID, OBJ_KIND, OBJ_MAP } from "../mem/layout.ts";
+import { OBJ_BTF, OBJ_ID, OBJ_KIND, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
 import {
   MAP_BTF,
   MAP_BTF_KEY,
@@ -16,11 +16,12 @@ import {
   MAP_TYPE,
   MAP_VALUE_SIZE,
 } from "../struct/map.ts";
-import { bpf_attr, bpf_btf_info, bpf_map_info, E2BIG, EBADFD, EFAULT, EINVAL, ENOSPC } from "../uapi/index.ts";
-import { pointerAt, putU32 } from "./attr.ts";
+import { bpf_attr, bpf_btf_info, bpf_map_info, EBADFD, EFAULT, EINVAL, ENOSPC } from "../uapi/index.ts";
+import { pointerAt } from "./attr.ts";
+import { checkInfoTail, putInfo } from "./info_record.ts";
+import { progInfo } from "./prog_info.ts";
 
 const { info } = bpf_attr;
-const LEN_MAX = 4096;
 
 export function objGetInfoByFd(kernel: Kernel, attr: number, uattr: number): number {
   const { u32 } = kernel.mem;
@@ -40,27 +41,11 @@ function infoOf(kernel: Kernel, object: number, to: number, length: number, ulen
       return mapInfo(kernel, object, to, length, ulength);
     case OBJ_BTF:
       return btfInfo(kernel, object, to, length, ulength);
+    case OBJ_PROG:
+      return progInfo(kernel, object, to, length, ulength);
     default:
       return -EINVAL;
   }
-}
-
-/** A caller's struct may be longer than ours when what we do not know is zero. */
-export function checkInfoTail(kernel: Kernel, to: number, length: number, known: number): number {
-  if (length > LEN_MAX) return -E2BIG;
-  if (length <= known) return 0;
-  if (!kernel.userOk(to + known, length - known, false)) return -EFAULT;
-  const { u8 } = kernel.mem;
-  for (let i = to + known; i < to + length; i++) if (u8[i] !== 0) return -E2BIG;
-  return 0;
-}
-
-/** Writes as much of `record` as fits and how much that was. */
-export function putInfo(kernel: Kernel, record: Uint8Array, to: number, length: number, ulength: number): number {
-  const n = Math.min(length, record.length);
-  if (!kernel.userOk(to, n, true)) return -EFAULT;
-  kernel.mem.u8.set(record.subarray(0, n), to);
-  return putU32(kernel, ulength, n);
 }
 
 function mapInfo(kernel: Kernel, map: number, to: number, length: number, ulength: number): number {

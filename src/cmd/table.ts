@@ -15,13 +15,21 @@ import {
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET_INFO_BY_FD,
+  BPF_PROG_GET_FD_BY_ID,
+  BPF_PROG_GET_NEXT_ID,
+  BPF_PROG_LOAD,
+  BPF_PROG_STREAM_READ_BY_FD,
+  BPF_PROG_TEST_RUN,
 } from "../uapi/index.ts";
 import { btfLoad } from "./btf_load.ts";
-import { btfGetFdById, btfGetNextId, mapGetFdById, mapGetNextId } from "./ids.ts";
+import { btfGetFdById, btfGetNextId, mapGetFdById, mapGetNextId, progGetFdById, progGetNextId } from "./ids.ts";
 import { objGetInfoByFd } from "./info.ts";
 import { mapCreate } from "./map_create.ts";
 import { mapDeleteElem, mapGetNextKey, mapLookupAndDeleteElem, mapLookupElem, mapUpdateElem } from "./map_elem.ts";
 import { mapFreeze } from "./map_freeze.ts";
+import { progLoad } from "./prog_load.ts";
+import { progStreamRead } from "./prog_stream.ts";
+import { progTestRun } from "./prog_test_run.ts";
 
 /** `size`: how much of the attributes the caller gave; outputs beyond it are left out where the kernel does so. */
 type Handler = (kernel: Kernel, attr: number, uattr: number, size: number) => number;
@@ -40,6 +48,11 @@ const handlers: Readonly<Record<number, Handler>> = {
   [BPF_BTF_GET_FD_BY_ID]: btfGetFdById,
   [BPF_OBJ_GET_INFO_BY_FD]: objGetInfoByFd,
   [BPF_BTF_LOAD]: btfLoad,
+  [BPF_PROG_LOAD]: progLoad,
+  [BPF_PROG_TEST_RUN]: progTestRun,
+  [BPF_PROG_GET_NEXT_ID]: progGetNextId,
+  [BPF_PROG_GET_FD_BY_ID]: progGetFdById,
+  [BPF_PROG_STREAM_READ_BY_FD]: progStreamRead,
 };
 
 export interface Command {

@@ -1,12 +1,14 @@
 /** What happens when the last reference to an object goes, by its kind. */
-import { OBJ_BTF, OBJ_KIND, OBJ_MAP } from "../mem/layout.ts";
+import { OBJ_BTF, OBJ_KIND, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
 import { destroyBtf } from "./btf.ts";
 import type { Kernel } from "./kernel.ts";
 import { destroyMap } from "./map.ts";
+import { destroyProg } from "./prog.ts";
 
 /** The object can no longer be found; takes it and all that it holds away. */
 export function destroyObject(kernel: Kernel, object: number): void {
   const kind = kernel.mem.u32[(object + OBJ_KIND) >>> 2];
   if (kind === OBJ_MAP) destroyMap(kernel, object);
   else if (kind === OBJ_BTF) destroyBtf(kernel, object);
+  else if (kind === OBJ_PROG) destroyProg(kernel, object);
 }

@@ -22,6 +22,11 @@ const M_TEXT = 12;
 /** Bytes that a stream holds at most; what comes then is lost, as in the kernel. */
 const CAPACITY = 100_000;
 
+/** Bytes that wait to be read. */
+export function pendingBytes(mem: Memory, stream: number): number {
+  return mem.u32[(stream + S_BYTES) >>> 2]!;
+}
+
 /** Appends a message; false: the stream is full, or memory is out. */
 export function writeStream(mem: Memory, stream: number, text: string): boolean {
   const bytes = new TextEncoder().encode(text);

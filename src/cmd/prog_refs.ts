@@ -1,0 +1,250 @@
+/**
+ * What the instructions of a new program refer to: maps become addresses, and calls of helpers are judged as far as the
+ * instructions show it without following values.
+ */
+import { baseHelpers, helperTable } from "../helpers/table.ts";
+import { type Insn, insnTable, LD_IMM64_OPCODE, type VariantOp, variantOf } from "../insn/index.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import { entryOfMap } from "../kern/map.ts";
+import { readOnlyFor } from "../kern/prog.ts";
+import { OBJ_MAP } from "../mem/layout.ts";
+import { MAP_EXCL, MAP_EXCL_SIZE, MAP_KEY_SIZE, MAP_TYPE, MAP_VALUE_SIZE } from "../struct/map.ts";
+import {
+  BPF_PSEUDO_MAP_FD,
+  BPF_PSEUDO_MAP_VALUE,
+  bpfFuncNames,
+  E2BIG,
+  EACCES,
+  EFAULT,
+  EINVAL,
+  EPROTO,
+} from "../uapi/index.ts";
+import type { ContextFamily } from "../vm/contexts.ts";
+
+/** Most maps of a program. */
+const MAX_MAPS = 64;
+/** Largest offset into a value that an instruction may name. */
+const MAX_VALUE_OFFSET = 1 << 29;
+
+export interface Refs {
+  readonly kernel: Kernel;
+  readonly insns: readonly Insn[];
+  /** The same instructions as words, in memory: addresses of maps and values are put in there. */
+  readonly code: number;
+  readonly digest: Uint8Array;
+  /** fd_array of the attributes, or 0. */
+  readonly fdArray: number;
+  /** Maps found so far, in order. Not held: the caller does that before anything can close an fd. */
+  readonly maps: number[];
+  readonly log: (line: string) => void;
+}
+
+/** Adds the map if the program may use it. 0 or an errno. */
+export function useMap(refs: Refs, map: number): number {
+  const { mem } = refs.kernel;
+  if (refs.maps.includes(map)) return 0;
+  const size = mem.u32[(map + MAP_EXCL_SIZE) >>> 2]!;
+  for (let i = 0; i < size; i++) {
+    if (mem.u8[map + MAP_EXCL + i] === refs.digest[i]) continue;
+    refs.log("the map is exclusive to a program with another hash");
+    return -EACCES;
+  }
+  if (refs.maps.length === MAX_MAPS) {
+    refs.log(`more than ${MAX_MAPS} maps`);
+    return -E2BIG;
+  }
+  refs.maps.push(map);
+  return 0;
+}
+
+/** The map behind an fd, whatever the fd's mode; or an errno. */
+function mapOfFd(refs: Refs, fd: number): number {
+  const map = refs.kernel.get(fd, OBJ_MAP);
+  if (map < 0) {
+    refs.log(`fd ${fd} is not pointing to valid bpf_map`);
+    return map;
+  }
+  refs.kernel.done(map);
+  const bad = useMap(refs, map);
+  return bad === 0 ? map : bad;
+}
+
+/** Puts the addresses of maps and their values into all 64-bit immediates. 0 or an errno. */
+export function resolveImmediates(refs: Refs): number {
+  const { insns, log } = refs;
+  for (let at = 0; at < insns.length; at++) {
+    const insn = insns[at]!;
+    if (insn.opcode !== LD_IMM64_OPCODE) continue;
+    const op = variantOf(insnTable[insn.opcode]!, insn)?.op;
+    const ret = resolveOne(refs, at, op);
+    if (ret < 0) {
+      log(`at instruction ${at}`);
+      return ret;
+    }
+    at++;
+  }
+  return 0;
+}
+
+function resolveOne(refs: Refs, at: number, op: VariantOp | undefined): number {
+  const { imm } = refs.insns[at]!;
+  switch (op) {
+    case "imm64":
+      return 0;
+    case "mapFd":
+      return putMap(refs, at, mapOfFd(refs, imm));
+    case "mapIdx":
+      return putMap(refs, at, mapOfIndex(refs, imm));
+    case "mapValue":
+      return putValue(refs, at, mapOfFd(refs, imm));
+    case "mapIdxValue":
+      return putValue(refs, at, mapOfIndex(refs, imm));
+    default:
+      refs.log(op === "func" ? "callbacks are not supported yet" : "addresses of kernel variables are not supported");
+      return -EINVAL;
+  }
+}
+
+function mapOfIndex(refs: Refs, index: number): number {
+  const { kernel, fdArray } = refs;
+  if (fdArray === 0) {
+    refs.log("fd_idx without fd_array is invalid");
+    return -EPROTO;
+  }
+  const at = fdArray + index * 4;
+  if (at < 0 || !kernel.userOk(at, 4, false)) return -EFAULT;
+  return mapOfFd(refs, kernel.mem.view.getInt32(at, true));
+}
+
+function putMap(refs: Refs, at: number, map: number): number {
+  return map < 0 ? map : put(refs, at, BPF_PSEUDO_MAP_FD, map, 0);
+}
+
+function putValue(refs: Refs, at: number, map: number): number {
+  if (map < 0) return map;
+  const { kernel, insns, log } = refs;
+  const offset = insns[at + 1]!.imm >>> 0;
+  if (offset >= MAX_VALUE_OFFSET) {
+    log(`direct value offset of ${offset} is not allowed`);
+    return -EINVAL;
+  }
+  const address = entryOfMap(kernel, map).ops.map_direct_value_addr(kernel, map, offset);
+  if (address < 0) {
+    log(`no direct access to byte ${offset} of this map's value`);
+    return address;
+  }
+  return put(refs, at, BPF_PSEUDO_MAP_VALUE, address, 0);
+}
+
+/** Both words of the immediate; an index into fd_array has become what it stood for. */
+function put(refs: Refs, at: number, src: number, low: number, high: number): number {
+  const { u32, u8 } = refs.kernel.mem;
+  const insn = refs.code + at * 8;
+  u8[insn + 1] = (u8[insn + 1]! & 0xf) | (src << 4);
+  u32[(insn + 4) >>> 2] = low;
+  u32[(insn + 12) >>> 2] = high;
+  return 0;
+}
+
+/** Instructions that depend on the kind of program, and its calls. 0 or an errno. */
+export function checkCalls(refs: Refs, family: ContextFamily, gpl: boolean): number {
+  const { insns, log } = refs;
+  const targets = jumpTargets(insns);
+  /** Register → the map whose handle it certainly holds, or 0. */
+  const known: number[] = new Array<number>(11).fill(0);
+  for (let at = 0; at < insns.length; at++) {
+    if (targets.has(at)) known.fill(0);
+    const bad = checkInsn(refs, at, family, gpl, known);
+    if (bad !== undefined) {
+      log(`${at}: ${bad.text}`);
+      return bad.errno;
+    }
+    follow(refs, at, known);
+    if (insns[at]!.opcode === LD_IMM64_OPCODE) at++;
+  }
+  return 0;
+}
+
+interface Refusal {
+  readonly errno: number;
+  readonly text: string;
+}
+
+const invalid = (text: string): Refusal => ({ errno: -EINVAL, text });
+
+/** Where control comes from elsewhere, so that nothing is known about registers. */
+function jumpTargets(insns: readonly Insn[]): ReadonlySet<number> {
+  const targets = new Set<number>();
+  insns.forEach((insn, at) => {
+    const row = insnTable[insn.opcode];
+    if (row === undefined) return;
+    const variant = variantOf(row, insn);
+    if (row.off === "jump") targets.add(at + 1 + insn.off);
+    if ((variant?.imm ?? row.imm) === "jump") targets.add(at + 1 + insn.imm);
+    if (row.kind === "goto" || row.kind === "exit") targets.add(at + 1);
+  });
+  return targets;
+}
+
+function checkInsn(
+  refs: Refs,
+  at: number,
+  family: ContextFamily,
+  gpl: boolean,
+  known: readonly number[],
+): Refusal | undefined {
+  const insn = refs.insns[at]!;
+  const row = insnTable[insn.opcode]!;
+  const op = variantOf(row, insn)?.op;
+  if (row.kind === "ldPacket" && !family.packetLoads) {
+    return invalid("BPF_LD_[ABS|IND] instructions not allowed for this program type");
+  }
+  if (op === "addrSpaceCast") return invalid("addr_space_cast can only be used in a program that has an arena");
+  if (op === "kfunc") return invalid("calls of kernel functions are not supported yet");
+  return op === "helper" ? checkHelper(refs, insn.imm, family, gpl, known[1]!) : undefined;
+}
+
+function checkHelper(refs: Refs, id: number, family: ContextFamily, gpl: boolean, map: number): Refusal | undefined {
+  const helper = helperTable[id];
+  if (helper === undefined) {
+    const name = bpfFuncNames[id]?.replace("BPF_FUNC_", "bpf_");
+    return invalid(name === undefined ? `invalid func unknown#${id}` : `helper ${name}#${id} is not supported here`);
+  }
+  const { name, args } = helper;
+  if (!baseHelpers.includes(id) && !family.helpers.includes(id)) {
+    return invalid(`program of this type cannot use helper ${name}#${id}`);
+  }
+  if (helper.gplOnly && !gpl) return invalid("cannot call GPL-restricted function from non-GPL compatible program");
+  if (args[0] !== "map" || map === 0) return undefined;
+  const { u32 } = refs.kernel.mem;
+  const noKey = args.includes("key") && u32[(map + MAP_KEY_SIZE) >>> 2] === 0;
+  const takesValue = args.includes("value") || args.includes("valueOut");
+  if (noKey || (takesValue && u32[(map + MAP_VALUE_SIZE) >>> 2] === 0)) {
+    return { errno: -EACCES, text: `${name}#${id}: this map has no ${noKey ? "keys" : "values"}` };
+  }
+  if (!entryOfMap(refs.kernel, map).traits.helpers.includes(id)) {
+    return invalid(`cannot pass map_type ${u32[(map + MAP_TYPE) >>> 2]} into func ${name}#${id}`);
+  }
+  if (readOnlyFor(refs.kernel.mem, map, id)) return { errno: -EACCES, text: "write into map forbidden" };
+  return undefined;
+}
+
+/** What the instruction makes of the knowledge about registers. */
+function follow(refs: Refs, at: number, known: number[]): void {
+  const insn = refs.insns[at]!;
+  const row = insnTable[insn.opcode]!;
+  const variant = variantOf(row, insn);
+  if (row.kind === "call") {
+    known.fill(0, 0, 6);
+  } else if (variant?.op === "mapFd" || variant?.op === "mapIdx") {
+    known[insn.dst] = refs.kernel.mem.u32[(refs.code + at * 8 + 4) >>> 2]!;
+  } else if (variant?.op === "mov" && row.bits === 64) {
+    known[insn.dst] = known[insn.src]!;
+  } else {
+    const dst = variant?.dst ?? row.dst;
+    const src = variant?.src ?? row.src;
+    if (dst === "write" || dst === "readWrite") known[insn.dst] = 0;
+    if (src === "write" || src === "readWrite") known[insn.src] = 0;
+    if (row.kind === "atomic" || row.kind === "ldPacket") known[0] = 0;
+  }
+}

@@ -1,0 +1,127 @@
+/** What all kinds of test runs share: attributes in and out, and the run itself. Kernel counterpart: net/bpf/test_run.c. */
+import { acquireRun, releaseRun } from "../kern/cpus.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import { progStream } from "../kern/prog.ts";
+import { RUN_EXITED, RUN_FAULTED, RUN_PROG } from "../kern/run_record.ts";
+import { writeStream } from "../kern/stream.ts";
+import { BPF_STDERR, bpf_attr, E2BIG, EFAULT, ENOSPC, ETIMEDOUT } from "../uapi/index.ts";
+import { describeFault } from "../vm/fault.ts";
+import { run as execute } from "../vm/interp.ts";
+import { begin, Machine } from "../vm/machine.ts";
+import { pointerAt, putU32 } from "./attr.ts";
+
+const { test } = bpf_attr;
+const CTX_MAX = 4096;
+
+/** A test run under way. */
+export interface TestRun {
+  readonly kernel: Kernel;
+  readonly prog: number;
+  readonly attr: number;
+  readonly uattr: number;
+}
+
+/** A u32 field of the attributes. */
+export function testField(run: TestRun, field: { readonly offset: number }): number {
+  return run.kernel.mem.u32[(run.attr + field.offset) >>> 2]!;
+}
+
+/**
+ * The context that the caller gave, in a record of `size` bytes, zero where it is shorter. Undefined: no context is
+ * wanted, neither in nor out; an errno: it cannot be read, or says more than is known.
+ */
+export function takeContext(run: TestRun, size: number): DataView | number | undefined {
+  const { kernel, attr } = run;
+  const from = pointerAt(kernel, attr + test.ctx_in.offset);
+  if (from === 0 && pointerAt(kernel, attr + test.ctx_out.offset) === 0) return undefined;
+  const record = new Uint8Array(size);
+  const length = testField(run, test.ctx_size_in);
+  if (length > CTX_MAX) return -E2BIG;
+  if (!kernel.userOk(from, length, false)) return -EFAULT;
+  const { u8 } = kernel.mem;
+  for (let i = from + size; i < from + length; i++) if (u8[i] !== 0) return -E2BIG;
+  record.set(u8.subarray(from, from + Math.min(length, size)));
+  return new DataView(record.buffer);
+}
+
+/** Gives the context back. 0, -ENOSPC when there was room for a part only, or -EFAULT. */
+export function giveContext(run: TestRun, context: DataView | undefined): number {
+  const { kernel, attr, uattr } = run;
+  const to = pointerAt(kernel, attr + test.ctx_out.offset);
+  if (context === undefined || to === 0) return 0;
+  const record = new Uint8Array(context.buffer);
+  const n = Math.min(record.length, testField(run, test.ctx_size_out));
+  if (!kernel.userOk(to, n, true)) return -EFAULT;
+  kernel.mem.u8.set(record.subarray(0, n), to);
+  return putU32(kernel, uattr + test.ctx_size_out.offset, record.length) || (n < record.length ? -ENOSPC : 0);
+}
+
+export interface TestResult {
+  readonly retval: number;
+  /** Nanoseconds of one run, on average. */
+  readonly duration: number;
+  /** The packet after the last run: its part in one piece, then the rest. */
+  readonly data: number;
+  readonly linear: number;
+  readonly frags: number;
+  readonly fragsSize: number;
+}
+
+/** Gives packet and results back. As in the kernel a size of 0 means all of it, and what is cut is cut from the linear part. */
+export function giveResult(run: TestRun, result: TestResult): number {
+  const { kernel, attr, uattr } = run;
+  const { mem } = kernel;
+  const to = pointerAt(kernel, attr + test.data_out.offset);
+  const room = testField(run, test.data_size_out);
+  const size = result.linear + result.fragsSize;
+  const n = room === 0 ? size : Math.min(size, room);
+  if (to !== 0) {
+    const linear = n - result.fragsSize;
+    if (linear < 0) return -ENOSPC;
+    if (!kernel.userOk(to, n, true)) return -EFAULT;
+    mem.copy(to, result.data, linear);
+    mem.copy(to + linear, result.frags, result.fragsSize);
+  }
+  return (
+    putU32(kernel, uattr + test.data_size_out.offset, size) ||
+    putU32(kernel, uattr + test.retval.offset, result.retval) ||
+    putU32(kernel, uattr + test.duration.offset, result.duration) ||
+    (n < size ? -ENOSPC : 0)
+  );
+}
+
+/**
+ * Runs the program with a fresh run record on this client's CPU: `prepare` sets context and packet up, `finish` is told
+ * r0 of the last run and takes the results while the run is open. A run that faults ends it with -EFAULT, one that
+ * spends its budget with -ETIMEDOUT; what happened goes to the program's stderr stream.
+ */
+export function repeatRun(
+  job: TestRun,
+  prepare: (run: number) => number,
+  finish: (run: number, retval: number, duration: number) => number,
+): number {
+  const { kernel, prog } = job;
+  const run = acquireRun(kernel, kernel.cpu);
+  if (run < 0) return run;
+  kernel.mem.u32[(run + RUN_PROG) >>> 2] = prog;
+  let ret = prepare(run);
+  if (ret === 0) {
+    const m = new Machine(kernel, run);
+    const repeat = Math.max(testField(job, test.repeat), 1);
+    const start = kernel.now();
+    let status = RUN_EXITED;
+    for (let i = 0; i < repeat && status === RUN_EXITED; i++) {
+      begin(m, kernel.runBudget);
+      status = execute(m);
+    }
+    const elapsed = Number(kernel.now() - start);
+    if (status === RUN_EXITED) {
+      ret = finish(run, m.u32[m.regs]!, Math.min(Math.floor(elapsed / repeat), 0xffff_ffff));
+    } else {
+      writeStream(kernel.mem, progStream(prog, BPF_STDERR), describeFault(kernel, run).text);
+      ret = status === RUN_FAULTED ? -EFAULT : -ETIMEDOUT;
+    }
+  }
+  releaseRun(kernel, run);
+  return ret;
+}

@@ -1,0 +1,28 @@
+/** BPF_PROG_TEST_RUN: runs a program on data of the caller's. Which kinds of programs can be run so: the table. */
+import type { Kernel } from "../kern/kernel.ts";
+import { PROG_TYPE } from "../kern/prog.ts";
+import { OBJ_PROG } from "../mem/layout.ts";
+import { BPF_PROG_TYPE_XDP, bpf_attr, EINVAL, ENOTSUPP } from "../uapi/index.ts";
+import { pointerAt } from "./attr.ts";
+import type { TestRun } from "./prog_test_data.ts";
+import { testRunXdp } from "./prog_test_xdp.ts";
+
+const { test } = bpf_attr;
+
+const kinds: Readonly<Record<number, (run: TestRun) => number>> = {
+  [BPF_PROG_TYPE_XDP]: testRunXdp,
+};
+
+export function progTestRun(kernel: Kernel, attr: number, uattr: number): number {
+  const { u32 } = kernel.mem;
+  const given = (pointer: { readonly offset: number }): boolean => pointerAt(kernel, attr + pointer.offset) !== 0;
+  const sized = (size: { readonly offset: number }): boolean => u32[(attr + size.offset) >>> 2] !== 0;
+  if (given(test.ctx_in) !== sized(test.ctx_size_in)) return -EINVAL;
+  if (given(test.ctx_out) !== sized(test.ctx_size_out)) return -EINVAL;
+  const prog = kernel.get(u32[(attr + test.prog_fd.offset) >>> 2]!, OBJ_PROG);
+  if (prog < 0) return prog;
+  const kind = kinds[u32[(prog + PROG_TYPE) >>> 2]!];
+  const ret = kind === undefined ? -ENOTSUPP : kind({ kernel, prog, attr, uattr });
+  kernel.done(prog);
+  return ret;
+}

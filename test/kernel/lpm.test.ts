@@ -1,19 +1,9 @@
-/** LPM tries against the running kernel: results, bytes and the order of iteration. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+/** LPM tries against Linux 6.18: results, bytes and the order of iteration. Digests are of the kernel's answers. */
+import { expect, test } from "vitest";
 import * as u from "../../src/uapi/index.ts";
-import { EmbeddedSide, type MapShape, openKernelSide, randomOf, type Side } from "./sides.ts";
+import { EmbeddedSide, judge, type MapShape, openKernelSide, randomOf, type Side } from "./sides.ts";
 
-const CALLS = 20_000;
 const kernel = openKernelSide();
-let embedded: EmbeddedSide;
-const fds: number[] = [];
-
-beforeAll(() => {
-  embedded = new EmbeddedSide(2);
-});
-afterAll(() => {
-  expect(fds).toEqual([]);
-});
 
 function shapeOf(data: number, value: number, max: number): MapShape {
   return { type: u.BPF_MAP_TYPE_LPM_TRIE, key: 4 + data, value, max, flags: u.BPF_F_NO_PREALLOC };
@@ -35,53 +25,57 @@ function call(side: Side, fd: number, op: number, key: Uint8Array, value: Uint8A
   return side.lookup(fd, key, value.length);
 }
 
-/** `spread`: bits that differ between keys at a place; few of them give deep tries, many flat ones. */
-function compare(shape: MapShape, seed: number, spread: number): void {
-  const real = kernel!;
-  const pair: [number, number] = [embedded.createMap(shape), real.createMap(shape)];
-  fds.push(...pair);
-  const random = randomOf(seed);
+/** `spread`: values of most bytes; few of them give deep tries, many flat ones. */
+function play(side: Side, shape: MapShape, calls: number, spread: number): string[] {
+  const fd = side.createMap(shape);
+  expect(fd).toBeGreaterThanOrEqual(0);
+  const random = randomOf(shape.key * 1000 + shape.max + spread);
   const key = new Uint8Array(shape.key);
   const value = new Uint8Array(shape.value);
   const max = (shape.key - 4) * 8;
-  for (let i = 0; i < CALLS; i++) {
+  const answers: string[] = [];
+  for (let i = 0; i < calls; i++) {
     for (let at = 4; at < shape.key; at++) key[at] = random(4) === 0 ? random(256) : (random(spread) * 0x91) & 0xff;
     const len = random(50) === 0 ? max + random(3) : random(5) === 0 ? max : random(max + 1);
     new DataView(key.buffer).setUint32(0, len, true);
     for (let at = 0; at < shape.value; at++) value[at] = random(256);
     // Stretches in which the trie mostly grows, and others in which it mostly shrinks.
     const op = Math.floor(i / 2500) % 4 === 3 && random(2) === 0 ? 50 : random(100);
-    const results = [call(embedded, pair[0], op, key, value), call(real, pair[1], op, key, value)];
-    if (results[0] !== results[1]) {
-      expect.fail(`seed ${seed}, call ${i}, op ${op}, key ${hex(key)}: embedded ${results[0]}, kernel ${results[1]}`);
-    }
-    if (i % 1000 === 0) {
-      const found = [embedded.keys(pair[0], shape.key).join(" "), real.keys(pair[1], shape.key).join(" ")];
-      expect(found[0], `seed ${seed}, keys after call ${i}`).toBe(found[1]);
-    }
+    const answer = `op ${op}, key ${hex(key)}: ${call(side, fd, op, key, value)}`;
+    answers.push(i % 1000 === 0 ? `${answer}; ${side.keys(fd, shape.key).join(" ")}` : answer);
   }
-  expect(embedded.close(pair[0])).toBe(0);
-  expect(real.close(pair[1])).toBe(0);
-  fds.length = 0;
+  expect(side.close(fd)).toBe(0);
+  return answers;
 }
 
-for (const [data, value, max] of [
-  [1, 1, 100],
-  [2, 8, 1000],
-  [3, 5, 64],
-  [4, 4, 20],
-  [4, 8, 100_000],
-  [8, 16, 100_000],
-  [16, 3, 500],
-  [32, 1, 100_000],
-] as const) {
-  test.skipIf(kernel === undefined)(`LPM_TRIE, ${data} bytes of data, at most ${max}`, () => {
-    for (const spread of [2, 6]) compare(shapeOf(data, value, max), data * 1000 + max + spread, spread);
+/** Bytes of data, of values, max_entries; digests for deep and for flat tries. */
+const recorded: readonly (readonly [number, number, number, string, string])[] = [
+  [1, 1, 100, "e0f571c4eeaf5dd8", "041e2e96bea58cc1"],
+  [2, 8, 1000, "76084179503f7651", "49236334b2764e40"],
+  [3, 5, 64, "950d4b46dc730aa6", "3495ed7c3a296661"],
+  [4, 4, 20, "21f63891dc199e4a", "2d84b7603b148dd7"],
+  [4, 8, 100_000, "c75b26fb6ba28498", "a3f973385d10b05a"],
+  [8, 16, 100_000, "6cca5de89daa8fca", "2b2a50f81b388478"],
+  [16, 3, 500, "9a59ade11289ef45", "2df4d297c64943c2"],
+  [32, 1, 100_000, "c38da402637dba4b", "7bea986b85ac8c62"],
+];
+
+for (const [data, value, max, deep, flat] of recorded) {
+  test(`LPM_TRIE, ${data} bytes of data, at most ${max}`, () => {
+    const side = new EmbeddedSide(2);
+    const shape = shapeOf(data, value, max);
+    for (const [spread, calls, digest] of [
+      [2, 10_000, deep],
+      [6, 20_000, flat],
+    ] as const) {
+      const answers = play(side, shape, calls, spread);
+      const real = kernel === undefined ? undefined : play(kernel, shape, calls, spread);
+      expect.soft(judge(answers, real, digest)).toBeUndefined();
+    }
   });
 }
 
 test.skipIf(kernel === undefined)("what cannot be created, and what can", () => {
-  const real = kernel!;
   const good = shapeOf(4, 8, 10);
   const shapes: MapShape[] = [
     good,
@@ -100,12 +94,6 @@ test.skipIf(kernel === undefined)("what cannot be created, and what can", () => 
     { ...good, value: 4194024 },
     { ...good, value: 4194025 },
   ];
-  for (const shape of shapes) {
-    const results = [embedded, real].map((side) => {
-      const fd = side.createMap(shape);
-      if (fd >= 0) side.close(fd);
-      return Math.min(fd, 0);
-    });
-    expect(results[0], JSON.stringify(shape)).toBe(results[1]);
-  }
+  const embedded = new EmbeddedSide(2);
+  for (const shape of shapes) expect(embedded.canCreate(shape), JSON.stringify(shape)).toBe(kernel!.canCreate(shape));
 });

@@ -3,9 +3,15 @@ import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { expect, test } from "vitest";
 import { parseBtf } from "../../src/btf/index.ts";
+import { withStatus } from "../../tools/gen_status.ts";
 import { generateConstants, generateStructs } from "../../tools/gen_uapi.ts";
 
 const vmlinux = "/sys/kernel/btf/vmlinux";
+
+test("the README's table of map types is what the registry says", () => {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  expect(withStatus(readme)).toBe(readme);
+});
 
 test.runIf(existsSync(vmlinux) && release().startsWith("6.18"))("npm run gen changes nothing", () => {
   const btf = parseBtf(readFileSync(vmlinux));

@@ -1,0 +1,174 @@
+/** All map classes together: which class a spec or a shape gives, and making the object for an fd. */
+import { InputError } from "../errors.ts";
+import { ArrayMap, PerCpuArrayMap } from "./array_map.ts";
+import { BloomFilterMap } from "./bloom_filter_map.ts";
+import { OtherMap } from "./bpf_map.ts";
+import type { AnyCodec, Infer, InferInput, LpmKey, PerCpu } from "./codec/index.ts";
+import { perCpuStride } from "./codec/index.ts";
+import { io, keyCodec, type MapTypes, perCpuIo, valueCodec } from "./codecs_of.ts";
+import type { HostContext } from "./context.ts";
+import { HashMap, PerCpuHashMap } from "./hash_map.ts";
+import type { MapInfo } from "./info.ts";
+import type { Io } from "./keyed_map.ts";
+import { LpmTrieMap } from "./lpm_trie_map.ts";
+import { mapTitle } from "./map_failure.ts";
+import { MapHandle } from "./map_handle.ts";
+import { isMapType, type MapType } from "./map_types.ts";
+import { QueueMap, StackMap } from "./queue_map.ts";
+import { type Decoded, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
+import type { Access, MapShape } from "./spec.ts";
+
+/** A map of whatever type: `map.type` tells which. Keys and values are what its BTF says, or bytes. */
+export type AnyMap =
+  | HashMap<unknown, unknown>
+  | PerCpuHashMap<unknown, unknown>
+  | ArrayMap<unknown>
+  | PerCpuArrayMap<unknown>
+  | LpmTrieMap<unknown, unknown>
+  | BloomFilterMap<unknown>
+  | QueueMap<unknown>
+  | StackMap<unknown>
+  | RingBuf<unknown>
+  | OtherMap;
+
+/** What decoding with a codec gives; unknown where there is none. */
+type Out<S, N extends string> = S extends { readonly [P in N]: infer C } ? Infer<C> : unknown;
+type In<S, N extends string> = S extends { readonly [P in N]: infer C } ? InferInput<C> : unknown;
+type KeyData<S> = S extends { readonly key: { readonly data: infer D } } ? Infer<D> : unknown;
+type KeyDataIn<S> = S extends { readonly key: { readonly data: infer D } } ? InferInput<D> : unknown;
+type RecordOf<S> = S extends { readonly record: infer D } ? Decoded<D> : Uint8Array;
+
+/** The class for a spec (`createMap`) or a shape (`openMap`), with the types of its codecs. */
+export type MapOf<S extends { readonly type: MapType }> = S extends { readonly type: "hash" | "lru_hash" }
+  ? HashMap<Out<S, "key">, Out<S, "value">, In<S, "key">, In<S, "value">>
+  : S extends { readonly type: "percpu_hash" }
+    ? PerCpuHashMap<Out<S, "key">, Out<S, "value">, In<S, "key">, In<S, "value">>
+    : S extends { readonly type: "array" }
+      ? ArrayMap<Out<S, "value">, In<S, "value">>
+      : S extends { readonly type: "percpu_array" }
+        ? PerCpuArrayMap<Out<S, "value">, In<S, "value">>
+        : S extends { readonly type: "lpm_trie" }
+          ? LpmTrieMap<KeyData<S>, Out<S, "value">, KeyDataIn<S>, In<S, "value">>
+          : S extends { readonly type: "bloom_filter" }
+            ? BloomFilterMap<In<S, "value">>
+            : S extends { readonly type: "queue" }
+              ? QueueMap<Out<S, "value">, In<S, "value">>
+              : S extends { readonly type: "stack" }
+                ? StackMap<Out<S, "value">, In<S, "value">>
+                : S extends { readonly type: "ringbuf" }
+                  ? RingBuf<RecordOf<S>>
+                  : never;
+
+/** An fd to be wrapped. */
+export interface MapFd {
+  readonly fd: number;
+  /** Whether `close` closes it. */
+  readonly owned: boolean;
+  readonly info: MapInfo;
+  readonly access: Access | "rw" | undefined;
+  /** What the types of key and value are, when that is known better than by asking for the map's BTF. */
+  readonly types?: KnownTypes;
+}
+
+/** Types by id in a BTF object; 0: none. */
+export type KnownTypes = Pick<MapTypes, "btf" | "keyTypeId" | "valueTypeId">;
+
+/** For maps that were just made of the very codecs. */
+export const noTypes: KnownTypes = { btf: undefined, keyTypeId: 0, valueTypeId: 0 };
+
+/** The caller's codecs. */
+export interface GivenCodecs {
+  readonly key?: AnyCodec;
+  readonly value?: AnyCodec;
+  readonly record?: RecordDecoder;
+}
+
+/** Types whose values are one a CPU, by the kernel's name. */
+const perCpuTypes: ReadonlySet<string> = new Set([
+  "percpu_hash",
+  "percpu_array",
+  "lru_percpu_hash",
+  "percpu_cgroup_storage",
+]);
+/** Types whose values in bpf(2) are fds or ids. */
+const fdTypes: ReadonlySet<string> = new Set([
+  "prog_array",
+  "perf_event_array",
+  "cgroup_array",
+  "array_of_maps",
+  "hash_of_maps",
+]);
+const FD_SIZE = 4;
+
+function valueBytes({ type, valueSize }: MapInfo, cpus: number): number {
+  if (perCpuTypes.has(type)) return perCpuStride(valueSize) * cpus;
+  return fdTypes.has(type) ? FD_SIZE : valueSize;
+}
+
+/** The map object for an fd. Codecs that do not fit are an `InputError`; an fd that is owned is closed then. */
+export function wrapMap(context: HostContext, map: MapFd, given: GivenCodecs): AnyMap {
+  const { fd, owned, info } = map;
+  let handle: MapHandle | undefined;
+  try {
+    const codecs = codecsOf(context, map, given);
+    handle = new MapHandle(context, { ...map, valueBytes: valueBytes(info, context.seam.possibleCpus) });
+    return objectFor(handle, codecs, given.record);
+  } catch (error) {
+    if (handle !== undefined) handle.close();
+    else if (owned) context.seam.close(fd);
+    throw error;
+  }
+}
+
+interface Codecs {
+  readonly key: Io<unknown, unknown>;
+  readonly value: Io<unknown, unknown>;
+}
+
+function codecsOf(context: HostContext, { info, types }: MapFd, given: GivenCodecs): Codecs {
+  const known = types ?? {
+    btf: context.btf(info.btfId),
+    keyTypeId: info.btfKeyTypeId,
+    valueTypeId: info.btfValueTypeId,
+  };
+  const all: MapTypes = { ...info, ...known };
+  const value = valueCodec(all, given.value);
+  return {
+    key: io(keyCodec(all, given.key)),
+    value: perCpuTypes.has(info.type) ? perCpuIo(value, context.seam.possibleCpus) : io(value),
+  };
+}
+
+function objectFor(handle: MapHandle, { key, value }: Codecs, record: RecordDecoder | undefined): AnyMap {
+  const { type } = handle.info;
+  if (!isMapType(type)) return new OtherMap(handle);
+  switch (type) {
+    case "hash":
+    case "lru_hash":
+      return new HashMap(type, handle, key, value);
+    case "percpu_hash":
+      return new PerCpuHashMap(handle, key, value as Io<PerCpu<unknown>, PerCpu<unknown>>);
+    case "array":
+      return new ArrayMap(handle, value);
+    case "percpu_array":
+      return new PerCpuArrayMap(handle, value as Io<PerCpu<unknown>, PerCpu<unknown>>);
+    case "lpm_trie":
+      return new LpmTrieMap(handle, key as Io<LpmKey<unknown>, Readonly<LpmKey<unknown>>>, value);
+    case "bloom_filter":
+      return new BloomFilterMap(handle, value);
+    case "queue":
+      return new QueueMap(handle, value);
+    case "stack":
+      return new StackMap(handle, value);
+    case "ringbuf":
+      return new RingBuf(handle, record);
+    default:
+      return type satisfies never;
+  }
+}
+
+/** Throws when a map is not of the type that its user expects. */
+export function requireType(info: MapInfo, shape: MapShape | undefined): void {
+  if (shape === undefined || shape.type === info.type) return;
+  throw new InputError(`${mapTitle(info)}: found type ${info.type}, expected ${shape.type}`);
+}

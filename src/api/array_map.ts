@@ -1,0 +1,104 @@
+/** ARRAY and PERCPU_ARRAY. */
+import { BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM } from "../uapi/index.ts";
+import { arraySource } from "./batch_walk.ts";
+import { BpfMap } from "./bpf_map.ts";
+import { nested } from "./codec/error.ts";
+import { type PerCpu, u32 } from "./codec/index.ts";
+import type { Io } from "./keyed_map.ts";
+import type { MapHandle } from "./map_handle.ts";
+import { MappedArray, type MmapArrayOptions } from "./mapping.ts";
+import { Walk, type WalkSource } from "./walk.ts";
+
+abstract class AnyArrayMap<V, VIn> extends BpfMap implements Iterable<[number, V]> {
+  /** @internal */
+  protected readonly value: Io<V, VIn>;
+
+  /** @internal */
+  constructor(handle: MapHandle, value: Io<V, VIn>) {
+    super(handle);
+    this.value = value;
+  }
+
+  /** How many elements there are, always. */
+  get length(): number {
+    return this.handle.info.maxEntries;
+  }
+
+  #putIndex(index: number): void {
+    try {
+      u32.write(this.handle.key, 0, index);
+    } catch (error) {
+      throw nested(error, "index");
+    }
+  }
+
+  /** Element `index`; undefined outside the array. */
+  get(index: number): V | undefined {
+    this.#putIndex(index);
+    const { handle } = this;
+    const result = handle.lookup();
+    if (result === 0) return this.value.read(handle.value, 0);
+    handle.found(BPF_MAP_LOOKUP_ELEM, result, { key: index });
+    return undefined;
+  }
+
+  /** Writes element `index`. Outside the array: `BpfError` E2BIG. */
+  set(index: number, value: VIn): this {
+    const { handle } = this;
+    this.#putIndex(index);
+    try {
+      this.value.write(handle.value, 0, value);
+    } catch (error) {
+      throw nested(error, "value");
+    }
+    const result = handle.update(0);
+    if (result !== 0) handle.fail(BPF_MAP_UPDATE_ELEM, result, { key: index });
+    return this;
+  }
+
+  /** All elements with their indexes, in order. */
+  entries(): Walk<[number, V]> {
+    return this.#walk((s) => [s.keys.view.getUint32(s.keyAt, true), this.value.read(s.values, s.valueAt)]);
+  }
+
+  keys(): Walk<number> {
+    return this.#walk((s) => s.keys.view.getUint32(s.keyAt, true));
+  }
+
+  values(): Walk<V> {
+    return this.#walk((s) => this.value.read(s.values, s.valueAt));
+  }
+
+  #walk<T>(read: (source: WalkSource) => T): Walk<T> {
+    return new Walk(arraySource(this.handle), read);
+  }
+
+  [Symbol.iterator](): Walk<[number, V]> {
+    return this.entries();
+  }
+
+  forEach(fn: (value: V, index: number, map: this) => void): void {
+    for (const [index, value] of this.entries()) fn(value, index, this);
+  }
+}
+
+/**
+ * BPF_MAP_TYPE_ARRAY. All elements exist from the start; they can be written, not deleted.
+ *
+ *     const stats = host.createMap({ type: "array", value: u64, maxEntries: 256, mmapable: true });
+ *     stats.set(3, 1n);
+ *     const [first] = stats.values();
+ */
+export class ArrayMap<V, VIn = V> extends AnyArrayMap<V, VIn> {
+  readonly type = "array" as const;
+
+  /** The elements as live memory. Wants a map made with `mmapable`. Since Linux 5.5. */
+  mmap(options: MmapArrayOptions = {}): MappedArray<V, VIn> {
+    return new MappedArray(this.handle, this.value, options);
+  }
+}
+
+/** BPF_MAP_TYPE_PERCPU_ARRAY: an element has a value for each possible CPU. Updates want all of them: `perCpu(...)`. */
+export class PerCpuArrayMap<V, VIn = V> extends AnyArrayMap<PerCpu<V>, PerCpu<VIn>> {
+  readonly type = "percpu_array" as const;
+}

@@ -1,0 +1,158 @@
+/** Walks with the batch commands, and what chooses between these and the others. */
+import type { UserBuffer } from "../host/host.ts";
+import {
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+  BPF_MAP_LOOKUP_BATCH,
+  bpf_attr,
+  EBADF,
+  ENOSPC,
+  EPERM,
+} from "../uapi/index.ts";
+import { CodecBuffer } from "./codec/index.ts";
+import type { MapHandle } from "./map_handle.ts";
+import { IndexSource, NextKeySource } from "./next_key_walk.ts";
+import type { WalkSource } from "./walk.ts";
+
+const { batch } = bpf_attr;
+const BATCH_SIZE = batch.flags.offset + batch.flags.size;
+const BATCH_ROOM = Math.ceil(BATCH_SIZE / 16) * 16;
+/** Bytes of keys and values that a batch aims at. */
+const BATCH_BYTES = 128 * 1024;
+const BATCH_MIN = 16;
+
+/** Many elements a call. Only for types whose cursor survives the deletion of elements, or that have none. */
+export class BatchSource implements WalkSource {
+  readonly complete = true;
+  readonly restarts = 0;
+  readonly skipped = 0;
+  keys: CodecBuffer;
+  values: CodecBuffer;
+  keyAt = 0;
+  valueAt = 0;
+  readonly #handle: MapHandle;
+  readonly #cmd: number;
+  readonly #keySize: number;
+  readonly #valueBytes: number;
+  readonly #cursor: Uint8Array;
+  #room: number;
+  #lease: UserBuffer;
+  #attr: DataView;
+  #begun = false;
+  #ended = false;
+  #count = 0;
+  #index = 0;
+
+  constructor(handle: MapHandle, cmd: number) {
+    const { keySize, maxEntries } = handle.info;
+    this.#handle = handle;
+    this.#cmd = cmd;
+    this.#keySize = keySize;
+    this.#valueBytes = handle.valueBytes;
+    // A bucket number for hash types, a key for the rest.
+    this.#cursor = new Uint8Array(Math.max(8, keySize));
+    const fits = Math.floor(BATCH_BYTES / (keySize + handle.valueBytes));
+    this.#room = Math.max(BATCH_MIN, Math.min(fits, maxEntries));
+    const { lease, attr, keys, values } = this.#buffers();
+    this.#lease = lease;
+    this.#attr = attr;
+    this.keys = keys;
+    this.values = values;
+  }
+
+  #buffers(): {
+    readonly lease: UserBuffer;
+    readonly attr: DataView;
+    readonly keys: CodecBuffer;
+    readonly values: CodecBuffer;
+  } {
+    const up8 = (n: number): number => Math.ceil(n / 8) * 8;
+    const keysAt = BATCH_ROOM + up8(this.#cursor.length);
+    const valuesAt = keysAt + up8(this.#room * this.#keySize);
+    const lease = this.#handle.lease(valuesAt + this.#room * this.#valueBytes);
+    const { bytes, address } = lease;
+    const attr = new DataView(bytes.buffer, bytes.byteOffset, BATCH_ROOM);
+    attr.setBigUint64(batch.out_batch.offset, address + BigInt(BATCH_ROOM), true);
+    attr.setBigUint64(batch.keys.offset, address + BigInt(keysAt), true);
+    attr.setBigUint64(batch.values.offset, address + BigInt(valuesAt), true);
+    attr.setUint32(batch.map_fd.offset, this.#handle.fd, true);
+    const keys = new CodecBuffer(bytes.subarray(keysAt, valuesAt));
+    return { lease, attr, keys, values: new CodecBuffer(bytes.subarray(valuesAt)) };
+  }
+
+  advance(): boolean {
+    if (this.#index === this.#count && !this.#fetch()) return false;
+    this.keyAt = this.#index * this.#keySize;
+    this.valueAt = this.#index * this.#valueBytes;
+    this.#index++;
+    return true;
+  }
+
+  #fetch(): boolean {
+    const handle = this.#handle;
+    this.#index = 0;
+    this.#count = 0;
+    while (!this.#ended && this.#count === 0) {
+      const { bytes, address } = this.#lease;
+      const cursor = bytes.subarray(BATCH_ROOM, BATCH_ROOM + this.#cursor.length);
+      this.#attr.setBigUint64(batch.in_batch.offset, this.#begun ? address + BigInt(BATCH_ROOM) : 0n, true);
+      this.#attr.setUint32(batch.count.offset, this.#room, true);
+      if (handle.closed) return handle.found(this.#cmd, -EBADF);
+      const result = handle.host.bpf(this.#cmd, Number(address), BATCH_SIZE);
+      if (result === -ENOSPC) {
+        // A bucket has more elements than there is room for; the cursor stands at it.
+        this.#cursor.set(cursor);
+        this.#grow();
+      } else {
+        // ENOENT: that was the last, and there may be elements with it.
+        this.#ended = !handle.found(this.#cmd, result);
+        this.#count = this.#attr.getUint32(batch.count.offset, true);
+      }
+      this.#begun = true;
+    }
+    return this.#count > 0;
+  }
+
+  #grow(): void {
+    const old = this.#lease;
+    this.#room *= 2;
+    const { lease, attr, keys, values } = this.#buffers();
+    lease.bytes.set(this.#cursor, BATCH_ROOM);
+    this.#lease = lease;
+    this.#attr = attr;
+    this.keys = keys;
+    this.values = values;
+    this.#handle.release(old);
+  }
+
+  close(): void {
+    this.#handle.release(this.#lease);
+  }
+}
+
+/** Whether the map's type has batch commands on this host. Asked once a type, with a count of 0, which does nothing. */
+export function hasBatches(handle: MapHandle): boolean {
+  const { context, info, host, fd } = handle;
+  const known = context.batches.get(info.typeNumber);
+  if (known !== undefined) return known;
+  const result = host.bpf(BPF_MAP_LOOKUP_BATCH, { map_fd: fd, count: 0 });
+  // An fd that may not read says nothing about the type.
+  if (result !== -EPERM) context.batches.set(info.typeNumber, result === 0);
+  return result === 0;
+}
+
+/** Of a map whose batch cursor survives deletions: the hash types. */
+export function hashSource(handle: MapHandle): WalkSource {
+  return hasBatches(handle) ? new BatchSource(handle, BPF_MAP_LOOKUP_BATCH) : new NextKeySource(handle);
+}
+
+/** Of an array, where nothing is deleted. */
+export function arraySource(handle: MapHandle): WalkSource {
+  return hasBatches(handle) ? new BatchSource(handle, BPF_MAP_LOOKUP_BATCH) : new IndexSource(handle);
+}
+
+/** As `hashSource`, for a walk that empties the map. */
+export function takingSource(handle: MapHandle): WalkSource {
+  return hasBatches(handle)
+    ? new BatchSource(handle, BPF_MAP_LOOKUP_AND_DELETE_BATCH)
+    : new NextKeySource(handle, true);
+}

@@ -1,0 +1,285 @@
+/** A host with the typed API on it: what `createEmbedded` and `openKernel` give. */
+import { InputError } from "../errors.ts";
+import type { Attr, Host, MmapOptions, UserMemory, WaitOptions } from "../host/host.ts";
+import {
+  BPF_F_RDONLY,
+  BPF_F_WRONLY,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_MAP_GET_NEXT_ID,
+  BPF_OBJ_GET_INFO_BY_FD,
+  EBADF,
+  EBADFD,
+  EINVAL,
+  ENOENT,
+  EPERM,
+} from "../uapi/index.ts";
+import { type AnyMap, type GivenCodecs, type MapOf, noTypes, requireType, wrapMap } from "./any_map.ts";
+import { HostContext } from "./context.ts";
+import { createFromSpec } from "./create_map.ts";
+import { BpfError } from "./error.ts";
+import { type MapInfo, readMapInfo } from "./info.ts";
+import { type LoadedObject, type LoadObjectOptions, loadObject } from "./load_object.ts";
+import { permissionHint } from "./permission.ts";
+import { loadProgram, type Program, type ProgramOptions } from "./program.ts";
+import type { Access, MapShape, MapSpec, NoExtraShape, NoExtras } from "./spec.ts";
+
+/** Which map to open. */
+export type MapRef =
+  /** By its id. Needs CAP_SYS_ADMIN on the kernel host. Since Linux 4.13. */
+  | { readonly id: number; readonly access?: Access }
+  /** By an fd that is open. It stays the caller's, unless `own` is true: then closing the map closes it. */
+  | { readonly fd: number; readonly own?: boolean };
+
+/** Something that is open. */
+export interface Leak {
+  readonly kind: "map" | "program" | "fd";
+  readonly name: string;
+  /** 0 for a plain fd. */
+  readonly id: number;
+  readonly fd: number;
+}
+
+/** Memory of a map. */
+export interface MapMemory {
+  readonly id: number;
+  readonly name: string;
+  readonly type: string;
+  /** Bytes. */
+  readonly bytes: number;
+}
+
+/** Memory of a host, in bytes. */
+export interface HostMemory {
+  /** Of the embedded host: all that is handed out. Of the kernel: what the maps of this host take. */
+  readonly used: number;
+  /** Undefined for the kernel. */
+  readonly free: number | undefined;
+  /** Maps that are open here, as far as the host tells what they take. */
+  readonly maps: readonly MapMemory[];
+}
+
+/**
+ * The typed API over a host. `bpf`, `close(fd)`, `mmap` and the rest of the plain calls are the host's own; `bpf` can be
+ * taken out of the object:
+ *
+ *     const { bpf } = createEmbedded();
+ *     const fd = bpf(BPF_MAP_CREATE, { map_type: BPF_MAP_TYPE_HASH, key_size: 4, value_size: 8, max_entries: 256 });
+ */
+export class BpfHost implements Host {
+  readonly kind: "embedded" | "kernel";
+  readonly user: UserMemory;
+  /** How many CPUs per-CPU values have a slot for. */
+  readonly possibleCpus: number;
+  /**
+   * bpf(2): a number >= 0, or a negative errno. `attr` is an object with the kernel's field names, the bytes of
+   * `union bpf_attr`, or their address in user memory. Buffers in an object are read and written in place; an unknown
+   * field is a `TypeError`.
+   */
+  readonly bpf: (cmd: number, attr: Attr, size?: number) => number;
+  /** @internal */
+  protected readonly context: HostContext;
+  #open = true;
+
+  /** @internal */
+  constructor(seam: Host) {
+    this.kind = seam.kind;
+    this.user = seam.user;
+    this.possibleCpus = seam.possibleCpus;
+    this.context = new HostContext(seam);
+    this.bpf = (cmd, attr, size) => seam.bpf(cmd, attr, size);
+  }
+
+  /** Maps what an fd offers, shared: a live view, or a negative errno. `prot`: 1 to read, 2 to write. */
+  mmap(fd: number, options: MmapOptions): Uint8Array | number {
+    return this.context.seam.mmap(fd, options);
+  }
+
+  munmap(bytes: Uint8Array): number {
+    return this.context.seam.munmap(bytes);
+  }
+
+  /** The fds that are ready, none when the time is over, or a negative errno. Blocks the thread. */
+  poll(fds: readonly number[], timeoutMs: number): number[] | number {
+    return this.context.seam.poll(fds, timeoutMs);
+  }
+
+  /** As `poll`, without blocking. */
+  wait(fds: readonly number[], options?: WaitOptions): Promise<number[] | number> {
+    return this.context.seam.wait(fds, options);
+  }
+
+  /**
+   * Creates a map. `type` decides the class and the options; sizes come from the codecs, which also give the map's BTF.
+   * Throws `BpfError` when the host refuses, with the rule that is broken.
+   *
+   *     const flows = host.createMap({ type: "hash", name: "flows", key: FlowKey, value: Flow, maxEntries: 4096 });
+   */
+  createMap<S extends MapSpec>(spec: S & NoExtras<S>): MapOf<S> {
+    this.#requireOpen();
+    const given: GivenCodecs = spec;
+    const { access }: { readonly type: string; readonly access?: Access } = spec;
+    const fd = createFromSpec(this.context, spec);
+    const info = readMapInfo(this.context.seam, fd);
+    if (typeof info === "number") {
+      this.context.seam.close(fd);
+      throw new BpfError({ errno: info, cmd: BPF_OBJ_GET_INFO_BY_FD, what: "cannot read what was created" });
+    }
+    const map = { fd, owned: true, info, access: access ?? ("rw" as const), types: noTypes };
+    return wrapMap(this.context, map, given) as AnyMap as MapOf<S>;
+  }
+
+  /**
+   * Opens a map that is there. Without a shape its type has to be asked (`map.type`), and keys and values are what its
+   * BTF says. With a shape the type is checked, and the codecs are compared with sizes and BTF: `InputError` with the
+   * fields that differ.
+   *
+   *     const flows = host.openMap({ id: 17 }, { type: "hash", key: FlowKey, value: Flow });
+   */
+  openMap(ref: MapRef): AnyMap;
+  openMap<S extends MapShape>(ref: MapRef, shape: S & NoExtraShape<S>): MapOf<S>;
+  openMap(ref: MapRef, shape?: MapShape): AnyMap {
+    this.#requireOpen();
+    const { seam } = this.context;
+    const byId = "id" in ref;
+    const fd = byId ? this.#fdOf(ref.id, ref.access) : ref.fd;
+    const owned = byId || ref.own === true;
+    const info = readMapInfo(seam, fd);
+    if (typeof info === "number") {
+      if (byId) seam.close(fd);
+      // The kernel's answer for an fd that is none is EBADFD.
+      const what = -info === EINVAL ? `fd ${fd} is no map` : `fd ${fd} is not open`;
+      throw new BpfError({ errno: -info === EBADFD ? EBADF : info, cmd: BPF_OBJ_GET_INFO_BY_FD, what });
+    }
+    try {
+      requireType(info, shape);
+    } catch (error) {
+      if (owned) seam.close(fd);
+      throw error;
+    }
+    const access = byId ? (ref.access ?? "rw") : undefined;
+    return wrapMap(this.context, { fd, owned, info, access }, shape ?? {});
+  }
+
+  #fdOf(id: number, access: Access | undefined): number {
+    const open_flags = access === undefined ? 0 : access === "ro" ? BPF_F_RDONLY : BPF_F_WRONLY;
+    const fd = this.context.seam.bpf(BPF_MAP_GET_FD_BY_ID, { map_id: id, open_flags });
+    if (fd >= 0) return fd;
+    if (fd === -ENOENT)
+      throw new BpfError({ errno: fd, cmd: BPF_MAP_GET_FD_BY_ID, what: `there is no map with id ${id}` });
+    throw idFailure(fd, BPF_MAP_GET_FD_BY_ID, `cannot open map ${id}`);
+  }
+
+  /** All maps of the machine, or of the embedded host, whoever made them. Needs CAP_SYS_ADMIN. Since Linux 4.13. */
+  maps(): MapInfo[] {
+    const { seam } = this.context;
+    const infos: MapInfo[] = [];
+    const attr = { start_id: 0, next_id: 0 };
+    for (;;) {
+      const result = seam.bpf(BPF_MAP_GET_NEXT_ID, attr);
+      if (result === -ENOENT) return infos;
+      if (result < 0) throw idFailure(result, BPF_MAP_GET_NEXT_ID, "cannot list the maps");
+      const fd = seam.bpf(BPF_MAP_GET_FD_BY_ID, { map_id: attr.next_id });
+      attr.start_id = attr.next_id;
+      // Gone since.
+      if (fd === -ENOENT) continue;
+      if (fd < 0) throw idFailure(fd, BPF_MAP_GET_FD_BY_ID, `cannot open map ${attr.start_id}`);
+      const info = readMapInfo(seam, fd);
+      seam.close(fd);
+      if (typeof info !== "number") infos.push(info);
+    }
+  }
+
+  /**
+   * Loads a program. Throws `BpfError` with the verifier's log when it is refused.
+   *
+   *     const pass = host.loadProgram({ type: "xdp", insns: assemble("r0 = 2\nexit"), license: "GPL" });
+   *     pass.run({ data: packet }).retval; // 2
+   */
+  loadProgram(options: ProgramOptions): Program {
+    this.#requireOpen();
+    return loadProgram(this.context, options);
+  }
+
+  /**
+   * Loads an object file as clang writes it: its maps with BTF and first values, and its programs. `source` is the file's
+   * bytes, or in Node its path.
+   *
+   *     const traffic = host.loadObject("traffic.bpf.o");
+   *     traffic.program("count").run({ data: packet });
+   *     for (const [key, value] of traffic.map("flows")) console.log(key, value);
+   */
+  loadObject<T extends Readonly<Record<string, MapShape>> = Record<never, never>>(
+    source: Uint8Array | string | URL,
+    options: LoadObjectOptions<T> = {},
+  ): LoadedObject<T> {
+    this.#requireOpen();
+    return loadObject(this.context, source, options);
+  }
+
+  /** Memory in use. */
+  memory(): HostMemory {
+    const maps: MapMemory[] = [];
+    for (const { kind, id, name, fd } of this.context.owned) {
+      const info = kind === "map" ? readMapInfo(this.context.seam, fd) : 0;
+      if (typeof info === "number" || maps.some((map) => map.id === id)) continue;
+      const bytes = this.bytesOf(fd);
+      if (bytes !== undefined) maps.push({ id, name, type: info.type, bytes });
+    }
+    return { used: maps.reduce((sum, map) => sum + map.bytes, 0), free: undefined, maps };
+  }
+
+  /** @internal What the kernel charges for a map. */
+  protected bytesOf(fd: number): number | undefined {
+    try {
+      const text = process.getBuiltinModule("fs").readFileSync(`/proc/self/fdinfo/${fd}`, "utf8");
+      const bytes = /^memlock:\s*(\d+)$/m.exec(text)?.[1];
+      return bytes === undefined ? undefined : Number(bytes);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** What is open: maps and programs of this API, and fds that were opened with `bpf`, where the host knows them. */
+  leaks(): Leak[] {
+    const owned = [...this.context.owned].filter((each) => each.ownsFd);
+    const leaks = owned.map(({ kind, name, id, fd }): Leak => ({ kind, name, id, fd }));
+    const known = new Set(leaks.map((leak) => leak.fd));
+    for (const fd of this.openFds()) if (!known.has(fd)) leaks.push({ kind: "fd", name: "", id: 0, fd });
+    return leaks;
+  }
+
+  /** @internal */
+  protected openFds(): readonly number[] {
+    return [];
+  }
+
+  /** With an fd: closes it, 0 or a negative errno. Without: closes the host with all that is open on it. */
+  close(fd: number): number;
+  close(): void;
+  close(fd?: number): number | undefined {
+    if (fd !== undefined) return this.context.seam.close(fd);
+    if (!this.#open) return undefined;
+    this.#open = false;
+    for (const each of [...this.context.owned]) each.close();
+    this.context.seam.dispose();
+    return undefined;
+  }
+
+  /** As `close()`. */
+  dispose(): void {
+    this.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #requireOpen(): void {
+    if (!this.#open) throw new InputError("this host is closed");
+  }
+}
+
+function idFailure(errno: number, cmd: number, what: string): BpfError {
+  const hint = errno === -EPERM ? permissionHint("CAP_SYS_ADMIN") : undefined;
+  return new BpfError({ errno, cmd, what, hint });
+}

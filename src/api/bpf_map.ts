@@ -1,0 +1,81 @@
+/** What maps of every type have. */
+import { BPF_MAP_FREEZE } from "../uapi/index.ts";
+import type { MapInfo } from "./info.ts";
+import type { MapHandle } from "./map_handle.ts";
+import type { MapType } from "./map_types.ts";
+
+/** A handle on a map. Closing it does not end the map while programs, other fds or other maps hold it. */
+export abstract class BpfMap implements Disposable {
+  /** Tells the classes apart: `if (map.type === "hash")`. `other`: a type without a class of its own, see `info.type`. */
+  abstract readonly type: MapType | "other";
+  /** @internal */
+  protected readonly handle: MapHandle;
+
+  /** @internal */
+  constructor(handle: MapHandle) {
+    this.handle = handle;
+  }
+
+  /** As the kernel knows it, 15 characters at most. */
+  get name(): string {
+    return this.handle.name;
+  }
+
+  get id(): number {
+    return this.handle.id;
+  }
+
+  /** -1 when closed. */
+  get fd(): number {
+    return this.handle.fd;
+  }
+
+  /** Sizes, flags and BTF, as they were when the map was opened. */
+  get info(): MapInfo {
+    return this.handle.info;
+  }
+
+  /** Most elements; bytes of a ring buffer. */
+  get maxEntries(): number {
+    return this.handle.info.maxEntries;
+  }
+
+  get closed(): boolean {
+    return this.handle.closed;
+  }
+
+  /**
+   * Ends all changes from user space, by whatever handle, for good: BPF_MAP_FREEZE. Programs may still write. A map that
+   * is frozen already is EPERM, one that is mapped for writing EBUSY. Since Linux 5.2.
+   */
+  freeze(): void {
+    const { handle } = this;
+    const result = handle.closed ? -1 : handle.host.bpf(BPF_MAP_FREEZE, { map_fd: handle.fd });
+    if (result < 0) handle.fail(BPF_MAP_FREEZE, result);
+    handle.frozen = true;
+  }
+
+  /** Gives fd and buffers back. A second call does nothing; any other call is a `BpfError` EBADF. */
+  close(): void {
+    this.handle.close();
+  }
+
+  /** For `using`. Engines without the symbol get a method that nobody calls. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+// What console.log shows in Node: not the buffers. Not written as a member: the type of a class has no place for it.
+Object.defineProperty(BpfMap.prototype, Symbol.for("nodejs.util.inspect.custom"), {
+  configurable: true,
+  value(this: BpfMap): unknown {
+    const { type, name, id, fd, maxEntries } = this;
+    return { type, name, id, fd, maxEntries };
+  },
+});
+
+/** A map of a type that this library only carries along: for `fd`, `info` and raw calls. */
+export class OtherMap extends BpfMap {
+  readonly type = "other" as const;
+}

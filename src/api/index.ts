@@ -1,0 +1,55 @@
+/** The typed API: hosts, maps, programs, objects, errors. */
+
+export type { EmbeddedOptions, HostTicket, WorkerLike } from "../host/embedded.ts";
+export type {
+  Attr,
+  AttrObject,
+  AttrValue,
+  Host,
+  MmapOptions,
+  UserBuffer,
+  UserMemory,
+  WaitOptions,
+} from "../host/host.ts";
+export { HostUnavailable, type HostUnavailableReason } from "../host/host.ts";
+export type { AnyMap, MapOf } from "./any_map.ts";
+export { ArrayMap, PerCpuArrayMap } from "./array_map.ts";
+export { BloomFilterMap } from "./bloom_filter_map.ts";
+export { BpfHost, type HostMemory, type Leak, type MapMemory, type MapRef } from "./bpf_host.ts";
+export { BpfMap, OtherMap } from "./bpf_map.ts";
+export * from "./codec/index.ts";
+export { attachEmbedded, createEmbedded, EmbeddedBpfHost } from "./embedded.ts";
+export { BpfError, type BpfErrorParts, type ErrorMap } from "./error.ts";
+export { Globals } from "./globals.ts";
+export { HashMap, PerCpuHashMap } from "./hash_map.ts";
+export type { MapInfo } from "./info.ts";
+export { openKernel } from "./kernel.ts";
+export { KeyedMap, type PageOptions, type SetOptions } from "./keyed_map.ts";
+export { LoadedObject, type LoadObjectOptions, type NamedMaps } from "./load_object.ts";
+export { LpmTrieMap } from "./lpm_trie_map.ts";
+export type { MapType } from "./map_types.ts";
+export { MappedArray, type MmapArrayOptions } from "./mapping.ts";
+export { Program, type ProgramBtf, type ProgramOptions } from "./program.ts";
+export { type PushOptions, QueueMap, StackMap } from "./queue_map.ts";
+export { type BatchOptions, type Decoded, type DrainOptions, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
+export type { RunOptions, RunResult } from "./run.ts";
+export type {
+  Access,
+  ArraySpec,
+  BloomFilterSpec,
+  HashSpec,
+  LpmTrieSpec,
+  LruHashSpec,
+  MapShape,
+  MapShapes,
+  MapSpec,
+  MapSpecs,
+  NoExtraShape,
+  NoExtras,
+  PerCpuArraySpec,
+  PerCpuHashSpec,
+  QueueSpec,
+  RingBufSpec,
+  StackSpec,
+} from "./spec.ts";
+export { Walk } from "./walk.ts";

@@ -1,0 +1,327 @@
+/** From an object file to maps and programs on a host. The order of steps is libbpf's. */
+import {
+  insnsWithFds,
+  type MapSpec,
+  type ObjectSpec,
+  type ProgramSpec,
+  parseObject,
+  requireSupported,
+} from "../elf/index.ts";
+import { InputError } from "../errors.ts";
+import {
+  BPF_BTF_LOAD,
+  BPF_F_NUMA_NODE,
+  BPF_MAP_FREEZE,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+  BPF_MAP_UPDATE_ELEM,
+  BPF_OBJ_GET_INFO_BY_FD,
+} from "../uapi/index.ts";
+import { type AnyMap, type KnownTypes, type MapOf, noTypes, requireType, wrapMap } from "./any_map.ts";
+import type { ArrayMap } from "./array_map.ts";
+import type { BpfMap } from "./bpf_map.ts";
+import { bytes } from "./codec/index.ts";
+import type { HostContext } from "./context.ts";
+import { type CreateAttr, createFd, type MapBtf } from "./create_map.ts";
+import { BpfError } from "./error.ts";
+import { Globals, setInitialGlobals } from "./globals.ts";
+import { readMapInfo } from "./info.ts";
+import { mapTypeName } from "./map_types.ts";
+import { readObject } from "./object_file.ts";
+import { kernelName, loadProgram, type Program, type ProgramBtf } from "./program.ts";
+import type { MapShape } from "./spec.ts";
+
+/** How an object is loaded. */
+export interface LoadObjectOptions<T extends Readonly<Record<string, MapShape>> = Record<never, never>> {
+  /** The object's name, prefix of its data sections' maps. Default: the file's name up to its first dot. */
+  readonly name?: string;
+  /** Programs to load, by name. Default: all of them. */
+  readonly programs?: readonly string[];
+  /** Maps to use instead of the object's, by its names for them. They stay open when the object is closed. */
+  readonly maps?: Readonly<Record<string, BpfMap>>;
+  /** First values of variables, also in .rodata, which the verifier then takes for constants. */
+  readonly globals?: Readonly<Record<string, unknown>>;
+  /** Types and codecs of maps, by name: they are checked, and `object.map(name)` has their type. */
+  readonly shapes?: T;
+  /** Called with what was found in the file, before anything is created: to change sizes, types, anything. */
+  readonly edit?: (spec: ObjectSpec) => void;
+}
+
+/** Maps by name, each with the type that `shapes` gave it. */
+export interface NamedMaps<T extends Readonly<Record<string, MapShape>>> extends ReadonlyMap<string, AnyMap> {
+  get<N extends keyof T & string>(name: N): MapOf<T[N]>;
+  get(name: string): AnyMap | undefined;
+}
+
+/** A loaded object. */
+export class LoadedObject<T extends Readonly<Record<string, MapShape>> = Record<never, never>> implements Disposable {
+  readonly name: string;
+  /** What the file asked for, after `edit`. */
+  readonly spec: ObjectSpec;
+  /** By their names in the file; data sections as `counter.bss`. Keys and values are what the file's BTF says. */
+  readonly maps: NamedMaps<T>;
+  /** By the names of their functions. */
+  readonly programs: ReadonlyMap<string, Program>;
+  readonly globals: Globals;
+  readonly #kept: ReadonlySet<AnyMap>;
+
+  /** @internal `kept`: maps that are not the object's to close. */
+  constructor(
+    spec: ObjectSpec,
+    maps: ReadonlyMap<string, AnyMap>,
+    programs: ReadonlyMap<string, Program>,
+    globals: Globals,
+    kept: ReadonlySet<AnyMap>,
+  ) {
+    this.name = spec.name;
+    this.spec = spec;
+    this.maps = maps as NamedMaps<T>;
+    this.programs = programs;
+    this.globals = globals;
+    this.#kept = kept;
+  }
+
+  /** A map by name; `InputError` with the names that there are when there is none. */
+  map<N extends keyof T & string>(name: N): MapOf<T[N]>;
+  map(name: string): AnyMap;
+  map(name: string): AnyMap {
+    return named(this.maps, name, `object ${this.name}: no map`);
+  }
+
+  /** A program by name; `InputError` when there is none. */
+  program(name: string): Program {
+    return named(this.programs, name, `object ${this.name}: no program`);
+  }
+
+  /** Closes programs, maps and mappings. A second call does nothing. */
+  close(): void {
+    this.globals.close();
+    for (const program of this.programs.values()) program.close();
+    for (const map of this.maps.values()) if (!this.#kept.has(map)) map.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function named<V>(all: ReadonlyMap<string, V>, name: string, what: string): V {
+  const found = all.get(name);
+  if (found !== undefined) return found;
+  throw new InputError(`${what} \`${name}\`; there are ${[...all.keys()].join(", ") || "none"}`);
+}
+
+export function loadObject<T extends Readonly<Record<string, MapShape>>>(
+  context: HostContext,
+  source: Uint8Array | string | URL,
+  options: LoadObjectOptions<T>,
+): LoadedObject<T> {
+  const file = readObject(source);
+  const name = options.name ?? file.path;
+  const spec = parseObject(file.bytes, name === undefined ? {} : { name });
+  options.edit?.(spec);
+  if (options.globals !== undefined) setInitialGlobals(spec, options.globals);
+  const programs = chosen(spec, options.programs);
+  for (const names of [options.maps, options.shapes]) {
+    for (const each of Object.keys(names ?? {}))
+      named(new Map(spec.maps.map((m) => [m.name, m])), each, "loadObject: no map");
+  }
+  const loader = new Loader(context, spec, options);
+  try {
+    return loader.load(programs);
+  } catch (error) {
+    loader.closeAll();
+    throw error;
+  } finally {
+    loader.closeTemporary();
+  }
+}
+
+function chosen(spec: ObjectSpec, names: readonly string[] | undefined): readonly ProgramSpec[] {
+  if (names === undefined) return spec.programs;
+  const all = new Map(spec.programs.map((program) => [program.name, program]));
+  return names.map((name) => named(all, name, "loadObject: no program"));
+}
+
+class Loader<T extends Readonly<Record<string, MapShape>>> {
+  readonly #context: HostContext;
+  readonly #spec: ObjectSpec;
+  readonly #options: LoadObjectOptions<T>;
+  readonly #maps: Map<string, AnyMap> = new Map();
+  readonly #kept: Set<AnyMap> = new Set();
+  readonly #programs: Map<string, Program> = new Map();
+  /** fds that are wanted during loading only. */
+  readonly #temporary: number[] = [];
+  #btfFd = -1;
+
+  constructor(context: HostContext, spec: ObjectSpec, options: LoadObjectOptions<T>) {
+    this.#context = context;
+    this.#spec = spec;
+    this.#options = options;
+  }
+
+  load(programs: readonly ProgramSpec[]): LoadedObject<T> {
+    const spec = this.#spec;
+    for (const program of programs) requireSupported(program);
+    this.#loadBtf();
+    for (const map of spec.maps) this.#maps.set(map.name, this.#map(map));
+    for (const program of programs) this.#programs.set(program.name, this.#program(program));
+    for (const map of spec.maps) this.#fillSlots(map);
+    const globals = new Globals(spec, (name) => this.#section(name));
+    return new LoadedObject<T>(spec, this.#maps, this.#programs, globals, this.#kept);
+  }
+
+  /** BTF with parts that the host does not know must not keep the object out. */
+  #loadBtf(): void {
+    const { btfBytes: btf } = this.#spec;
+    if (btf === undefined) return;
+    const fd = this.#context.seam.bpf(BPF_BTF_LOAD, { btf, btf_size: btf.length });
+    if (fd < 0) return;
+    this.#btfFd = fd;
+    this.#temporary.push(fd);
+  }
+
+  #map(map: MapSpec): AnyMap {
+    const shape: MapShape | undefined = this.#options.shapes?.[map.name];
+    const given = this.#options.maps?.[map.name];
+    if (given !== undefined) return this.#replacement(map, given, shape);
+    const { seam } = this.#context;
+    const fd = this.#create(map);
+    const info = readMapInfo(seam, fd);
+    if (typeof info === "number") {
+      seam.close(fd);
+      throw new BpfError({ errno: info, cmd: BPF_OBJ_GET_INFO_BY_FD, what: `cannot read map \`${map.name}\`` });
+    }
+    const types = this.#typesOf(map);
+    const wrapped = wrapMap(this.#context, { fd, owned: true, info, access: "rw", types }, shape ?? {});
+    try {
+      requireType(info, shape);
+      this.#fill(map, fd);
+    } catch (error) {
+      wrapped.close();
+      throw error;
+    }
+    return wrapped;
+  }
+
+  #typesOf({ keyTypeId = 0, valueTypeId = 0 }: MapSpec): KnownTypes {
+    const { btf } = this.#spec;
+    return btf === undefined ? noTypes : { btf, keyTypeId, valueTypeId };
+  }
+
+  #create(map: MapSpec): number {
+    const { type, flags, numaNode = 0 } = map;
+    const { possibleCpus } = this.#context.seam;
+    // Without a size: a ring for each CPU.
+    const perCpu = type === BPF_MAP_TYPE_PERF_EVENT_ARRAY && map.maxEntries === 0;
+    const attr: CreateAttr = {
+      map_type: type,
+      key_size: map.keySize,
+      value_size: map.valueSize,
+      max_entries: perCpu ? possibleCpus : map.maxEntries,
+      map_flags: flags,
+      map_name: kernelName(map.name),
+      numa_node: (flags & BPF_F_NUMA_NODE) === 0 ? 0 : numaNode,
+      map_extra: map.mapExtra,
+    };
+    if (map.innerSpec !== undefined) {
+      const inner = this.#create(map.innerSpec);
+      this.#temporary.push(inner);
+      attr.inner_map_fd = inner;
+    }
+    return createFd(this.#context, attr, mapTypeName(type), this.#btfOf(map));
+  }
+
+  /** Types of one side alone are left out, except where a data section is the value. */
+  #btfOf({ section, keyTypeId, valueTypeId }: MapSpec): MapBtf | undefined {
+    if (this.#btfFd < 0 || valueTypeId === undefined) return undefined;
+    if (keyTypeId === undefined && section === ".maps") return undefined;
+    return { btf_fd: this.#btfFd, btf_key_type_id: keyTypeId ?? 0, btf_value_type_id: valueTypeId };
+  }
+
+  /** First value, then no more changes where the section is read-only. */
+  #fill(map: MapSpec, fd: number): void {
+    const { seam } = this.#context;
+    const { initialData: value } = map;
+    if (value !== undefined) {
+      const result = seam.bpf(BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: new Uint8Array(map.keySize), value, flags: 0 });
+      this.#check(result, BPF_MAP_UPDATE_ELEM, `cannot write the first value of \`${map.name}\``);
+    }
+    if (map.frozen === true) {
+      this.#check(seam.bpf(BPF_MAP_FREEZE, { map_fd: fd }), BPF_MAP_FREEZE, `cannot freeze \`${map.name}\``);
+    }
+  }
+
+  #check(errno: number, cmd: number, what: string): void {
+    if (errno < 0) throw new BpfError({ errno, cmd, what });
+  }
+
+  /** Somebody else's map in the place of the object's: programs must find the sizes that they were compiled for. */
+  #replacement(map: MapSpec, given: BpfMap, shape: MapShape | undefined): AnyMap {
+    const { info, fd } = given;
+    const wanted = { type: mapTypeName(map.type), "key size": map.keySize, "value size": map.valueSize };
+    const found = { type: info.type, "key size": info.keySize, "value size": info.valueSize };
+    const differences = Object.entries(wanted).flatMap(([what, value]) => {
+      const other = found[what as keyof typeof found];
+      return other === value ? [] : [`${what} ${other}, expected ${value}`];
+    });
+    if (given.closed) differences.push("that it is closed");
+    if (differences.length > 0) throw new InputError(`loadObject: map ${map.name}: found ${differences.join("; ")}`);
+    requireType(info, shape);
+    if (shape === undefined) {
+      this.#kept.add(given as AnyMap);
+      return given as AnyMap;
+    }
+    // Another handle on the same fd, with the codecs that were asked for.
+    return wrapMap(this.#context, { fd, owned: false, info, access: undefined }, shape);
+  }
+
+  #program(program: ProgramSpec): Program {
+    const { name, type, section, expectedAttachType, flags, funcInfo, lineInfo } = program;
+    if (type === undefined) {
+      throw new InputError(`program ${name}: section \`${section}\` names no type; set \`type\` in \`edit\``);
+    }
+    const btf: ProgramBtf | undefined =
+      this.#btfFd < 0 || funcInfo.length === 0 ? undefined : { fd: this.#btfFd, funcInfo, lineInfo };
+    const options = {
+      type,
+      insns: insnsWithFds(program, (map) => named(this.#maps, map, `program ${name}: no map`).fd),
+      license: this.#spec.license,
+      name: kernelName(name),
+      flags,
+      ...(expectedAttachType === undefined ? {} : { expectedAttachType }),
+      ...(btf === undefined ? {} : { btf }),
+    };
+    return loadProgram(this.#context, options, name);
+  }
+
+  /** Elements that the source gives: fds of maps and programs. Programs that were not chosen leave theirs empty. */
+  #fillSlots({ name, slots = [] }: MapSpec): void {
+    const { fd } = this.#maps.get(name)!;
+    for (const { index, kind, name: target } of slots) {
+      const object = kind === "map" ? this.#maps.get(target) : this.#programs.get(target);
+      if (object === undefined) continue;
+      const attr = { map_fd: fd, key: Uint32Array.of(index), value: Uint32Array.of(object.fd), flags: 0 };
+      const result = this.#context.seam.bpf(BPF_MAP_UPDATE_ELEM, attr);
+      this.#check(result, BPF_MAP_UPDATE_ELEM, `cannot put ${kind} \`${target}\` into \`${name}\` at ${index}`);
+    }
+  }
+
+  /** One more handle on a data section's map: its value as bytes, whatever codec the other has. */
+  #section(name: string): ArrayMap<Uint8Array> {
+    const map = named(this.#maps, name, "no map");
+    const { fd, info, closed } = map;
+    if (closed) throw new InputError(`object ${this.#spec.name} is closed`);
+    const types = noTypes;
+    const value = bytes(info.valueSize);
+    return wrapMap(this.#context, { fd, owned: false, info, access: "rw", types }, { value }) as ArrayMap<Uint8Array>;
+  }
+
+  closeTemporary(): void {
+    for (const fd of this.#temporary.splice(0)) this.#context.seam.close(fd);
+  }
+
+  closeAll(): void {
+    for (const program of this.#programs.values()) program.close();
+    for (const map of this.#maps.values()) if (!this.#kept.has(map)) map.close();
+  }
+}

@@ -1,0 +1,259 @@
+/** Programs: loading, with the verifier's log when that fails, and running them. */
+import { InputError } from "../errors.ts";
+import type { AttrObject, Host } from "../host/host.ts";
+import { encodeInsns, type Insn } from "../insn/index.ts";
+import {
+  BPF_OBJ_GET_INFO_BY_FD,
+  BPF_OBJ_NAME_LEN,
+  BPF_PROG_LOAD,
+  BPF_PROG_STREAM_READ_BY_FD,
+  BPF_STDERR,
+  BPF_STDOUT,
+  bpf_prog_info,
+  EBADF,
+  ENOSPC,
+  EPERM,
+} from "../uapi/index.ts";
+import type { HostContext, Owned } from "./context.ts";
+import { BpfError } from "./error.ts";
+import { nameAt } from "./info.ts";
+import { permissionHint } from "./permission.ts";
+import { progTypeName, progTypeNumber } from "./prog_types.ts";
+import { Runner, type RunOptions, type RunResult } from "./run.ts";
+
+/** BTF of a program: what shows source lines in the verifier's log and in faults. */
+export interface ProgramBtf {
+  /** fd of the loaded BTF object. */
+  readonly fd: number;
+  /** Records of struct bpf_func_info and struct bpf_line_info. */
+  readonly funcInfo: Uint8Array;
+  readonly lineInfo: Uint8Array;
+}
+
+/** What `loadProgram` takes. */
+export interface ProgramOptions {
+  /** `xdp`, `sched_cls`, `socket_filter`: the kernel's name in lower case; or BPF_PROG_TYPE_*. */
+  readonly type: string | number;
+  /** Instructions, or their bytes. Maps are named by `map.fd`. */
+  readonly insns: readonly Insn[] | Uint8Array;
+  /** Many helpers want `GPL`. Default: none. */
+  readonly license?: string;
+  /** Up to 15 characters. */
+  readonly name?: string;
+  /** BPF_* of enum bpf_attach_type. */
+  readonly expectedAttachType?: number;
+  /** BPF_F_*: prog_flags. */
+  readonly flags?: number;
+  readonly btf?: ProgramBtf;
+}
+
+const FUNC_INFO_SIZE = 8;
+const LINE_INFO_SIZE = 16;
+const INSN_SIZE = 8;
+const LOG_FIRST = 64 * 1024;
+/** A verifier's log can grow beyond all measure; this much is kept. */
+const LOG_MAX = 16 * 1024 * 1024;
+const STREAM_CHUNK = 4096;
+const STREAM_MAX = 1024 * 1024;
+const { fields: infoFields, size: INFO_SIZE } = bpf_prog_info;
+
+/** A loaded program. */
+export class Program implements Owned, Disposable {
+  readonly kind = "program" as const;
+  /** @internal */
+  readonly ownsFd = true;
+  /** The function's name; the kernel keeps 15 characters of it. */
+  readonly name: string;
+  readonly id: number;
+  /** `xdp`: the kernel's name of the type in lower case. */
+  readonly type: string;
+  /** The kernel's hash of the instructions, 16 hexadecimal digits. */
+  readonly tag: string;
+  readonly #context: HostContext;
+  readonly #runner: Runner;
+  #fd: number;
+
+  /** @internal */
+  constructor(context: HostContext, fd: number, name: string, type: number) {
+    this.#context = context;
+    this.#fd = fd;
+    this.name = name;
+    this.type = progTypeName(type);
+    const info = readInfo(context.seam, fd);
+    this.id = info?.id ?? 0;
+    this.tag = info?.tag ?? "";
+    this.#runner = new Runner(context, { fd, type, title: `${this.type} program \`${name}\`` });
+    context.owned.add(this);
+  }
+
+  /** -1 when closed. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /**
+   * Runs the program in place, BPF_PROG_TEST_RUN: on a packet, a context, or both, as its type wants. A fault of a
+   * program on the embedded host is a `BpfError` with the instruction and what it did in `message` and `log`.
+   * Since Linux 4.12.
+   *
+   *     const { retval, data } = program.run({ data: packet });
+   */
+  run(options: RunOptions = {}): RunResult {
+    if (this.#fd < 0) this.#failClosed("run");
+    return this.#runner.run(options, () => this.stderr());
+  }
+
+  /** What the program wrote with bpf_stream_printk, and was not read yet. Since Linux 6.17. */
+  stdout(): string {
+    return this.#stream(BPF_STDOUT);
+  }
+
+  /** What went wrong in its runs, as the host reports it, and was not read yet. Since Linux 6.17. */
+  stderr(): string {
+    return this.#stream(BPF_STDERR);
+  }
+
+  /** Empty on hosts without streams. */
+  #stream(stream_id: number): string {
+    if (this.#fd < 0) this.#failClosed("read");
+    const stream_buf = new Uint8Array(STREAM_CHUNK);
+    const decoder = new TextDecoder();
+    let text = "";
+    while (text.length < STREAM_MAX) {
+      const attr = { stream_buf, stream_buf_len: STREAM_CHUNK, stream_id, prog_fd: this.#fd };
+      const count = this.#context.seam.bpf(BPF_PROG_STREAM_READ_BY_FD, attr);
+      if (count <= 0) break;
+      text += decoder.decode(stream_buf.subarray(0, count), { stream: true });
+    }
+    return text;
+  }
+
+  #failClosed(what: string): never {
+    throw new BpfError({ errno: EBADF, cmd: what, what: `program \`${this.name}\` is closed` });
+  }
+
+  /** Gives fd and buffers back. A second call does nothing. */
+  close(): void {
+    if (this.#fd < 0) return;
+    this.#context.seam.close(this.#fd);
+    this.#fd = -1;
+    this.#runner.close();
+    this.#context.owned.delete(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function readInfo(host: Host, fd: number): { readonly id: number; readonly tag: string } | undefined {
+  const info = new Uint8Array(INFO_SIZE);
+  if (host.bpf(BPF_OBJ_GET_INFO_BY_FD, { bpf_fd: fd, info_len: INFO_SIZE, info }) < 0) return undefined;
+  const { tag, id } = infoFields;
+  const hex = Array.from(info.subarray(tag.offset, tag.offset + tag.size), (b) => b.toString(16).padStart(2, "0"));
+  return { id: new DataView(info.buffer).getUint32(id.offset, true), tag: hex.join("") };
+}
+
+function typeOf({ type }: ProgramOptions): number {
+  if (typeof type === "number") return type;
+  const number = progTypeNumber(type);
+  if (number === undefined)
+    throw new InputError(`loadProgram: type is ${JSON.stringify(type)}, expected one such as xdp`);
+  return number;
+}
+
+function attrOf(options: ProgramOptions, type: number, progName: string): AttrObject {
+  const { insns: given, license = "", expectedAttachType = 0, flags = 0 } = options;
+  const insns = given instanceof Uint8Array ? given : encodeInsns(given);
+  if (insns.length === 0 || insns.length % INSN_SIZE !== 0) {
+    throw new InputError(`loadProgram: ${insns.length} bytes of instructions, expected a multiple of ${INSN_SIZE}`);
+  }
+  return {
+    prog_type: type,
+    insn_cnt: insns.length / INSN_SIZE,
+    insns,
+    license,
+    prog_flags: flags,
+    prog_name: progName,
+    expected_attach_type: expectedAttachType,
+  };
+}
+
+function btfAttr(btf: ProgramBtf | undefined): AttrObject | undefined {
+  if (btf === undefined) return undefined;
+  const { fd, funcInfo, lineInfo } = btf;
+  const attr: AttrObject = { prog_btf_fd: fd };
+  if (funcInfo.length > 0) {
+    attr.func_info_rec_size = FUNC_INFO_SIZE;
+    attr.func_info = funcInfo;
+    attr.func_info_cnt = funcInfo.length / FUNC_INFO_SIZE;
+  }
+  if (lineInfo.length > 0) {
+    attr.line_info_rec_size = LINE_INFO_SIZE;
+    attr.line_info = lineInfo;
+    attr.line_info_cnt = lineInfo.length / LINE_INFO_SIZE;
+  }
+  return attr;
+}
+
+/** Loads again to hear why it was refused. The errno may be another one than before: of the load that has a log. */
+function loadWithLog(context: HostContext, attr: AttrObject): { readonly result: number; readonly log: string } {
+  for (let size = LOG_FIRST; ; size *= 4) {
+    const buffer = context.alloc(size);
+    try {
+      const result = context.seam.bpf(BPF_PROG_LOAD, { ...attr, log_level: 1, log_size: size, log_buf: buffer.bytes });
+      if (result === -ENOSPC && size < LOG_MAX) continue;
+      const end = buffer.bytes.indexOf(0);
+      return { result, log: new TextDecoder().decode(buffer.bytes.slice(0, end < 0 ? size : end)) };
+    } finally {
+      buffer.free();
+    }
+  }
+}
+
+/** Statistics with which the verifier ends its log. */
+const STATISTICS = /^(processed \d+ insns|verification time|stack depth|mark_|peak_states)/;
+
+/** The line that says why, the one before it, and how many there are besides. */
+export function logSummary(log: string): string[] {
+  const lines = log.split("\n").filter((line) => line.trim() !== "" && !STATISTICS.test(line));
+  const shown = lines.slice(-2);
+  const omitted = lines.length - shown.length;
+  return omitted > 0 ? [`(${omitted} lines omitted, see \`log\`)`, ...shown] : shown;
+}
+
+/** Loads a program; `fullName` is what it is called where the kernel's 15 bytes do not do. */
+export function loadProgram(context: HostContext, options: ProgramOptions, fullName?: string): Program {
+  const type = typeOf(options);
+  const { name = "" } = options;
+  if (new TextEncoder().encode(name).length >= BPF_OBJ_NAME_LEN) {
+    throw new InputError(
+      `program name \`${name}\`: expected at most ${BPF_OBJ_NAME_LEN - 1} bytes, which the kernel keeps`,
+    );
+  }
+  const attr = attrOf(options, type, name);
+  const debug = btfAttr(options.btf);
+  const title = `${progTypeName(type)} program \`${fullName ?? name}\``;
+  let fd = context.seam.bpf(BPF_PROG_LOAD, { ...attr, ...debug });
+  if (fd < 0) {
+    const first = fd;
+    const { result, log } = loadWithLog(context, { ...attr, ...debug });
+    fd = result;
+    // BTF that this kernel does not understand must not keep a good program out.
+    if (fd < 0 && debug !== undefined) fd = context.seam.bpf(BPF_PROG_LOAD, attr);
+    if (fd < 0) throw loadFailure(title, result === -ENOSPC ? first : result, log);
+  }
+  return new Program(context, fd, fullName ?? name, type);
+}
+
+function loadFailure(title: string, errno: number, log: string): BpfError {
+  const hint = errno === -EPERM && log === "" ? permissionHint("CAP_BPF") : undefined;
+  const summary = logSummary(log);
+  const what = `${title} was refused`;
+  return new BpfError({ errno, cmd: BPF_PROG_LOAD, what, hint, ...(log === "" ? {} : { log, summary }) });
+}
+
+/** The part of a long name that the kernel keeps. */
+export function kernelName(name: string): string {
+  return nameAt(new TextEncoder().encode(name), { offset: 0, size: BPF_OBJ_NAME_LEN - 1 });
+}

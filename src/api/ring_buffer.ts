@@ -1,0 +1,244 @@
+/** RINGBUF: user space's end of the ring. What lies where: map-semantics 4.3; the kernel's counterpart is ringbuf.c. */
+import { InputError } from "../errors.ts";
+import { BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ, EBADMSG, EINVAL } from "../uapi/index.ts";
+import { BpfMap } from "./bpf_map.ts";
+import { type AnyCodec, type Codec, CodecBuffer, CodecError, type Infer } from "./codec/index.ts";
+import { BpfError } from "./error.ts";
+import { errorMap, mapTitle } from "./map_failure.ts";
+import type { MapHandle } from "./map_handle.ts";
+import { mapInto } from "./mapping.ts";
+
+/** What makes a value of a record: a codec for records of one shape, or a function of a private copy of its bytes. */
+export type RecordDecoder = AnyCodec | ((bytes: Uint8Array) => unknown);
+
+/** What a decoder gives. */
+export type Decoded<D> = D extends (bytes: Uint8Array) => infer T ? T : Infer<D>;
+
+/** How batches are read. */
+export interface BatchOptions {
+  /** Ends the loop by throwing the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Most records of a batch; default 4096. */
+  readonly max?: number;
+  /** Also look every so many milliseconds, for producers that wake nobody (BPF_RB_NO_WAKEUP). */
+  readonly everyMs?: number;
+}
+
+/** How much is drained. */
+export interface DrainOptions {
+  /** Most records; default: all there are. */
+  readonly max?: number;
+}
+
+const BATCH_MAX = 4096;
+const LENGTH_MASK: number = BPF_RINGBUF_DISCARD_BIT - 1;
+/** A ring's pages are the machine's, which no call of bpf(2) tells: 4096 nearly everywhere. */
+const PAGE_SIZES: readonly number[] = [4096, 16_384, 65_536];
+/** Milliseconds that a loop over batches that are always there goes on before others get their turn. */
+const TURN_MS = 8;
+/** Pause when the next record is still being written. */
+const BUSY_MS = 1;
+
+/** The mapped ring. */
+interface Mapped {
+  readonly consumerPage: Uint8Array;
+  readonly producerPages: Uint8Array;
+  readonly consumer: BigUint64Array;
+  readonly producer: BigUint64Array;
+  /** Of producer page and data, as words: record headers. */
+  readonly words: Int32Array;
+  readonly data: CodecBuffer;
+  /** Where in `data` the records begin. */
+  readonly dataAt: number;
+}
+
+/**
+ * BPF_MAP_TYPE_RINGBUF: records that programs send. One reader at a time: what one reads no other sees.
+ *
+ *     const events = host.createMap({ type: "ringbuf", maxEntries: 64 * 1024, record: Event });
+ *     for await (const batch of events.batches({ signal })) for (const event of batch) show(event);
+ */
+export class RingBuf<T> extends BpfMap {
+  readonly type = "ringbuf" as const;
+  readonly #decode: (from: CodecBuffer, offset: number, length: number) => T;
+  #mapped: Mapped | undefined;
+  #consuming = false;
+  /** Ends the waits of open loops. */
+  readonly #loops: Set<AbortController> = new Set();
+
+  /** @internal */
+  constructor(handle: MapHandle, record: RecordDecoder | undefined) {
+    super(handle);
+    this.#decode = decoderOf(record) as (from: CodecBuffer, offset: number, length: number) => T;
+    handle.onClose(() => this.#unmap());
+  }
+
+  /** Bytes that were produced and not read yet, headers and records that are still being written included. */
+  pending(): number {
+    const { consumer, producer } = this.#map();
+    return Number(Atomics.load(producer, 0) - Atomics.load(consumer, 0));
+  }
+
+  /**
+   * Gives the records that are there to `fn`, in order, and returns how many those were. What `fn` throws comes
+   * through; the record that it was given counts as read.
+   */
+  drain(fn: (record: T) => void, options: DrainOptions = {}): number {
+    return this.#consume(fn, checkedMax(options.max, Number.POSITIVE_INFINITY));
+  }
+
+  /**
+   * Records as they come, in arrays: one promise for each wake-up, not for each record. A loop that is left by `break`
+   * has read the batches that it was given and nothing more. Ends when the map is closed.
+   */
+  async *batches(options: BatchOptions = {}): AsyncGenerator<T[], void, undefined> {
+    const { signal, everyMs = -1 } = options;
+    const max = checkedMax(options.max, BATCH_MAX);
+    signal?.throwIfAborted();
+    const loop = new AbortController();
+    const abort = (): void => loop.abort(signal?.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#loops.add(loop);
+    let turn = performance.now();
+    try {
+      while (!this.closed) {
+        signal?.throwIfAborted();
+        const batch: T[] = [];
+        this.#consume((record) => batch.push(record), max);
+        if (batch.length > 0) {
+          yield batch;
+          if (performance.now() - turn < TURN_MS) continue;
+          await pause(0);
+        } else if (!(await this.#wait(loop.signal, everyMs))) {
+          return;
+        }
+        turn = performance.now();
+      }
+    } finally {
+      this.#loops.delete(loop);
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Until there may be records. False: the map was closed meanwhile. */
+  async #wait(signal: AbortSignal, everyMs: number): Promise<boolean> {
+    const { handle } = this;
+    if (this.pending() > 0) {
+      await pause(BUSY_MS);
+      return true;
+    }
+    try {
+      const ready = await handle.host.wait([handle.fd], { signal, timeoutMs: everyMs });
+      if (typeof ready === "number" && !handle.closed) handle.fail("wait", ready);
+    } catch (error) {
+      if (handle.closed) return false;
+      throw error;
+    }
+    return true;
+  }
+
+  #consume(fn: (record: T) => void, max: number): number {
+    const { consumer, producer, words, data, dataAt } = this.#map();
+    if (this.#consuming) throw new InputError(`${mapTitle(this.info)} is being drained: its callback cannot drain it`);
+    this.#consuming = true;
+    const size = this.maxEntries;
+    // Positions count bytes from the ring's creation; no ring lives for 2^53 of them.
+    let at = Number(Atomics.load(consumer, 0));
+    let count = 0;
+    // The other side: a producer that stores its position after the header, and the header after the record.
+    let end = Number(Atomics.load(producer, 0));
+    try {
+      while (at < end && count < max) {
+        const header = dataAt + (at % size);
+        const length = Atomics.load(words, header >>> 2) >>> 0;
+        if (length >= BPF_RINGBUF_BUSY_BIT) break;
+        const bytes = length & LENGTH_MASK;
+        const next = at + Math.ceil((bytes + BPF_RINGBUF_HDR_SZ) / 8) * 8;
+        if (next > end) this.#spoiled(at, bytes);
+        at = next;
+        if ((length & BPF_RINGBUF_DISCARD_BIT) === 0) {
+          count++;
+          fn(this.#decode(data, header + BPF_RINGBUF_HDR_SZ, bytes));
+          // The callback may have closed the map: its mapping shows nothing any more.
+          if (this.#mapped === undefined) break;
+        }
+        if (at < end) continue;
+        Atomics.store(consumer, 0, BigInt(at));
+        end = Number(Atomics.load(producer, 0));
+      }
+    } finally {
+      this.#consuming = false;
+      // Producers may use the space from here on.
+      if (this.#mapped !== undefined) Atomics.store(consumer, 0, BigInt(at));
+    }
+    return count;
+  }
+
+  #spoiled(position: number, bytes: number): never {
+    const { info } = this.handle;
+    const what = `${mapTitle(info)}: the record at position ${position} says ${bytes} bytes, which reach beyond what was produced`;
+    throw new BpfError({ errno: EBADMSG, cmd: "drain", what, map: errorMap(info) });
+  }
+
+  /** Mapped when it is read for the first time: a ring that is only looked at costs nothing. */
+  #map(): Mapped {
+    if (this.#mapped !== undefined) return this.#mapped;
+    const { handle } = this;
+    for (const page of PAGE_SIZES) {
+      // Offsets that are no multiple of a page are refused; the largest size says why a ring cannot be mapped.
+      const probe = handle.closed ? -1 : handle.host.mmap(handle.fd, { offset: page, length: page, prot: 1 });
+      if (probe === -EINVAL && page !== PAGE_SIZES.at(-1)) continue;
+      if (typeof probe === "number") return handle.fail("mmap", probe);
+      handle.host.munmap(probe);
+      const consumerPage = mapInto(handle, 0, page, true);
+      let producerPages: Uint8Array;
+      try {
+        producerPages = mapInto(handle, page, page + 2 * this.maxEntries, false);
+      } catch (error) {
+        handle.host.munmap(consumerPage);
+        throw error;
+      }
+      this.#mapped = {
+        consumerPage,
+        producerPages,
+        consumer: new BigUint64Array(consumerPage.buffer, consumerPage.byteOffset, 1),
+        producer: new BigUint64Array(producerPages.buffer, producerPages.byteOffset, 1),
+        words: new Int32Array(producerPages.buffer, producerPages.byteOffset, producerPages.length / 4),
+        data: new CodecBuffer(producerPages),
+        dataAt: page,
+      };
+      return this.#mapped;
+    }
+    return handle.fail("mmap", EINVAL);
+  }
+
+  #unmap(): void {
+    const mapped = this.#mapped;
+    this.#mapped = undefined;
+    for (const loop of this.#loops) loop.abort();
+    if (mapped === undefined) return;
+    this.handle.host.munmap(mapped.consumerPage);
+    this.handle.host.munmap(mapped.producerPages);
+  }
+}
+
+function checkedMax(max: number | undefined, otherwise: number): number {
+  if (max === undefined) return otherwise;
+  if (Number.isInteger(max) && max > 0) return max;
+  throw new InputError(`max is ${max}, expected a whole number from 1 on`);
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function decoderOf(record: RecordDecoder | undefined): (from: CodecBuffer, offset: number, length: number) => unknown {
+  if (record === undefined) return (from, offset, length) => from.bytes.slice(offset, offset + length);
+  if (typeof record === "function") return (from, offset, length) => record(from.bytes.slice(offset, offset + length));
+  const { size, kind, read } = record as AnyCodec as Codec<unknown>;
+  return (from, offset, length) => {
+    if (length < size)
+      throw new CodecError("size", `a record of ${length} bytes; ${kind} needs ${size}`, length, "record");
+    return read(from, offset);
+  };
+}

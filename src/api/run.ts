@@ -1,0 +1,183 @@
+/** BPF_PROG_TEST_RUN: one program's attributes and buffers, kept from run to run. */
+import { InputError } from "../errors.ts";
+import type { UserBuffer } from "../host/host.ts";
+import { BPF_PROG_TEST_RUN, bpf_attr, EFAULT, EINVAL, ENOSPC, ENOTSUPP, ETIMEDOUT } from "../uapi/index.ts";
+import type { HostContext } from "./context.ts";
+import { BpfError } from "./error.ts";
+import { contextResult, progTypeName, runsOnPacket } from "./prog_types.ts";
+
+/** What a run gets. */
+export interface RunOptions {
+  /** The packet, from its Ethernet header on: at least 14 bytes. Only for types that run on one. */
+  readonly data?: Uint8Array;
+  /** The context as bytes: `struct xdp_md`, `struct __sk_buff`, or whatever the type has. */
+  readonly ctx?: Uint8Array;
+  /** How often; the duration is the mean. */
+  readonly repeat?: number;
+  /** The CPU to run on: only with the flag BPF_F_TEST_RUN_ON_CPU, and where the type allows it. */
+  readonly cpu?: number;
+  /** BPF_F_TEST_*. */
+  readonly flags?: number;
+}
+
+/** What a run leaves. */
+export interface RunResult {
+  /** What the program returned, 0 to 2^32 - 1. */
+  readonly retval: number;
+  /** The packet afterwards; undefined for a run without one. */
+  readonly data: Uint8Array | undefined;
+  /** The context afterwards; undefined for a run without one, or when the type does not give it back. */
+  readonly ctx: Uint8Array | undefined;
+  /** Nanoseconds of one run. */
+  readonly duration: number;
+}
+
+const { test } = bpf_attr;
+const ATTR_SIZE = test.batch_size.offset + test.batch_size.size;
+const ATTR_ROOM = Math.ceil(ATTR_SIZE / 16) * 16;
+/** By how much a program can make a packet longer, amply: a run is not made twice to find out. */
+const GROWTH = 16 * 1024;
+/** Bytes of the pages that buffers are made of; contexts beyond this are refused by the kernel as well. */
+const BUFFER_MIN = 2048;
+
+export interface RunTarget {
+  readonly fd: number;
+  readonly type: number;
+  readonly title: string;
+}
+
+/** Addresses and views into one block of user memory. */
+interface Buffers {
+  readonly block: UserBuffer;
+  readonly attr: DataView;
+  readonly data: number;
+  readonly dataRoom: number;
+  readonly ctxRoom: number;
+}
+
+export class Runner {
+  readonly #context: HostContext;
+  readonly #target: RunTarget;
+  #buffers: Buffers | undefined;
+
+  constructor(context: HostContext, target: RunTarget) {
+    this.#context = context;
+    this.#target = target;
+  }
+
+  /** `stderr` reads what the host said about the run. */
+  run(options: RunOptions, stderr: () => string): RunResult {
+    const { data, ctx, repeat = 0, cpu = 0, flags = 0 } = options;
+    const { fd, type } = this.#target;
+    const buffers = this.#room(data?.length ?? 0, ctx?.length ?? 0);
+    const { block, attr, data: dataAt, dataRoom, ctxRoom } = buffers;
+    const { bytes, address } = block;
+    // Behind the attributes: packet in, packet out, context in, context out.
+    const outAt = dataAt + dataRoom;
+    const ctxAt = outAt + dataRoom + GROWTH;
+    const ctxOutAt = ctxAt + ctxRoom;
+    const ctxTo = contextResult(type);
+    const at = (offset: number): bigint => address + BigInt(offset);
+    for (let i = 0; i < ATTR_ROOM; i += 8) attr.setBigUint64(i, 0n, true);
+    attr.setUint32(test.prog_fd.offset, fd, true);
+    attr.setUint32(test.repeat.offset, integer("repeat", repeat), true);
+    attr.setUint32(test.cpu.offset, integer("cpu", cpu), true);
+    attr.setUint32(test.flags.offset, integer("flags", flags), true);
+    if (data !== undefined) {
+      bytes.set(data, dataAt);
+      attr.setUint32(test.data_size_in.offset, data.length, true);
+      attr.setBigUint64(test.data_in.offset, at(dataAt), true);
+      attr.setUint32(test.data_size_out.offset, dataRoom + GROWTH, true);
+      attr.setBigUint64(test.data_out.offset, at(outAt), true);
+    }
+    if (ctx !== undefined) {
+      bytes.set(ctx, ctxAt);
+      attr.setUint32(test.ctx_size_in.offset, ctx.length, true);
+      attr.setBigUint64(test.ctx_in.offset, at(ctxAt), true);
+      if (ctxTo === "out") {
+        attr.setUint32(test.ctx_size_out.offset, ctxRoom, true);
+        attr.setBigUint64(test.ctx_out.offset, at(ctxOutAt), true);
+      }
+    }
+    const result = this.#context.seam.bpf(BPF_PROG_TEST_RUN, Number(address), ATTR_SIZE);
+    if (result < 0) throw this.#failure(-result, options, attr, stderr);
+    const size = attr.getUint32(test.data_size_out.offset, true);
+    return {
+      retval: attr.getUint32(test.retval.offset, true),
+      data: data === undefined ? undefined : bytes.slice(outAt, outAt + size),
+      ctx: ctx === undefined ? undefined : this.#contextAfter(buffers, ctxTo, ctx.length, ctxAt, ctxOutAt),
+      duration: attr.getUint32(test.duration.offset, true),
+    };
+  }
+
+  #contextAfter(
+    { block, attr }: Buffers,
+    ctxTo: "out" | "in place" | "none",
+    size: number,
+    ctxAt: number,
+    ctxOutAt: number,
+  ): Uint8Array | undefined {
+    if (ctxTo === "none") return undefined;
+    if (ctxTo === "in place") return block.bytes.slice(ctxAt, ctxAt + size);
+    return block.bytes.slice(ctxOutAt, ctxOutAt + attr.getUint32(test.ctx_size_out.offset, true));
+  }
+
+  #room(data: number, ctx: number): Buffers {
+    const old = this.#buffers;
+    if (old !== undefined && data <= old.dataRoom && ctx <= old.ctxRoom) return old;
+    const dataRoom = roomFor(Math.max(data, old?.dataRoom ?? 0));
+    const ctxRoom = roomFor(Math.max(ctx, old?.ctxRoom ?? 0));
+    const block = this.#context.alloc(ATTR_ROOM + 2 * dataRoom + GROWTH + 2 * ctxRoom);
+    old?.block.free();
+    const attr = new DataView(block.bytes.buffer, block.bytes.byteOffset, ATTR_ROOM);
+    this.#buffers = { block, attr, data: ATTR_ROOM, dataRoom, ctxRoom };
+    return this.#buffers;
+  }
+
+  #failure(errno: number, options: RunOptions, attr: DataView, stderr: () => string): BpfError {
+    const { title, type } = this.#target;
+    const parts = { errno, cmd: BPF_PROG_TEST_RUN };
+    const faulted = this.#context.seam.kind === "embedded" && (errno === EFAULT || errno === ETIMEDOUT);
+    const log = faulted ? stderr().trimEnd() : "";
+    if (log !== "") {
+      const what = errno === EFAULT ? `${title} did what it must not do` : `${title} ran too long`;
+      return new BpfError({ ...parts, what, log, summary: log.split("\n") });
+    }
+    if (errno === ENOTSUPP)
+      return new BpfError({ ...parts, what: `programs of type ${progTypeName(type)} cannot be run` });
+    if (errno === ENOSPC) {
+      const size = attr.getUint32(test.data_size_out.offset, true);
+      return new BpfError({
+        ...parts,
+        what: `${title} ran, but left a packet of ${size} bytes, more than there is room for`,
+      });
+    }
+    return new BpfError({ ...parts, what: `cannot run ${title}${reason(errno, options, type)}` });
+  }
+
+  close(): void {
+    this.#buffers?.block.free();
+    this.#buffers = undefined;
+  }
+}
+
+const ETHERNET_HEADER = 14;
+
+/** What is wrong with the options, where that is sure. */
+function reason(errno: number, { data }: RunOptions, type: number): string {
+  if (errno !== EINVAL) return "";
+  if (!runsOnPacket(type)) return data === undefined ? "" : ": this type takes no `data`";
+  if (data === undefined) return ": it wants a packet as `data`";
+  if (data.length < ETHERNET_HEADER)
+    return `: the packet has ${data.length} bytes, at least ${ETHERNET_HEADER} are needed`;
+  return "";
+}
+
+function roomFor(bytes: number): number {
+  return Math.max(BUFFER_MIN, Math.ceil(bytes / 64) * 64);
+}
+
+function integer(option: string, value: number): number {
+  if (Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff) return value;
+  throw new InputError(`run: ${option} is ${value}, expected a whole number from 0 to 2^32 - 1`);
+}

@@ -1,0 +1,164 @@
+/** What `createMap` takes: one shape for each map type, told apart by `type`. An option that a type lacks does not compile. */
+import type { AnyCodec, LpmKeyCodec } from "./codec/index.ts";
+import type { RecordDecoder } from "./ring_buffer.ts";
+
+interface CommonSpec {
+  /** Up to 15 characters: letters, digits, `_` and `.`. */
+  readonly name?: string;
+  /** False: no BTF is made of the codecs. Default true: `bpftool` and others show keys and values by name. */
+  readonly btf?: boolean;
+  /** More of map_flags than the options have words for. */
+  readonly rawFlags?: number;
+}
+
+interface AccessSpec {
+  /** What this handle may do through bpf(2): BPF_F_RDONLY, BPF_F_WRONLY. Does not bind programs. Default: both. Since Linux 4.15. */
+  readonly access?: Access;
+  /** What programs may do: BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG. Default: both. Since Linux 5.2. */
+  readonly progAccess?: Access;
+}
+
+/** Read only, or write only. */
+export type Access = "ro" | "wo";
+
+interface NumaSpec {
+  /** Where memory is taken: BPF_F_NUMA_NODE. Since Linux 4.14. */
+  readonly numaNode?: number;
+}
+
+interface HashLike extends CommonSpec, AccessSpec {
+  readonly key: AnyCodec;
+  /** Of one CPU for per-CPU types. */
+  readonly value: AnyCodec;
+  /** Most elements. */
+  readonly maxEntries: number;
+  /** Hash with seed 0, so that the order of iteration is the same each time: BPF_F_ZERO_SEED. Since Linux 5.0. */
+  readonly zeroSeed?: boolean;
+}
+
+/** BPF_MAP_TYPE_HASH. Since Linux 3.19. */
+export interface HashSpec extends HashLike, NumaSpec {
+  readonly type: "hash";
+  /** False: elements are taken from memory one by one (BPF_F_NO_PREALLOC). Default true. */
+  readonly prealloc?: boolean;
+}
+
+/** BPF_MAP_TYPE_PERCPU_HASH: a value for each possible CPU. Since Linux 4.6. */
+export interface PerCpuHashSpec extends HashLike {
+  readonly type: "percpu_hash";
+  /** False: elements are taken from memory one by one (BPF_F_NO_PREALLOC). Default true. */
+  readonly prealloc?: boolean;
+}
+
+/** BPF_MAP_TYPE_LRU_HASH: a full map makes room by itself. Since Linux 4.10. */
+export interface LruHashSpec extends HashLike, NumaSpec {
+  readonly type: "lru_hash";
+  /** False: each CPU has a list of its own, and a share of the elements (BPF_F_NO_COMMON_LRU). Default true. */
+  readonly commonLru?: boolean;
+}
+
+/** BPF_MAP_TYPE_ARRAY. Since Linux 3.19. */
+export interface ArraySpec extends CommonSpec, AccessSpec, NumaSpec {
+  readonly type: "array";
+  readonly value: AnyCodec;
+  /** How many elements there are: all of them from the start, zero. */
+  readonly maxEntries: number;
+  /** `mmap()` works: BPF_F_MMAPABLE. Since Linux 5.5. */
+  readonly mmapable?: boolean;
+}
+
+/** BPF_MAP_TYPE_PERCPU_ARRAY. Since Linux 4.6. */
+export interface PerCpuArraySpec extends CommonSpec, AccessSpec {
+  readonly type: "percpu_array";
+  /** Of one CPU. */
+  readonly value: AnyCodec;
+  readonly maxEntries: number;
+}
+
+/** BPF_MAP_TYPE_LPM_TRIE: longest prefix match. Since Linux 4.11. */
+export interface LpmTrieSpec extends CommonSpec, AccessSpec, NumaSpec {
+  readonly type: "lpm_trie";
+  /** `lpmKey(ipv4)` */
+  readonly key: LpmKeyCodec<AnyCodec>;
+  readonly value: AnyCodec;
+  readonly maxEntries: number;
+}
+
+/** BPF_MAP_TYPE_BLOOM_FILTER. Since Linux 5.16. */
+export interface BloomFilterSpec extends CommonSpec, AccessSpec, NumaSpec {
+  readonly type: "bloom_filter";
+  readonly value: AnyCodec;
+  /** How many values are expected: it decides how much memory is taken. More can be added. */
+  readonly maxEntries: number;
+  /** Hash functions, 1 to 15; default 5. More: fewer false positives, more memory, slower. */
+  readonly hashes?: number;
+  readonly zeroSeed?: boolean;
+}
+
+interface QueueLike extends CommonSpec, AccessSpec, NumaSpec {
+  readonly value: AnyCodec;
+  readonly maxEntries: number;
+}
+
+/** BPF_MAP_TYPE_QUEUE: first in, first out. Since Linux 4.20. */
+export interface QueueSpec extends QueueLike {
+  readonly type: "queue";
+}
+
+/** BPF_MAP_TYPE_STACK: last in, first out. Since Linux 4.20. */
+export interface StackSpec extends QueueLike {
+  readonly type: "stack";
+}
+
+/** BPF_MAP_TYPE_RINGBUF: records from programs to user space. Since Linux 5.8. */
+export interface RingBufSpec extends CommonSpec, NumaSpec {
+  readonly type: "ringbuf";
+  /** Bytes: a power of two, at least a page. */
+  readonly maxEntries: number;
+  /** How records are decoded: a codec, or a function of the record's bytes. Without it records are `Uint8Array`s. */
+  readonly record?: RecordDecoder;
+}
+
+/** What each type takes. */
+export interface MapSpecs {
+  hash: HashSpec;
+  lru_hash: LruHashSpec;
+  percpu_hash: PerCpuHashSpec;
+  array: ArraySpec;
+  percpu_array: PerCpuArraySpec;
+  lpm_trie: LpmTrieSpec;
+  bloom_filter: BloomFilterSpec;
+  queue: QueueSpec;
+  stack: StackSpec;
+  ringbuf: RingBufSpec;
+}
+
+/** What `createMap` takes. */
+export type MapSpec = MapSpecs[keyof MapSpecs];
+
+/** What `S` has beyond the options of its type. A parameter of type `S & NoExtras<S>` refuses them. */
+export type NoExtras<S extends { readonly type: keyof MapSpecs }> = Readonly<
+  Record<Exclude<keyof S, keyof MapSpecs[S["type"]]>, never>
+>;
+
+/** How an existing map is to be seen: its type, and codecs where the map's BTF is not what is wanted. */
+export interface MapShapes {
+  hash: { readonly type: "hash"; readonly key?: AnyCodec; readonly value?: AnyCodec };
+  lru_hash: { readonly type: "lru_hash"; readonly key?: AnyCodec; readonly value?: AnyCodec };
+  percpu_hash: { readonly type: "percpu_hash"; readonly key?: AnyCodec; readonly value?: AnyCodec };
+  array: { readonly type: "array"; readonly value?: AnyCodec };
+  percpu_array: { readonly type: "percpu_array"; readonly value?: AnyCodec };
+  lpm_trie: { readonly type: "lpm_trie"; readonly key?: LpmKeyCodec<AnyCodec>; readonly value?: AnyCodec };
+  bloom_filter: { readonly type: "bloom_filter"; readonly value?: AnyCodec };
+  queue: { readonly type: "queue"; readonly value?: AnyCodec };
+  stack: { readonly type: "stack"; readonly value?: AnyCodec };
+  ringbuf: { readonly type: "ringbuf"; readonly record?: RecordDecoder };
+}
+
+/** As what an existing map is opened. */
+export type MapShape = MapShapes[keyof MapShapes];
+
+/** As `NoExtras`, for shapes. */
+export type NoExtraShape<S extends { readonly type: keyof MapShapes }> = Readonly<
+  Record<Exclude<keyof S, keyof MapShapes[S["type"]]>, never>
+>;

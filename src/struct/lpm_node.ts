@@ -3,7 +3,7 @@ import type { Memory } from "../mem/memory.ts";
 import { MAP_KEY_SIZE, MAP_PRIVATE } from "./map.ts";
 import { POOL_SIZE } from "./pool.ts";
 
-export const LPM_ROOT = MAP_PRIVATE;
+export const LPM_ROOT: number = MAP_PRIVATE;
 /** Prefixes with a value. */
 export const LPM_COUNT: number = MAP_PRIVATE + 4;
 /** Odd while the trie is being changed: see `lpm_ops.ts`. */

@@ -34,9 +34,9 @@ import { MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE } from "./map.ts";
 export const RING_BASE: number = MAP_PRIVATE;
 /** u32: wake-ups so far. Who waits is told through `MapEnv.wake`. */
 export const RING_WAKEUPS: number = MAP_PRIVATE + 4;
-/** u64: end of the last record that was reserved. Changes by one whole store. */
+/** u64: end of the last record that was reserved. */
 const RING_PROD: number = MAP_PRIVATE + 8;
-/** u64: where the next producer position is put together. */
+/** u64: where a producer position is put together before it is stored whole. */
 const RING_NEXT: number = MAP_PRIVATE + 16;
 /** u32: low half of the position up to which all records are known to be committed. */
 const RING_PENDING: number = MAP_PRIVATE + 24;
@@ -116,7 +116,7 @@ export function ringReserve(env: MapEnv, map: number, size: number): number {
   const header = claim(mem, map, total);
   if (header !== 0) {
     mem.u32[header >>> 2] = size | BPF_RINGBUF_BUSY_BIT;
-    publish(mem, map);
+    publish(mem, map, total);
   }
   unlock(mem, map + MAP_LOCK);
   return header === 0 ? 0 : header + BPF_RINGBUF_HDR_SZ;
@@ -132,10 +132,7 @@ function lockRing(mem: Memory, map: number): void {
   if (lock(mem, map + MAP_LOCK)) show(mem, map);
 }
 
-/**
- * Finds room for `total` bytes: the address of the record's header, its page filled in, or 0. The position that goes
- * with it waits in RING_NEXT for `publish`. Called under the lock.
- */
+/** Finds room for `total` bytes: the address of the record's header, its page filled in, or 0. Called under the lock. */
 function claim(mem: Memory, map: number, total: number): number {
   const { u32 } = mem;
   const d = map >>> 2;
@@ -147,8 +144,6 @@ function claim(mem: Memory, map: number, total: number): number {
   // Neither may the newest record reach the consumer, nor the oldest that is still busy.
   if (pendingBytes(mem, map, base, mask, prod) + total > mask) return 0;
   if (!fits(mem, base, next, nextHigh, mask)) return 0;
-  u32[d + (RING_NEXT >>> 2)] = next;
-  u32[d + (RING_NEXT >>> 2) + 1] = nextHigh;
   const at = prod & mask;
   const header = base + RING_DATA + at;
   u32[(header >>> 2) + 1] = KERNEL_PAGES + (at >>> PAGE_SHIFT);
@@ -189,17 +184,36 @@ function fits(mem: Memory, cons: number, next: number, nextHigh: number, mask: n
   }
 }
 
-/** Makes the claimed record's end the producer position: the truth first, then what user space sees. */
-function publish(mem: Memory, map: number): void {
-  mem.u64[(map + RING_PROD) >>> 3] = mem.u64[(map + RING_NEXT) >>> 3]!;
+/**
+ * Moves the producer position over a claimed record of `total` bytes: the truth first, then what user space sees. Where
+ * others look on, each changes by one store: of its low half, or of all 8 bytes when the high half changes too.
+ */
+function publish(mem: Memory, map: number, total: number): void {
+  const { u32 } = mem;
+  const at = (map + RING_PROD) >>> 2;
+  const low = u32[at]!;
+  const next = (low + total) >>> 0;
+  if (next > low) {
+    u32[at] = next;
+  } else {
+    const staged = (map + RING_NEXT) >>> 2;
+    u32[staged] = next;
+    u32[staged + 1] = u32[at + 1]! + 1;
+    mem.atomics.copyWords(map + RING_PROD, map + RING_NEXT, 8);
+  }
   show(mem, map);
 }
 
 function show(mem: Memory, map: number): void {
-  const page = mem.u32[(map + RING_BASE) >>> 2]! + RING_PROD_PAGE;
-  // The other side: a consumer that reads the position, then the records before it.
-  if (mem.shared) mem.atomics.copy64(page, map + RING_PROD);
-  else mem.u64[page >>> 3] = mem.u64[(map + RING_PROD) >>> 3]!;
+  const { u32 } = mem;
+  const page = u32[(map + RING_BASE) >>> 2]! + RING_PROD_PAGE;
+  if (mem.shared) {
+    // The other side: a consumer that reads the position, then the records before it.
+    mem.atomics.copy64(page, map + RING_PROD);
+    return;
+  }
+  u32[page >>> 2] = u32[(map + RING_PROD) >>> 2]!;
+  u32[(page >>> 2) + 1] = u32[(map + RING_PROD + 4) >>> 2]!;
 }
 
 /**
@@ -229,7 +243,7 @@ export function ringOutput(env: MapEnv, map: number, data: number, size: number,
     // Complete before anybody sees it: unlike a reservation it cannot be left busy by a client that dies.
     mem.u32[header >>> 2] = size;
     mem.copy(header + BPF_RINGBUF_HDR_SZ, data, size);
-    publish(mem, map);
+    publish(mem, map, total);
   }
   unlock(mem, map + MAP_LOCK);
   if (header === 0) return -EAGAIN;

@@ -154,5 +154,5 @@ export function arraySource(handle: MapHandle): WalkSource {
 export function takingSource(handle: MapHandle): WalkSource {
   return hasBatches(handle)
     ? new BatchSource(handle, BPF_MAP_LOOKUP_AND_DELETE_BATCH)
-    : new NextKeySource(handle, true);
+    : new NextKeySource(handle, { take: true });
 }

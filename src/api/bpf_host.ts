@@ -21,7 +21,7 @@ import { type MapInfo, readMapInfo } from "./info.ts";
 import { type LoadedObject, type LoadObjectOptions, loadObject } from "./load_object.ts";
 import { permissionHint } from "./permission.ts";
 import { loadProgram, type Program, type ProgramOptions } from "./program.ts";
-import type { Access, MapShape, MapSpec, NoExtraShape, NoExtras } from "./spec.ts";
+import type { Access, ExactShape, ExactSpec, MapShape, MapSpec } from "./spec.ts";
 
 /** Which map to open. */
 export type MapRef =
@@ -114,17 +114,16 @@ export class BpfHost implements Host {
    *
    *     const flows = host.createMap({ type: "hash", name: "flows", key: FlowKey, value: Flow, maxEntries: 4096 });
    */
-  createMap<S extends MapSpec>(spec: S & NoExtras<S>): MapOf<S> {
+  createMap<S extends MapSpec>(spec: ExactSpec<S>): MapOf<S> {
     this.#requireOpen();
-    const given: GivenCodecs = spec;
-    const { access }: { readonly type: string; readonly access?: Access } = spec;
-    const fd = createFromSpec(this.context, spec);
+    const given: GivenCodecs & { readonly access?: Access } = spec as MapSpec;
+    const fd = createFromSpec(this.context, spec as MapSpec);
     const info = readMapInfo(this.context.seam, fd);
     if (typeof info === "number") {
       this.context.seam.close(fd);
       throw new BpfError({ errno: info, cmd: BPF_OBJ_GET_INFO_BY_FD, what: "cannot read what was created" });
     }
-    const map = { fd, owned: true, info, access: access ?? ("rw" as const), types: noTypes };
+    const map = { fd, owned: true, info, access: given.access ?? ("rw" as const), types: noTypes };
     return wrapMap(this.context, map, given) as AnyMap as MapOf<S>;
   }
 
@@ -136,7 +135,7 @@ export class BpfHost implements Host {
    *     const flows = host.openMap({ id: 17 }, { type: "hash", key: FlowKey, value: Flow });
    */
   openMap(ref: MapRef): AnyMap;
-  openMap<S extends MapShape>(ref: MapRef, shape: S & NoExtraShape<S>): MapOf<S>;
+  openMap<S extends MapShape>(ref: MapRef, shape: ExactShape<S>): MapOf<S>;
   openMap(ref: MapRef, shape?: MapShape): AnyMap {
     this.#requireOpen();
     const { seam } = this.context;

@@ -14,10 +14,10 @@ import type { CodecBuffer } from "./codec/index.ts";
 import type { MapHandle } from "./map_handle.ts";
 import { countOf, Walk, type WalkSource } from "./walk.ts";
 
-/** The two halves of a codec that a map uses. */
+/** The two halves of a codec that a map uses; neither uses `this`. Methods, so that a map of numbers is an `AnyMap`. */
 export interface Io<T, In> {
-  readonly read: (from: CodecBuffer, offset: number) => T;
-  readonly write: (to: CodecBuffer, offset: number, value: In) => void;
+  read(from: CodecBuffer, offset: number): T;
+  write(to: CodecBuffer, offset: number, value: In): void;
 }
 
 /** What `set` does about an element that is there already, or is not. */

@@ -26,7 +26,7 @@ export class LpmTrieMap<D, V, DIn = D, VIn = V> extends KeyedMap<LpmKey<D>, V, R
 
   /** @internal A trie's batch cursor is a key: deleting it would send the walk back to the start. */
   protected source(): WalkSource {
-    return new NextKeySource(this.handle);
+    return new NextKeySource(this.handle, { covering: true });
   }
 
   /** The value of the longest prefix that covers this address; undefined where none does. */

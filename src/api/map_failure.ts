@@ -89,7 +89,7 @@ export function errorMap({ name, type, id, maxEntries }: MapInfo): ErrorMap {
 
 export function mapFailure(failure: MapFailure): BpfError {
   const { cmd, map } = failure;
-  const errno = Math.abs(failure.errno);
+  const errno = failure.closed ? EBADF : Math.abs(failure.errno);
   const reason = reasonOf(failure, errno) ?? {
     what: `cannot ${verbs[cmd] ?? "use"} ${mapTitle(map)}${failure.key === undefined ? "" : `: key ${shownKey(failure.key)}`}`,
   };

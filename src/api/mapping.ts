@@ -30,7 +30,7 @@ export interface MmapArrayOptions {
  *     live.close();
  */
 export class MappedArray<V, VIn = V> implements Disposable {
-  /** All elements, `stride` bytes apart. Shows nothing of the map any more once closed. */
+  /** All elements, `stride` bytes apart. Not to be used after `close`, when it may or may not show the map still. */
   readonly bytes: Uint8Array;
   /** Bytes from one element to the next: the value's size, rounded up to 8. */
   readonly stride: number;
@@ -54,22 +54,27 @@ export class MappedArray<V, VIn = V> implements Disposable {
     this.#buffer = new CodecBuffer(this.bytes);
   }
 
-  /** A copy of element `index`; undefined outside the array. */
+  /** A copy of element `index`; undefined outside the array. After `close`: `RangeError`. */
   get(index: number): V | undefined {
+    this.#requireOpen();
     return this.#has(index) ? this.#value.read(this.#buffer, index * this.stride) : undefined;
   }
 
   /** Writes element `index`. Outside the array, through a read-only mapping or after `close`: `RangeError`. */
   set(index: number, value: VIn): this {
+    this.#requireOpen();
     if (!this.#writable) throw new RangeError("this mapping is read-only");
     if (!this.#has(index)) throw new RangeError(`index ${index} is outside the mapping: 0 to ${this.length - 1}`);
-    if (!this.#open) throw new RangeError("this mapping is closed");
     try {
       this.#value.write(this.#buffer, index * this.stride, value);
     } catch (error) {
       throw nested(error, "value");
     }
     return this;
+  }
+
+  #requireOpen(): void {
+    if (!this.#open) throw new RangeError("this mapping is closed");
   }
 
   #has(index: number): boolean {

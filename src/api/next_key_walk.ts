@@ -19,6 +19,14 @@ function sameKey(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
+/** What the element walk asks of a map. */
+export interface NextKeyOptions {
+  /** Elements are removed as they are given. */
+  readonly take?: boolean;
+  /** A lookup can answer for another key (a trie): whether a key is there has to be found out otherwise. */
+  readonly covering?: boolean;
+}
+
 /**
  * Key by key. The next key is fetched before an element is given, so that the element can be deleted. A key that others
  * delete while it is the next one would lead back to the first: the walk then goes on from the last element it gave, if
@@ -32,6 +40,7 @@ export class NextKeySource implements WalkSource {
   skipped = 0;
   readonly #handle: MapHandle;
   readonly #take: boolean;
+  readonly #covering: boolean;
   readonly #first: Uint8Array;
   #current: Uint8Array;
   #previous: Uint8Array;
@@ -39,13 +48,14 @@ export class NextKeySource implements WalkSource {
   #started = false;
   #hasCurrent = false;
   #hasPrevious = false;
+  #hasAhead = false;
   #visitsLeft: number;
 
-  /** `take`: elements are removed as they are given. */
-  constructor(handle: MapHandle, take: boolean = false) {
+  constructor(handle: MapHandle, options: NextKeyOptions = {}) {
     const { keySize, maxEntries } = handle.info;
     this.#handle = handle;
-    this.#take = take;
+    this.#take = options.take ?? false;
+    this.#covering = options.covering ?? false;
     this.#first = new Uint8Array(keySize);
     this.#current = new Uint8Array(keySize);
     this.#previous = new Uint8Array(keySize);
@@ -68,27 +78,34 @@ export class NextKeySource implements WalkSource {
       this.#started = true;
       this.#toFirst();
     }
-    const handle = this.#handle;
     while (this.#hasCurrent) {
       if (this.#visitsLeft-- <= 0) return this.#giveUp();
-      copyKey(handle.key.bytes, this.#current);
-      const more = handle.found(BPF_MAP_GET_NEXT_KEY, handle.nextKey());
-      if (more) copyKey(this.#ahead, handle.next.bytes);
-      // The next of a key that is gone is the first.
-      const gone = more && sameKey(this.#ahead, this.#first);
-      if (!gone && this.#fetch()) {
+      if (this.#lookAhead(this.#current) && this.#fetch()) {
         const spare = this.#previous;
         this.#previous = this.#current;
         this.#current = this.#ahead;
         this.#ahead = spare;
         this.#hasPrevious = true;
-        this.#hasCurrent = more;
+        this.#hasCurrent = this.#hasAhead;
         return true;
       }
       this.skipped++;
       this.#recover();
     }
     return false;
+  }
+
+  /** Puts the key into the handle and the one behind it into `#ahead`. False: the key is known to be gone. */
+  #lookAhead(key: Uint8Array): boolean {
+    const handle = this.#handle;
+    copyKey(handle.key.bytes, key);
+    this.#hasAhead = handle.found(BPF_MAP_GET_NEXT_KEY, handle.nextKey());
+    if (!this.#hasAhead) return true;
+    copyKey(this.#ahead, handle.next.bytes);
+    // The next of a key that is gone is the first, and never else. Where a lookup tells that a key is gone, one guess
+    // at the first key is enough.
+    if (!this.#covering) return !sameKey(this.#ahead, this.#first);
+    return !(handle.found(BPF_MAP_GET_NEXT_KEY, handle.firstKey()) && sameKey(this.#ahead, handle.next.bytes));
   }
 
   /** The value of the key in the handle; false when the element is gone. */
@@ -109,18 +126,14 @@ export class NextKeySource implements WalkSource {
 
   #recover(): void {
     const handle = this.#handle;
-    if (this.#hasPrevious) {
-      copyKey(handle.key.bytes, this.#previous);
-      const more = handle.found(BPF_MAP_GET_NEXT_KEY, handle.nextKey());
-      const there = handle.found(BPF_MAP_LOOKUP_ELEM, handle.lookup());
-      if (there && !(more && sameKey(handle.next.bytes, this.#first))) {
-        this.#hasCurrent = more;
-        copyKey(this.#current, handle.next.bytes);
-        return;
-      }
+    if (this.#hasPrevious && this.#lookAhead(this.#previous) && handle.found(BPF_MAP_LOOKUP_ELEM, handle.lookup())) {
+      this.#hasCurrent = this.#hasAhead;
+      copyKey(this.#current, this.#ahead);
+    } else if (++this.restarts > RESTARTS_MAX) {
+      this.#giveUp();
+    } else {
+      this.#toFirst();
     }
-    if (++this.restarts > RESTARTS_MAX) this.#giveUp();
-    else this.#toFirst();
   }
 
   #giveUp(): false {

@@ -136,10 +136,10 @@ export interface MapSpecs {
 /** What `createMap` takes. */
 export type MapSpec = MapSpecs[keyof MapSpecs];
 
-/** What `S` has beyond the options of its type. A parameter of type `S & NoExtras<S>` refuses them. */
-export type NoExtras<S extends { readonly type: keyof MapSpecs }> = Readonly<
-  Record<Exclude<keyof S, keyof MapSpecs[S["type"]]>, never>
->;
+/** `S`, or where it has options that its type does not take, that type's spec: then the compiler names the option. */
+export type ExactSpec<S extends MapSpec> = [Exclude<keyof S, keyof MapSpecs[S["type"]]>] extends [never]
+  ? S
+  : MapSpecs[S["type"]];
 
 /** How an existing map is to be seen: its type, and codecs where the map's BTF is not what is wanted. */
 export interface MapShapes {
@@ -158,7 +158,7 @@ export interface MapShapes {
 /** As what an existing map is opened. */
 export type MapShape = MapShapes[keyof MapShapes];
 
-/** As `NoExtras`, for shapes. */
-export type NoExtraShape<S extends { readonly type: keyof MapShapes }> = Readonly<
-  Record<Exclude<keyof S, keyof MapShapes[S["type"]]>, never>
->;
+/** As `ExactSpec`, for shapes. */
+export type ExactShape<S extends MapShape> = [Exclude<keyof S, keyof MapShapes[S["type"]]>] extends [never]
+  ? S
+  : MapShapes[S["type"]];

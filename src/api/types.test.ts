@@ -1,0 +1,155 @@
+/** What compiles, and as what. `npm run types` is what judges; running it only shows that nothing here throws. */
+import { expectTypeOf, test } from "vitest";
+import {
+  type AnyMap,
+  ArrayMap,
+  type BloomFilterMap,
+  type BpfHost,
+  createEmbedded,
+  type HashMap,
+  type Infer,
+  ipv4,
+  type LpmTrieMap,
+  lpmKey,
+  type MapOf,
+  type PerCpu,
+  type PerCpuArrayMap,
+  type PerCpuHashMap,
+  type QueueMap,
+  type RingBuf,
+  type StackMap,
+  struct,
+  u16,
+  u32,
+  u64,
+  union,
+} from "../index.ts";
+
+const FlowKey = struct({ saddr: ipv4, sport: u16.be });
+const Flow = struct({ packets: u64, bytes: u64 });
+const Either = union({ a: u32, b: u64 });
+type FlowKey = Infer<typeof FlowKey>;
+type Flow = Infer<typeof Flow>;
+
+/** Compiled, never called. */
+function shapes(host: BpfHost): void {
+  const hash = host.createMap({ type: "hash", key: FlowKey, value: Flow, maxEntries: 1 });
+  expectTypeOf(hash).toExtend<HashMap<FlowKey, Flow, Readonly<FlowKey>, Readonly<Flow>>>();
+  expectTypeOf(hash.get).returns.toEqualTypeOf<Flow | undefined>();
+  expectTypeOf(hash.get).parameter(0).toEqualTypeOf<{ readonly saddr: string; readonly sport: number }>();
+  expectTypeOf(hash.take).returns.toEqualTypeOf<Flow | undefined>();
+  for (const [key, value] of hash) {
+    expectTypeOf(key).toEqualTypeOf<FlowKey>();
+    expectTypeOf(value).toEqualTypeOf<Flow>();
+  }
+  expectTypeOf(
+    host.createMap({ type: "lru_hash", key: u32, value: u64, maxEntries: 1, commonLru: false }),
+  ).toEqualTypeOf<HashMap<number, bigint, number, bigint>>();
+  const perCpu = host.createMap({ type: "percpu_hash", key: u32, value: Flow, maxEntries: 1, prealloc: false });
+  expectTypeOf(perCpu).toExtend<PerCpuHashMap<number, Flow, number, Readonly<Flow>>>();
+  expectTypeOf(perCpu.get(1)!).toEqualTypeOf<PerCpu<Flow>>();
+  expectTypeOf(perCpu.get(1)!.sum()).toEqualTypeOf<{ packets: bigint; bytes: bigint }>();
+  const array = host.createMap({ type: "array", value: u32, maxEntries: 1, mmapable: true });
+  expectTypeOf(array).toEqualTypeOf<ArrayMap<number, number>>();
+  expectTypeOf(array.mmap().get(0)).toEqualTypeOf<number | undefined>();
+  expectTypeOf(host.createMap({ type: "percpu_array", value: u32, maxEntries: 1 })).toEqualTypeOf<
+    PerCpuArrayMap<number, number>
+  >();
+  const trie = host.createMap({ type: "lpm_trie", key: lpmKey(ipv4), value: u32, maxEntries: 1 });
+  expectTypeOf(trie).toEqualTypeOf<LpmTrieMap<string, number, string, number>>();
+  expectTypeOf(trie.lookup).parameter(0).toBeString();
+  expectTypeOf(trie.set).parameter(0).toEqualTypeOf<{ readonly prefixLen: number; readonly data: string }>();
+  const queue = host.createMap({ type: "queue", value: Either, maxEntries: 1 });
+  // What decoding gives and what encoding takes differ.
+  expectTypeOf(queue).toEqualTypeOf<QueueMap<Infer<typeof Either>, Parameters<typeof Either.encode>[0]>>();
+  expectTypeOf(host.createMap({ type: "stack", value: u64, maxEntries: 1 })).toEqualTypeOf<StackMap<bigint, bigint>>();
+  expectTypeOf(host.createMap({ type: "bloom_filter", value: u32, maxEntries: 1, hashes: 3 })).toEqualTypeOf<
+    BloomFilterMap<number>
+  >();
+  expectTypeOf(host.createMap({ type: "ringbuf", maxEntries: 4096 })).toEqualTypeOf<RingBuf<Uint8Array>>();
+  expectTypeOf(host.createMap({ type: "ringbuf", maxEntries: 4096, record: Flow })).toEqualTypeOf<RingBuf<Flow>>();
+  const own = host.createMap({ type: "ringbuf", maxEntries: 4096, record: (bytes) => bytes.length });
+  expectTypeOf(own).toEqualTypeOf<RingBuf<number>>();
+  expectTypeOf(own.batches()).toEqualTypeOf<AsyncGenerator<number[], void, undefined>>();
+}
+
+function refused(host: BpfHost): void {
+  const common = { key: u32, value: u32, maxEntries: 1 } as const;
+  // @ts-expect-error no such type
+  host.createMap({ type: "hush", ...common });
+  // @ts-expect-error a hash cannot be mapped
+  host.createMap({ type: "hash", key: u32, value: u32, maxEntries: 1, mmapable: true });
+  // @ts-expect-error an LRU map is always preallocated
+  host.createMap({ type: "lru_hash", key: u32, value: u32, maxEntries: 1, prealloc: false });
+  // @ts-expect-error per-CPU memory has no node of its own
+  host.createMap({ type: "percpu_hash", key: u32, value: u32, maxEntries: 1, numaNode: 0 });
+  // @ts-expect-error an array has indexes for keys
+  host.createMap({ type: "array", key: u32, value: u32, maxEntries: 1 });
+  // @ts-expect-error a queue has no keys
+  host.createMap({ type: "queue", key: u32, value: u32, maxEntries: 1 });
+  // @ts-expect-error a trie wants lpmKey(...)
+  host.createMap({ type: "lpm_trie", key: ipv4, value: u32, maxEntries: 1 });
+  // @ts-expect-error a ring has records, not values
+  host.createMap({ type: "ringbuf", value: u32, maxEntries: 4096 });
+  // @ts-expect-error a hash needs a value
+  host.createMap({ type: "hash", key: u32, maxEntries: 1 });
+  // @ts-expect-error a hash needs a size
+  host.createMap({ type: "hash", key: u32, value: u32 });
+  // @ts-expect-error rights are words
+  host.createMap({ type: "hash", key: u32, value: u32, maxEntries: 1, access: "r" });
+
+  const hash = host.createMap({ type: "hash", key: FlowKey, value: Flow, maxEntries: 1 });
+  // @ts-expect-error a field is missing
+  hash.get({ saddr: "10.0.0.1" });
+  // @ts-expect-error 64 bits are bigints
+  hash.set({ saddr: "10.0.0.1", sport: 1 }, { packets: 1, bytes: 1n });
+  // @ts-expect-error no such word
+  hash.set({ saddr: "10.0.0.1", sport: 1 }, { packets: 1n, bytes: 1n }, { ifExists: "throw" });
+  // @ts-expect-error a hash has no push
+  hash.push;
+  const queue = host.createMap({ type: "queue", value: u32, maxEntries: 1 });
+  // @ts-expect-error a queue has no get
+  queue.get;
+  // @ts-expect-error nor can it be walked
+  for (const _ of queue) break;
+  const perCpu = host.createMap({ type: "percpu_array", value: u32, maxEntries: 1 });
+  // @ts-expect-error all CPUs, or perCpu({ all })
+  perCpu.set(0, 1);
+  // @ts-expect-error only plain arrays can be mapped
+  perCpu.mmap;
+}
+
+function opened(host: BpfHost): void {
+  const any = host.openMap({ id: 1 });
+  expectTypeOf(any).toEqualTypeOf<AnyMap>();
+  if (any.type === "queue") expectTypeOf(any).toEqualTypeOf<QueueMap<unknown>>();
+  if (any.type === "hash" || any.type === "lru_hash") expectTypeOf(any).toEqualTypeOf<HashMap<unknown, unknown>>();
+  if (any instanceof ArrayMap) expectTypeOf(any.get(1)).toBeUnknown();
+  expectTypeOf(host.openMap({ fd: 3, own: true }, { type: "hash", key: u32, value: u64 })).toEqualTypeOf<
+    HashMap<number, bigint, number, bigint>
+  >();
+  expectTypeOf(host.openMap({ id: 3 }, { type: "hash", value: u64 })).toEqualTypeOf<
+    HashMap<unknown, bigint, unknown, bigint>
+  >();
+  // @ts-expect-error a ring has no keys
+  host.openMap({ id: 3 }, { type: "ringbuf", key: u32 });
+  // @ts-expect-error by id or by fd
+  host.openMap({});
+  const object = host.loadObject("x.o", { shapes: { flows: { type: "hash", key: u32, value: Flow } } });
+  expectTypeOf(object.map("flows")).toEqualTypeOf<MapOf<{ type: "hash"; key: typeof u32; value: typeof Flow }>>();
+  expectTypeOf(object.maps.get("flows").get(1)).toEqualTypeOf<Flow | undefined>();
+  expectTypeOf(object.map("other")).toEqualTypeOf<AnyMap>();
+  expectTypeOf(object.maps.get("other")).toEqualTypeOf<AnyMap | undefined>();
+  const plain = host.loadObject(new Uint8Array());
+  expectTypeOf(plain.map("flows")).toEqualTypeOf<AnyMap>();
+}
+
+test("a map of any kind is a BpfMap, and disposable", () => {
+  const host = createEmbedded({ memory: 16 * 1024 * 1024 });
+  const map: AnyMap = host.createMap({ type: "hash", key: u32, value: u32, maxEntries: 1 });
+  expectTypeOf(map).toExtend<Disposable>();
+  expectTypeOf(host).toExtend<Disposable>();
+  map[Symbol.dispose]();
+  host[Symbol.dispose]();
+  for (const compiled of [shapes, refused, opened]) expectTypeOf(compiled).toBeFunction();
+});

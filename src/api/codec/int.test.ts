@@ -60,6 +60,8 @@ test("a 64-bit integer is the same on and off an 8-byte boundary", () => {
       expect(u64.read(buffer, offset)).toBe(2n ** 64n - 5n);
       expect(s64.read(buffer, offset)).toBe(-5n);
       expect(buffer.view.getBigInt64(offset, true)).toBe(-5n);
+      u64.write(buffer, offset, 6n);
+      expect(buffer.view.getBigInt64(offset, true)).toBe(6n);
     }
   }
   // The last whole word of a length that is no multiple of 8 ends before the last bytes.

@@ -48,7 +48,7 @@ test("reading", () => {
   expect(value.reduce((total, v) => total + v.bytes, 0n)).toBe(600n);
   expect(value.sum()).toEqual({ packets: 6n, bytes: 600n });
   expect(value.max()).toEqual({ packets: 3n, bytes: 300n });
-  for (const cpu of [-1, 3, 0.5]) expect(() => value.get(cpu)).toThrow(RangeError);
+  for (const cpu of [-1, 3, 0.5]) expect(() => value.get(cpu)).toThrow(`CPU ${cpu}: there are 0 to 2`);
 });
 
 test("sum and max of numbers", () => {
@@ -81,6 +81,8 @@ test("sum takes the numbers of a value and leaves the rest", () => {
   const total = value.sum();
   expect(total).toEqual({ hist: [2n, 4n, 6n], inner: { a: 10 }, flag: 4 });
   expectTypeOf(total).toEqualTypeOf<{ hist: bigint[]; inner: { a: number }; flag: number }>();
+  // A number without a name on the first CPU is no total either.
+  expect(decodePerCpu(enumOf({ UP: 1 }), written(u32, perCpu(7, 8), 2)).sum()).toBeUndefined();
   expect(value.max().hist).toEqual([1n, 2n, 3n]);
   // Values are not touched by adding them up.
   expect(value.get(0).hist).toEqual([1n, 2n, 3n]);

@@ -5,8 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { kernelHost } from "../../../test/kernel.ts";
 import { type Btf, BtfBuilder, parseBtf } from "../../btf/index.ts";
 import { parseElf } from "../../elf/index.ts";
+import { BPF_BTF_LOAD, BPF_F_NO_PREALLOC, BPF_MAP_CREATE, BPF_MAP_TYPE_LPM_TRIE } from "../../uapi/index.ts";
 import {
   type AnyCodec,
   aligned,
@@ -306,6 +308,44 @@ test("the BTF of a codec fits the codec, and its own codec reads the same bytes"
       }
     }),
     { numRuns: 300 },
+  );
+});
+
+const kernel = kernelHost();
+
+test.runIf(kernel !== undefined)("the kernel takes the BTF of a codec, and a map whose sizes are the codec's", () => {
+  const host = kernel!;
+  const log = new Uint8Array(65536);
+  fc.assert(
+    fc.property(desc, (d) => {
+      const codec = codecOf(d);
+      const builder = new BtfBuilder();
+      const key = btfFromCodec(lpmKey(ipv6), builder, "made_key");
+      const value = btfFromCodec(codec, builder, "made_value");
+      const btf = builder.build();
+      const fd = host.bpf(BPF_BTF_LOAD, {
+        btf,
+        btf_size: btf.length,
+        btf_log_buf: log,
+        btf_log_size: log.length,
+        btf_log_level: 1,
+      });
+      expect(fd >= 0 ? "" : `${fd}: ${Buffer.from(log).toString().split("\0")[0]}`).toBe("");
+      const map = host.bpf(BPF_MAP_CREATE, {
+        map_type: BPF_MAP_TYPE_LPM_TRIE,
+        key_size: lpmKey(ipv6).size,
+        value_size: codec.size,
+        max_entries: 1,
+        map_flags: BPF_F_NO_PREALLOC,
+        btf_fd: fd,
+        btf_key_type_id: key,
+        btf_value_type_id: value,
+      });
+      host.close(fd);
+      expect(map).toBeGreaterThanOrEqual(0);
+      host.close(map);
+    }),
+    { numRuns: 100 },
   );
 });
 

@@ -1,4 +1,5 @@
 /** The kernel host against the running kernel. */
+import { closeSync } from "node:fs";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { kernelHost } from "../../test/kernel.ts";
 import {
@@ -229,6 +230,17 @@ onKernel("raw attributes: an address that is not ours is never given to the kern
     expect(host.bpf(BPF_MAP_LOOKUP_ELEM, elem(map_fd, key.address, value))).toBe(-EFAULT);
     expect(host.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd, key: u32(1), value: BigInt(value) })).toBe(-EFAULT);
   }
+  // Memory that is there and can be written, but is another host's.
+  const other = kernelHost()!;
+  const theirs = other.user.alloc(192);
+  expect(host.bpf(BPF_MAP_LOOKUP_ELEM, elem(map_fd, key.address, theirs.address))).toBe(-EFAULT);
+  expect(host.bpf(BPF_MAP_GET_NEXT_ID, theirs.address)).toBe(-EFAULT);
+  expect(host.bpf(BPF_MAP_LOOKUP_ELEM, elem(9999, key.address, theirs.address))).toBe(-EBADF);
+  const infoAttr = { bpf_fd: map_fd, info_len: 104, info: theirs.address };
+  expect(host.bpf(BPF_OBJ_GET_INFO_BY_FD, infoAttr)).toBe(-EFAULT);
+  expect(theirs.bytes).toEqual(new Uint8Array(192));
+  expect(other.bpf(BPF_MAP_GET_NEXT_ID, theirs.address)).toBe(0);
+  other.dispose();
   // As in the kernel, a missing key comes before a bad value, and a bad fd before everything.
   key.bytes.set(u32(2));
   expect(host.bpf(BPF_MAP_LOOKUP_ELEM, elem(map_fd, key.address, 1))).toBe(-ENOENT);
@@ -311,6 +323,11 @@ onKernel("fds: by id, closed, used again as another map", () => {
   expect(wide).toBe(again);
   expect(host.bpf(BPF_MAP_UPDATE_ELEM, { map_fd: wide, key: u32(0), value: u64(0) })).toBe(-EFAULT);
   fds.splice(fds.indexOf(again), 1);
+  // Closed behind the host's back: the number that comes again is another map all the same.
+  closeSync(wide);
+  const narrow = host.bpf(BPF_MAP_CREATE, { map_type: 1, key_size: 4, value_size: 8, max_entries: 1 });
+  expect(narrow).toBe(wide);
+  expect(host.bpf(BPF_MAP_UPDATE_ELEM, { map_fd: narrow, key: u32(0), value: u64(0) })).toBe(0);
 });
 
 onKernel("batches: counts and cursors come back", () => {
@@ -469,6 +486,18 @@ onKernel("wait: woken by a record", async () => {
     consumer[0] = BigInt(i * 16);
     expect(host.poll([ring], 0)).toEqual([]);
   }
+  // Consumed before the event loop sees it: the wait goes on, and the next record ends it.
+  const woken = host.wait([ring]);
+  let over = false;
+  woken.finally(() => {
+    over = true;
+  });
+  run();
+  consumer[0] = 6n * 16n;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(over).toBe(false);
+  run();
+  expect(await woken).toEqual([ring]);
   host.munmap(page);
 });
 

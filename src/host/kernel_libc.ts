@@ -54,6 +54,19 @@ function requireKoffi(): Koffi {
   }
 }
 
+/** RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE */
+const KEEP_LOADED = 0x1 | 0x4 | 0x1000;
+
+/**
+ * Keeps koffi's code in memory until the process ends. A worker thread that ends unloads it if no other thread uses it,
+ * but a watched fd (`watch`) is closed after that, by a function of koffi's: a segmentation fault (koffi 3.3.4).
+ */
+function keepLoaded(dlopen: (path: string, flags: number) => unknown): void {
+  const maps = process.getBuiltinModule("fs").readFileSync("/proc/self/maps", "utf8");
+  const path = /\s(\/.*koffi\.node)$/m.exec(maps)?.[1];
+  if (path !== undefined) dlopen(path, KEEP_LOADED);
+}
+
 /** Throws `HostUnavailable` when this is not Linux, or koffi is not there. */
 export function openLibc(): Libc {
   const machine = typeof process === "object" ? `${process.platform} ${process.arch}` : "a browser";
@@ -65,6 +78,7 @@ export function openLibc(): Libc {
   const koffi = requireKoffi();
   const lib = koffi.load(null);
   const func = <F>(name: string, result: string, ...args: readonly string[]): F => lib.func(name, result, args) as F;
+  keepLoaded(func("dlopen", "void *", "str", "int"));
   const getpagesize = func<() => number>("getpagesize", "int");
   return {
     nrBpf,

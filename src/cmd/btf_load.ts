@@ -30,5 +30,9 @@ export function btfLoad(kernel: Kernel, attr: number, uattr: number, attrSize: n
   const from = pointerAt(kernel, attr + btf_load.btf.offset);
   if (!kernel.userOk(from, size, false)) return log.end(-EFAULT);
   const object = createBtf(kernel, from, size, log.line);
-  return log.end(object < 0 ? object : kernel.publish(object, FMODE_READ | FMODE_WRITE));
+  if (object < 0) return log.end(object);
+  const ret = log.end(0);
+  if (ret === 0) return kernel.publish(object, FMODE_READ | FMODE_WRITE);
+  kernel.discard(object);
+  return ret;
 }

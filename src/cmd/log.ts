@@ -14,11 +14,12 @@ export interface UserLogAttr {
 
 export interface UserLog {
   readonly line: (text: string) => void;
-  /** Writes the log out. Returns `ret`, or -ENOSPC when the log was cut off and `ret` is no error of its own. */
+  /** Writes the log out. Returns `ret`, or -ENOSPC, -EFAULT in its place when the log did not fit, could not be written. */
   readonly end: (ret: number) => number;
 }
 
 const LEVEL_MASK = 15;
+const BPF_LOG_FIXED = 8;
 const SIZE_MAX = 0xffff_ffff >>> 2;
 
 /** A log into the caller's buffer, or -EINVAL: level, size and buffer contradict each other. */
@@ -39,9 +40,11 @@ export function userLog(kernel: Kernel, attr: UserLogAttr): UserLog | number {
       if (buffer === 0) return ret;
       const n = Math.min(size, bytes.length);
       if (!kernel.userOk(buffer, n, true)) return -EFAULT;
-      kernel.mem.u8.set(bytes.subarray(0, n), buffer);
+      // What does not fit is the beginning, unless the caller wants that.
+      const from = level & BPF_LOG_FIXED ? 0 : bytes.length - n;
+      kernel.mem.u8.set(bytes.subarray(from, from + n), buffer);
       kernel.mem.u8[buffer + n - 1] = 0;
-      return n < bytes.length && ret >= 0 ? -ENOSPC : ret;
+      return n < bytes.length ? -ENOSPC : ret;
     },
   };
 }

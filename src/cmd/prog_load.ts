@@ -153,12 +153,14 @@ function check(load: Load, family: ContextFamily, flags: number, log: UserLog): 
   const { mem } = kernel;
   const code = mem.u32[(prog + PROG_INSNS) >>> 2]!;
   const insns = decodeInsns(mem.u8.slice(code, code + field(kernel, attr, prog_load.insn_cnt) * 8));
-  const digest = digestOf(mem.u8.slice(code, code + insns.length * 8), insns);
-  mem.u8.set(digest, prog + PROG_DIGEST);
+  const digest = new Uint8Array(DIGEST_SIZE);
   const fdArray = pointerAt(kernel, attr + prog_load.fd_array.offset);
   const refs: Refs = { kernel, insns, code, digest, fdArray, maps: [], log: log.line };
   const array = useFdArray(refs, field(kernel, attr, prog_load.fd_array_cnt));
   if (array !== 0) return array;
+  // As in the kernel only now: an exclusive map in fd_array was compared with zeros.
+  digest.set(digestOf(mem.u8.slice(code, code + insns.length * 8), insns));
+  mem.u8.set(digest, prog + PROG_DIGEST);
   const fault = validateProgram(insns);
   if (fault !== undefined) {
     log.line(`${fault.insn}: ${fault.message}`);
@@ -184,7 +186,7 @@ function digestOf(bytes: Uint8Array, insns: readonly Insn[]): Uint8Array {
     bytes.fill(0, at * 8 + 4, at * 8 + 8);
     bytes.fill(0, at * 8 + 12, at * 8 + 16);
   });
-  return sha256(bytes).subarray(0, DIGEST_SIZE);
+  return sha256(bytes);
 }
 
 /** With a count, fd_array names maps that the program holds whether it uses them or not, and BTF objects. */

@@ -31,6 +31,7 @@ export interface Refs {
   readonly insns: readonly Insn[];
   /** The same instructions as words, in memory: addresses of maps and values are put in there. */
   readonly code: number;
+  /** What exclusive maps are compared with. */
   readonly digest: Uint8Array;
   /** fd_array of the attributes, or 0. */
   readonly fdArray: number;

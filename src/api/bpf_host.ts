@@ -6,9 +6,9 @@ import {
   BPF_F_WRONLY,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_ID,
+  BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET_INFO_BY_FD,
   EBADF,
-  EBADFD,
   EINVAL,
   ENOENT,
   EPERM,
@@ -142,12 +142,11 @@ export class BpfHost implements Host {
     const byId = "id" in ref;
     const fd = byId ? this.#fdOf(ref.id, ref.access) : ref.fd;
     const owned = byId || ref.own === true;
+    if (!byId) this.#requireMap(fd);
     const info = readMapInfo(seam, fd);
     if (typeof info === "number") {
       if (byId) seam.close(fd);
-      // The kernel's answer for an fd that is none is EBADFD.
-      const what = -info === EINVAL ? `fd ${fd} is no map` : `fd ${fd} is not open`;
-      throw new BpfError({ errno: -info === EBADFD ? EBADF : info, cmd: BPF_OBJ_GET_INFO_BY_FD, what });
+      throw new BpfError({ errno: info, cmd: BPF_OBJ_GET_INFO_BY_FD, what: `cannot read what map fd ${fd} is` });
     }
     try {
       requireType(info, shape);
@@ -157,6 +156,17 @@ export class BpfHost implements Host {
     }
     const access = byId ? (ref.access ?? "rw") : undefined;
     return wrapMap(this.context, { fd, owned, info, access }, shape ?? {});
+  }
+
+  /**
+   * What OBJ_GET_INFO_BY_FD says of programs can be taken for a map. An update without key and value never does
+   * anything, and is EINVAL for what is no map alone.
+   */
+  #requireMap(fd: number): void {
+    const result = this.context.seam.bpf(BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: null, value: null, flags: 0 });
+    if (result !== -EBADF && result !== -EINVAL) return;
+    const what = result === -EBADF ? `fd ${fd} is not open` : `fd ${fd} is no map`;
+    throw new BpfError({ errno: result, cmd: "openMap", what });
   }
 
   #fdOf(id: number, access: Access | undefined): number {

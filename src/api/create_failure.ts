@@ -15,6 +15,7 @@ import {
   EINVAL,
   EMFILE,
   ENOMEM,
+  ENOTSUPP,
   EPERM,
 } from "../uapi/index.ts";
 import type { CreateAttr } from "./create_map.ts";
@@ -101,6 +102,7 @@ export function createFailure(host: "embedded" | "kernel", type: string, attr: C
   const what = `cannot create ${title}`;
   switch (-errno) {
     case EINVAL:
+    case ENOTSUPP:
     case E2BIG: {
       const rule = brokenRule(type, attr);
       if (rule !== undefined) return new BpfError({ ...parts, what: `${what}: ${rule}` });

@@ -3,10 +3,11 @@
  * else writes (bytes that the caller did not give read as zero), and `uattr`, where the caller's own lies: outputs go
  * there.
  */
+import { entryObject, getEntry } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import { MAP_KEY_SIZE } from "../struct/map.ts";
-import { EFAULT, EINVAL, ENOMEM } from "../uapi/index.ts";
+import { EBADF, EFAULT, EINVAL, ENOMEM } from "../uapi/index.ts";
 
 /** An address that is never user memory: what pointers beyond 4 GiB are read as. */
 const NOWHERE = 1;
@@ -27,6 +28,17 @@ export function putU32(kernel: Kernel, address: number, value: number): number {
   if (!kernel.userOk(address, 4, true)) return -EFAULT;
   kernel.mem.view.setUint32(address, value, true);
   return 0;
+}
+
+/**
+ * What a token's fd gives. A token is a file of a kind of its own, which this host does not have: -EBADF when nothing is
+ * open, -EINVAL for whatever else it is.
+ */
+export function tokenError(kernel: Kernel, fd: number): number {
+  const entry = getEntry(kernel.mem, kernel.process, fd);
+  if (entry === 0) return -EBADF;
+  kernel.done(entryObject(entry));
+  return -EINVAL;
 }
 
 /**

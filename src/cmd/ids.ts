@@ -3,8 +3,8 @@ import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import { getById, nextId } from "../kern/ids.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { OBJ_BTF, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
-import { BPF_F_RDONLY, BPF_F_WRONLY, bpf_attr, EINVAL } from "../uapi/index.ts";
-import { putU32 } from "./attr.ts";
+import { BPF_F_RDONLY, BPF_F_TOKEN_FD, BPF_F_WRONLY, bpf_attr, EINVAL } from "../uapi/index.ts";
+import { putU32, tokenError } from "./attr.ts";
 
 const { id } = bpf_attr;
 const INT_MAX = 0x7fff_ffff;
@@ -53,7 +53,9 @@ export function progGetFdById(kernel: Kernel, attr: number): number {
 
 export function btfGetFdById(kernel: Kernel, attr: number): number {
   const { u32 } = kernel.mem;
-  if (u32[(attr + id.open_flags.offset) >>> 2] !== 0) return -EINVAL;
+  const flags = u32[(attr + id.open_flags.offset) >>> 2]!;
+  if (flags & ~BPF_F_TOKEN_FD) return -EINVAL;
+  if (flags & BPF_F_TOKEN_FD) return tokenError(kernel, u32[(attr + id.fd_by_id_token_fd.offset) >>> 2]!);
   const btf = getById(kernel.mem, OBJ_BTF, u32[(attr + id.btf_id.offset) >>> 2]!);
   return btf < 0 ? btf : kernel.install(btf, FMODE_READ | FMODE_WRITE);
 }

@@ -1,6 +1,6 @@
 /**
  * BPF_MAP_CREATE. The order of the checks decides the errno when several things are wrong, and is the kernel's
- * (map-semantics 2.3): attributes, type, the type's early check, offload, token, allocation, name, BTF, exclusive hash.
+ * (map-semantics 2.3): attributes, type, the type's early check, token, offload, allocation, name, BTF, exclusive hash.
  */
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
@@ -15,11 +15,10 @@ import {
   BPF_F_TOKEN_FD,
   BPF_F_WRONLY,
   bpf_attr,
-  EBADF,
   EFAULT,
   EINVAL,
 } from "../uapi/index.ts";
-import { pointerAt } from "./attr.ts";
+import { pointerAt, tokenError } from "./attr.ts";
 
 const { map_create } = bpf_attr;
 const SHA256_SIZE = 32;
@@ -57,9 +56,9 @@ export function mapCreate(kernel: Kernel, attr: number): number {
   if (entry === undefined) return -EINVAL;
   const early = entry.traits.checkedEarly ? entry.ops.map_alloc_check(kernel, create) : 0;
   if (early !== 0) return early;
+  if (field(map_create.map_flags) & BPF_F_TOKEN_FD) return tokenError(kernel, field(map_create.map_token_fd));
   // An interface that could take the map over is unknown to this host.
   if (field(map_create.map_ifindex) !== 0) return -EINVAL;
-  if (field(map_create.map_flags) & BPF_F_TOKEN_FD) return -EBADF;
   const late = entry.traits.checkedEarly ? 0 : entry.ops.map_alloc_check(kernel, create);
   if (late !== 0) return late;
   const map = allocMap(kernel, entry, create);

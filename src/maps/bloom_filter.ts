@@ -16,7 +16,7 @@ export const bloomFilterMap: MapTypeEntry = {
     prealloc: "always",
     mapExtra: true,
     lookupReadsValue: true,
-    checkedEarly: false,
+    checkedEarly: true,
     helpers: [BPF_FUNC_map_push_elem, BPF_FUNC_map_peek_elem],
   },
   minimalAttr: { key_size: 0, value_size: 1, max_entries: 1 },

@@ -25,9 +25,12 @@ const MIN_BITS = 64;
 const MAX_POW2_BITS = 2 ** 31;
 const U32_MAX = 0xffff_ffff;
 
-/** The kernel looks at the value's size before anything else. */
+/** The value's size alone; the rest is judged when the map is allocated, as in the kernel. */
 export function allocCheck(_env: MapEnv, attr: MapCreateAttr): number {
-  if (attr.value_size > KMALLOC_MAX) return -E2BIG;
+  return attr.value_size > KMALLOC_MAX ? -E2BIG : 0;
+}
+
+function checkRest(attr: MapCreateAttr): number {
   if (attr.key_size !== 0 || attr.value_size === 0 || attr.max_entries === 0) return -EINVAL;
   if (attr.map_extra_lo > HASHES_MAX || attr.map_extra_hi !== 0) return -EINVAL;
   return checkFlags(attr, NUMA_AND_ACCESS | BPF_F_ZERO_SEED);
@@ -46,6 +49,8 @@ function bytesOf(mask: number): number {
 }
 
 export function alloc(env: MapEnv, map: number, attr: MapCreateAttr): number {
+  const bad = checkRest(attr);
+  if (bad !== 0) return bad;
   const { u32 } = env.mem;
   const hashes = attr.map_extra_lo === 0 ? HASHES_DEFAULT : attr.map_extra_lo;
   const mask = maskFor(attr.max_entries, hashes);

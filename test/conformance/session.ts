@@ -96,34 +96,18 @@ export class Session {
       if (field.size === 8) view.setBigUint64(attr + field.offset, BigInt.asUintN(64, BigInt(plain)), true);
       else view.setUint32(attr + field.offset, Number(plain) >>> 0, true);
     }
-    const before = bytes.slice(attr, attr + size);
+    const before = bytes.slice(0, room);
     const ret = this.host.bpf(cmd, base + attr, size);
     for (const { bytes: to, at } of buffers) to.set(bytes.subarray(at, at + to.length));
     for (const name of Object.keys(fields)) {
       const field = row?.byName.get(name);
       if (field !== undefined && field.size === 4 && field.kind !== "ptr" && field.offset + 4 <= size) {
         const now = view.getUint32(attr + field.offset, true);
-        if (now !== new DataView(before.buffer).getUint32(field.offset, true)) fields[name] = now;
+        if (now !== new DataView(before.buffer).getUint32(attr + field.offset, true)) fields[name] = now;
       }
     }
-    this.#checkGuards(bytes, room, attr, size, buffers);
+    checkGuards(bytes, before, attr, size, buffers);
     return ret;
-  }
-
-  /** Nothing but the attributes and the buffers may have been written. */
-  #checkGuards(
-    bytes: Uint8Array,
-    room: number,
-    attr: number,
-    size: number,
-    buffers: readonly { bytes: Uint8Array; at: number }[],
-  ): void {
-    const ours = [{ at: attr, end: attr + size }, ...buffers.map((b) => ({ at: b.at, end: b.at + b.bytes.length }))];
-    for (let i = 0; i < room; i++) {
-      const inside = ours.find((o) => i >= o.at && i < o.end);
-      if (inside !== undefined) i = inside.end - 1;
-      else if (bytes[i] !== GUARD_BYTE) throw new Error(`byte ${i - attr} from the attributes on was written`);
-    }
   }
 
   #room(bytes: number): UserBuffer {
@@ -216,4 +200,20 @@ function lengthOf(value: Value): number {
 function failed(ret: number, buffer: Uint8Array): number {
   if (!buffer.every((b) => b === FILL)) throw new Error(`the call gave ${ret} and wrote ${toHex(buffer)}`);
   return ret;
+}
+
+/** Nothing but the attributes and the buffers may have been written. */
+function checkGuards(
+  bytes: Uint8Array,
+  before: Uint8Array,
+  attr: number,
+  size: number,
+  buffers: readonly { bytes: Uint8Array; at: number }[],
+): void {
+  const ours = [{ at: attr, end: attr + size }, ...buffers.map((b) => ({ at: b.at, end: b.at + b.bytes.length }))];
+  for (let i = 0; i < before.length; i++) {
+    const inside = ours.find((o) => i >= o.at && i < o.end);
+    if (inside !== undefined) i = inside.end - 1;
+    else if (bytes[i] !== before[i]) throw new Error(`byte ${i - attr} from the attributes on was written`);
+  }
 }

@@ -27,7 +27,6 @@ export interface MapAttr {
   readonly value_size?: number;
   readonly max_entries?: number;
   readonly map_flags?: Flags;
-  readonly map_name?: string;
   readonly [field: string]: Field | undefined;
 }
 
@@ -49,7 +48,7 @@ export interface Fields {
 export interface CallOptions {
   /** How much of the attributes counts. */
   readonly size?: number;
-  /** What must be in output fields and buffers afterwards: a number, or hex. Buffers not named here must be unchanged. */
+  /** What must be in output fields and buffers afterwards: a number, hex, or `?` for anything. What is not named must be unchanged. */
   readonly out?: { readonly [field: string]: number | string };
 }
 
@@ -65,6 +64,8 @@ export type Step =
   | readonly ["create flags", allowed: Flags, refused?: Readonly<Record<`BPF_F_${string}`, Errno>>]
   /** Tries values of one attribute. */
   | readonly ["create each", attribute: string, tries: readonly (readonly [value: number, result: Result])[]]
+  /** Of all bytes but NUL, those that a name may have, in hex. */
+  | readonly ["create names", bytes: string]
   | readonly ["update", key: Data, value: Data, flags: Flags, result: Result]
   | readonly ["lookup", key: Data, result: Data | Errno]
   | readonly ["delete", key: Data, result: Result]
@@ -83,6 +84,9 @@ export type Step =
   | readonly ["peek", result: Data | Errno]
   /** Asks a bloom filter. */
   | readonly ["member", value: Data, result: Result]
+  | readonly ["push each", first: number, last: number, result: Result]
+  /** Asks about every number from first to last: those that seem to be there. */
+  | readonly ["members", first: number, last: number, found: "all" | readonly number[]]
   | readonly ["freeze", result: Result]
   | readonly ["info", fields: InfoFields]
   /** Another fd of the map in use, by its id, with these open_flags; from then on it is the one in use. */
@@ -100,6 +104,14 @@ export type Step =
       result: Result,
       options?: CallOptions,
     ]
+  /** The attributes at an address, or `BAD`. */
+  | readonly ["at", command: `BPF_${string}` | number, address: number | "BAD", size: number, result: Result]
+  /** The key's bytes and the other pointer are one buffer; what is in it afterwards. */
+  | readonly ["same buffer", command: `BPF_${string}`, hex: string, result: Result, after: string]
+  /** A whole info struct of this length: the length that comes back. */
+  | readonly ["info length", length: number, result: number | Errno]
+  /** The SHA-256 of the map's contents. */
+  | readonly ["info hash", result: string]
   /** From then on the mapping in use. */
   | readonly ["mmap", offset: number, length: number, prot: "r" | "w" | "rw" | "rwx", result: Result]
   | readonly ["munmap", result: Result]

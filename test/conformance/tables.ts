@@ -1,14 +1,48 @@
 /** All tables of the suite. */
+import { arrayBatchTable, hashBatchTable } from "./cmd/batch.table.ts";
+import { elemTable } from "./cmd/elem.table.ts";
+import { entryTable } from "./cmd/entry.table.ts";
+import { freezeTable } from "./cmd/freeze.table.ts";
+import { idsTable } from "./cmd/ids.table.ts";
+import { infoTable } from "./cmd/info.table.ts";
+import { mapCreateTable } from "./cmd/map_create.table.ts";
 import { arrayTable } from "./maps/array.table.ts";
+import { bloomFilterTable } from "./maps/bloom_filter.table.ts";
 import { hashTable } from "./maps/hash.table.ts";
+import { lpmTrieTable } from "./maps/lpm_trie.table.ts";
+import { lruHashTable } from "./maps/lru_hash.table.ts";
 import { percpuArrayTable } from "./maps/percpu_array.table.ts";
 import { percpuHashTable } from "./maps/percpu_hash.table.ts";
+import { queueTable } from "./maps/queue.table.ts";
+import { ringbufTable } from "./maps/ringbuf.table.ts";
+import { stackTable } from "./maps/stack.table.ts";
 import type { MapTable, Table } from "./step.ts";
 
 function ofMap({ type, attr, cases }: MapTable): Table {
   return { name: type, attr: { ...attr, map_type: type }, cases };
 }
 
-export const mapTables: readonly MapTable[] = [hashTable, percpuHashTable, arrayTable, percpuArrayTable];
+export const mapTables: readonly MapTable[] = [
+  hashTable,
+  arrayTable,
+  percpuHashTable,
+  percpuArrayTable,
+  lruHashTable,
+  lpmTrieTable,
+  queueTable,
+  stackTable,
+  ringbufTable,
+  bloomFilterTable,
+];
 
-export const tables: readonly Table[] = [...mapTables.map(ofMap)];
+export const tables: readonly Table[] = [
+  ...mapTables.map(ofMap),
+  entryTable,
+  mapCreateTable,
+  elemTable,
+  idsTable,
+  infoTable,
+  freezeTable,
+  hashBatchTable,
+  arrayBatchTable,
+];

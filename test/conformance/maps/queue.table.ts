@@ -1,0 +1,47 @@
+import type { MapTable } from "../step.ts";
+import { queueStackCases } from "./queue_stack_cases.ts";
+
+export const queueTable: MapTable = {
+  type: "BPF_MAP_TYPE_QUEUE",
+  attr: { key_size: 0, value_size: 4, max_entries: 3 },
+  cases: [
+    ...queueStackCases("queue"),
+    {
+      id: "queue.order",
+      steps: [
+        ["push", 1, 0],
+        ["push", 2, 0],
+        ["push", 3, 0],
+        ["peek", 1],
+        ["pop", 1],
+        ["pop", 2],
+        ["pop", 3],
+      ],
+    },
+    {
+      id: "queue.push.exist",
+      steps: [
+        ["push", 1, 0],
+        ["push", 2, 0],
+        ["push", 3, 0],
+        ["push!", 4, 0],
+        ["push!", 5, 0],
+        ["pop", 3],
+        ["pop", 4],
+        ["pop", 5],
+        ["pop", "-ENOENT"],
+      ],
+    },
+    {
+      id: "queue.one",
+      attr: { max_entries: 1 },
+      steps: [
+        ["push", 1, 0],
+        ["push", 2, "-E2BIG"],
+        ["push!", 2, 0],
+        ["pop", 2],
+        ["pop", "-ENOENT"],
+      ],
+    },
+  ],
+};

@@ -6,13 +6,17 @@ import {
   BPF_BTF_GET_NEXT_ID,
   BPF_BTF_LOAD,
   BPF_MAP_CREATE,
+  BPF_MAP_DELETE_BATCH,
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_FREEZE,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_PROG_GET_FD_BY_ID,
@@ -24,6 +28,7 @@ import {
 import { btfLoad } from "./btf_load.ts";
 import { btfGetFdById, btfGetNextId, mapGetFdById, mapGetNextId, progGetFdById, progGetNextId } from "./ids.ts";
 import { objGetInfoByFd } from "./info.ts";
+import { mapDeleteBatch, mapLookupAndDeleteBatch, mapLookupBatch, mapUpdateBatch } from "./map_batch.ts";
 import { mapCreate } from "./map_create.ts";
 import { mapDeleteElem, mapGetNextKey, mapLookupAndDeleteElem, mapLookupElem, mapUpdateElem } from "./map_elem.ts";
 import { mapFreeze } from "./map_freeze.ts";
@@ -42,6 +47,10 @@ const handlers: Readonly<Record<number, Handler>> = {
   [BPF_MAP_GET_NEXT_KEY]: mapGetNextKey,
   [BPF_MAP_LOOKUP_AND_DELETE_ELEM]: mapLookupAndDeleteElem,
   [BPF_MAP_FREEZE]: mapFreeze,
+  [BPF_MAP_LOOKUP_BATCH]: mapLookupBatch,
+  [BPF_MAP_LOOKUP_AND_DELETE_BATCH]: mapLookupAndDeleteBatch,
+  [BPF_MAP_UPDATE_BATCH]: mapUpdateBatch,
+  [BPF_MAP_DELETE_BATCH]: mapDeleteBatch,
   [BPF_MAP_GET_NEXT_ID]: mapGetNextId,
   [BPF_MAP_GET_FD_BY_ID]: mapGetFdById,
   [BPF_BTF_GET_NEXT_ID]: btfGetNextId,

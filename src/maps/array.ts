@@ -1,5 +1,6 @@
 /** BPF_MAP_TYPE_ARRAY: max_entries values, all there from the beginning. Kernel counterpart: arraymap.c. */
 import * as array from "../struct/array_ops.ts";
+import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import {
   BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
@@ -36,6 +37,8 @@ export const arrayMap: MapTypeEntry = {
     map_update_value: array.updateArray,
     map_delete_value: array.deleteArray,
     map_get_next_key: array.nextIndex,
+    map_lookup_batch: batchLookup(array.nextIndex, array.copyArray),
+    map_update_batch: batchUpdate(array.updateArray),
     map_mmap: array.mmapArray,
   },
 };

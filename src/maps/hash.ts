@@ -1,4 +1,6 @@
 /** BPF_MAP_TYPE_HASH: any key to any value; an update replaces the whole element. Kernel counterpart: hashtab.c. */
+import { batchDelete, batchUpdate } from "../struct/batch.ts";
+import { lookupBatchHash, takeBatchHash } from "../struct/hash_batch.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
 import {
@@ -35,5 +37,9 @@ export const hashMap: MapTypeEntry = {
     map_delete_value: hash.deleteHash,
     map_lookup_and_delete_elem: hash.takeHash,
     map_get_next_key: nextKey,
+    map_lookup_batch: lookupBatchHash,
+    map_lookup_and_delete_batch: takeBatchHash,
+    map_update_batch: batchUpdate(hash.updateHash),
+    map_delete_batch: batchDelete(hash.deleteHash),
   },
 };

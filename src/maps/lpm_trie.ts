@@ -1,4 +1,5 @@
 /** BPF_MAP_TYPE_LPM_TRIE: prefixes to values; a lookup finds the longest that fits. Kernel counterpart: lpm_trie.c. */
+import { batchDelete, batchLookup, batchUpdate } from "../struct/batch.ts";
 import * as lpm from "../struct/lpm_ops.ts";
 import {
   BPF_F_NO_PREALLOC,
@@ -34,5 +35,8 @@ export const lpmTrieMap: MapTypeEntry = {
     map_update_value: lpm.updateLpm,
     map_delete_value: lpm.deleteLpm,
     map_get_next_key: lpm.nextLpm,
+    map_lookup_batch: batchLookup(lpm.nextLpm, lpm.copyLpm),
+    map_update_batch: batchUpdate(lpm.updateLpm),
+    map_delete_batch: batchDelete(lpm.deleteLpm),
   },
 };

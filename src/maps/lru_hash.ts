@@ -2,6 +2,8 @@
  * BPF_MAP_TYPE_LRU_HASH: a hash that makes room by itself; what was not used lately goes. Kernel counterpart: hashtab.c,
  * bpf_lru_list.c.
  */
+import { batchDelete, batchUpdate } from "../struct/batch.ts";
+import { lookupBatchHash, takeBatchLru } from "../struct/hash_batch.ts";
 import { copyHash } from "../struct/hash_ops.ts";
 import { nextKey } from "../struct/hashtab.ts";
 import * as lru from "../struct/lru_ops.ts";
@@ -39,5 +41,9 @@ export const lruHashMap: MapTypeEntry = {
     map_delete_value: lru.deleteLru,
     map_lookup_and_delete_elem: lru.takeLru,
     map_get_next_key: nextKey,
+    map_lookup_batch: lookupBatchHash,
+    map_lookup_and_delete_batch: takeBatchLru,
+    map_update_batch: batchUpdate(lru.updateLru),
+    map_delete_batch: batchDelete(lru.deleteLru),
   },
 };

@@ -4,6 +4,7 @@
  * all the same and gives the kernel's errno, so callers never test for its absence.
  */
 import type { Btf } from "../btf/index.ts";
+import type { BatchOp } from "../struct/batch.ts";
 import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
 import { EINVAL, ENOTSUPP, EOPNOTSUPP } from "../uapi/index.ts";
 
@@ -61,6 +62,12 @@ export interface MapOps {
   /** `key` 0 asks for the first. `next` may be the same address as `key`. */
   map_get_next_key(env: MapEnv, map: number, key: number, next: number): number;
 
+  // From the batch commands: the fd's mode was judged, nothing else. All four see to flags, count and the caller's memory.
+  readonly map_lookup_batch: BatchOp;
+  readonly map_lookup_and_delete_batch: BatchOp;
+  readonly map_update_batch: BatchOp;
+  readonly map_delete_batch: BatchOp;
+
   /** mmap: address of byte `offset` of what the type maps, after the common checks; or an errno. */
   map_mmap(env: MapEnv, map: number, offset: number, length: number, writable: boolean): number;
   /** poll: EPOLL* bits that are ready now. */
@@ -99,6 +106,10 @@ export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map
   map_delete_value: () => -ENOTSUPP,
   map_lookup_and_delete_elem: () => -ENOTSUPP,
   map_get_next_key: () => -ENOTSUPP,
+  map_lookup_batch: () => -ENOTSUPP,
+  map_lookup_and_delete_batch: () => -ENOTSUPP,
+  map_update_batch: () => -ENOTSUPP,
+  map_delete_batch: () => -ENOTSUPP,
   map_mmap: () => -ENOTSUPP,
   map_poll: () => EPOLLERR,
 };

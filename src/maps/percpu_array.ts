@@ -1,5 +1,6 @@
 /** BPF_MAP_TYPE_PERCPU_ARRAY: an array with one value a CPU. Kernel counterpart: arraymap.c. */
 import * as array from "../struct/array_ops.ts";
+import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import {
   BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
@@ -42,5 +43,7 @@ export const percpuArrayMap: MapTypeEntry = {
     map_update_value: array.updatePercpuArrayAll,
     map_delete_value: array.deleteArray,
     map_get_next_key: array.nextIndex,
+    map_lookup_batch: batchLookup(array.nextIndex, array.copyPercpuArray),
+    map_update_batch: batchUpdate(array.updatePercpuArrayAll),
   },
 };

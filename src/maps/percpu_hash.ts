@@ -2,6 +2,8 @@
  * BPF_MAP_TYPE_PERCPU_HASH: a hash whose values are one a CPU; updates change them in place. Kernel counterpart:
  * hashtab.c.
  */
+import { batchDelete, batchUpdate } from "../struct/batch.ts";
+import { lookupBatchPercpu, takeBatchPercpu } from "../struct/hash_batch.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
 import {
@@ -46,5 +48,9 @@ export const percpuHashMap: MapTypeEntry = {
     map_delete_value: hash.deleteHash,
     map_lookup_and_delete_elem: hash.takePercpu,
     map_get_next_key: nextKey,
+    map_lookup_batch: lookupBatchPercpu,
+    map_lookup_and_delete_batch: takeBatchPercpu,
+    map_update_batch: batchUpdate(hash.updatePercpuAll),
+    map_delete_batch: batchDelete(hash.deleteHash),
   },
 };

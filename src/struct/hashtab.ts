@@ -14,8 +14,9 @@ import { jhash } from "./jhash.ts";
 import { MAP_FLAGS, MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
 import { allocValues, valuesSpan } from "./values.ts";
 
-const HT_BUCKETS = MAP_PRIVATE;
-const HT_MASK: number = MAP_PRIVATE + 4;
+/** First bucket, and the number of the last. */
+export const HT_BUCKETS: number = MAP_PRIVATE;
+export const HT_MASK: number = MAP_PRIVATE + 4;
 const HT_SEED: number = MAP_PRIVATE + 8;
 /** Elements in chains. */
 export const HT_COUNT: number = MAP_PRIVATE + 12;
@@ -26,7 +27,7 @@ const HT_END: number = MAP_PRIVATE + 24;
 const HT_NEXT_VALUE: number = MAP_PRIVATE + 28;
 const HT_NODE_SIZE: number = MAP_PRIVATE + 32;
 /** Where the key lies in a node: behind the links that the type needs. */
-const HT_KEY: number = MAP_PRIVATE + 36;
+export const HT_KEY: number = MAP_PRIVATE + 36;
 const HT_CHUNKS: number = MAP_PRIVATE + 40;
 /** Elements of each chunk that the table grows by; 0: preallocated, it does not grow. */
 const HT_GROW: number = MAP_PRIVATE + 44;
@@ -39,7 +40,7 @@ const HT_LOCK: number = MAP_PRIVATE + 56;
 /** First field that a type built on this table may use for itself. */
 export const HT_PRIVATE: number = MAP_PRIVATE + 64;
 
-const BUCKET_SIZE = 8;
+export const BUCKET_SIZE = 8;
 const BUCKET_LOCK = 4;
 
 /** A node: next (0 or odd: end of chain), hash, address of the value, sequence number; then the type's links and the key. */

@@ -8,7 +8,6 @@ export interface KnownGap {
 }
 
 const since = "2026-11-26";
-const noBatch = "batch commands are not built yet";
 const noHash = "the hash of a map's contents (bpf_map_info.hash) is not built yet";
 
 export const knownGaps: readonly KnownGap[] = [
@@ -21,10 +20,4 @@ export const knownGaps: readonly KnownGap[] = [
   { id: "info.hash.refused", reason: noHash, since },
   { id: "info.hash.frozen_array", reason: noHash, since },
   { id: "info.hash.padding", reason: noHash, since },
-  { id: "batch.hash.lookup.all", reason: noBatch, since },
-  { id: "batch.hash.count_zero", reason: noBatch, since },
-  { id: "batch.hash.update_delete", reason: noBatch, since },
-  { id: "batch.hash.frozen", reason: noBatch, since },
-  { id: "batch.array.lookup", reason: noBatch, since },
-  { id: "batch.array.not_supported", reason: noBatch, since },
 ];

@@ -206,7 +206,7 @@ function rebuild(env: MapEnv, map: number): void {
     if (unused !== 0) u32[(lists + UNUSED) >>> 2] = unused - 1;
     const owner = u32[(link + OWNER) >>> 2]!;
     const linked = (u32[(node + NODE_SEQ) >>> 2]! & 1) === 1;
-    if (linked || (owner !== 0 && ownerLives(mem, owner))) enter(mem, lists, link, INACTIVE);
+    if (linked || ownerLives(mem, owner)) enter(mem, lists, link, INACTIVE);
     else putFree(mem, lists, link);
   });
 }

@@ -5,6 +5,7 @@
  * All choices are those of Linux 6.18 (bpf_lru_list.c), so that the same calls evict the same keys. What is free is one
  * as good as another, so free elements are only chained or, when they were never used, counted.
  */
+import { ownerLives } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import { bucketOf, lockBucket, NODE_HASH, NODE_HEAD, NODE_SEQ, takeNode, unlinkNode, unlockBucket } from "./hashtab.ts";
 
@@ -160,15 +161,17 @@ export function flushPending(mem: Memory, lists: number, share: number): void {
   }
 }
 
-/** Takes the element out of the map. False: it is not in there, somebody works on it. */
+/** Takes the element out of the map. False: it is not in there, a client that lives works on it. */
 function evict(mem: Memory, map: number, link: number): boolean {
   const node = link - NODE_HEAD;
   const bucket = bucketOf(mem, map, mem.i32[(node + NODE_HASH) >>> 2]!);
   lockBucket(mem, map, bucket);
   const linked = (mem.u32[(node + NODE_SEQ) >>> 2]! & 1) === 1;
   if (linked) unlinkNode(mem, bucket, node);
+  // Asked under the bucket's lock: there a client ends its work on a node by linking it.
+  const gone = linked || !ownerLives(mem, mem.u32[(link + OWNER) >>> 2]!);
   unlockBucket(mem, bucket);
-  return linked;
+  return gone;
 }
 
 /** From the old end of the active list: referenced elements go round to its head, others become inactive. */

@@ -7,6 +7,8 @@ import * as u from "../../src/uapi/index.ts";
 
 const dist = new URL("../../dist/host/embedded.js", import.meta.url);
 const VALUE = 64;
+/** So big that few values rest in the pool, and that copies take a while. */
+const BIG_VALUE = 8192;
 
 /**
  * Calls on one map with a key of 4 or 8 bytes and values of equal words; `keyOf` makes the key's bytes from a random
@@ -17,10 +19,10 @@ const { parentPort, workerData } = require("node:worker_threads");
 (async () => {
   const { attachEmbeddedHost } = await import(workerData.module);
   const host = attachEmbeddedHost(workerData.ticket);
-  const attr = host.user.alloc(64), buf = host.user.alloc(32 + ${VALUE});
+  const attr = host.user.alloc(64), buf = host.user.alloc(32 + workerData.value);
   const a = new DataView(attr.bytes.buffer, attr.bytes.byteOffset, 64);
   const key = new DataView(buf.bytes.buffer, buf.bytes.byteOffset, 32);
-  const value = new Uint32Array(buf.bytes.buffer, buf.bytes.byteOffset + 32, ${VALUE / 4});
+  const value = new Uint32Array(buf.bytes.buffer, buf.bytes.byteOffset + 32, workerData.value / 4);
   a.setUint32(0, workerData.fd, true);
   a.setBigUint64(8, buf.address, true);
   const at = Number(attr.address);
@@ -77,6 +79,7 @@ interface Job {
   readonly rounds: number;
   readonly keys: number;
   readonly lpm: boolean;
+  readonly value: number;
 }
 
 function start(job: Job): { worker: Worker; ready: Promise<void>; done: Promise<unknown> } {
@@ -110,8 +113,8 @@ function keysOf(h: EmbeddedHost, fd: number, size: number): string[] {
   return keys;
 }
 
-function update(h: EmbeddedHost, fd: number, key: Uint8Array): number {
-  return h.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key, value: new Uint8Array(VALUE) });
+function update(h: EmbeddedHost, fd: number, key: Uint8Array, size: number = VALUE): number {
+  return h.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key, value: new Uint8Array(size) });
 }
 
 function remove(h: EmbeddedHost, fd: number, keys: readonly string[]): void {
@@ -139,7 +142,7 @@ for (const flags of [0, u.BPF_F_NO_COMMON_LRU]) {
   test(`LRU: workers that evict each other's elements (flags ${flags})`, async () => {
     host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
     const fd = host.bpf(u.BPF_MAP_CREATE, { ...lru, map_flags: flags });
-    const workers = [1, 2, 3].map((seed) => start({ fd, seed, rounds: 30_000, keys: 100, lpm: false }));
+    const workers = [1, 2, 3].map((seed) => start({ fd, seed, rounds: 30_000, keys: 100, lpm: false, value: VALUE }));
     expect(await Promise.all(workers.map((w) => w.done))).toEqual([fine, fine, fine]);
     expect(keysOf(host, fd, 4).length).toBeLessThanOrEqual(64);
     fillUp(host, fd, least, most);
@@ -150,8 +153,8 @@ for (const flags of [0, u.BPF_F_NO_COMMON_LRU]) {
     const fd = host.bpf(u.BPF_MAP_CREATE, { ...lru, map_flags: flags });
     for (let round = 0; round < 3; round++) {
       const [victim, other] = [
-        start({ fd, seed: round + 1, rounds: 1e9, keys: 100, lpm: false }),
-        start({ fd, seed: round + 100, rounds: 20_000, keys: 100, lpm: false }),
+        start({ fd, seed: round + 1, rounds: 1e9, keys: 100, lpm: false, value: VALUE }),
+        start({ fd, seed: round + 100, rounds: 20_000, keys: 100, lpm: false, value: VALUE }),
       ];
       await victim.ready;
       await new Promise((resolve) => setTimeout(resolve, 20 + round));
@@ -165,7 +168,7 @@ for (const flags of [0, u.BPF_F_NO_COMMON_LRU]) {
 const trie = {
   map_type: u.BPF_MAP_TYPE_LPM_TRIE,
   key_size: 8,
-  value_size: VALUE,
+  value_size: BIG_VALUE,
   max_entries: 100_000,
   map_flags: u.BPF_F_NO_PREALLOC,
 };
@@ -174,8 +177,8 @@ const always = Uint8Array.of(8, 0, 0, 0, 10, 0, 0, 0);
 test("LPM: what covers all is never absent, and no value is torn", async () => {
   host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
   const fd = host.bpf(u.BPF_MAP_CREATE, trie);
-  update(host, fd, always);
-  const workers = [1, 2, 3].map((seed) => start({ fd, seed, rounds: 30_000, keys: 600, lpm: true }));
+  expect(update(host, fd, always, BIG_VALUE)).toBe(0);
+  const workers = [1, 2, 3].map((seed) => start({ fd, seed, rounds: 30_000, keys: 60, lpm: true, value: BIG_VALUE }));
   expect(await Promise.all(workers.map((w) => w.done))).toEqual([fine, fine, fine]);
   remove(host, fd, keysOf(host, fd, 8));
   expect(keysOf(host, fd, 8)).toEqual([]);
@@ -184,11 +187,11 @@ test("LPM: what covers all is never absent, and no value is torn", async () => {
 test("LPM: a worker that is terminated in the middle stops nobody", async () => {
   host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
   const fd = host.bpf(u.BPF_MAP_CREATE, trie);
-  update(host, fd, always);
+  expect(update(host, fd, always, BIG_VALUE)).toBe(0);
   for (let round = 0; round < 4; round++) {
     const [victim, other] = [
-      start({ fd, seed: round + 1, rounds: 1e9, keys: 600, lpm: true }),
-      start({ fd, seed: round + 100, rounds: 30_000, keys: 600, lpm: true }),
+      start({ fd, seed: round + 1, rounds: 1e9, keys: 60, lpm: true, value: BIG_VALUE }),
+      start({ fd, seed: round + 100, rounds: 30_000, keys: 60, lpm: true, value: BIG_VALUE }),
     ];
     await victim.ready;
     await new Promise((resolve) => setTimeout(resolve, 20 + round));

@@ -53,6 +53,8 @@ const INSN_SIZE = 8;
 const LOG_FIRST = 64 * 1024;
 /** A verifier's log can grow beyond all measure; this much is kept. */
 const LOG_MAX = 16 * 1024 * 1024;
+/** r0 = 0, exit */
+const simplest: Uint8Array = Uint8Array.of(0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0);
 const STREAM_CHUNK = 4096;
 const STREAM_MAX = 1024 * 1024;
 const { fields: infoFields, size: INFO_SIZE } = bpf_prog_info;
@@ -82,7 +84,7 @@ export class Program implements Owned, Disposable {
     const info = readInfo(context.seam, fd);
     this.id = info?.id ?? 0;
     this.tag = info?.tag ?? "";
-    this.#runner = new Runner(context, { fd, type, title: `${this.type} program \`${name}\`` });
+    this.#runner = new Runner(context, { fd, type, title: programTitle(type, name) });
     context.owned.add(this);
   }
 
@@ -144,6 +146,10 @@ export class Program implements Owned, Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function programTitle(type: number, name: string): string {
+  return `${progTypeName(type)} program${name === "" ? "" : ` \`${name}\``}`;
 }
 
 function readInfo(host: Host, fd: number): { readonly id: number; readonly tag: string } | undefined {
@@ -233,7 +239,7 @@ export function loadProgram(context: HostContext, options: ProgramOptions, fullN
   }
   const attr = attrOf(options, type, name);
   const debug = btfAttr(options.btf);
-  const title = `${progTypeName(type)} program \`${fullName ?? name}\``;
+  const title = programTitle(type, fullName ?? name);
   let fd = context.seam.bpf(BPF_PROG_LOAD, { ...attr, ...debug });
   if (fd < 0) {
     const first = fd;
@@ -241,15 +247,29 @@ export function loadProgram(context: HostContext, options: ProgramOptions, fullN
     fd = result;
     // BTF that this kernel does not understand must not keep a good program out.
     if (fd < 0 && debug !== undefined) fd = context.seam.bpf(BPF_PROG_LOAD, attr);
-    if (fd < 0) throw loadFailure(title, result === -ENOSPC ? first : result, log);
+    if (fd < 0) {
+      const missing = hasType(context, attr) ? "" : `: this host has no programs of type ${progTypeName(type)}`;
+      throw loadFailure(`${title} was refused${missing}`, result === -ENOSPC ? first : result, log);
+    }
   }
   return new Program(context, fd, fullName ?? name, type);
 }
 
-function loadFailure(title: string, errno: number, log: string): BpfError {
+/** Whether the embedded host has such programs at all: whether it takes the simplest of them. */
+function hasType({ seam }: HostContext, attr: AttrObject): boolean {
+  if (seam.kind !== "embedded") return true;
+  const { prog_type, expected_attach_type } = attr;
+  const insn_cnt = simplest.length / INSN_SIZE;
+  const license = "GPL";
+  const fd = seam.bpf(BPF_PROG_LOAD, { prog_type, expected_attach_type, insns: simplest, insn_cnt, license });
+  if (fd < 0) return false;
+  seam.close(fd);
+  return true;
+}
+
+function loadFailure(what: string, errno: number, log: string): BpfError {
   const hint = errno === -EPERM && log === "" ? permissionHint("CAP_BPF") : undefined;
   const summary = logSummary(log);
-  const what = `${title} was refused`;
   return new BpfError({ errno, cmd: BPF_PROG_LOAD, what, hint, ...(log === "" ? {} : { log, summary }) });
 }
 

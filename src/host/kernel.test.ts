@@ -303,6 +303,12 @@ onKernel("info: written in place, its length too; pointers in it are judged", ()
   expect(ask(xlated.address, 16)).toBe(0);
   expect(xlated.bytes).toEqual(RETURN_2);
   expect(ask(0x7fff_0000_0000n, 16)).toBe(-EFAULT);
+  const other = kernelHost()!;
+  const theirs = other.user.alloc(16);
+  expect(ask(theirs.address, 16)).toBe(-EFAULT);
+  expect(ask(xlated.address, 2 ** 31)).toBe(-EFAULT);
+  expect(theirs.bytes).toEqual(new Uint8Array(16));
+  other.dispose();
   xlated.free();
 });
 
@@ -403,6 +409,19 @@ onKernel("a program of two instructions: load, log, run", () => {
     expect(data_out).toEqual(data_in.subarray(0, 16));
   }
   expect(little.bytes.subarray(16)).toEqual(new Uint8Array(112));
+  // In raw form the end is that of the memory that data_out lies in.
+  const array = create({ map_type: 2, key_size: 4, value_size: 8, max_entries: 512, map_flags: BPF_F_MMAPABLE });
+  const page = host.mmap(array, { offset: 0, length: 4096, prot: 3 }) as Uint8Array;
+  const last16 = host.user.addressOf(page) + 4096 - 16;
+  const raw: AttrObject = { prog_fd, data_in, data_size_in: 64, data_out: last16 };
+  expect(host.bpf(BPF_PROG_TEST_RUN, raw)).toBe(-ENOSPC);
+  expect(raw.data_size_out).toBe(64);
+  expect(page.subarray(-17)).toEqual(new Uint8Array([0, ...data_in.subarray(0, 16)]));
+  raw.data_out = last16 - 48;
+  raw.data_size_out = 0;
+  expect(host.bpf(BPF_PROG_TEST_RUN, raw)).toBe(0);
+  expect(host.bpf(BPF_PROG_TEST_RUN, { ...raw, data_size_out: 0, prog_fd: 9999 })).toBe(-EBADF);
+  host.munmap(page);
   const empty: AttrObject = { prog_fd, data_in, data_size_in: 64, data_out: new Uint8Array(0) };
   expect(host.bpf(BPF_PROG_TEST_RUN, empty)).toBe(-EFAULT);
   expect(host.bpf(BPF_PROG_TEST_RUN, { prog_fd, data_in, data_size_in: 65 })).toBe(-EFAULT);

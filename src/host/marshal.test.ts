@@ -113,6 +113,9 @@ test("buffers are staged, or used where they are when they lie in user memory", 
   expect(m.marshal.bpf(BPF_MAP_LOOKUP_ELEM, inPlace)).toBe(0);
   expect([...mine.bytes.subarray(4)]).toEqual(Array(8).fill(10));
   expect(pointers[1]).toEqual([Number(mine.address), Number(mine.address) + 4]);
+  // The same scratch memory at each call.
+  m.marshal.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd: 3, key, value });
+  expect(pointers[2]).toEqual(pointers[0]);
   // An update's value is read only.
   const read = new Uint8Array(8).fill(1);
   m.marshal.bpf(BPF_MAP_UPDATE_ELEM, { map_fd: 3, key, value: read });

@@ -1,4 +1,5 @@
 /** All entries of a map as bytes, without changing the map: what `bpfmaps run` prints at the end. */
+import type { MapInfo } from "../api/info.ts";
 import type { Host } from "../host/host.ts";
 import {
   BPF_MAP_GET_NEXT_KEY,
@@ -11,23 +12,14 @@ import {
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_STACK,
   BPF_MAP_UPDATE_ELEM,
-  BPF_OBJ_GET_INFO_BY_FD,
   BPF_RINGBUF_BUSY_BIT,
   BPF_RINGBUF_DISCARD_BIT,
   BPF_RINGBUF_HDR_SZ,
-  bpf_map_info,
-  bpfMapTypeNames,
   errnoName,
 } from "../uapi/index.ts";
 
-export interface MapInfo {
-  readonly fd: number;
-  readonly type: number;
-  readonly keySize: number;
-  readonly valueSize: number;
-  readonly maxEntries: number;
-  readonly flags: number;
-}
+/** A map that is open as `fd`. */
+export type OpenMap = MapInfo & { readonly fd: number };
 
 export interface RawEntry {
   /** Absent for types without keys. */
@@ -39,34 +31,13 @@ export interface RawEntry {
 const PAGE = 4096;
 const PROT_READ = 1;
 
-export function mapInfo(host: Host, fd: number): MapInfo {
-  const { fields, size } = bpf_map_info;
-  const info = new Uint8Array(size);
-  check(host.bpf(BPF_OBJ_GET_INFO_BY_FD, { bpf_fd: fd, info_len: size, info }), "OBJ_GET_INFO_BY_FD");
-  const view = new DataView(info.buffer);
-  const u32 = (field: { readonly offset: number }): number => view.getUint32(field.offset, true);
-  return {
-    fd,
-    type: u32(fields.type),
-    keySize: u32(fields.key_size),
-    valueSize: u32(fields.value_size),
-    maxEntries: u32(fields.max_entries),
-    flags: u32(fields.map_flags),
-  };
-}
-
-/** "hash" for BPF_MAP_TYPE_HASH. */
-export function typeName(type: number): string {
-  return (bpfMapTypeNames[type] ?? `type_${type}`).replace("BPF_MAP_TYPE_", "").toLowerCase();
-}
-
 function check(ret: number, what: string): number {
   if (ret < 0) throw new Error(`${what}: ${errnoName(-ret) ?? ret}`);
   return ret;
 }
 
-export function dumpMap(host: Host, map: MapInfo): RawEntry[] {
-  switch (map.type) {
+export function dumpMap(host: Host, map: OpenMap): RawEntry[] {
+  switch (map.typeNumber) {
     case BPF_MAP_TYPE_RINGBUF:
       return ringRecords(host, map);
     case BPF_MAP_TYPE_QUEUE:
@@ -81,8 +52,8 @@ export function dumpMap(host: Host, map: MapInfo): RawEntry[] {
   }
 }
 
-function keyed(host: Host, map: MapInfo): RawEntry[] {
-  const percpu = map.type === BPF_MAP_TYPE_PERCPU_HASH || map.type === BPF_MAP_TYPE_PERCPU_ARRAY;
+function keyed(host: Host, map: OpenMap): RawEntry[] {
+  const percpu = map.typeNumber === BPF_MAP_TYPE_PERCPU_HASH || map.typeNumber === BPF_MAP_TYPE_PERCPU_ARRAY;
   const stride = Math.ceil(map.valueSize / 8) * 8;
   const value = new Uint8Array(percpu ? stride * host.possibleCpus : map.valueSize);
   const entries: RawEntry[] = [];
@@ -99,7 +70,7 @@ function keyed(host: Host, map: MapInfo): RawEntry[] {
 }
 
 /** Nothing reads the middle of a queue, so all is taken out, in the order in which it comes, and put back. */
-function popAll(host: Host, map: MapInfo, stack: boolean): RawEntry[] {
+function popAll(host: Host, map: OpenMap, stack: boolean): RawEntry[] {
   const entries: { value: Uint8Array }[] = [];
   const value = new Uint8Array(map.valueSize);
   while (host.bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, { map_fd: map.fd, value }) === 0) {
@@ -112,7 +83,7 @@ function popAll(host: Host, map: MapInfo, stack: boolean): RawEntry[] {
 }
 
 /** The records between the consumer's position and the producer's. Nothing is consumed. */
-function ringRecords(host: Host, map: MapInfo): RawEntry[] {
+function ringRecords(host: Host, map: OpenMap): RawEntry[] {
   const length = 2 * PAGE + 2 * map.maxEntries;
   const bytes = host.mmap(map.fd, { offset: 0, length, prot: PROT_READ });
   if (typeof bytes === "number") throw new Error(`mmap of the ring: ${errnoName(-bytes) ?? bytes}`);

@@ -1,0 +1,139 @@
+/** What a run has to tell: as one JSON object for programs, as tables for people. */
+import type { BtfValue } from "../btf/index.ts";
+
+export interface EntryReport {
+  /** Hex; absent for types without keys. */
+  readonly key?: string;
+  /** Hex, or one hex text a CPU. */
+  readonly value: string | readonly string[];
+  /** By BTF, as hex without it; a list, one a CPU, where `value` is one. */
+  readonly formatted: { readonly key?: BtfValue; readonly value: BtfValue };
+}
+
+export interface MapReport {
+  readonly name: string;
+  readonly type: string;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+  readonly entries: readonly EntryReport[];
+}
+
+export interface RunReport {
+  readonly object: string;
+  readonly host: "embedded" | "kernel";
+  readonly engine: string;
+  readonly program: { readonly name: string; readonly section: string; readonly type: string };
+  readonly runs: number;
+  /** How often each return value came. */
+  readonly returns: Readonly<Record<string, number>>;
+  /** Hex of the packet as the last run left it. */
+  readonly dataOut: string;
+  readonly maps: readonly MapReport[];
+}
+
+/** Entries of one map that people are shown. */
+const SHOWN = 8;
+const WIDTH_MAX = 60;
+
+export function toHex(bytes: Uint8Array): string {
+  let hex = "";
+  for (const byte of bytes) hex += byte.toString(16).padStart(2, "0");
+  return hex;
+}
+
+/** 64-bit numbers are JSON numbers where they are exact, texts beyond 2^53. */
+export function toJson(report: RunReport): string {
+  return JSON.stringify(
+    report,
+    (_, value: unknown) => {
+      if (typeof value !== "bigint") return value;
+      const number = Number(value);
+      return Number.isSafeInteger(number) ? number : value.toString();
+    },
+    2,
+  );
+}
+
+/** `nameOf` gives the name of a return value, such as XDP_PASS, where it has one. */
+export function toText(report: RunReport, nameOf: (retval: number) => string | undefined): string {
+  const { program, runs, returns } = report;
+  const counts = Object.entries(returns).map(([value, n]) => `${n} x ${nameOf(Number(value)) ?? value}`);
+  const lines = [
+    `${program.name} (${program.section}) on the ${report.host} host, ${report.engine}: ${runs} ${runs === 1 ? "run" : "runs"}`,
+    `returned ${counts.join(", ") || "nothing"}`,
+  ];
+  for (const map of report.maps) lines.push("", ...mapText(map));
+  return lines.join("\n");
+}
+
+function mapText(map: MapReport): string[] {
+  const { entries } = map;
+  const many = entries.length === 1 ? "entry" : "entries";
+  const title = `${map.name}  ${map.type}, ${entries.length} ${many} of ${map.maxEntries}`;
+  if (map.type === "ringbuf")
+    return withRows(`${map.name}  ringbuf, ${entries.length} records, ${map.maxEntries} bytes`, map);
+  if (map.type === "bloom_filter")
+    return [`${map.name}  bloom_filter for ${map.maxEntries} values, which it cannot list`];
+  return withRows(title, map);
+}
+
+function withRows(title: string, map: MapReport): string[] {
+  const { entries } = map;
+  // An array's elements are always there; those that nobody wrote say nothing.
+  const told = map.type.endsWith("array") ? entries.filter((e) => !isZero(e)) : entries;
+  const rows = told
+    .slice(0, SHOWN)
+    .map(({ value, formatted }) => [
+      ...(formatted.key === undefined ? [] : [inline(formatted.key)]),
+      inline(Array.isArray(value) ? summed(formatted.value as readonly BtfValue[]) : formatted.value),
+    ]);
+  const widths = (rows[0] ?? []).map((_, i) => Math.min(WIDTH_MAX, Math.max(...rows.map((row) => row[i]!.length))));
+  const lines = rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ")}`.trimEnd());
+  if (told.length > SHOWN) lines.push(`  ... and ${told.length - SHOWN} more (--json has all)`);
+  if (told.length < entries.length) lines.push(`  (${entries.length - told.length} elements are zero)`);
+  return [title, ...lines];
+}
+
+function isZero(entry: EntryReport): boolean {
+  return [entry.value].flat().every((hex) => /^0*$/.test(hex));
+}
+
+/** One value a CPU is shown as their sum where it has one. */
+function summed(values: readonly BtfValue[]): BtfValue {
+  return sum(values) ?? values;
+}
+
+function isList(value: BtfValue): value is readonly BtfValue[] {
+  return Array.isArray(value);
+}
+
+/** Addresses, hashes and names without text: easier to read as hex. */
+function looksLikeBytes(list: readonly BtfValue[]): list is readonly number[] {
+  return list.length >= 4 && list.every((v) => typeof v === "number" && Number.isInteger(v) && v >= 0 && v <= 255);
+}
+
+function sum(values: readonly BtfValue[]): BtfValue | undefined {
+  const [first] = values;
+  if (typeof first === "number") return (values as number[]).reduce((a, b) => a + b, 0);
+  if (typeof first === "bigint") return (values as bigint[]).reduce((a, b) => a + b, 0n);
+  if (typeof first !== "object" || isList(first)) return undefined;
+  const out: Record<string, BtfValue> = {};
+  for (const name of Object.keys(first)) {
+    const each = sum(values.map((v) => (v as Record<string, BtfValue>)[name]!));
+    if (each === undefined) return undefined;
+    out[name] = each;
+  }
+  return out;
+}
+
+/** A value in one line: `{ packets: 3, bytes: 180 }`. */
+function inline(value: BtfValue): string {
+  if (isList(value)) return looksLikeBytes(value) ? toHex(Uint8Array.from(value)) : `[${value.map(inline).join(", ")}]`;
+  if (typeof value === "object") {
+    const parts = Object.entries(value).map(([name, v]) => `${name}: ${inline(v)}`);
+    return parts.length === 0 ? "{}" : `{ ${parts.join(", ")} }`;
+  }
+  return typeof value === "string" ? value : String(value);
+}

@@ -1,0 +1,126 @@
+/** `bpfmaps run`: load an object, run a program on packets, tell what its maps hold. */
+
+import type { BpfHost } from "../api/bpf_host.ts";
+import { createEmbedded } from "../api/embedded.ts";
+import { BpfError } from "../api/error.ts";
+import { openKernel } from "../api/kernel.ts";
+import type { LoadedObject } from "../api/load_object.ts";
+import type { Program } from "../api/program.ts";
+import { formatValue } from "../btf/index.ts";
+import { type ObjectSpec, parseObject } from "../elf/index.ts";
+import { InputError } from "../errors.ts";
+import { BPF_PROG_TYPE_XDP, xdpActionNames } from "../uapi/index.ts";
+import { fillMaps } from "./fill.ts";
+import { dumpMap, type RawEntry } from "./map_dump.ts";
+import { parseRunOptions, type RunOptions } from "./options.ts";
+import { capturedPackets, inFile, readInput } from "./packets.ts";
+import { type EntryReport, type MapReport, type RunReport, toHex, toJson, toText } from "./report.ts";
+
+/** Runs between two lines of progress. */
+const PROGRESS_EVERY = 50_000;
+
+export async function runCommand(args: readonly string[]): Promise<void> {
+  const options = parseRunOptions(args);
+  const spec = inFile(options.object, () => parseObject(readInput(options.object)));
+  const wanted = pickProgram(spec, options);
+  const host =
+    options.host === "kernel" ? openKernel() : createEmbedded(options.cpus === undefined ? {} : { cpus: options.cpus });
+  try {
+    const object = host.loadObject(options.object, { programs: [wanted.name] });
+    if (options.fill !== undefined) fillMaps(host, object, options.fill);
+    const program = object.program(wanted.name);
+    const { runs, returns, last } = runAll(program, options);
+    const report: RunReport = {
+      object: options.object,
+      host: options.host,
+      engine: options.host === "kernel" ? "kernel" : "interp",
+      program: { name: wanted.name, section: wanted.section, type: program.type },
+      runs,
+      returns,
+      dataOut: toHex(last),
+      maps: object.spec.maps.map((map) => reportMap(host, object, map)),
+    };
+    const names = wanted.type === BPF_PROG_TYPE_XDP ? xdpActionNames : {};
+    console.log(options.json ? toJson(report) : toText(report, (retval) => names[retval]));
+  } finally {
+    host.close();
+  }
+}
+
+function pickProgram(spec: ObjectSpec, options: RunOptions): ObjectSpec["programs"][number] {
+  const { programs } = spec;
+  const names = programs.map((p) => p.name).join(", ");
+  if (programs.length === 0) throw new InputError(`${options.object}: there is no program in it`);
+  if (options.prog === undefined) {
+    const [only, second] = programs;
+    if (second !== undefined) throw new InputError(`${options.object}: which program? --prog NAME, one of ${names}`);
+    return only!;
+  }
+  const found = programs.find((p) => p.name === options.prog);
+  if (found === undefined)
+    throw new InputError(`${options.object}: there is no program ${options.prog}: it has ${names}`);
+  return found;
+}
+
+interface Outcome {
+  readonly runs: number;
+  readonly returns: Readonly<Record<string, number>>;
+  readonly last: Uint8Array;
+}
+
+/** Each packet `repeat` times, one run after the other, so that every return value is seen. */
+function runAll(program: Program, options: RunOptions): Outcome {
+  const packets = options.pcap === undefined ? [readInput(options.data!)] : capturedPackets(options.pcap);
+  const returns = new Map<number, number>();
+  let runs = 0;
+  let number = 0;
+  let last: Uint8Array = new Uint8Array(0);
+  for (const data of packets) {
+    number++;
+    for (let i = 0; i < options.repeat; i++) {
+      const result = runOne(program, data, number);
+      returns.set(result.retval, (returns.get(result.retval) ?? 0) + 1);
+      last = result.data ?? last;
+      if (++runs % PROGRESS_EVERY === 0 && process.stderr.isTTY) process.stderr.write(`\r${runs} runs`);
+    }
+  }
+  if (runs >= PROGRESS_EVERY && process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  return { runs, returns: Object.fromEntries(returns), last };
+}
+
+function runOne(program: Program, data: Uint8Array, number: number): ReturnType<Program["run"]> {
+  try {
+    return program.run({ data });
+  } catch (error) {
+    if (error instanceof BpfError) error.message = `packet ${number} (${data.length} bytes): ${error.message}`;
+    throw error;
+  }
+}
+
+function reportMap(host: BpfHost, object: LoadedObject, spec: ObjectSpec["maps"][number]): MapReport {
+  const map = object.map(spec.name);
+  const { info } = map;
+  const { btf } = object.spec;
+  const format = (typeId: number | undefined, bytes: Uint8Array) =>
+    btf === undefined || typeId === undefined || typeId === 0 ? toHex(bytes) : formatValue(btf, typeId, bytes);
+  const entry = ({ key, value }: RawEntry): EntryReport => ({
+    ...(key === undefined ? {} : { key: toHex(key) }),
+    value: value instanceof Uint8Array ? toHex(value) : value.map(toHex),
+    formatted: {
+      ...(key === undefined ? {} : { key: format(spec.keyTypeId, key) }),
+      value:
+        value instanceof Uint8Array
+          ? format(spec.valueTypeId, value)
+          : value.map((slot) => format(spec.valueTypeId, slot)),
+    },
+  });
+  return {
+    name: spec.name,
+    type: info.type,
+    keySize: info.keySize,
+    valueSize: info.valueSize,
+    maxEntries: info.maxEntries,
+    flags: info.flags,
+    entries: dumpMap(host, { ...info, fd: map.fd }).map(entry),
+  };
+}

@@ -57,8 +57,9 @@ function lookup(kernel: Kernel, map: number, attr: number): number {
   const entry = entryOfMap(kernel, map);
   const value = pointerAt(kernel, attr + VALUE);
   const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
-  if (kernel.userOk(value, size, true)) return entry.ops.map_copy_value(kernel, map, key, value);
-  if (entry.traits.lookupReadsValue) return -EFAULT;
+  const reads = entry.traits.lookupReadsValue === true;
+  if (kernel.userOk(value, size, !reads)) return entry.ops.map_copy_value(kernel, map, key, value);
+  if (reads) return -EFAULT;
   return lookupNowhere(kernel, entry, map, key, size);
 }
 

@@ -1,0 +1,109 @@
+/** The command line as a stranger meets it: wrong arguments, missing and cut-off files, programs that misbehave. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+
+const root = join(import.meta.dirname, "../..");
+const dir = mkdtempSync(join(tmpdir(), "bpfmaps-cli-"));
+const object = join(root, "examples/traffic/traffic.bpf.o");
+const pcap = join(root, "examples/traffic/traffic.pcap");
+
+function bpfmaps(...args: string[]): { code: number | null; out: string; err: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, "dist/cli/main.js"), ...args], {
+    encoding: "utf8",
+    timeout: 60_000,
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  return { code: status, out: stdout, err: stderr };
+}
+
+function file(name: string, bytes: Uint8Array | string): string {
+  const path = join(dir, name);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+const badArguments: readonly (readonly [string, readonly string[], RegExp])[] = [
+  ["no command", [], /usage:/],
+  ["unknown command", ["frobnicate"], /no command "frobnicate"/],
+  ["no object", ["run"], /no OBJECT/],
+  ["two objects", ["run", object, object, "--pcap", pcap], /one OBJECT at a time/],
+  ["no packets", ["run", object], /one of --pcap FILE and --data FILE/],
+  ["both packets", ["run", object, "--pcap", pcap, "--data", pcap], /one of --pcap FILE and --data FILE/],
+  ["unknown option", ["run", object, "--frob"], /--frob/],
+  ["option without value", ["run", object, "--pcap"], /--pcap/],
+  ["repeat 0", ["run", object, "--pcap", pcap, "--repeat", "0"], /--repeat 0: expected a whole number from 1/],
+  ["repeat text", ["run", object, "--pcap", pcap, "--repeat", "many"], /--repeat many/],
+  ["unknown host", ["run", object, "--pcap", pcap, "--host", "mars"], /--host mars: expected embedded or kernel/],
+  ["unknown program", ["run", object, "--pcap", pcap, "--prog", "nope"], /no program nope: it has traffic/],
+  ["missing object", ["run", join(dir, "none.o"), "--pcap", pcap], /cannot read .*none\.o: there is no such file/],
+  ["missing capture", ["run", object, "--pcap", join(dir, "none.pcap")], /cannot read .*none\.pcap/],
+  ["folder as object", ["run", dir, "--pcap", pcap], /it is a folder/],
+];
+
+test.each(badArguments)("%s: exit code 2 and one clear line", (_, args, message) => {
+  const { code, out, err } = bpfmaps(...args);
+  expect(err).toMatch(message);
+  expect(err).not.toMatch(/\n\s+at /);
+  expect([code, out]).toEqual([2, ""]);
+});
+
+test("--help and --version print to standard output", () => {
+  expect(bpfmaps("--help")).toMatchObject({ code: 0, err: "" });
+  expect(bpfmaps("run", "--help").out).toMatch(/--pcap FILE/);
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+  expect(bpfmaps("--version").out.trim()).toBe(version);
+});
+
+const whole = readFileSync(object);
+test.each([0, 3, 40, 64, 500, Math.floor(whole.length / 2), whole.length - 1])(
+  "an object cut off at %i bytes",
+  (length) => {
+    const { code, err } = bpfmaps("run", file("cut.o", whole.subarray(0, length)), "--pcap", pcap);
+    expect(err).toMatch(/^bpfmaps: .*cut\.o: /);
+    expect(code).toBe(2);
+  },
+);
+
+test("random bytes as object, and as capture", () => {
+  const noise = Uint8Array.from({ length: 5000 }, (_, i) => (Math.imul(i + 1, 2654435761) >>> 13) & 255);
+  expect(bpfmaps("run", file("noise.o", noise), "--pcap", pcap)).toMatchObject({ code: 2 });
+  const { code, err } = bpfmaps("run", object, "--pcap", file("noise.pcap", noise));
+  expect([code, err]).toEqual([2, expect.stringMatching(/noise\.pcap: /)]);
+});
+
+test("a capture that is cut off in a packet names it", () => {
+  const bytes = readFileSync(pcap);
+  const { code, err } = bpfmaps("run", object, "--pcap", file("cut.pcap", bytes.subarray(0, 1000)));
+  expect(err).toMatch(/cut\.pcap: .*packet/);
+  expect(code).toBe(2);
+});
+
+test("--data runs once on the file's bytes", () => {
+  const { code, out } = bpfmaps("run", object, "--data", file("packet", new Uint8Array(64)), "--json");
+  const report = JSON.parse(out) as Record<string, unknown>;
+  expect(code).toBe(0);
+  expect(Object.keys(report)).toEqual(["object", "host", "engine", "program", "runs", "returns", "dataOut", "maps"]);
+  expect(report).toMatchObject({ runs: 1, program: { name: "traffic", section: "xdp", type: "xdp" } });
+});
+
+test("a packet that the test run refuses: exit code 1, with the packet's number", () => {
+  const { code, err } = bpfmaps("run", object, "--data", file("short", new Uint8Array(5)));
+  expect(err).toMatch(/packet 1 \(5 bytes\)/);
+  expect(code).toBe(1);
+});
+
+test("--fill with a wrong file names the place", () => {
+  const args = ["run", object, "--pcap", pcap, "--fill"];
+  expect(bpfmaps(...args, file("fill1.json", "{"))).toMatchObject({
+    code: 2,
+    err: expect.stringMatching(/fill1\.json: no JSON/),
+  });
+  expect(bpfmaps(...args, file("fill2.json", '{"nope": []}')).err).toMatch(/no map nope/);
+  const wrong = '{"networks": [{"key": {"prefixlen": 8}, "value": {"packets": 0, "bytes": 0}}]}';
+  expect(bpfmaps(...args, file("fill3.json", wrong)).err).toMatch(/networks\[0\]\.key/);
+});

@@ -1,0 +1,96 @@
+/**
+ * The example on both hosts: the same packets through the same program must leave the same maps, byte for byte. Per-CPU
+ * values are summed and times are left out. `npm test` has built dist/ before.
+ */
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { kernelHost } from "../kernel.ts";
+
+interface Report {
+  readonly host: string;
+  readonly engine: string;
+  readonly program: unknown;
+  readonly runs: number;
+  readonly returns: Readonly<Record<string, number>>;
+  readonly dataOut: string;
+  readonly maps: readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly entries: readonly { readonly key?: string; readonly value: string | readonly string[] }[];
+  }[];
+}
+
+const root = join(import.meta.dirname, "../..");
+const example = (file: string): string => join("examples/traffic", file);
+
+/** Bytes of values that are times: they differ from run to run. */
+const times: Readonly<Record<string, readonly [number, number]>> = {
+  flows: [16, 32],
+  last_rejected: [0, 8],
+  new_flows: [40, 48],
+};
+
+function run(...more: string[]): Report {
+  const args = ["dist/cli/main.js", "run", example("traffic.bpf.o"), "--pcap", example("traffic.pcap")];
+  // The LRU evicts by CPU: what it keeps can be compared when all runs are on one.
+  const pinned = process.platform === "linux" ? ["taskset", "-c", "0"] : [];
+  const command = [...pinned, process.execPath, ...args, "--fill", example("networks.json"), "--json", ...more];
+  const out = execFileSync(command[0]!, command.slice(1), { cwd: root, encoding: "utf8", maxBuffer: 64 * 1024 * 1024 });
+  return JSON.parse(out) as Report;
+}
+
+/** A value as it is compared: per-CPU slots added up as u64 words, times blanked. */
+function comparable(name: string, value: string | readonly string[]): unknown {
+  if (typeof value !== "string") {
+    const words = value.map((hex) => hex.match(/.{16}/g)!.map((w) => Buffer.from(w, "hex").readBigUInt64LE()));
+    return words[0]!.map((_, i) => words.reduce((sum, w) => sum + w[i]!, 0n).toString());
+  }
+  const [from, to] = times[name] ?? [0, 0];
+  return value.slice(0, from * 2) + "--".repeat(to - from) + value.slice(to * 2);
+}
+
+function mapsOf(report: Report): unknown {
+  return report.maps.map(({ name, type, entries }) => ({
+    name,
+    type,
+    entries: entries.map(({ key, value }) => ({ key, value: comparable(name, value) })),
+  }));
+}
+
+const kernelSide = kernelHost();
+const cpus = kernelSide?.possibleCpus;
+kernelSide?.dispose();
+
+test("the embedded host: counts that were checked against tcpdump", () => {
+  const report = run();
+  expect(report).toMatchObject({ host: "embedded", runs: 1465, returns: { 1: 21, 2: 1419, 3: 25 } });
+  const sizes = Object.fromEntries(report.maps.map((m) => [m.name, m.entries.length]));
+  expect(sizes).toMatchObject({
+    flows: 398,
+    protocols: 10,
+    networks: 12,
+    new_flows: 398,
+    last_dns: 32,
+    last_rejected: 21,
+  });
+});
+
+test("embedded and kernel: equal return values, packet, and all maps byte for byte", () => {
+  if (cpus === undefined) return;
+  const embedded = run("--cpus", String(cpus));
+  const kernel = run("--host", "kernel");
+  expect(embedded.returns).toEqual(kernel.returns);
+  expect(embedded.dataOut).toBe(kernel.dataOut);
+  expect(mapsOf(embedded)).toEqual(mapsOf(kernel));
+  const entries = kernel.maps.reduce((n, m) => n + m.entries.length, 0);
+  console.log(
+    `traffic: ${kernel.runs} runs and ${entries} entries of ${kernel.maps.length} maps compared with the kernel`,
+  );
+});
+
+test("--repeat runs each packet N times, and counts them", () => {
+  const report = run("--repeat", "2");
+  expect(report.runs).toBe(2930);
+  expect(Object.values(report.returns).reduce((a, b) => a + b, 0)).toBe(2930);
+});

@@ -2,7 +2,7 @@
 import type { Kernel } from "../kern/kernel.ts";
 import { RUN_RESULT_HIGH } from "../kern/run_record.ts";
 import type { Memory } from "../mem/memory.ts";
-import { BPF_FUNC_csum_diff, EINVAL } from "../uapi/index.ts";
+import { BPF_FUNC_csum_diff } from "../uapi/index.ts";
 import type { Helper } from "./types.ts";
 
 /** One's complement sum of two u32: the carry comes round. */
@@ -11,18 +11,21 @@ function add(a: number, b: number): number {
   return sum > 0xffff_ffff ? (sum % 0x1_0000_0000) + 1 : sum;
 }
 
-/** `sum` and all words of the memory; `size` is a multiple of 4. */
+/** `sum` and all bytes of the memory, as little-endian words; the last one may be filled up with zeros. */
 function sumOf(mem: Memory, address: number, size: number, sum: number): number {
-  for (let at = address; at < address + size; at += 4) sum = add(sum, mem.view.getUint32(at, true));
-  return sum;
+  const end = address + size;
+  let at = address;
+  let total = sum;
+  for (; at + 4 <= end; at += 4) total = add(total, mem.view.getUint32(at, true));
+  let last = 0;
+  for (let shift = 0; at < end; at++, shift += 8) last |= mem.u8[at]! << shift;
+  return add(total, last);
 }
 
-/** `from` is taken out of the seed, `to` goes in; the result is folded to 16 bits, or -EINVAL for sizes that are no words. */
+/** `from` is taken out of the seed, `to` goes in; the result is folded to 16 bits. Any sizes since Linux 6.13. */
 function csumDiff(kernel: Kernel, from: number, fromSize: number, to: number, toSize: number, seed: number): number {
   const { mem, run } = kernel;
-  const bad = ((fromSize | toSize) & 3) !== 0;
-  mem.u32[(run + RUN_RESULT_HIGH) >>> 2] = bad ? 0xffff_ffff : 0;
-  if (bad) return -EINVAL;
+  mem.u32[(run + RUN_RESULT_HIGH) >>> 2] = 0;
   let sum = seed >>> 0;
   if (toSize !== 0) {
     sum = sumOf(mem, to >>> 0, toSize >>> 0, sum);

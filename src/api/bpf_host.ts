@@ -44,7 +44,7 @@ export interface MapMemory {
   readonly id: number;
   readonly name: string;
   readonly type: string;
-  /** Bytes. */
+  /** What the kernel charges for it; of the embedded host whole granules of 64 KiB, without elements of BPF_F_NO_PREALLOC. */
   readonly bytes: number;
 }
 

@@ -25,8 +25,8 @@ export class EmbeddedBpfHost extends BpfHost {
   }
 
   /** @internal */
-  protected override bytesOf(_fd: number): number | undefined {
-    return undefined;
+  protected override bytesOf(fd: number): number {
+    return this.#embedded.mapBytes(fd);
   }
 
   /** @internal */

@@ -6,7 +6,7 @@ import { nextOpenFd, openFds } from "../kern/fds.ts";
 import { attachKernel, createKernel, type Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { forgetView, mapMemory, unmap } from "../kern/mappings.ts";
-import { alloc, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
+import { alloc, bytesOfMap, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
 import { GRANULE, OBJ_MAP, SB_WAKES } from "../mem/layout.ts";
 import { MAP_ABI_VALUE_SIZE, MAP_KEY_SIZE } from "../struct/map.ts";
 import { EBADF, EINVAL } from "../uapi/index.ts";
@@ -216,6 +216,15 @@ export class EmbeddedHost implements Host {
   /** How much memory is used and free, in bytes. */
   memory(): MemoryUse {
     return memoryUse(this.#kernel.mem);
+  }
+
+  /** Bytes that the map behind an fd takes, in whole granules; 0 when there is none. */
+  mapBytes(fd: number): number {
+    const map = this.#kernel.get(fd, OBJ_MAP);
+    if (map < 0) return 0;
+    const bytes = bytesOfMap(this.#kernel.mem, map);
+    this.#kernel.done(map);
+    return bytes;
   }
 
   /** The fds that are still open. */

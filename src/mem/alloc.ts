@@ -295,3 +295,16 @@ export function memoryUse(mem: Memory): MemoryUse {
     user: mem.readU64(SB_SLAB_BYTES + 8),
   };
 }
+
+/** Bytes of the areas of a map, in whole granules: all that is its own but its descriptor and elements of the slabs. */
+export function bytesOfMap(mem: Memory, map: number): number {
+  const { u32 } = mem;
+  const table = u32[SB_TABLE >>> 2]! >>> 2;
+  const granules = u32[SB_GRANULES >>> 2]!;
+  let count = 0;
+  for (let g = 1; g < granules; g++) {
+    const area = u32[table + g]!;
+    if (area !== 0 && u32[(area + AREA_MAP) >>> 2] === map) count++;
+  }
+  return count * GRANULE;
+}

@@ -1,4 +1,5 @@
 /** The hosts that a test of the typed API runs on: embedded ones, and this machine's kernel where it lets us. */
+import { readdirSync, readlinkSync } from "node:fs";
 import { afterAll, describe } from "vitest";
 import { BpfError, type BpfHost, createEmbedded, openKernel } from "../src/index.ts";
 
@@ -17,14 +18,28 @@ try {
   process.stderr.write(`NOT RUN on the kernel: ${error.message}\n`);
 }
 
-/** Runs the same tests on every host. After them nothing may be open, and no user memory may be missing. */
+/** How many of this process's fds are maps, programs or BTF of the machine's kernel. */
+function kernelFds(): number {
+  if (process.platform !== "linux") return 0;
+  return readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return /bpf|btf/.test(readlinkSync(`/proc/self/fd/${fd}`));
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+/** Runs the same tests on every host. After them nothing may be open. */
 export function onEachHost(tests: (host: BpfHost) => void): void {
   describe.each(Object.entries(openers))("%s", (_name, open) => {
+    const before = kernelFds();
     const host = open();
     afterAll(() => {
       const leaks = host.leaks();
+      const fds = kernelFds() - before;
       host.close();
-      if (leaks.length > 0) throw new Error(`left open: ${JSON.stringify(leaks)}`);
+      if (leaks.length > 0 || fds > 0) throw new Error(`left open: ${fds} fds, ${JSON.stringify(leaks)}`);
     });
     tests(host);
   });

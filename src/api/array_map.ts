@@ -83,7 +83,7 @@ abstract class AnyArrayMap<V, VIn> extends BpfMap implements Iterable<[number, V
 }
 
 /**
- * BPF_MAP_TYPE_ARRAY. All elements exist from the start; they can be written, not deleted.
+ * BPF_MAP_TYPE_ARRAY. All elements exist from the start; they can be written, not deleted. Since Linux 3.19.
  *
  *     const stats = host.createMap({ type: "array", value: u64, maxEntries: 256, mmapable: true });
  *     stats.set(3, 1n);
@@ -98,7 +98,7 @@ export class ArrayMap<V, VIn = V> extends AnyArrayMap<V, VIn> {
   }
 }
 
-/** BPF_MAP_TYPE_PERCPU_ARRAY: an element has a value for each possible CPU. Updates want all of them: `perCpu(...)`. */
+/** BPF_MAP_TYPE_PERCPU_ARRAY: an element has a value for each possible CPU. Updates want all of them: `perCpu(...)`. Since Linux 4.6. */
 export class PerCpuArrayMap<V, VIn = V> extends AnyArrayMap<PerCpu<V>, PerCpu<VIn>> {
   readonly type = "percpu_array" as const;
 }

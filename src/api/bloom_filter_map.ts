@@ -6,7 +6,7 @@ import type { Io } from "./keyed_map.ts";
 import type { MapHandle } from "./map_handle.ts";
 
 /**
- * BPF_MAP_TYPE_BLOOM_FILTER: says of a value that it was surely not added, or that it probably was.
+ * BPF_MAP_TYPE_BLOOM_FILTER: says of a value that it was surely not added, or that it probably was. Since Linux 5.16.
  *
  *     const seen = host.createMap({ type: "bloom_filter", value: ipv4, maxEntries: 10_000 });
  *     seen.add("10.0.0.1");

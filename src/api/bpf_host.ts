@@ -201,7 +201,8 @@ export class BpfHost implements Host {
   /**
    * Loads a program. Throws `BpfError` with the verifier's log when it is refused.
    *
-   *     const pass = host.loadProgram({ type: "xdp", insns: assemble("r0 = 2\nexit"), license: "GPL" });
+   *     import { exit, mov64Imm, R0 } from "bpfmaps/insn";
+   *     const pass = host.loadProgram({ type: "xdp", insns: [mov64Imm(R0, 2), exit()], license: "GPL" });
    *     pass.run({ data: packet }).retval; // 2
    */
   loadProgram(options: ProgramOptions): Program {

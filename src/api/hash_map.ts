@@ -35,7 +35,7 @@ abstract class AnyHashMap<K, V, KIn, VIn> extends KeyedMap<K, V, KIn, VIn> {
 }
 
 /**
- * BPF_MAP_TYPE_HASH and BPF_MAP_TYPE_LRU_HASH. `K` and `V` are what comes out, `KIn` and `VIn` what is taken.
+ * BPF_MAP_TYPE_HASH (since Linux 3.19) and BPF_MAP_TYPE_LRU_HASH (since 4.10). `K` and `V` are what comes out, `KIn` and `VIn` what is taken.
  *
  *     const flows = host.createMap({ type: "hash", name: "flows", key: FlowKey, value: Flow, maxEntries: 4096 });
  *     flows.set(key, { packets: 1n, bytes: 60n });
@@ -51,7 +51,7 @@ export class HashMap<K, V, KIn = K, VIn = V> extends AnyHashMap<K, V, KIn, VIn> 
   }
 }
 
-/** BPF_MAP_TYPE_PERCPU_HASH: an element has a value for each possible CPU. Updates want all of them: `perCpu(...)`. */
+/** BPF_MAP_TYPE_PERCPU_HASH: an element has a value for each possible CPU. Updates want all of them: `perCpu(...)`. Since Linux 4.6. */
 export class PerCpuHashMap<K, V, KIn = K, VIn = V> extends AnyHashMap<K, PerCpu<V>, KIn, PerCpu<VIn>> {
   readonly type = "percpu_hash" as const;
 }

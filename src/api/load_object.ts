@@ -192,15 +192,14 @@ class Loader<T extends Readonly<Record<string, MapShape>>> {
       throw new BpfError({ errno: info, cmd: BPF_OBJ_GET_INFO_BY_FD, what: `cannot read map \`${map.name}\`` });
     }
     const types = this.#typesOf(map);
-    const wrapped = wrapMap(this.#context, { fd, owned: true, info, access: "rw", types }, shape ?? {});
     try {
       requireType(info, shape);
       this.#fill(map, fd);
     } catch (error) {
-      wrapped.close();
+      seam.close(fd);
       throw error;
     }
-    return wrapped;
+    return wrapMap(this.#context, { fd, owned: true, info, access: "rw", types }, shape ?? {});
   }
 
   #typesOf({ keyTypeId = 0, valueTypeId = 0 }: MapSpec): KnownTypes {

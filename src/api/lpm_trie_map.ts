@@ -7,7 +7,7 @@ import type { WalkSource } from "./walk.ts";
 
 /**
  * BPF_MAP_TYPE_LPM_TRIE: prefixes of addresses. `set` and `delete` mean exactly this prefix; `get` and `has` answer as
- * the kernel does, with the longest prefix that covers the one asked for.
+ * the kernel does, with the longest prefix that covers the one asked for. Since Linux 4.11; walks since 4.16.
  *
  *     const routes = host.createMap({ type: "lpm_trie", key: lpmKey(ipv4), value: u32, maxEntries: 1024 });
  *     routes.set({ prefixLen: 8, data: "10.0.0.0" }, 1);

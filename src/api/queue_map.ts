@@ -63,7 +63,7 @@ abstract class AnyQueueMap<V, VIn> extends BpfMap {
 }
 
 /**
- * BPF_MAP_TYPE_QUEUE: first in, first out.
+ * BPF_MAP_TYPE_QUEUE: first in, first out. Since Linux 4.20.
  *
  *     const ports = host.createMap({ type: "queue", value: u16, maxEntries: 100 });
  *     ports.push(1024).push(1025);
@@ -73,7 +73,7 @@ export class QueueMap<V, VIn = V> extends AnyQueueMap<V, VIn> {
   readonly type = "queue" as const;
 }
 
-/** BPF_MAP_TYPE_STACK: last in, first out. */
+/** BPF_MAP_TYPE_STACK: last in, first out. Since Linux 4.20. */
 export class StackMap<V, VIn = V> extends AnyQueueMap<V, VIn> {
   readonly type = "stack" as const;
 }

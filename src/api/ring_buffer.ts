@@ -53,7 +53,7 @@ interface Mapped {
 }
 
 /**
- * BPF_MAP_TYPE_RINGBUF: records that programs send. One reader at a time: what one reads no other sees.
+ * BPF_MAP_TYPE_RINGBUF: records that programs send. One reader at a time: what one reads no other sees. Since Linux 5.8.
  *
  *     const events = host.createMap({ type: "ringbuf", maxEntries: 64 * 1024, record: Event });
  *     for await (const batch of events.batches({ signal })) for (const event of batch) show(event);

@@ -5,6 +5,7 @@ import {
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_QUEUE,
@@ -17,6 +18,7 @@ import { bloomFilterMap } from "./bloom_filter.ts";
 import { hashMap } from "./hash.ts";
 import { lpmTrieMap } from "./lpm_trie.ts";
 import { lruHashMap } from "./lru_hash.ts";
+import { lruPercpuHashMap } from "./lru_percpu_hash.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { percpuArrayMap } from "./percpu_array.ts";
 import { percpuHashMap } from "./percpu_hash.ts";
@@ -34,6 +36,7 @@ export const mapRegistry: Readonly<Partial<Record<BpfMapType, MapTypeEntry>>> = 
   [BPF_MAP_TYPE_RINGBUF]: ringbufMap,
   [BPF_MAP_TYPE_BLOOM_FILTER]: bloomFilterMap,
   [BPF_MAP_TYPE_LRU_HASH]: lruHashMap,
+  [BPF_MAP_TYPE_LRU_PERCPU_HASH]: lruPercpuHashMap,
   [BPF_MAP_TYPE_LPM_TRIE]: lpmTrieMap,
 };
 

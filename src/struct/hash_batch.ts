@@ -67,6 +67,7 @@ export const lookupBatchPercpu: BatchOp = (env, map, batch) => walk(env, map, ba
 export const takeBatchHash: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, hashRemoval);
 export const takeBatchPercpu: BatchOp = (env, map, batch) => walk(env, map, batch, writePercpu, hashRemoval);
 export const takeBatchLru: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, lruRemoval);
+export const takeBatchLruPercpu: BatchOp = (env, map, batch) => walk(env, map, batch, writePercpu, lruRemoval);
 
 function walk(env: MapEnv, map: number, batch: MapBatch, writeValue: WriteValue, removal: Removal | undefined): number {
   if (batch.flags !== 0) return -EINVAL;

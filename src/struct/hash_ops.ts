@@ -41,6 +41,7 @@ import { copyPercpuIn, copyPercpuOut } from "./values.ts";
 
 /** Bytes that the kernel keeps in front of each element's key. */
 const KERNEL_ELEM_HEAD = 48;
+const NO_NODE = 0xffff_ffff;
 export const MAX_BUCKETS: number = 2 ** 31;
 
 /** Sizes and flags of any hash type; `flags` are those that the type allows beside the ones for access. */
@@ -58,7 +59,13 @@ export function allocCheckHash(_env: MapEnv, attr: MapCreateAttr): number {
 }
 
 export function allocCheckPercpu(_env: MapEnv, attr: MapCreateAttr): number {
-  return checkHashAttr(attr, BPF_F_NO_PREALLOC | BPF_F_ZERO_SEED, true);
+  const bad = checkHashAttr(attr, BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED, true);
+  return bad === 0 && onNode(attr) ? -EINVAL : bad;
+}
+
+/** A NUMA node is asked for; the flag alone, with the node that stands for none, asks for nothing. */
+export function onNode(attr: MapCreateAttr): boolean {
+  return (attr.map_flags & BPF_F_NUMA_NODE) !== 0 && attr.numa_node !== NO_NODE;
 }
 
 /** One spare node a CPU: an update of an existing key in a full map takes a node before it gives the old one back. */

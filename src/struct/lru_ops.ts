@@ -2,6 +2,7 @@
  * Operations of the LRU hash types: an update takes a node first, which may evict another element, and looks for the
  * key only then; so an update that fails can evict as well. Kernel counterpart: hashtab.c.
  */
+import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import {
   BPF_EXIST,
@@ -17,12 +18,13 @@ import {
 } from "../uapi/index.ts";
 import { ACCESS_FLAGS, checkFlags } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
-import { checkExists, checkHashAttr, MAX_BUCKETS } from "./hash_ops.ts";
+import { checkExists, checkHashAttr, MAX_BUCKETS, onNode, storePercpu } from "./hash_ops.ts";
 import {
   allocTable,
   bucketOf,
   findNode,
   freeTable,
+  HT_SPAN,
   hashOf,
   linkHead,
   lockBucket,
@@ -34,23 +36,32 @@ import {
 import { allocLru, claimLruNode, freeLru, giveLruNode, referLruNode, settleLruNode, takeLruNode } from "./lru.ts";
 import { LRU_LINKS } from "./lru_list.ts";
 import { MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
-
-/** numa_node of "none". */
-const NO_NODE = 0xffff_ffff;
+import { copyPercpuOut } from "./values.ts";
 
 export function allocCheckLru(_env: MapEnv, attr: MapCreateAttr): number {
+  return allocCheck(attr, false);
+}
+
+export function allocCheckLruPercpu(_env: MapEnv, attr: MapCreateAttr): number {
+  return allocCheck(attr, true);
+}
+
+function allocCheck(attr: MapCreateAttr, percpu: boolean): number {
   const allowed = BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED;
   const bad = checkFlags(attr, allowed | BPF_F_NO_PREALLOC | ACCESS_FLAGS);
   if (bad !== 0) return bad;
   // Elements always exist from the beginning.
   if (attr.map_flags & BPF_F_NO_PREALLOC) return -ENOTSUPP;
-  const node = attr.map_flags & BPF_F_NUMA_NODE ? attr.numa_node : NO_NODE;
-  if (node !== NO_NODE && attr.map_flags & BPF_F_NO_COMMON_LRU) return -EINVAL;
-  return checkHashAttr(attr, allowed, false);
+  if (onNode(attr) && (percpu || attr.map_flags & BPF_F_NO_COMMON_LRU)) return -EINVAL;
+  return checkHashAttr(attr, allowed, percpu);
 }
 
 export function allocLruHash(env: MapEnv, map: number, attr: MapCreateAttr): number {
   return allocTables(env, map, attr, 1);
+}
+
+export function allocLruPercpu(env: MapEnv, map: number, attr: MapCreateAttr): number {
+  return allocTables(env, map, attr, env.cpus);
 }
 
 /** With BPF_F_NO_COMMON_LRU every CPU gets as many elements as every other, one at least. */
@@ -80,6 +91,17 @@ export function lookupLru(env: MapEnv, map: number, key: number): number {
   return mem.u32[(node + NODE_VALUE) >>> 2]!;
 }
 
+/** From programs: the same, the current CPU's value. */
+export function lookupLruPercpu(env: MapEnv, map: number, key: number): number {
+  return lookupLruPercpuOf(env, map, key, env.cpu);
+}
+
+export function lookupLruPercpuOf(env: MapEnv, map: number, key: number, cpu: number): number {
+  if (cpu >= env.cpus) return 0;
+  const value = lookupLru(env, map, key);
+  return value === 0 ? 0 : value + cpu * env.mem.u32[(map + HT_SPAN) >>> 2]!;
+}
+
 /** From commands and programs: a new element takes the old one's place. */
 export function updateLru(env: MapEnv, map: number, key: number, value: number, flags: number): number {
   if (flags > BPF_EXIST) return -EINVAL;
@@ -107,6 +129,47 @@ export function updateLru(env: MapEnv, map: number, key: number, value: number, 
   return bad;
 }
 
+/** LRU_PERCPU_HASH from a command: `value` holds every CPU's slot. */
+export function updateLruPercpuAll(env: MapEnv, map: number, key: number, value: number, flags: number): number {
+  return updatePercpu(env, map, key, value, flags, true);
+}
+
+/** LRU_PERCPU_HASH from a program: this CPU's slot; in a new element the other CPUs' slots are zero. */
+export function updateLruPercpuOwn(env: MapEnv, map: number, key: number, value: number, flags: number): number {
+  return updatePercpu(env, map, key, value, flags, false);
+}
+
+/** Values change in place; a node is taken first all the same, unless the key must be there already. */
+function updatePercpu(env: MapEnv, map: number, key: number, src: number, flags: number, all: boolean): number {
+  if (flags > BPF_EXIST) return -EINVAL;
+  const { mem } = env;
+  const hash = hashOf(mem, map, key);
+  let node = 0;
+  if (flags !== BPF_EXIST) {
+    node = takeLruNode(env, map, hash);
+    if (node === 0) return -ENOMEM;
+    setKey(mem, map, node, key, hash);
+  }
+  const bucket = bucketOf(mem, map, hash);
+  lockBucket(mem, map, bucket);
+  const old = findNode(mem, map, key, hash);
+  const bad = checkExists(old, flags);
+  if (bad === 0) {
+    const to = old !== 0 ? old : node;
+    storePercpu(env, map, mem.u32[(to + NODE_VALUE) >>> 2]!, src, all, old === 0);
+    if (old !== 0) {
+      referLruNode(mem, old);
+    } else {
+      linkHead(mem, map, bucket, node);
+      settleLruNode(mem, node);
+      node = 0;
+    }
+  }
+  unlockBucket(mem, bucket);
+  if (node !== 0) giveLruNode(env, map, node);
+  return bad;
+}
+
 function unlink(mem: Memory, bucket: number, node: number): void {
   claimLruNode(mem, node);
   unlinkNode(mem, bucket, node);
@@ -114,27 +177,31 @@ function unlink(mem: Memory, bucket: number, node: number): void {
 
 /** From commands and programs. */
 export function deleteLru(env: MapEnv, map: number, key: number): number {
-  const { mem } = env;
-  const hash = hashOf(mem, map, key);
-  const bucket = bucketOf(mem, map, hash);
-  lockBucket(mem, map, bucket);
-  const node = findNode(mem, map, key, hash);
-  if (node !== 0) unlink(mem, bucket, node);
-  unlockBucket(mem, bucket);
-  if (node === 0) return -ENOENT;
-  giveLruNode(env, map, node);
-  return 0;
+  return remove(env, map, key, 0, false);
 }
 
 /** BPF_MAP_LOOKUP_AND_DELETE_ELEM. */
 export function takeLru(env: MapEnv, map: number, key: number, value: number): number {
+  return remove(env, map, key, value, false);
+}
+
+export function takeLruPercpu(env: MapEnv, map: number, key: number, value: number): number {
+  return remove(env, map, key, value, true);
+}
+
+/** Removes an element, after its value (every CPU's of a per-CPU type) was copied to `value`, unless that is 0. */
+function remove(env: MapEnv, map: number, key: number, value: number, percpu: boolean): number {
   const { mem } = env;
+  const { u32 } = mem;
   const hash = hashOf(mem, map, key);
   const bucket = bucketOf(mem, map, hash);
   lockBucket(mem, map, bucket);
   const node = findNode(mem, map, key, hash);
   if (node !== 0) {
-    mem.copy(value, mem.u32[(node + NODE_VALUE) >>> 2]!, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+    const from = u32[(node + NODE_VALUE) >>> 2]!;
+    const size = u32[(map + MAP_VALUE_SIZE) >>> 2]!;
+    if (percpu) copyPercpuOut(mem, value, from, rup8(size), u32[(map + HT_SPAN) >>> 2]!, env.cpus);
+    else if (value !== 0) mem.copy(value, from, size);
     unlink(mem, bucket, node);
   }
   unlockBucket(mem, bucket);

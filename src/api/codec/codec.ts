@@ -54,6 +54,7 @@ export interface Column {
   readonly codec: Codec<unknown> | undefined;
 }
 
+/** What `makeCodec` needs: a name for messages, the layout, and the two halves. */
 export interface CodecParts<T, In> {
   readonly kind: string;
   readonly layout: CodecLayout;

@@ -22,6 +22,7 @@ export type FieldProblem =
   | "sign"
   | "order";
 
+/** One place where codec and BTF do not say the same. */
 export interface FieldDifference {
   /** The field as in TypeScript: `key.ports[]`; empty for the whole value. */
   readonly path: string;

@@ -7,6 +7,7 @@ interface Extent {
   readonly align: number;
 }
 
+/** An integer of 1, 2, 4, 8 or 16 bytes. */
 export interface IntLayout extends Extent {
   readonly kind: "int";
   readonly signed: boolean;
@@ -19,6 +20,7 @@ export interface PlainLayout extends Extent {
   readonly kind: "bool" | "float" | "pointer" | "ipv4" | "ipv6" | "mac" | "bytes" | "cstring" | "pad";
 }
 
+/** An enum; `base` is the integer that holds it. */
 export interface EnumLayout extends Extent {
   readonly kind: "enum";
   readonly name: string;
@@ -26,12 +28,14 @@ export interface EnumLayout extends Extent {
   readonly values: readonly { readonly name: string; readonly value: number | bigint }[];
 }
 
+/** `length` elements without gaps: each is `element.size` bytes behind the one before. */
 export interface ArrayLayout extends Extent {
   readonly kind: "array";
   readonly element: CodecLayout;
   readonly length: number;
 }
 
+/** A member of a struct or union. An empty name: an anonymous struct or union (only from BTF). */
 export interface FieldLayout {
   readonly name: string;
   /** Bytes from the start of the struct; for a bit field, of the byte that its lowest bit is in. */
@@ -42,6 +46,7 @@ export interface FieldLayout {
   readonly bits?: { readonly offset: number; readonly width: number };
 }
 
+/** A struct or union with its members in the order of their places; padding is what no member covers. */
 export interface CompositeLayout extends Extent {
   readonly kind: "struct" | "union";
   /** The C tag, or "". */

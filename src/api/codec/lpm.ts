@@ -4,12 +4,14 @@ import { CodecError, nested, show, wrongType } from "./error.ts";
 import { u32 } from "./int.ts";
 import type { CompositeLayout } from "./layout.ts";
 
+/** A prefix: the first `prefixLen` bits of `data`. */
 export interface LpmKey<T> {
   /** How many bits of `data` count, from the highest bit of its first byte on. */
   prefixLen: number;
   data: T;
 }
 
+/** The codec of a trie's key; `data` is that of the part behind the prefix length. */
 export interface LpmKeyCodec<D extends AnyCodec> extends Codec<LpmKey<Infer<D>>, Readonly<LpmKey<InferInput<D>>>> {
   readonly data: D;
 }

@@ -46,18 +46,21 @@ export abstract class PerCpu<V> implements Iterable<V> {
     for (let cpu = 0; cpu < this.length; cpu++) yield this.at(cpu);
   }
 
+  /** An array of what `fn` makes of each CPU's value. */
   map<U>(fn: (value: V, cpu: number) => U): U[] {
     const mapped: U[] = [];
     for (let cpu = 0; cpu < this.length; cpu++) mapped.push(fn(this.at(cpu), cpu));
     return mapped;
   }
 
+  /** `fn` over all CPUs, from CPU 0 up. */
   reduce<A>(fn: (total: A, value: V, cpu: number) => A, initial: A): A {
     let total = initial;
     for (let cpu = 0; cpu < this.length; cpu++) total = fn(total, this.at(cpu), cpu);
     return total;
   }
 
+  /** All values, decoded, in an array of the caller's. */
   toArray(): V[] {
     return this.map((value) => value);
   }

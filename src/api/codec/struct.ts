@@ -27,6 +27,7 @@ export interface StructCodec<F extends StructFields> extends Codec<StructValue<F
   readonly fields: F;
 }
 
+/** What C says with attributes and a tag. */
 export interface CompositeOptions {
   /** The C tag, for messages and BTF. */
   readonly name?: string;
@@ -36,6 +37,7 @@ export interface CompositeOptions {
   readonly packed?: boolean;
 }
 
+/** `struct` and `struct.packed`. */
 export interface StructFactory {
   <const F extends StructFields>(fields: F, options?: CompositeOptions): StructCodec<F>;
   /** `__attribute__((packed))`. */

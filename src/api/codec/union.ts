@@ -6,6 +6,7 @@ import { type CompositeLayout, describeLayout } from "./layout.ts";
 import { fieldLayout, type Placement, placeUnion } from "./place.ts";
 import { type CompositeOptions, checkNames } from "./struct.ts";
 
+/** Members by name, all at offset 0. */
 export type UnionMembers = Readonly<Record<string, AnyCodec>>;
 
 declare const unionBrand: unique symbol;
@@ -25,6 +26,7 @@ export type UnionInput<M extends UnionMembers> =
       [K in keyof M]: { readonly [P in K]: InferInput<M[K]> } & { readonly [P in Exclude<keyof M, K>]?: undefined };
     }[keyof M];
 
+/** A union's codec; `members` are the codecs it was made of. */
 export interface UnionCodec<M extends UnionMembers> extends Codec<UnionValue<M>, UnionInput<M>> {
   readonly members: M;
 }

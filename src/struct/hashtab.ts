@@ -40,7 +40,13 @@ const HT_LOCK: number = MAP_PRIVATE + 56;
 /** First field that a type built on this table may use for itself. */
 export const HT_PRIVATE: number = MAP_PRIVATE + 64;
 
-export const BUCKET_SIZE = 8;
+export /**
+ * Ends the free list: no bucket has this marker, so a reader who was led from a chain into free nodes starts again. A
+ * free list that is empty reads 0, as new memory does.
+ */
+const FREE_END = 0xffff_ffff;
+
+const BUCKET_SIZE = 8;
 const BUCKET_LOCK = 4;
 
 /** A node: next (0 or odd: end of chain), hash, address of the value, sequence number; then the type's links and the key. */
@@ -246,7 +252,8 @@ export function takeNode(mem: Memory, map: number): number {
   lock(mem, map + HT_LOCK);
   let node = u32[d + (HT_FREE >>> 2)]!;
   if (node !== 0) {
-    u32[d + (HT_FREE >>> 2)] = u32[node >>> 2]!;
+    const next = u32[node >>> 2]!;
+    u32[d + (HT_FREE >>> 2)] = next === FREE_END ? 0 : next;
   } else {
     const grow = u32[d + (HT_GROW >>> 2)]!;
     if (u32[d + (HT_NEXT >>> 2)] === u32[d + (HT_END >>> 2)] && (grow === 0 || !addChunk(mem, map, grow))) node = 0;
@@ -270,7 +277,7 @@ export function giveNode(mem: Memory, map: number, node: number): void {
   const { u32 } = mem;
   const free = (map + HT_FREE) >>> 2;
   lock(mem, map + HT_LOCK);
-  u32[node >>> 2] = u32[free]!;
+  u32[node >>> 2] = u32[free]! === 0 ? FREE_END : u32[free]!;
   u32[free] = node;
   unlock(mem, map + HT_LOCK);
 }

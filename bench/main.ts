@@ -1,9 +1,11 @@
 /** `npm run bench [-- name ...]`: runs the benchmarks named, or all. */
+import { benchCodecs } from "./codec.ts";
 import { benchMaps } from "./maps.ts";
 import { printMachine } from "./measure.ts";
 
 const benchmarks: Readonly<Record<string, () => void>> = {
   maps: benchMaps,
+  codec: benchCodecs,
 };
 
 const names = process.argv.slice(2);

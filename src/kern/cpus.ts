@@ -29,11 +29,12 @@ const CPU_AREA = 12;
 const CPU_SIZE = 16;
 
 const MAX_LEVELS = 4;
-/** Room for a context behind the stack. */
-export const CTX_ROOM = 256;
 /** A packet's buffer: what a page holds in front of the kernel's own data at its end. */
 export const PACKET_ROOM: number = 4096 - 320;
-const LEVEL_SIZE = 8192;
+/** Where things lie in a level's part of the area, with gaps: who runs off the end of one does not land in the next. */
+const LEVEL_CTX: number = STACK_SIZE + 512;
+const LEVEL_PACKET: number = LEVEL_CTX + 512;
+const LEVEL_SIZE = 12_288;
 
 /** The table of CPUs, made when the first program runs. 0: out of memory. */
 function cpuTable(kernel: Kernel): number {
@@ -83,9 +84,9 @@ function takeLevel(mem: Memory, entry: number): number {
   const area = u32[(entry + CPU_AREA) >>> 2]! + level * LEVEL_SIZE;
   resetRun(mem, run);
   u32[(run + RUN_STACK_TOP) >>> 2] = area + STACK_SIZE;
-  u32[(run + RUN_CTX) >>> 2] = area + STACK_SIZE;
-  u32[(run + RUN_PACKET) >>> 2] = area + STACK_SIZE + CTX_ROOM;
-  u32[(run + RUN_PACKET_END) >>> 2] = area + STACK_SIZE + CTX_ROOM + PACKET_ROOM;
+  u32[(run + RUN_CTX) >>> 2] = area + LEVEL_CTX;
+  u32[(run + RUN_PACKET) >>> 2] = area + LEVEL_PACKET;
+  u32[(run + RUN_PACKET_END) >>> 2] = area + LEVEL_PACKET + PACKET_ROOM;
   return run;
 }
 

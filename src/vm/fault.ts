@@ -69,6 +69,8 @@ import {
 } from "./fault_kinds.ts";
 
 const COLUMN_BITS = 10;
+/** Who misses something by less than this most likely meant it; so far apart are stack, context and packet. */
+const NEAR = 256;
 
 export interface RunFault {
   /** Index of the instruction, and what it is. */
@@ -189,12 +191,12 @@ function whatIsAt(kernel: Kernel, run: number, address: number, size: number): s
   const word = (field: number): number => mem.u32[(run + field) >>> 2]!;
   if (address < GRANULE) return address === 0 ? "NULL" : `${address} bytes behind NULL`;
   const top = word(RUN_STACK_TOP);
-  if (near(address, top - STACK_SIZE, top + STACK_FRAME)) return stackWords(address, size, top, word(RUN_DEPTH));
-  if (word(RUN_META) !== 0 && near(address, word(RUN_PACKET) - size, word(RUN_PACKET_END) + STACK_FRAME)) {
+  if (near(address, top - STACK_SIZE - NEAR, top + NEAR)) return stackWords(address, size, top, word(RUN_DEPTH));
+  if (word(RUN_META) !== 0 && near(address, word(RUN_PACKET), word(RUN_PACKET_END) + NEAR)) {
     return packetWords(address, size, word(RUN_META), word(RUN_DATA_END));
   }
   const ctx = word(RUN_CTX);
-  if (near(address, ctx, ctx + word(RUN_CTX_SIZE))) return `byte ${address - ctx} of the context`;
+  if (near(address, ctx, ctx + NEAR)) return `byte ${address - ctx} of the context, which has ${word(RUN_CTX_SIZE)}`;
   return areaWords(mem, word(RUN_PROG), address, size);
 }
 

@@ -40,13 +40,13 @@ const HT_LOCK: number = MAP_PRIVATE + 56;
 /** First field that a type built on this table may use for itself. */
 export const HT_PRIVATE: number = MAP_PRIVATE + 64;
 
-export /**
+/**
  * Ends the free list: no bucket has this marker, so a reader who was led from a chain into free nodes starts again. A
  * free list that is empty reads 0, as new memory does.
  */
 const FREE_END = 0xffff_ffff;
 
-const BUCKET_SIZE = 8;
+export const BUCKET_SIZE = 8;
 const BUCKET_LOCK = 4;
 
 /** A node: next (0 or odd: end of chain), hash, address of the value, sequence number; then the type's links and the key. */

@@ -214,9 +214,10 @@ export class BpfHost implements Host {
    * Loads an object file as clang writes it: its maps with BTF and first values, and its programs. `source` is the file's
    * bytes, or in Node its path.
    *
-   *     const traffic = host.loadObject("traffic.bpf.o");
+   *     const shapes = { flows: { type: "hash", key: FlowKey, value: Flow } } as const;
+   *     const traffic = host.loadObject("traffic.bpf.o", { shapes });
    *     traffic.program("count").run({ data: packet });
-   *     for (const [key, value] of traffic.map("flows")) console.log(key, value);
+   *     for (const [key, flow] of traffic.map("flows")) console.log(key.saddr, flow.bytes);
    */
   loadObject<T extends Readonly<Record<string, MapShape>> = Record<never, never>>(
     source: Uint8Array | string | URL,

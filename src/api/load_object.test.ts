@@ -67,6 +67,9 @@ onEachHost((host) => {
     expect(globals.get("hits")).toBe(10);
     // "bye" has no 'h'.
     expect(object.program("pass_all").run({ data: packetOf(1, 60) }).retval).toBe(0);
+    const frozen = object.map(".rodata");
+    if (!(frozen instanceof ArrayMap)) throw new Error(frozen.type);
+    expect(() => frozen.set(0, frozen.get(0))).toThrow(/is frozen/);
     expect(() => globals.set("greeting", "x")).toThrow(
       /`greeting` is in .rodata, which is frozen.*globals: \{ greeting/,
     );

@@ -6,6 +6,7 @@ import {
   BPF_FUNC_ringbuf_output,
   BPF_FUNC_ringbuf_reserve,
   BPF_RB_NO_WAKEUP,
+  BPF_RINGBUF_BUSY_BIT,
   type BpfHost,
   type Program,
   type RingBuf,
@@ -196,6 +197,47 @@ onEachHost((host) => {
     expect((await next).value).toEqual([numbered(1)]);
     await loop.return();
     silent.close();
+  });
+
+  test("batches that never end leave others their turn", async () => {
+    produce(program, 1);
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(new Error("time")), 30);
+    const started = performance.now();
+    const read = async (): Promise<void> => {
+      for await (const _ of ring.batches({ signal: stop.signal })) {
+        if (performance.now() - started > 2000) return;
+        produce(program, 1);
+      }
+    };
+    await expect(read()).rejects.toThrow("time");
+    clearTimeout(timer);
+    ring.drain(() => undefined);
+  });
+
+  test("a record that is still being written stops the reader", async () => {
+    // Only memory of the embedded host can be made to look so.
+    if (host.kind === "kernel") return;
+    const pages = host.mmap(ring.fd, { offset: 4096, length: 4096 + 2 * SIZE, prot: 1 }) as Uint8Array;
+    const records = new DataView(pages.buffer, pages.byteOffset + 4096);
+    const at = Number(new DataView(pages.buffer, pages.byteOffset).getBigUint64(0, true)) % SIZE;
+    produce(program, 1, 2, 3);
+    const header = (at + 16) % SIZE;
+    records.setUint32(header, 8 + BPF_RINGBUF_BUSY_BIT, true);
+    const seen: number[] = [];
+    expect(ring.drain((record) => void seen.push(record.number))).toBe(1);
+    expect(ring.pending()).toBe(32);
+    const next = ring.batches().next();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    records.setUint32(header, 8, true);
+    expect((await next).value).toEqual([numbered(2), numbered(3)]);
+    // Lengths that lead nowhere end in an error, not in nonsense.
+    produce(program, 4);
+    records.setUint32((at + 48) % SIZE, 100_000, true);
+    expect(() => ring.drain(() => undefined)).toThrow(expect.objectContaining({ code: "EBADMSG" }));
+    records.setUint32((at + 48) % SIZE, 8, true);
+    expect(ring.drain(() => undefined)).toBe(1);
+    host.munmap(pages);
   });
 
   test("an aborted signal, and a wrong number", async () => {

@@ -7,23 +7,14 @@ import type { Kernel } from "../kern/kernel.ts";
 import { allocMap, setMapBtf } from "../kern/map.ts";
 import { mapEntry } from "../maps/registry.ts";
 import { OBJ_BTF } from "../mem/layout.ts";
+import { onNode } from "../struct/check.ts";
 import type { MapCreateAttr } from "../struct/env.ts";
 import { MAP_EXCL, MAP_EXCL_SIZE, MAP_NAME, MAP_NAME_SIZE } from "../struct/map.ts";
-import {
-  BPF_F_NUMA_NODE,
-  BPF_F_RDONLY,
-  BPF_F_TOKEN_FD,
-  BPF_F_WRONLY,
-  bpf_attr,
-  EFAULT,
-  EINVAL,
-} from "../uapi/index.ts";
+import { BPF_F_RDONLY, BPF_F_TOKEN_FD, BPF_F_WRONLY, bpf_attr, EFAULT, EINVAL } from "../uapi/index.ts";
 import { pointerAt, tokenError } from "./attr.ts";
 
 const { map_create } = bpf_attr;
 const SHA256_SIZE = 32;
-/** NUMA node of `numa_node` that stands for none. */
-const NO_NODE = 0xffff_ffff;
 /** This host has one NUMA node, 0. */
 const LAST_NODE = 0;
 
@@ -51,8 +42,7 @@ export function mapCreate(kernel: Kernel, attr: number): number {
   if (extra && entry?.traits.mapExtra !== true) return -EINVAL;
   const access = create.map_flags & (BPF_F_RDONLY | BPF_F_WRONLY);
   if (access === (BPF_F_RDONLY | BPF_F_WRONLY)) return -EINVAL;
-  if (create.map_flags & BPF_F_NUMA_NODE && create.numa_node !== NO_NODE && create.numa_node > LAST_NODE)
-    return -EINVAL;
+  if (onNode(create) && create.numa_node > LAST_NODE) return -EINVAL;
   if (entry === undefined) return -EINVAL;
   const early = entry.traits.checkedEarly ? entry.ops.map_alloc_check(kernel, create) : 0;
   if (early !== 0) return early;

@@ -17,7 +17,7 @@ import {
   ENOMEM,
   ENOTSUPP,
 } from "../uapi/index.ts";
-import { ACCESS_FLAGS, checkFlags, NUMA_AND_ACCESS, PERCPU_UNIT_MAX, updateFlagsBad } from "./check.ts";
+import { checkFlags, NUMA_AND_ACCESS, onNode, PERCPU_UNIT_MAX, updateFlagsBad } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { MAP_FLAGS, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
 import { allocValues, copyPercpuIn, copyPercpuOut, valuesSpan } from "./values.ts";
@@ -37,8 +37,9 @@ export function allocCheckArray(_env: MapEnv, attr: MapCreateAttr): number {
 }
 
 export function allocCheckPercpuArray(_env: MapEnv, attr: MapCreateAttr): number {
-  const bad = checkSizes(attr, ACCESS_FLAGS);
+  const bad = checkSizes(attr, NUMA_AND_ACCESS);
   if (bad !== 0) return bad;
+  if (onNode(attr)) return -EINVAL;
   return rup8(attr.value_size) > PERCPU_UNIT_MAX ? -E2BIG : 0;
 }
 

@@ -26,6 +26,14 @@ export function checkFlags(attr: MapCreateAttr, allowed: number): number {
   return (attr.map_flags & PROG_FLAGS) === PROG_FLAGS ? -EINVAL : 0;
 }
 
+/** numa_node that stands for none. */
+const NO_NODE = 0xffff_ffff;
+
+/** A NUMA node is asked for; the flag alone, with the node that stands for none, asks for nothing. */
+export function onNode(attr: MapCreateAttr): boolean {
+  return (attr.map_flags & BPF_F_NUMA_NODE) !== 0 && attr.numa_node !== NO_NODE;
+}
+
 export const NUMA_AND_ACCESS: number = BPF_F_NUMA_NODE | ACCESS_FLAGS;
 
 /**

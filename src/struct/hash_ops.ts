@@ -16,7 +16,7 @@ import {
   ENOENT,
   ENOMEM,
 } from "../uapi/index.ts";
-import { ACCESS_FLAGS, checkFlags, KMALLOC_MAX, PERCPU_UNIT_MAX, updateFlagsBad } from "./check.ts";
+import { ACCESS_FLAGS, checkFlags, KMALLOC_MAX, onNode, PERCPU_UNIT_MAX, updateFlagsBad } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import {
   allocTable,
@@ -41,7 +41,6 @@ import { copyPercpuIn, copyPercpuOut } from "./values.ts";
 
 /** Bytes that the kernel keeps in front of each element's key. */
 const KERNEL_ELEM_HEAD = 48;
-const NO_NODE = 0xffff_ffff;
 export const MAX_BUCKETS: number = 2 ** 31;
 
 /** Sizes and flags of any hash type; `flags` are those that the type allows beside the ones for access. */
@@ -59,13 +58,9 @@ export function allocCheckHash(_env: MapEnv, attr: MapCreateAttr): number {
 }
 
 export function allocCheckPercpu(_env: MapEnv, attr: MapCreateAttr): number {
-  const bad = checkHashAttr(attr, BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED, true);
-  return bad === 0 && onNode(attr) ? -EINVAL : bad;
-}
-
-/** A NUMA node is asked for; the flag alone, with the node that stands for none, asks for nothing. */
-export function onNode(attr: MapCreateAttr): boolean {
-  return (attr.map_flags & BPF_F_NUMA_NODE) !== 0 && attr.numa_node !== NO_NODE;
+  // A node before the sizes.
+  if (onNode(attr)) return -EINVAL;
+  return checkHashAttr(attr, BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED, true);
 }
 
 /** One spare node a CPU: an update of an existing key in a full map takes a node before it gives the old one back. */

@@ -16,9 +16,9 @@ import {
   ENOMEM,
   ENOTSUPP,
 } from "../uapi/index.ts";
-import { ACCESS_FLAGS, checkFlags } from "./check.ts";
+import { ACCESS_FLAGS, checkFlags, onNode } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
-import { checkExists, checkHashAttr, MAX_BUCKETS, onNode, storePercpu } from "./hash_ops.ts";
+import { checkExists, checkHashAttr, MAX_BUCKETS, storePercpu } from "./hash_ops.ts";
 import {
   allocTable,
   bucketOf,

@@ -44,10 +44,11 @@ export class Session {
     this.form = form;
   }
 
-  /** One command. Buffers among the fields are read and written in place. */
+  /** One command. Buffers among the fields are read and written in place. Bytes by offset need a raw form. */
   call(cmd: number, fields: Record<string, Value>, form: Form = this.form, size?: number): number {
     this.calls++;
-    if (form !== "object") return this.#raw(cmd, fields, form === "raw" ? 0 : 3, size);
+    const raw = form !== "object" || Object.keys(fields).some((name) => name.startsWith("@"));
+    if (raw) return this.#raw(cmd, fields, form === "raw, unaligned" ? 3 : 0, size);
     const attr: AttrObject = fields;
     return size === undefined ? this.host.bpf(cmd, attr) : this.host.bpf(cmd, attr, size);
   }

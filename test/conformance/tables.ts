@@ -11,6 +11,7 @@ import { bloomFilterTable } from "./maps/bloom_filter.table.ts";
 import { hashTable } from "./maps/hash.table.ts";
 import { lpmTrieTable } from "./maps/lpm_trie.table.ts";
 import { lruHashTable } from "./maps/lru_hash.table.ts";
+import { lruPercpuHashTable } from "./maps/lru_percpu_hash.table.ts";
 import { percpuArrayTable } from "./maps/percpu_array.table.ts";
 import { percpuHashTable } from "./maps/percpu_hash.table.ts";
 import { queueTable } from "./maps/queue.table.ts";
@@ -28,6 +29,7 @@ export const mapTables: readonly MapTable[] = [
   percpuHashTable,
   percpuArrayTable,
   lruHashTable,
+  lruPercpuHashTable,
   lpmTrieTable,
   queueTable,
   stackTable,

@@ -30,6 +30,15 @@ export const lruHashTable: MapTable = {
       ],
     },
     {
+      id: "lru_hash.create.numa",
+      steps: [
+        ["create", { map_flags: "BPF_F_NO_COMMON_LRU|BPF_F_NUMA_NODE", numa_node: 0xffffffff }, 0],
+        ["create", { map_flags: "BPF_F_NO_COMMON_LRU|BPF_F_NUMA_NODE", numa_node: 0, key_size: 0 }, "-EINVAL"],
+        ["create", { map_flags: "BPF_F_NO_COMMON_LRU|BPF_F_NUMA_NODE", numa_node: 0, value_size: 4194304 }, "-EINVAL"],
+        ["create", { map_flags: "BPF_F_NO_PREALLOC|BPF_F_NO_COMMON_LRU|BPF_F_NUMA_NODE", numa_node: 0 }, "-ENOTSUPP"],
+      ],
+    },
+    {
       id: "lru_hash.create.elem_size",
       attr: { max_entries: 1 },
       steps: [

@@ -34,6 +34,17 @@ export const percpuArrayTable: MapTable = {
       ],
     },
     {
+      id: "percpu_array.create.numa",
+      steps: [
+        ["create", { map_flags: "BPF_F_NUMA_NODE", numa_node: 0 }, "-EINVAL"],
+        ["create", { map_flags: "BPF_F_NUMA_NODE", numa_node: 0, value_size: 32769 }, "-EINVAL"],
+        // The flag with the node that stands for none asks for nothing.
+        ["create", { map_flags: "BPF_F_NUMA_NODE", numa_node: 0xffffffff }, 0, "none"],
+        ["use", "none"],
+        ["info", {}],
+      ],
+    },
+    {
       id: "percpu_array.values",
       steps: [
         ["update", 1, [10, 20], 0, 0],

@@ -37,6 +37,17 @@ export const percpuHashTable: MapTable = {
       ],
     },
     {
+      id: "percpu_hash.create.numa",
+      steps: [
+        ["create", { map_flags: "BPF_F_NUMA_NODE", numa_node: 0 }, "-EINVAL"],
+        ["create", { map_flags: "BPF_F_NUMA_NODE", numa_node: 0, value_size: 32769 }, "-EINVAL"],
+        // The flag with the node that stands for none asks for nothing.
+        ["create", { map_flags: "BPF_F_NUMA_NODE", numa_node: 0xffffffff }, 0, "none"],
+        ["use", "none"],
+        ["info", {}],
+      ],
+    },
+    {
       id: "percpu_hash.values",
       steps: [
         ["update", 1, [10, 20], 0, 0],

@@ -7,7 +7,6 @@ import { ETH_HLEN, metaSizeBad, XDP_FRAME_SIZE, XDP_HEADROOM } from "../helpers/
 import { PACKET_ROOM } from "../kern/cpus.ts";
 import { PROG_ATTACH_TYPE } from "../kern/prog.ts";
 import { RUN_DATA, RUN_DATA_END, RUN_FRAGS, RUN_FRAGS_SIZE, RUN_META } from "../kern/run_record.ts";
-import { alloc, free } from "../mem/alloc.ts";
 import { PAGE_SIZE } from "../mem/layout.ts";
 import {
   BPF_F_TEST_XDP_LIVE_FRAMES,
@@ -87,22 +86,18 @@ function runOn(run: TestRun, context: DataView | undefined, shape: Shape): numbe
   const fragsSize = size - shape.linear;
   if (fragsSize > MAX_FRAGS * PAGE_SIZE) return -ENOMEM;
   if (!kernel.userOk(from + shape.linear, fragsSize, false)) return -EFAULT;
-  const room = Math.ceil(fragsSize / PAGE_SIZE) * PAGE_SIZE;
-  const frags = room === 0 ? 0 : alloc(mem, room);
-  if (room !== 0 && frags === 0) return -ENOMEM;
-  const ret = repeatRun(
+  return repeatRun(
     run,
     (record) => {
       const ingressIfindex = shape.ingressIfindex === 0 ? LOOPBACK : shape.ingressIfindex;
-      const to = prepareXdp(kernel, record, { ...shape, ingressIfindex, frags, fragsSize });
+      const to = prepareXdp(kernel, record, { ...shape, ingressIfindex, fragsSize });
+      if (to === 0) return -ENOMEM;
       mem.copy(to, from, shape.linear);
-      if (fragsSize !== 0) mem.copy(frags, from + shape.linear, fragsSize);
+      mem.copy(mem.u32[(record + RUN_FRAGS) >>> 2]!, from + shape.linear, fragsSize);
       return 0;
     },
     (record, retval, duration) => finish(run, context, record, retval, duration),
   );
-  if (room !== 0) free(mem, frags, room);
-  return ret;
 }
 
 function finish(run: TestRun, context: DataView | undefined, record: number, retval: number, duration: number): number {

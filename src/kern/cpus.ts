@@ -4,21 +4,23 @@
  */
 import { AREA_RUN, alloc, allocAreas, free } from "../mem/alloc.ts";
 import { SB_CPU_TABLE } from "../mem/layout.ts";
-import { lock, unlock } from "../mem/locks.ts";
+import { lock, OWNER_MASK, ownerOf, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import { EBUSY, ENOMEM } from "../uapi/index.ts";
+import type { ClientSlot } from "./clients.ts";
 import type { Kernel } from "./kernel.ts";
 import {
+  endRun,
   RUN_CTX,
   RUN_HOME_CPU,
   RUN_OUTER,
   RUN_PACKET,
   RUN_PACKET_END,
+  RUN_PROG,
   RUN_SIZE,
   RUN_STACK_TOP,
   resetRun,
   STACK_SIZE,
-  undoHeld,
 } from "./run_record.ts";
 
 /** A CPU's entry: lock, levels in use, its run records (one behind the other), its area. */
@@ -60,7 +62,6 @@ export function acquireRun(kernel: Kernel, cpu: number): number {
   if (table === 0) return -ENOMEM;
   const nested = kernel.run !== 0;
   const entry = table + (nested ? kernel.cpu : cpu) * CPU_SIZE;
-  // A client that died while it ran leaves its runs to whoever comes next.
   if (!nested && lock(mem, entry + CPU_LOCK)) endRuns(kernel, entry);
   const run = takeLevel(mem, entry);
   if (run < 0) {
@@ -108,7 +109,7 @@ function furnish(mem: Memory, entry: number): boolean {
 export function releaseRun(kernel: Kernel, run: number): void {
   const { mem } = kernel;
   const { u32 } = mem;
-  undoHeld(kernel, run);
+  endRun(kernel, run);
   const entry = u32[SB_CPU_TABLE >>> 2]! + kernel.cpu * CPU_SIZE;
   u32[(entry + CPU_LEVELS) >>> 2]!--;
   kernel.run = u32[(run + RUN_OUTER) >>> 2]!;
@@ -116,10 +117,28 @@ export function releaseRun(kernel: Kernel, run: number): void {
   if (kernel.run === 0) unlock(mem, entry + CPU_LOCK);
 }
 
+/** Ends the runs that a client was in when it died, as they would have ended; each held a reference to its program. */
 function endRuns(kernel: Kernel, entry: number): void {
   const { u32 } = kernel.mem;
   for (let level = u32[(entry + CPU_LEVELS) >>> 2]! - 1; level >= 0; level--) {
-    undoHeld(kernel, u32[(entry + CPU_RUNS) >>> 2]! + level * RUN_SIZE);
+    const run = u32[(entry + CPU_RUNS) >>> 2]! + level * RUN_SIZE;
+    endRun(kernel, run);
     u32[(entry + CPU_LEVELS) >>> 2] = level;
+    const prog = u32[(run + RUN_PROG) >>> 2]!;
+    if (prog !== 0) kernel.put(prog);
+  }
+}
+
+/** A client is gone: its runs end, so that consumers of rings do not wait for it. */
+export function endRunsOf(kernel: Kernel, client: ClientSlot): void {
+  const { mem, cpus } = kernel;
+  const table = mem.u32[SB_CPU_TABLE >>> 2]!;
+  if (table === 0) return;
+  const owner = ownerOf(client.slot, client.generation);
+  for (let entry = table; entry < table + cpus * CPU_SIZE; entry += CPU_SIZE) {
+    if ((mem.atomics.load32(entry + CPU_LOCK) & OWNER_MASK) !== owner) continue;
+    // Another client that waits for this CPU may take it over first, and does the same.
+    if (lock(mem, entry + CPU_LOCK)) endRuns(kernel, entry);
+    unlock(mem, entry + CPU_LOCK);
   }
 }

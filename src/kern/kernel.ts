@@ -31,6 +31,7 @@ import { random32, seedRandom } from "../mem/random.ts";
 import type { MapEnv } from "../struct/env.ts";
 import { EBADF, EINVAL, EPERM } from "../uapi/index.ts";
 import { announceClient, attachClient, type ClientSlot, releaseClient } from "./clients.ts";
+import { endRunsOf } from "./cpus.ts";
 import { entryMode, entryObject, freeProcess, getEntry, installFd, newProcess, nextOpenFd, removeFd } from "./fds.ts";
 import { addId, removeId } from "./ids.ts";
 import { dropMappingsOf } from "./mappings.ts";
@@ -228,6 +229,7 @@ export class Kernel implements MapEnv {
     const process = releaseClient(this.mem, client);
     if (process < 0) return;
     dropMappingsOf(this, client);
+    endRunsOf(this, client);
     if (process === 0) return;
     for (let fd = nextOpenFd(this.mem, process, 0); fd >= 0; fd = nextOpenFd(this.mem, process, fd)) {
       this.put(removeFd(this.mem, process, fd));

@@ -30,6 +30,8 @@ export const RUN_DATA_END = 44;
 /** The rest of a packet that does not fit into the buffer: reached through helpers only. Pages, one behind the other. */
 export const RUN_FRAGS = 48;
 export const RUN_FRAGS_SIZE = 52;
+/** Bytes that were allocated for it; they go back when the run ends. */
+export const RUN_FRAGS_ROOM = 56;
 /** High half of a helper's u64 result; the low half is what the helper returns. */
 export const RUN_RESULT_HIGH = 60;
 /** u64: where a helper may put a u64 together. */
@@ -147,8 +149,8 @@ export function letGo(mem: Memory, run: number, entry: number): void {
   u32[(run + RUN_HELD_COUNT) >>> 2] = count;
 }
 
-/** Undoes what a run holds, newest first. However a run ends, this is done. */
-export function undoHeld(env: MapEnv, run: number): void {
+/** Undoes what a run holds, newest first, and gives its memory back. However a run ends, this is done. */
+export function endRun(env: MapEnv, run: number): void {
   const { mem } = env;
   const { u32 } = mem;
   const list = u32[(run + RUN_HELD) >>> 2]!;
@@ -161,4 +163,7 @@ export function undoHeld(env: MapEnv, run: number): void {
   }
   freeHeld(mem, run);
   u32[(run + RUN_HELD_ROOM) >>> 2] = 0;
+  const frags = u32[(run + RUN_FRAGS_ROOM) >>> 2]!;
+  if (frags !== 0) free(mem, u32[(run + RUN_FRAGS) >>> 2]!, frags);
+  u32[(run + RUN_FRAGS_ROOM) >>> 2] = 0;
 }

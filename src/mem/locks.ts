@@ -7,7 +7,8 @@ import { CLIENT_SLOT_SIZE, SB_CLIENTS } from "./layout.ts";
 import type { Memory } from "./memory.ts";
 
 const WAITERS = 0x8000_0000 | 0;
-const OWNER_MASK = 0x7fff_ffff;
+/** The owner in a lock word. */
+export const OWNER_MASK = 0x7fff_ffff;
 /** An owner is (generation << SLOT_BITS | slot) + 1: a slot that is used again does not look like its dead client. */
 const SLOT_BITS = 6;
 const SLOT_MASK: number = (1 << SLOT_BITS) - 1;

@@ -58,7 +58,6 @@ const DATA = 21;
 const meta = prepareXdp(k, record, {
   meta: META,
   linear: META + DATA,
-  frags: 0,
   fragsSize: 0,
   ingressIfindex: 1,
   rxQueueIndex: 0,

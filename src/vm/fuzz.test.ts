@@ -105,7 +105,6 @@ for (const shared of [false, true]) {
       const to = prepareXdp(k, record, {
         meta: 4,
         linear: PACKET + 4,
-        frags: 0,
         fragsSize: 0,
         ingressIfindex: 1,
         rxQueueIndex: 0,

@@ -8,10 +8,13 @@ import {
   RUN_DATA,
   RUN_DATA_END,
   RUN_FRAGS,
+  RUN_FRAGS_ROOM,
   RUN_FRAGS_SIZE,
   RUN_META,
   RUN_PACKET,
 } from "../kern/run_record.ts";
+import { alloc } from "../mem/alloc.ts";
+import { PAGE_SIZE } from "../mem/layout.ts";
 import { xdp_md } from "../uapi/index.ts";
 import type { ContextFamily } from "./contexts.ts";
 
@@ -30,27 +33,31 @@ export interface XdpPacket {
   readonly meta: number;
   /** Bytes of metadata and data that lie in the buffer. */
   readonly linear: number;
-  /** Where the rest lies, and how much it is. */
-  readonly frags: number;
+  /** Bytes of the rest. */
   readonly fragsSize: number;
   readonly ingressIfindex: number;
   readonly rxQueueIndex: number;
 }
 
 /**
- * Sets packet and context of a run up. Returns where the packet's bytes, metadata first, go: the caller puts them there.
+ * Sets packet and context of a run up. Returns where the packet's bytes, metadata first, go: the caller puts them there,
+ * and the rest where RUN_FRAGS says. 0: out of memory.
  */
 export function prepareXdp(kernel: Kernel, run: number, packet: XdpPacket): number {
   const { mem } = kernel;
   const { u32 } = mem;
   const buffer = u32[(run + RUN_PACKET) >>> 2]!;
   const data = buffer + XDP_HEADROOM;
+  const room = Math.ceil(packet.fragsSize / PAGE_SIZE) * PAGE_SIZE;
+  const frags = room === 0 ? 0 : alloc(mem, room);
+  if (room !== 0 && frags === 0) return 0;
   const meta = data - packet.meta;
   mem.zero(buffer, XDP_HEADROOM);
   u32[(run + RUN_META) >>> 2] = meta;
   u32[(run + RUN_DATA) >>> 2] = data;
   u32[(run + RUN_DATA_END) >>> 2] = meta + packet.linear;
-  u32[(run + RUN_FRAGS) >>> 2] = packet.frags;
+  u32[(run + RUN_FRAGS) >>> 2] = frags;
+  u32[(run + RUN_FRAGS_ROOM) >>> 2] = room;
   u32[(run + RUN_FRAGS_SIZE) >>> 2] = packet.fragsSize;
   const ctx = u32[(run + RUN_CTX) >>> 2]!;
   const { ingress_ifindex, rx_queue_index } = xdp_md.fields;

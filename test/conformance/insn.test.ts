@@ -6,10 +6,18 @@ import { afterAll, expect, test } from "vitest";
 import type { Host } from "../../src/host/host.ts";
 import * as asm from "../../src/insn/index.ts";
 import { closeHosts, openHosts } from "./hosts.ts";
-import { aluRows, byteOrderRows, movsxRows } from "./insn_alu.table.ts";
-import { controlRows } from "./insn_control.table.ts";
-import { jumpRows } from "./insn_jump.table.ts";
-import { atomicRows, FIRST, loadRows, SECOND, storeRows } from "./insn_memory.table.ts";
+import {
+  aluRows,
+  atomicRows,
+  byteOrderRows,
+  controlRows,
+  FIRST,
+  jumpRows,
+  loadRows,
+  movsxRows,
+  SECOND,
+  storeRows,
+} from "./insn.table.ts";
 import { loadProgram, readResults, resultMap, testRun } from "./programs.ts";
 
 const { R0, R1, R2, R3, R9, R10 } = asm;

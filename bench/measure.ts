@@ -31,7 +31,7 @@ function timeOf(side: Side, count: number): number {
 }
 
 /** The first side is the baseline that ratios are taken to. */
-export function measure(sides: readonly Side[], count: number, rounds = ROUNDS): Row[] {
+export function measure(sides: readonly Side[], count: number, rounds: number = ROUNDS): Row[] {
   for (const side of sides) timeOf(side, count);
   const times = sides.map(() => [] as number[]);
   for (let round = 0; round < rounds; round++) {

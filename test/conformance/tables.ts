@@ -1,5 +1,7 @@
 /** All tables of the suite. */
 import { arrayBatchTable, hashBatchTable } from "./cmd/batch.table.ts";
+import { batchGenericTables } from "./cmd/batch_generic.table.ts";
+import { batchHashTables } from "./cmd/batch_hash.table.ts";
 import { elemTable } from "./cmd/elem.table.ts";
 import { entryTable } from "./cmd/entry.table.ts";
 import { freezeTable } from "./cmd/freeze.table.ts";
@@ -47,4 +49,6 @@ export const tables: readonly Table[] = [
   freezeTable,
   hashBatchTable,
   arrayBatchTable,
+  ...batchHashTables,
+  ...batchGenericTables,
 ];

@@ -135,8 +135,9 @@ test("embedded: all memory comes back (that of mappings when their views are col
       const map = host.createMap(spec);
       map.close();
     }
-    const hash = host.createMap({ type: "hash", key: u32, value: u64, maxEntries: 4 });
-    for (let i = 0; i < 4; i++) hash.set(i, 1n);
+    const value = bytes(8192);
+    const hash = host.createMap({ type: "hash", key: u32, value, maxEntries: 4 });
+    for (let i = 0; i < 4; i++) hash.set(i, new Uint8Array(8192));
     for (const [key] of hash) if (hash.count() < key) break;
     hash.entries().next();
     hash.close();
@@ -146,6 +147,16 @@ test("embedded: all memory comes back (that of mappings when their views are col
   for (let i = 0; i < 50; i++) use();
   expect(host.memory().used).toBe(used);
   expect(host.memory().free).toBe(MEMORY - used);
+  const map = host.createMap({ type: "hash", key: u32, value: bytes(8192), maxEntries: 4 });
+  map.set(1, new Uint8Array(8192));
+  const walk = (): void => {
+    for (const _ of map) break;
+    map.count();
+  };
+  walk();
+  const before = host.memory().used;
+  for (let i = 0; i < 50; i++) walk();
+  expect(host.memory().used).toBe(before);
   host.close();
 });
 

@@ -1,9 +1,10 @@
 /** Walks while the map changes under them, with batches (kernel) and without. */
-import { expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { onEachHost } from "../../test/hosts.ts";
-import { type BpfHost, bytes, type HashMap, ipv4, lpmKey, u32, u64 } from "../index.ts";
+import { BPF_MAP_TYPE_HASH, type BpfHost, bytes, type HashMap, ipv4, lpmKey, u32, u64 } from "../index.ts";
 import type { Memory } from "../mem/memory.ts";
 import { jhash } from "../struct/jhash.ts";
+import type { HostContext } from "./context.ts";
 
 const filled = (host: BpfHost, count: number, maxEntries: number = count): HashMap<number, bigint> => {
   const map = host.createMap({ type: "hash", name: "walked", key: u32, value: u64, maxEntries, zeroSeed: true });
@@ -23,7 +24,21 @@ function colliding(count: number, bucket: number, buckets: number): number[] {
   return keys;
 }
 
-onEachHost((host) => {
+/** The hosts have batches of hash types; older kernels have not. */
+function onEachWay(tests: (host: BpfHost) => void): void {
+  onEachHost((host) => {
+    describe.each(["batches", "key by key"])("%s", (way) => {
+      const { batches } = (host as unknown as { context: HostContext }).context;
+      beforeAll(() => {
+        if (way === "batches") batches.clear();
+        else batches.set(BPF_MAP_TYPE_HASH, false);
+      });
+      tests(host);
+    });
+  });
+}
+
+onEachWay((host) => {
   test("every element once, however many", () => {
     for (const count of [0, 1, 15, 16, 17, 5000]) {
       const map = filled(host, count, Math.max(1, count));
@@ -116,7 +131,9 @@ onEachHost((host) => {
     const map = host.createMap({ type: "hash", key: u32, value, maxEntries: 64, zeroSeed: true, prealloc: false });
     for (const key of keys) map.set(key, value.encode(new Uint8Array(16_384).fill(key & 0xff)));
     const walk = map.entries();
-    const found = new Map(walk);
+    const all = [...walk];
+    expect(all.length).toBe(43);
+    const found = new Map(all);
     expect([...found.keys()].sort((a, b) => a - b)).toEqual(keys);
     for (const key of keys) expect(found.get(key)![16_383]).toBe(key & 0xff);
     expect(walk.complete).toBe(true);
@@ -152,6 +169,12 @@ onEachHost((host) => {
     // Never the value of a prefix that covers one which is gone.
     expect([...walk]).toEqual([[{ prefixLen: 1, data: "255.255.255.255" }, 1]]);
     expect([walk.complete, walk.restarts, walk.skipped]).toEqual([true, 1, 1]);
+    for (let i = 1; i <= 32; i++) routes.set({ prefixLen: i, data: "255.255.255.255" }, i);
+    const staying = routes.values();
+    expect(staying.next().value).toBe(32);
+    for (let i = 2; i <= 31; i++) routes.delete({ prefixLen: i, data: "255.255.255.255" });
+    expect([...staying]).toEqual([1]);
+    expect([staying.complete, staying.restarts, staying.skipped]).toEqual([true, 0, 1]);
     routes.close();
   });
 

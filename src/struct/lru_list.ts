@@ -149,16 +149,37 @@ export function moveFree(mem: Memory, lists: number, share: number, want: number
   return missing - unused;
 }
 
-/** All that a share has pending goes into the lists, oldest first. */
+/**
+ * All that a share has pending goes into the lists, as if one by one, oldest first: referenced elements become active,
+ * the others, in one piece, the head of the inactive list.
+ */
 export function flushPending(mem: Memory, lists: number, share: number): void {
   const { u32, u8 } = mem;
   const head = share + PENDING_HEAD;
+  let rest = 0;
   for (let link = u32[(head + PREV) >>> 2]!; link !== head; ) {
     const newer = u32[(link + PREV) >>> 2]!;
-    detach(u32, link);
-    enter(mem, lists, link, u8[link + REF] === 0 ? INACTIVE : ACTIVE);
+    if (u8[link + REF] === 0) {
+      u8[link + IN] = INACTIVE;
+      rest++;
+    } else {
+      detach(u32, link);
+      enter(mem, lists, link, ACTIVE);
+    }
     link = newer;
   }
+  if (rest === 0) return;
+  const inactive = lists + HEADS + INACTIVE * 8;
+  const newest = u32[(head + NEXT) >>> 2]!;
+  const oldest = u32[(head + PREV) >>> 2]!;
+  const after = u32[(inactive + NEXT) >>> 2]!;
+  u32[(inactive + NEXT) >>> 2] = newest;
+  u32[(newest + PREV) >>> 2] = inactive;
+  u32[(oldest + NEXT) >>> 2] = after;
+  u32[(after + PREV) >>> 2] = oldest;
+  const count = (lists + COUNTS + INACTIVE * 4) >>> 2;
+  u32[count] = u32[count]! + rest;
+  initHead(u32, head);
 }
 
 /** Takes the element out of the map. False: it is not in there, a client that lives works on it. */

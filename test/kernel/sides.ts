@@ -212,10 +212,11 @@ class KernelSide extends Side {
   }
 }
 
-/** The running kernel, where bpf(2) can be called. */
-export function openKernelSide(): Side | undefined {
+/** The running kernel, where bpf(2) can be called and, if it matters, it has this many possible CPUs. */
+export function openKernelSide(cpus?: number): Side | undefined {
   const host = kernelHost();
-  return host === undefined ? undefined : new KernelSide(host);
+  if (host === undefined || host.possibleCpus !== (cpus ?? host.possibleCpus)) return undefined;
+  return new KernelSide(host);
 }
 
 /**

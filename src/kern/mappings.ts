@@ -36,6 +36,7 @@ export interface Mapping {
 
 /** Maps `length` bytes from `offset` on, both as mmap(2) takes them; or a negative errno. */
 export function mapMemory(kernel: Kernel, fd: number, offset: number, length: number, prot: number): Mapping | number {
+  if (offset % PAGE_SIZE !== 0) return -EINVAL;
   const entry = getEntry(kernel.mem, kernel.process, fd);
   if (entry === 0) return -EBADF;
   const object = entryObject(entry);
@@ -56,24 +57,24 @@ function mapObject(
   prot: number,
 ): Mapping | number {
   const writable = (prot & PROT_WRITE) !== 0;
-  if (length <= 0 || offset < 0 || offset % PAGE_SIZE !== 0) return -EINVAL;
+  if (length <= 0 || offset < 0) return -EINVAL;
   if ((mode & FMODE_READ) === 0 || (writable && (mode & FMODE_WRITE) === 0)) return -EACCES;
+  if (prot & PROT_EXEC) return -EPERM;
   const pages = Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
-  const address = mapPages(kernel, map, mode, offset, pages, prot, writable);
+  const address = mapPages(kernel, map, mode, offset, pages, writable);
   if (address < 0) return address;
   const area = areaOf(kernel.mem, address);
   const record = addRecord(kernel, map, area, writable);
   return record === 0 ? -ENOMEM : { address, record };
 }
 
-/** The kernel's order: no mmap at all, no longer shared (a read-only fd), frozen, programs only read, executable. */
+/** The kernel's order: no mmap at all, no longer shared (a read-only fd), frozen, programs only read. */
 function mapPages(
   kernel: Kernel,
   map: number,
   mode: number,
   offset: number,
   pages: number,
-  prot: number,
   writable: boolean,
 ): number {
   const { u32 } = kernel.mem;
@@ -82,7 +83,6 @@ function mapPages(
   if ((mode & FMODE_WRITE) === 0) return -EINVAL;
   if (writable && u32[(map + MAP_FROZEN) >>> 2] !== 0) return -EPERM;
   if (writable && (u32[(map + MAP_FLAGS) >>> 2]! & BPF_F_RDONLY_PROG) !== 0) return -EACCES;
-  if (prot & PROT_EXEC) return -EPERM;
   return ops.map_mmap(kernel, map, offset, pages, writable);
 }
 

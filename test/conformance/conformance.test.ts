@@ -4,13 +4,18 @@
  */
 import { afterAll, describe, expect, test } from "vitest";
 import { runCase } from "./execute.ts";
-import { closeHosts, openHosts, sessionsOf } from "./hosts.ts";
+import { closeHosts, type NamedSession, openHosts, sessionsOf } from "./hosts.ts";
 import { knownGaps } from "./known_gaps.ts";
+import { defineRandomTests } from "./random/random_tests.ts";
 import { tables } from "./tables.ts";
 
 const hosts = openHosts();
 const sessions = sessionsOf(hosts);
 const embedded = sessions.filter((s) => s.session.host.kind === "embedded").length;
+
+function named(name: string): NamedSession {
+  return sessions.find((s) => s.name === name)!;
+}
 
 for (const table of tables) {
   describe(table.name, () => {
@@ -39,6 +44,11 @@ test("ids are unique, and every known gap names a case", () => {
   const ids = tables.flatMap((t) => t.cases.map((c) => c.id));
   expect(ids.filter((id, i) => ids.indexOf(id) !== i)).toEqual([]);
   expect(knownGaps.filter((g) => !ids.includes(g.id))).toEqual([]);
+});
+
+defineRandomTests(hosts, {
+  embedded: [named("embedded, exclusive, raw form"), named("embedded, shared, object form")],
+  kernel: hosts.kernel === undefined ? undefined : named("kernel, raw form unaligned"),
 });
 
 afterAll(() => {

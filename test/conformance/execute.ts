@@ -10,7 +10,7 @@ interface OpenMap extends Opened {
 }
 
 const ERRNO_AT_LEAST = -4095;
-const PROT = { r: 1, w: 2, rw: 3, rwx: 7 } as const;
+const PROT = { r: 1, w: 2, rw: 3, rx: 5, rwx: 7 } as const;
 const ACCESS = u.BPF_F_RDONLY | u.BPF_F_WRONLY;
 
 /** What is wrong with the case in this session, or undefined. */

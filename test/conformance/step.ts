@@ -113,7 +113,7 @@ export type Step =
   /** The SHA-256 of the map's contents. */
   | readonly ["info hash", result: string]
   /** From then on the mapping in use. */
-  | readonly ["mmap", offset: number, length: number, prot: "r" | "w" | "rw" | "rwx", result: Result]
+  | readonly ["mmap", offset: number, length: number, prot: "r" | "w" | "rw" | "rx" | "rwx", result: Result]
   | readonly ["munmap", result: Result]
   /** What is in the mapping at this offset, in hex. */
   | readonly ["bytes", offset: number, hex: string]

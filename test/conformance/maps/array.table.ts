@@ -81,6 +81,7 @@ export const arrayTable: MapTable = {
     {
       id: "array.mmap.not_mmapable",
       steps: [
+        ["mmap", 0, 4096, "rx", "-EPERM"],
         ["mmap", 0, 4096, "r", "-EINVAL"],
         ["mmap", 0, 4096, "rw", "-EINVAL"],
         ["poll", true],
@@ -125,6 +126,7 @@ export const arrayTable: MapTable = {
         ["mmap", 0, 32, "rwx", "-EPERM"],
         ["create", { map_flags: "BPF_F_MMAPABLE|BPF_F_RDONLY_PROG" }, 0, "ro"],
         ["use", "ro"],
+        ["mmap", 0, 32, "rwx", "-EPERM"],
         ["mmap", 0, 32, "rw", "-EACCES"],
         ["mmap", 0, 32, "r", 0],
       ],
@@ -136,6 +138,8 @@ export const arrayTable: MapTable = {
       steps: [
         ["open", "r", "BPF_F_RDONLY", 0],
         ["mmap", 0, 32, "r", "-EINVAL"],
+        ["mmap", 0, 32, "rwx", "-EACCES"],
+        ["mmap", 0, 32, "rx", "-EPERM"],
         ["mmap", 0, 32, "rw", "-EACCES"],
         ["open", "w", "BPF_F_WRONLY", 0],
         ["mmap", 0, 32, "r", "-EACCES"],
@@ -155,6 +159,16 @@ export const arrayTable: MapTable = {
         ["mmap", 0, 32, "rw", "-EPERM"],
         ["mmap", 0, 32, "r", 0],
         ["bytes", 0, "0100000000000000"],
+      ],
+    },
+    // Where it begins is judged before the fd, and how long it is after.
+    {
+      id: "array.mmap.closed",
+      steps: [
+        ["close", "map", 0],
+        ["mmap", 1, 4096, "r", "-EINVAL"],
+        ["mmap", 0, 0, "r", "-EBADF"],
+        ["mmap", 4096, 4096, "rwx", "-EBADF"],
       ],
     },
     // A mapping holds its map.

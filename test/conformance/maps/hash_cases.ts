@@ -89,6 +89,8 @@ export function hashCases(prefix: string): Case[] {
       id: id("create.mmap"),
       steps: [
         ["mmap", 0, 4096, "r", "-ENOTSUPP"],
+        ["mmap", 0, 4096, "rx", "-EPERM"],
+        ["mmap", 0, 0, "r", "-EINVAL"],
         ["poll", true],
       ],
     },

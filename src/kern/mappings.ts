@@ -69,14 +69,7 @@ function mapObject(
 }
 
 /** The kernel's order: no mmap at all, no longer shared (a read-only fd), frozen, programs only read. */
-function mapPages(
-  kernel: Kernel,
-  map: number,
-  mode: number,
-  offset: number,
-  pages: number,
-  writable: boolean,
-): number {
+function mapPages(kernel: Kernel, map: number, mode: number, offset: number, pages: number, writable: boolean): number {
   const { u32 } = kernel.mem;
   const { ops, traits } = entryOfMap(kernel, map);
   if (!traits.mmap) return -ENOTSUPP;

@@ -2,8 +2,8 @@
 import { createBtf } from "../kern/btf.ts";
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { BPF_F_TOKEN_FD, bpf_attr, E2BIG, EBADF, EFAULT, EINVAL } from "../uapi/index.ts";
-import { pointerAt } from "./attr.ts";
+import { BPF_F_TOKEN_FD, bpf_attr, E2BIG, EFAULT, EINVAL } from "../uapi/index.ts";
+import { pointerAt, tokenError } from "./attr.ts";
 import { userLog } from "./log.ts";
 
 const { btf_load } = bpf_attr;
@@ -16,8 +16,7 @@ export function btfLoad(kernel: Kernel, attr: number, uattr: number, attrSize: n
   const field = (f: { readonly offset: number }): number => u32[(attr + f.offset) >>> 2]!;
   const flags = field(btf_load.btf_flags);
   if (flags & ~BPF_F_TOKEN_FD) return -EINVAL;
-  // A token is a file of its own kind; this host has none.
-  if (flags & BPF_F_TOKEN_FD) return -EBADF;
+  if (flags & BPF_F_TOKEN_FD) return tokenError(kernel, field(btf_load.btf_token_fd));
   const size = field(btf_load.btf_size);
   if (size > BTF_MAX_SIZE) return -E2BIG;
   const log = userLog(kernel, {

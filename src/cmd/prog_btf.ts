@@ -76,7 +76,14 @@ export function setProgBtf(
   kernel.done(object);
   u32[(prog + PROG_BTF) >>> 2] = object;
   const source: Source = { kernel, prog, insns, btf: btfOf(kernel, object), functions: functionStarts(insns), log };
-  return setFunctions(source, functions) || setLines(source, lines);
+  return setFunctions(source, functions) || setLines(source, lines) || refuseRelocations(source, attr);
+}
+
+/** Loaders may leave CO-RE relocations to the kernel; ignored, they would make another program. */
+function refuseRelocations(source: Source, attr: number): number {
+  if (source.kernel.mem.u32[(attr + prog_load.core_relo_cnt.offset) >>> 2] === 0) return 0;
+  source.log("CO-RE relocations in the kernel are not supported yet");
+  return -EINVAL;
 }
 
 function functionStarts(insns: readonly Insn[]): readonly number[] {

@@ -34,14 +34,13 @@ import {
   BPF_PSEUDO_MAP_VALUE,
   bpf_attr,
   E2BIG,
-  EBADF,
   EFAULT,
   EINVAL,
   ENOMEM,
   EOPNOTSUPP,
 } from "../uapi/index.ts";
 import { type ContextFamily, contextOf } from "../vm/contexts.ts";
-import { pointerAt } from "./attr.ts";
+import { pointerAt, tokenError } from "./attr.ts";
 import { type UserLog, userLog } from "./log.ts";
 import { copyName } from "./map_create.ts";
 import { setProgBtf } from "./prog_btf.ts";
@@ -88,7 +87,7 @@ function field(kernel: Kernel, attr: number, f: { readonly offset: number }): nu
 export function progLoad(kernel: Kernel, attr: number, uattr: number, size: number): number {
   const flags = field(kernel, attr, prog_load.prog_flags);
   if (flags & ~KNOWN_FLAGS) return -EINVAL;
-  if (flags & BPF_F_TOKEN_FD) return -EBADF;
+  if (flags & BPF_F_TOKEN_FD) return tokenError(kernel, field(kernel, attr, prog_load.prog_token_fd));
   const count = field(kernel, attr, prog_load.insn_cnt);
   if (count === 0 || count > MAX_INSNS) return -E2BIG;
   // Nothing to attach to while loading: neither other programs nor functions of a kernel.
@@ -156,6 +155,17 @@ function check(load: Load, family: ContextFamily, flags: number, log: UserLog): 
   const digest = new Uint8Array(DIGEST_SIZE);
   const fdArray = pointerAt(kernel, attr + prog_load.fd_array.offset);
   const refs: Refs = { kernel, insns, code, digest, fdArray, maps: [], log: log.line };
+  const ret = checkCode(load, refs, family, flags);
+  // The program takes the references over; a program that is refused has none.
+  if (ret === 0 && setProgMaps(kernel, prog, refs.maps)) return 0;
+  for (const map of refs.maps) kernel.put(map);
+  return ret === 0 ? -ENOMEM : ret;
+}
+
+function checkCode(load: Load, refs: Refs, family: ContextFamily, flags: number): number {
+  const { kernel, attr, prog } = load;
+  const { insns, code, digest, log } = refs;
+  const { mem } = kernel;
   const array = useFdArray(refs, field(kernel, attr, prog_load.fd_array_cnt));
   if (array !== 0) return array;
   // As in the kernel only now: an exclusive map in fd_array was compared with zeros.
@@ -163,19 +173,18 @@ function check(load: Load, family: ContextFamily, flags: number, log: UserLog): 
   mem.u8.set(digest, prog + PROG_DIGEST);
   const fault = validateProgram(insns);
   if (fault !== undefined) {
-    log.line(`${fault.insn}: ${fault.message}`);
+    log(`${fault.insn}: ${fault.message}`);
     return fault.errno;
   }
   if (flags & BPF_F_SLEEPABLE) {
-    log.line("programs of this type cannot be sleepable");
+    log("programs of this type cannot be sleepable");
     return -EINVAL;
   }
-  const bad =
-    setProgBtf(kernel, prog, attr, load.uattr, insns, log.line) ||
+  return (
+    setProgBtf(kernel, prog, attr, load.uattr, insns, log) ||
     resolveImmediates(refs) ||
-    checkCalls(refs, family, mem.u32[(prog + PROG_GPL) >>> 2] === 1);
-  if (bad !== 0) return bad;
-  return setProgMaps(kernel, prog, refs.maps) ? 0 : -ENOMEM;
+    checkCalls(refs, family, mem.u32[(prog + PROG_GPL) >>> 2] === 1)
+  );
 }
 
 /** SHA-256 over the instructions, fds of maps and offsets into values zeroed, as the kernel's tag is made since 6.18. */
@@ -206,8 +215,8 @@ function useFdArray(refs: Refs, count: number): number {
       kernel.done(btf);
       continue;
     }
-    kernel.done(map);
     const bad = useMap(refs, map);
+    kernel.done(map);
     if (bad !== 0) return bad;
   }
   return 0;

@@ -35,7 +35,7 @@ export interface Refs {
   readonly digest: Uint8Array;
   /** fd_array of the attributes, or 0. */
   readonly fdArray: number;
-  /** Maps found so far, in order. Not held: the caller does that before anything can close an fd. */
+  /** Maps found so far, in order, each with a reference: another thread may close its fd meanwhile. */
   readonly maps: number[];
   readonly log: (line: string) => void;
 }
@@ -54,6 +54,7 @@ export function useMap(refs: Refs, map: number): number {
     refs.log(`more than ${MAX_MAPS} maps`);
     return -E2BIG;
   }
+  refs.kernel.hold(map);
   refs.maps.push(map);
   return 0;
 }
@@ -65,8 +66,8 @@ function mapOfFd(refs: Refs, fd: number): number {
     refs.log(`fd ${fd} is not pointing to valid bpf_map`);
     return map;
   }
-  refs.kernel.done(map);
   const bad = useMap(refs, map);
+  refs.kernel.done(map);
   return bad === 0 ? map : bad;
 }
 

@@ -87,13 +87,12 @@ export function allocRecords(mem: Memory, prog: number, at: number, count: numbe
   return true;
 }
 
-/** Gives the program these maps, taking a reference of each. False: out of memory, nothing was taken. */
+/** Gives the program these maps, with the caller's reference of each. False: out of memory, nothing was taken. */
 export function setProgMaps(kernel: Kernel, prog: number, maps: readonly number[]): boolean {
   const { mem } = kernel;
   if (!allocRecords(mem, prog, PROG_MAPS, maps.length, PROG_MAP_SIZE)) return false;
   let entry = mem.u32[(prog + PROG_MAPS) >>> 2]!;
   for (const map of maps) {
-    kernel.hold(map);
     mem.u32[entry >>> 2] = map;
     for (const helper of entryOfMap(kernel, map).traits.helpers) allow(mem, entry, map, helper);
     entry += PROG_MAP_SIZE;

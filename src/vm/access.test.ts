@@ -50,6 +50,7 @@ const maps = [array, percpu, readOnly, writeOnly, ring];
 
 const prog = allocProg(mem, 8);
 mem.u32[(prog + PROG_TYPE) >>> 2] = u.BPF_PROG_TYPE_XDP;
+for (const map of maps) k.hold(map);
 setProgMaps(k, prog, maps);
 const record = acquireRun(k, 0);
 mem.u32[(record + RUN_PROG) >>> 2] = prog;

@@ -151,6 +151,7 @@ for (const shared of [false, true]) {
       const prog = allocProg(mem, insns.length);
       mem.u8.set(encodeInsns(insns), mem.u32[(prog + PROG_INSNS) >>> 2]!);
       mem.u32[(prog + PROG_TYPE) >>> 2] = BPF_PROG_TYPE_XDP;
+      k.hold(own);
       setProgMaps(k, prog, [own]);
       const one = runOnce(prog, 0x11);
       const two = runOnce(prog, 0xee);

@@ -165,6 +165,7 @@ const call = (fd: number, helper: number, ...args: asm.AsmItem[]): AttrObject =>
 const direct = (fd: number, offset: number): AttrObject => code(asm.ldMapValue(R1, fd, offset));
 
 const codeRows: readonly (readonly [id: string, attr: (fds: Fds) => AttrObject, result: number])[] = [
+  ["token.map", ({ hash }) => ({ ...code(), prog_flags: u.BPF_F_TOKEN_FD, prog_token_fd: hash }), -u.EINVAL],
   ["map.fd", ({ hash }) => code(asm.ldMapFd(R1, hash)), 0],
   ["map.fd-bad", () => code(asm.ldMapFd(R1, 9999)), -u.EBADF],
   ["map.fd-of-a-program", ({ prog }) => code(asm.ldMapFd(R1, prog)), -u.EINVAL],

@@ -9,8 +9,7 @@ import { type BatchOp, beginBatch, type MapBatch, writeUser } from "./batch.ts";
 import type { MapEnv } from "./env.ts";
 import {
   BUCKET_SIZE,
-  countDown,
-  giveNode,
+  dropNode,
   HT_BUCKETS,
   HT_KEY,
   HT_MASK,
@@ -29,20 +28,17 @@ type WriteValue = (env: MapEnv, map: number, batch: MapBatch, to: number, value:
 
 /** How a type's elements go: `unlink` under the bucket's lock, `give` without it. */
 interface Removal {
-  unlink(mem: Memory, bucket: number, node: number): void;
+  unlink(mem: Memory, map: number, bucket: number, node: number): void;
   give(env: MapEnv, map: number, node: number): void;
 }
 
 const hashRemoval: Removal = {
-  unlink: unlinkNode,
-  give({ mem }, map, node) {
-    giveNode(mem, map, node);
-    countDown(mem, map);
-  },
+  unlink: dropNode,
+  give: () => undefined,
 };
 
 const lruRemoval: Removal = {
-  unlink(mem, bucket, node) {
+  unlink(mem, _map, bucket, node) {
     claimLruNode(mem, node);
     unlinkNode(mem, bucket, node);
   },
@@ -153,7 +149,7 @@ function removeBucket(env: MapEnv, map: number, bucket: number, removal: Removal
   const { mem } = env;
   const gone: number[] = [];
   for (let node = mem.u32[bucket >>> 2]!; isNode(node); node = mem.u32[bucket >>> 2]!) {
-    removal.unlink(mem, bucket, node);
+    removal.unlink(mem, map, bucket, node);
     gone.push(node);
   }
   unlockBucket(mem, bucket);

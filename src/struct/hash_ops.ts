@@ -14,26 +14,22 @@ import {
   EEXIST,
   EINVAL,
   ENOENT,
-  ENOMEM,
 } from "../uapi/index.ts";
 import { ACCESS_FLAGS, checkFlags, KMALLOC_MAX, onNode, PERCPU_UNIT_MAX, updateFlagsBad } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import {
   allocTable,
   bucketOf,
-  countDown,
-  countUp,
+  dropNode,
   findNode,
-  giveNode,
   HT_SPAN,
   hashOf,
   linkHead,
   lockBucket,
   NODE_SEQ,
   NODE_VALUE,
-  setKey,
+  replaceNode,
   takeNode,
-  unlinkNode,
   unlockBucket,
 } from "./hashtab.ts";
 import { MAP_VALUE_SIZE } from "./map.ts";
@@ -66,12 +62,12 @@ export function allocCheckPercpu(_env: MapEnv, attr: MapCreateAttr): number {
 /** One spare node a CPU: an update of an existing key in a full map takes a node before it gives the old one back. */
 export function allocHash(env: MapEnv, map: number, attr: MapCreateAttr): number {
   if (attr.max_entries > MAX_BUCKETS) return -E2BIG;
-  return allocTable(env, map, { nodes: attr.max_entries + env.cpus, links: 0, cpus: 1 });
+  return allocTable(env, map, { nodes: attr.max_entries + env.cpus, links: 0, cpus: 1, counted: true });
 }
 
 export function allocPercpu(env: MapEnv, map: number, attr: MapCreateAttr): number {
   if (attr.max_entries > MAX_BUCKETS) return -E2BIG;
-  return allocTable(env, map, { nodes: attr.max_entries + env.cpus, links: 0, cpus: env.cpus });
+  return allocTable(env, map, { nodes: attr.max_entries + env.cpus, links: 0, cpus: env.cpus, counted: true });
 }
 
 /** Address of the value, or 0. Called by programs; takes no lock. */
@@ -151,29 +147,12 @@ function replace(
   const old = findNode(mem, map, key, hash);
   const bad = checkExists(old, flags);
   if (bad !== 0) return bad;
-  const node = newNode(mem, map, hash, key, old === 0);
+  const node = takeNode(mem, map, key, hash, old === 0);
   if (node < 0) return node;
   mem.copy(mem.u32[(node + NODE_VALUE) >>> 2]!, value, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
-  linkHead(mem, map, bucket, node);
-  if (old !== 0) dropNode(mem, map, bucket, old);
+  if (old === 0) linkHead(mem, map, bucket, node);
+  else replaceNode(mem, map, bucket, node, old);
   return 0;
-}
-
-/** A node with its key, counted when it is one more; or -E2BIG, -ENOMEM. */
-function newNode(mem: Memory, map: number, hash: number, key: number, more: boolean): number {
-  if (more && !countUp(mem, map)) return -E2BIG;
-  const node = takeNode(mem, map);
-  if (node === 0) {
-    if (more) countDown(mem, map);
-    return -ENOMEM;
-  }
-  setKey(mem, map, node, key, hash);
-  return node;
-}
-
-function dropNode(mem: Memory, map: number, bucket: number, node: number): void {
-  unlinkNode(mem, bucket, node);
-  giveNode(mem, map, node);
 }
 
 /** PERCPU_HASH from a command: `value` holds every CPU's slot. */
@@ -196,7 +175,7 @@ function updatePercpu(env: MapEnv, map: number, key: number, src: number, flags:
   let ret = checkExists(node, flags);
   if (ret === 0) {
     const isNew = node === 0;
-    if (isNew) node = newNode(mem, map, hash, key, true);
+    if (isNew) node = takeNode(mem, map, key, hash, true);
     if (node < 0) {
       ret = node;
     } else {
@@ -229,10 +208,7 @@ export function deleteHash(env: MapEnv, map: number, key: number): number {
   const bucket = bucketOf(mem, map, hash);
   lockBucket(mem, map, bucket);
   const node = findNode(mem, map, key, hash);
-  if (node !== 0) {
-    dropNode(mem, map, bucket, node);
-    countDown(mem, map);
-  }
+  if (node !== 0) dropNode(mem, map, bucket, node);
   unlockBucket(mem, bucket);
   return node === 0 ? -ENOENT : 0;
 }
@@ -247,7 +223,6 @@ export function takeHash(env: MapEnv, map: number, key: number, value: number): 
   if (node !== 0) {
     mem.copy(value, mem.u32[(node + NODE_VALUE) >>> 2]!, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
     dropNode(mem, map, bucket, node);
-    countDown(mem, map);
   }
   unlockBucket(mem, bucket);
   return node === 0 ? -ENOENT : 0;
@@ -265,7 +240,6 @@ export function takePercpu(env: MapEnv, map: number, key: number, value: number)
     const from = u32[(node + NODE_VALUE) >>> 2]!;
     copyPercpuOut(mem, value, from, stride, u32[(map + HT_SPAN) >>> 2]!, env.cpus);
     dropNode(mem, map, bucket, node);
-    countDown(mem, map);
   }
   unlockBucket(mem, bucket);
   return node === 0 ? -ENOENT : 0;

@@ -6,9 +6,9 @@
  */
 import { AREA_NODES, alloc, allocAreas, free, freeAreas } from "../mem/alloc.ts";
 import { roundUpPow2, rup8 } from "../mem/layout.ts";
-import { lock, unlock } from "../mem/locks.ts";
+import { lock, ownerLives, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
-import { BPF_F_NO_PREALLOC, BPF_F_ZERO_SEED, ENOENT, ENOMEM } from "../uapi/index.ts";
+import { BPF_F_NO_PREALLOC, BPF_F_ZERO_SEED, E2BIG, ENOENT, ENOMEM } from "../uapi/index.ts";
 import type { MapEnv } from "./env.ts";
 import { jhash } from "./jhash.ts";
 import { MAP_FLAGS, MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
@@ -37,6 +37,8 @@ export const HT_SPAN: number = MAP_PRIVATE + 48;
 const HT_CPUS: number = MAP_PRIVATE + 52;
 /** Lock of the free list, the chunks and the count. Taken inside a bucket's lock, never the other way round. */
 const HT_LOCK: number = MAP_PRIVATE + 56;
+/** 1: the table counts its elements and has a free list; 0: the type built on it does that. */
+const HT_COUNTED: number = MAP_PRIVATE + 60;
 /** First field that a type built on this table may use for itself. */
 export const HT_PRIVATE: number = MAP_PRIVATE + 64;
 
@@ -55,6 +57,15 @@ export const NODE_HASH = 4;
 export const NODE_VALUE = 8;
 /** Odd while the node is in a chain; changes with every use, so that a copy made meanwhile is known to be stale. */
 export const NODE_SEQ = 12;
+/** Of the sequence number: in a chain; taken for an element that is counted already; what a use adds. */
+const SEQ_LINKED = 1;
+const SEQ_COUNTED = 2;
+const SEQ_USE = 4;
+/**
+ * In the link of a node that was taken and is in no chain yet, with its owner: no bucket's marker, so readers who stand
+ * on the node start again, and a repair knows whose it is.
+ */
+const IN_FLIGHT = 0x8000_0001;
 export const NODE_HEAD = 16;
 
 /** Chunk record: next chunk, nodes, bytes of them, values, number of elements. */
@@ -69,6 +80,8 @@ export interface TableSpec {
   readonly links: number;
   /** CPUs whose values are kept apart. */
   readonly cpus: number;
+  /** The table counts elements and keeps free nodes; false: the type does. */
+  readonly counted: boolean;
 }
 
 /** Takes buckets and, when preallocated, all nodes and values; touches none of them. */
@@ -87,6 +100,7 @@ export function allocTable(env: MapEnv, map: number, spec: TableSpec): number {
   u32[d + (HT_NODE_SIZE >>> 2)] = nodeSize;
   u32[d + (HT_KEY >>> 2)] = NODE_HEAD + spec.links;
   u32[d + (HT_CPUS >>> 2)] = spec.cpus;
+  u32[d + (HT_COUNTED >>> 2)] = spec.counted ? 1 : 0;
   const growing = (flags & BPF_F_NO_PREALLOC) !== 0;
   const stride = rup8(u32[d + (MAP_VALUE_SIZE >>> 2)]!);
   const perChunk = growing ? Math.max(1, Math.floor(GROW_BYTES / Math.max(stride, nodeSize))) : spec.nodes;
@@ -195,10 +209,43 @@ function sameKey(mem: Memory, stored: number, key: number, size: number): boolea
 
 /**
  * Takes the bucket's lock. When its owner died with it, the chain may hold the same key twice (a replacement whose old
- * node was not unlinked yet): the later one goes.
+ * node was not unlinked yet): the later one goes, and count and free list are made again.
  */
 export function lockBucket(mem: Memory, map: number, bucket: number): void {
-  if (lock(mem, bucket + BUCKET_LOCK)) dropStale(mem, map, bucket);
+  if (!lock(mem, bucket + BUCKET_LOCK)) return;
+  lock(mem, map + HT_LOCK);
+  dropStale(mem, map, bucket);
+  rebuild(mem, map);
+  unlock(mem, map + HT_LOCK);
+}
+
+/** The lock of count and free list, which are made again when its owner died with it. */
+function lockTable(mem: Memory, map: number): void {
+  if (lock(mem, map + HT_LOCK)) rebuild(mem, map);
+}
+
+/**
+ * Makes count and free list from the nodes: one is in a chain, or on its way there by a client that lives, or free.
+ * Called under HT_LOCK, under which nodes leave chains and become free, so none is seen in between.
+ */
+function rebuild(mem: Memory, map: number): void {
+  const { u32 } = mem;
+  const d = map >>> 2;
+  if (u32[d + (HT_COUNTED >>> 2)] === 0) return;
+  let count = 0;
+  u32[d + (HT_FREE >>> 2)] = 0;
+  forEachUsedNode(mem, map, (node) => {
+    const seq = u32[(node + NODE_SEQ) >>> 2]!;
+    const link = u32[node >>> 2]!;
+    if (seq & SEQ_LINKED) count++;
+    else if (inFlight(link) && ownerLives(mem, (link & ~IN_FLIGHT) >>> 1)) count += seq & SEQ_COUNTED ? 1 : 0;
+    else pushFree(u32, d, node);
+  });
+  u32[d + (HT_COUNT >>> 2)] = count;
+}
+
+function inFlight(link: number): boolean {
+  return link !== FREE_END && (link & IN_FLIGHT) === (IN_FLIGHT | 0);
 }
 
 export function unlockBucket(mem: Memory, bucket: number): void {
@@ -229,7 +276,7 @@ export function linkHead(mem: Memory, map: number, bucket: number, node: number)
   const { u32 } = mem;
   const head = u32[bucket >>> 2]!;
   const d = map >>> 2;
-  u32[(node + NODE_SEQ) >>> 2] = u32[(node + NODE_SEQ) >>> 2]! | 1;
+  u32[(node + NODE_SEQ) >>> 2] = (u32[(node + NODE_SEQ) >>> 2]! & ~SEQ_COUNTED) | SEQ_LINKED;
   u32[node >>> 2] = head !== 0 ? head : (((bucket - u32[d + (HT_BUCKETS >>> 2)]!) >>> 2) | 1) >>> 0;
   if (mem.shared) mem.atomics.store32(bucket, node);
   else u32[bucket >>> 2] = node;
@@ -242,25 +289,83 @@ export function unlinkNode(mem: Memory, bucket: number, node: number): void {
   while (u32[at >>> 2] !== node) at = u32[at >>> 2]!;
   if (mem.shared) mem.atomics.store32(at, u32[node >>> 2]!);
   else u32[at >>> 2] = u32[node >>> 2]!;
-  u32[(node + NODE_SEQ) >>> 2] = (u32[(node + NODE_SEQ) >>> 2]! + 1) >>> 0;
+  u32[(node + NODE_SEQ) >>> 2] = ((u32[(node + NODE_SEQ) >>> 2]! & ~SEQ_LINKED) + SEQ_USE) >>> 0;
 }
 
-/** A node out of all chains with a value of its own, or 0 when memory is out. */
-export function takeNode(mem: Memory, map: number): number {
+/** A node that was never used, for a type with free lists of its own; 0: there is none, or memory is out. */
+export function takeUnused(mem: Memory, map: number): number {
+  lock(mem, map + HT_LOCK);
+  const node = virgin(mem, map);
+  unlock(mem, map + HT_LOCK);
+  return node;
+}
+
+/**
+ * A node with this key, in no chain: for one more element, which is counted, or to replace one. -E2BIG: the map is
+ * full; -ENOMEM.
+ */
+export function takeNode(mem: Memory, map: number, key: number, hash: number, more: boolean): number {
+  lockTable(mem, map);
+  const node = takeLocked(mem, map, more);
+  unlock(mem, map + HT_LOCK);
+  if (node > 0) setKey(mem, map, node, key, hash);
+  return node;
+}
+
+function takeLocked(mem: Memory, map: number, more: boolean): number {
   const { u32 } = mem;
   const d = map >>> 2;
-  lock(mem, map + HT_LOCK);
+  const count = u32[d + (HT_COUNT >>> 2)]!;
+  if (more && count >= u32[d + (MAP_MAX_ENTRIES >>> 2)]!) return -E2BIG;
   let node = u32[d + (HT_FREE >>> 2)]!;
   if (node !== 0) {
     const next = u32[node >>> 2]!;
     u32[d + (HT_FREE >>> 2)] = next === FREE_END ? 0 : next;
   } else {
-    const grow = u32[d + (HT_GROW >>> 2)]!;
-    if (u32[d + (HT_NEXT >>> 2)] === u32[d + (HT_END >>> 2)] && (grow === 0 || !addChunk(mem, map, grow))) node = 0;
-    else node = takeVirgin(u32, d);
+    node = virgin(mem, map);
+    if (node === 0) return -ENOMEM;
   }
-  unlock(mem, map + HT_LOCK);
+  if (mem.shared) u32[node >>> 2] = IN_FLIGHT | (mem.owner << 1);
+  if (more) {
+    u32[(node + NODE_SEQ) >>> 2] = u32[(node + NODE_SEQ) >>> 2]! | SEQ_COUNTED;
+    u32[d + (HT_COUNT >>> 2)] = count + 1;
+  }
   return node;
+}
+
+/** Puts a filled node at the head of its bucket in the place of `old`, which becomes free. */
+export function replaceNode(mem: Memory, map: number, bucket: number, node: number, old: number): void {
+  lockTable(mem, map);
+  linkHead(mem, map, bucket, node);
+  unlinkNode(mem, bucket, old);
+  pushFree(mem.u32, map >>> 2, old);
+  unlock(mem, map + HT_LOCK);
+}
+
+/** Takes an element out of its chain and the count; its node is free and serves elements of this map only. */
+export function dropNode(mem: Memory, map: number, bucket: number, node: number): void {
+  const { u32 } = mem;
+  const d = map >>> 2;
+  lockTable(mem, map);
+  unlinkNode(mem, bucket, node);
+  pushFree(u32, d, node);
+  u32[d + (HT_COUNT >>> 2)] = u32[d + (HT_COUNT >>> 2)]! - 1;
+  unlock(mem, map + HT_LOCK);
+}
+
+function pushFree(u32: Uint32Array, d: number, node: number): void {
+  const first = u32[d + (HT_FREE >>> 2)]!;
+  u32[(node + NODE_SEQ) >>> 2] = u32[(node + NODE_SEQ) >>> 2]! & ~SEQ_COUNTED;
+  u32[node >>> 2] = first === 0 ? FREE_END : first;
+  u32[d + (HT_FREE >>> 2)] = node;
+}
+
+function virgin(mem: Memory, map: number): number {
+  const { u32 } = mem;
+  const d = map >>> 2;
+  const grow = u32[d + (HT_GROW >>> 2)]!;
+  if (u32[d + (HT_NEXT >>> 2)] === u32[d + (HT_END >>> 2)] && (grow === 0 || !addChunk(mem, map, grow))) return 0;
+  return takeVirgin(u32, d);
 }
 
 function takeVirgin(u32: Uint32Array, d: number): number {
@@ -270,16 +375,6 @@ function takeVirgin(u32: Uint32Array, d: number): number {
   u32[d + (HT_NEXT_VALUE >>> 2)] = value + rup8(u32[d + (MAP_VALUE_SIZE >>> 2)]!);
   u32[(node + NODE_VALUE) >>> 2] = value;
   return node;
-}
-
-/** Gives a node back that is out of its chain. Type-stable: it serves elements of this map only, and soon. */
-export function giveNode(mem: Memory, map: number, node: number): void {
-  const { u32 } = mem;
-  const free = (map + HT_FREE) >>> 2;
-  lock(mem, map + HT_LOCK);
-  u32[node >>> 2] = u32[free]! === 0 ? FREE_END : u32[free]!;
-  u32[free] = node;
-  unlock(mem, map + HT_LOCK);
 }
 
 /** Calls back for every node that was ever taken, in a chain or not. */
@@ -302,24 +397,6 @@ export function setKey(mem: Memory, map: number, node: number, key: number, hash
   const d = map >>> 2;
   mem.i32[(node + NODE_HASH) >>> 2] = hash;
   mem.copy(node + mem.u32[d + (HT_KEY >>> 2)]!, key, mem.u32[d + (MAP_KEY_SIZE >>> 2)]!);
-}
-
-/** Reserves one more element. False: the map is full. */
-export function countUp(mem: Memory, map: number): boolean {
-  const { u32 } = mem;
-  const at = (map + HT_COUNT) >>> 2;
-  lock(mem, map + HT_LOCK);
-  const room = u32[at]! < u32[(map + MAP_MAX_ENTRIES) >>> 2]!;
-  if (room) u32[at] = u32[at]! + 1;
-  unlock(mem, map + HT_LOCK);
-  return room;
-}
-
-export function countDown(mem: Memory, map: number): void {
-  const at = (map + HT_COUNT) >>> 2;
-  lock(mem, map + HT_LOCK);
-  mem.u32[at] = mem.u32[at]! - 1;
-  unlock(mem, map + HT_LOCK);
 }
 
 /** BPF_MAP_GET_NEXT_KEY: buckets ascending, chains from the head; a key that is not there starts from the first. */

@@ -7,7 +7,16 @@
  */
 import { ownerLives } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
-import { bucketOf, lockBucket, NODE_HASH, NODE_HEAD, NODE_SEQ, takeNode, unlinkNode, unlockBucket } from "./hashtab.ts";
+import {
+  bucketOf,
+  lockBucket,
+  NODE_HASH,
+  NODE_HEAD,
+  NODE_SEQ,
+  takeUnused,
+  unlinkNode,
+  unlockBucket,
+} from "./hashtab.ts";
 
 /**
  * A node's links, behind its head: previous, next; then bytes for the list it is in, the reference bit and the CPU that
@@ -129,7 +138,7 @@ export function takeFree(mem: Memory, map: number, at: number): number {
   const unused = u32[(at + UNUSED) >>> 2]!;
   if (unused === 0) return 0;
   u32[(at + UNUSED) >>> 2] = unused - 1;
-  const node = takeNode(mem, map);
+  const node = takeUnused(mem, map);
   return node === 0 ? 0 : node + NODE_HEAD;
 }
 

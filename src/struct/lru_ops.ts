@@ -70,7 +70,7 @@ function allocTables(env: MapEnv, map: number, attr: MapCreateAttr, valueCpus: n
   if (attr.map_flags & BPF_F_NO_COMMON_LRU) nodes = Math.ceil(nodes / env.cpus) * env.cpus;
   if (nodes > MAX_BUCKETS) return -E2BIG;
   env.mem.u32[(map + MAP_MAX_ENTRIES) >>> 2] = nodes;
-  const bad = allocTable(env, map, { nodes, links: LRU_LINKS, cpus: valueCpus });
+  const bad = allocTable(env, map, { nodes, links: LRU_LINKS, cpus: valueCpus, counted: false });
   if (bad !== 0) return bad;
   if (allocLru(env, map) === 0) return 0;
   freeTable(env, map);

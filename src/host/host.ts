@@ -49,7 +49,7 @@ export interface Host {
   close(fd: number): number;
   /** Maps a map's memory, shared. The view is live; without PROT_WRITE it must not be written. */
   mmap(fd: number, options: MmapOptions): Uint8Array | number;
-  /** Ends a mapping. Its views stay readable, but show nothing of the map any more. */
+  /** Ends a mapping. Its views stay harmless to read and write, but what they show is nothing to rely on. */
   munmap(bytes: Uint8Array): number;
   /**
    * The fds of `fds` that are ready (data to read; room to write for a USER_RINGBUF), none when the time is over, or a

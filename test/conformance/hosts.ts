@@ -9,6 +9,8 @@ import { Session } from "./session.ts";
 /** The version whose answers the tables state. */
 export const VERSION = "6.18";
 
+export const EMBEDDED = { memory: 512 * 1024 * 1024, seed: 1, clock: "virtual" } as const;
+
 export interface Hosts {
   readonly exclusive: EmbeddedHost;
   readonly shared: EmbeddedHost;
@@ -40,7 +42,7 @@ export function openHosts(): Hosts {
   const kernel = openKernel();
   const cpus = typeof kernel === "string" ? 2 : kernel.possibleCpus;
   if (typeof kernel !== "string") pinThread(0);
-  const options = { memory: 512 * 1024 * 1024, cpus, seed: 1, clock: "virtual" } as const;
+  const options = { ...EMBEDDED, cpus };
   return {
     exclusive: createEmbeddedHost(options),
     shared: createEmbeddedHost({ ...options, shared: true }),

@@ -1,0 +1,46 @@
+/** Every map type of the registry has its file, its table and its page, and none of these is there without a type. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { mapRegistry } from "../../src/maps/registry.ts";
+import { bpfMapTypeNames } from "../../src/uapi/index.ts";
+import { mapTables, tables } from "../conformance/tables.ts";
+
+const root = join(import.meta.dirname, "../..");
+/** Files of src/maps that are no types. */
+const notTypes = ["ops", "registry"];
+
+const kernelNames = Object.keys(mapRegistry).map((type) => bpfMapTypeNames[Number(type)]!);
+const names = kernelNames.map((name) => name.replace("BPF_MAP_TYPE_", "").toLowerCase()).sort();
+
+/** Names of a folder's files with this ending, without it. */
+function namesIn(folder: string, ending: string): string[] {
+  const files = readdirSync(join(root, folder)).filter((f) => f.endsWith(ending) && !f.includes(".test."));
+  return files.map((f) => f.slice(0, -ending.length)).sort();
+}
+
+test("src/maps has a file for each type", () => {
+  expect(namesIn("src/maps", ".ts").filter((name) => !notTypes.includes(name))).toEqual(names);
+});
+
+test("test/conformance/maps has a table for each type, and they are run", () => {
+  expect(namesIn("test/conformance/maps", ".table.ts")).toEqual(names);
+  expect(mapTables.map((table) => table.type).sort()).toEqual([...kernelNames].sort());
+});
+
+test("docs/maps has a page for each type", () => {
+  expect(namesIn("docs/maps", ".md")).toEqual(names);
+});
+
+const ids = new Set(tables.flatMap((table) => table.cases.map((one) => one.id)));
+const firstWords = new Set([...ids].map((id) => id.split(".")[0]));
+
+test.each(names)("the page of %s tells since when, and names cases that exist", (name) => {
+  const text = readFileSync(join(root, "docs/maps", `${name}.md`), "utf8");
+  const type = Object.keys(mapRegistry)[kernelNames.findIndex((k) => k.endsWith(`_TYPE_${name.toUpperCase()}`))];
+  expect(text).toContain(`since Linux ${mapRegistry[Number(type) as keyof typeof mapRegistry]?.since}.`);
+  const quoted = [...text.matchAll(/`([a-z_]+)\.([\w.]+)`/g)].filter(([, first]) => firstWords.has(first));
+  const cases = quoted.map(([, first, rest]) => `${first}.${rest}`);
+  expect(cases.length).toBeGreaterThan(3);
+  expect(cases.filter((id) => !ids.has(id))).toEqual([]);
+});

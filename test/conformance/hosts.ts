@@ -1,6 +1,6 @@
 /** The hosts that the tables run on, and why the kernel is not among them where it is not. */
 import { release } from "node:os";
-import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+import { createEmbeddedHost, type EmbeddedHost, type EmbeddedOptions } from "../../src/host/embedded.ts";
 import { type Host, HostUnavailable } from "../../src/host/host.ts";
 import { openKernelHost } from "../../src/host/kernel.ts";
 import { pinThread } from "../kernel/sides.ts";
@@ -9,7 +9,7 @@ import { Session } from "./session.ts";
 /** The version whose answers the tables state. */
 export const VERSION = "6.18";
 
-export const EMBEDDED = { memory: 512 * 1024 * 1024, seed: 1, clock: "virtual" } as const;
+export const EMBEDDED: EmbeddedOptions = { memory: 512 * 1024 * 1024, seed: 1, clock: "virtual" };
 
 export interface Hosts {
   readonly exclusive: EmbeddedHost;

@@ -205,6 +205,12 @@ class Run {
       case "store":
         this.#mapping?.set(fromHex(step[2]), step[1]);
         return undefined;
+      case "mapped value": {
+        const at = session.host.user.addressOf((this.#mapping ?? new Uint8Array()).subarray(step[3]));
+        const cmd = step[1] === "update" ? u.BPF_MAP_UPDATE_ELEM : u.BPF_MAP_LOOKUP_ELEM;
+        const fields = { map_fd: this.#map.fd, key: this.#key(step[2]), value: at, flags: 0 };
+        return compare(resultOf(step[4]), session.call(cmd, fields));
+      }
       case "poll": {
         session.calls++;
         const ready = session.host.poll([this.#map.fd], 0);

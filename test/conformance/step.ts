@@ -118,6 +118,8 @@ export type Step =
   /** What is in the mapping at this offset, in hex. */
   | readonly ["bytes", offset: number, hex: string]
   | readonly ["store", offset: number, hex: string]
+  /** An update or a lookup of this key whose value lies in the mapping, at this offset. */
+  | readonly ["mapped value", op: "update" | "lookup", key: Data, offset: number, result: Result]
   /** Whether poll(2) finds the map ready (readable, or in error). */
   | readonly ["poll", ready: boolean];
 

@@ -2,6 +2,7 @@
 import { arrayBatchTable, hashBatchTable } from "./cmd/batch.table.ts";
 import { batchGenericTables } from "./cmd/batch_generic.table.ts";
 import { batchHashTables } from "./cmd/batch_hash.table.ts";
+import { btfTable } from "./cmd/btf.table.ts";
 import { elemTable } from "./cmd/elem.table.ts";
 import { entryTable } from "./cmd/entry.table.ts";
 import { freezeTable } from "./cmd/freeze.table.ts";
@@ -47,6 +48,7 @@ export const tables: readonly Table[] = [
   idsTable,
   infoTable,
   freezeTable,
+  btfTable,
   hashBatchTable,
   arrayBatchTable,
   ...batchHashTables,

@@ -123,7 +123,32 @@ export const elemTable: Table = {
         ["same buffer", "BPF_MAP_LOOKUP_ELEM", "03000000", 0, "03000000"],
       ],
     },
-    // A mapping of a map is user memory: keys and values may lie in it.
+    // A mapping of a map is user memory, of which one may read, or write, what it allows.
+    {
+      id: "elem.value_in_mapping",
+      steps: [
+        [
+          "create",
+          { map_type: "BPF_MAP_TYPE_ARRAY", value_size: 16, map_flags: "BPF_F_MMAPABLE", max_entries: 4 },
+          0,
+          "array",
+        ],
+        ["use", "array"],
+        ["update", 1, "0102030405060708090a0b0c0d0e0f10", 0, 0],
+        ["mmap", 0, 64, "r", 0],
+        ["use", "map"],
+        ["mapped value", "update", 7, 16, 0],
+        ["lookup", 7, "0102030405060708"],
+        ["mapped value", "lookup", 7, 32, "-EFAULT"],
+        ["mapped value", "lookup", 8, 32, "-ENOENT"],
+        ["use", "array"],
+        ["mmap", 0, 64, "rw", 0],
+        ["use", "map"],
+        ["mapped value", "lookup", 7, 32, 0],
+        ["bytes", 32, "01020304050607080000000000000000"],
+        ["munmap", 0],
+      ],
+    },
     {
       id: "elem.fd.modes",
       steps: [

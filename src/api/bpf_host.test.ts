@@ -8,9 +8,12 @@ import {
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_UPDATE_ELEM,
   BpfError,
+  type BpfHost,
   bytes,
   createEmbedded,
+  EmbeddedBpfHost,
   HostUnavailable,
+  InputError,
   ipv4,
   lpmKey,
   type MapSpec,
@@ -126,6 +129,52 @@ test("closing a host closes what is open on it, once", () => {
   expect([map.closed, ring.closed]).toEqual([true, true]);
   expect(() => map.get(1)).toThrow(expect.objectContaining({ code: "EBADF" }));
   expect(() => host.createMap({ type: "queue", value: u32, maxEntries: 4 })).toThrow(/this host is closed/);
+});
+
+const openers: readonly (readonly [kind: string, open: () => BpfHost | undefined])[] = [
+  ["embedded", () => createEmbedded({ memory: MEMORY, shared: true, clock: "virtual" })],
+  ["kernel", anotherKernel],
+];
+
+function anotherKernel(): BpfHost | undefined {
+  try {
+    return openKernel();
+  } catch (error) {
+    if (error instanceof HostUnavailable) return undefined;
+    throw error;
+  }
+}
+
+test.each(openers)("%s: a closed host refuses every call, in the same words", async (_, open) => {
+  const host = open();
+  if (host === undefined) return;
+  const map = host.createMap({ type: "array", value: u32, maxEntries: 4, mmapable: true });
+  const live = map.mmap();
+  const { fd } = map;
+  host.close();
+  const calls: readonly (() => unknown)[] = [
+    () => host.bpf(BPF_MAP_CREATE, { map_type: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 4, max_entries: 1 }),
+    () => host.close(fd),
+    () => host.mmap(fd, { offset: 0, length: 4, prot: 1 }),
+    () => host.poll([fd], 0),
+    () => host.createMap({ type: "queue", value: u32, maxEntries: 4 }),
+    () => host.openMap({ fd }),
+    () => host.maps(),
+    () => host.loadProgram({ type: "xdp", insns: new Uint8Array(16) }),
+    () => host.loadObject(new Uint8Array()),
+    () => host.memory(),
+    () => host.leaks(),
+    ...(host instanceof EmbeddedBpfHost ? [() => host.advance(1n), () => host.share()] : []),
+  ];
+  for (const call of calls) {
+    expect(call).toThrow(InputError);
+    expect(call).toThrow(/^this host is closed$/);
+  }
+  await expect(host.wait([fd])).rejects.toThrow(/^this host is closed$/);
+  // What is to be closed can be closed later.
+  live.close();
+  map.close();
+  host.close();
 });
 
 test("embedded: all memory comes back (that of mappings when their views are collected)", () => {

@@ -86,25 +86,32 @@ export class BpfHost implements Host {
     this.user = seam.user;
     this.possibleCpus = seam.possibleCpus;
     this.context = new HostContext(seam);
-    this.bpf = (cmd, attr, size) => seam.bpf(cmd, attr, size);
+    this.bpf = (cmd, attr, size) => {
+      if (!this.#open) this.requireOpen();
+      return seam.bpf(cmd, attr, size);
+    };
   }
 
   /** Maps what an fd offers, shared: a live view, or a negative errno. `prot`: 1 to read, 2 to write. */
   mmap(fd: number, options: MmapOptions): Uint8Array | number {
+    this.requireOpen();
     return this.context.seam.mmap(fd, options);
   }
 
+  /** 0 or a negative errno. Also when the host is closed, which has ended the mapping. */
   munmap(bytes: Uint8Array): number {
     return this.context.seam.munmap(bytes);
   }
 
   /** The fds that are ready, none when the time is over, or a negative errno. Blocks the thread. */
   poll(fds: readonly number[], timeoutMs: number): number[] | number {
+    this.requireOpen();
     return this.context.seam.poll(fds, timeoutMs);
   }
 
   /** As `poll`, without blocking. */
-  wait(fds: readonly number[], options?: WaitOptions): Promise<number[] | number> {
+  async wait(fds: readonly number[], options?: WaitOptions): Promise<number[] | number> {
+    this.requireOpen();
     return this.context.seam.wait(fds, options);
   }
 
@@ -115,7 +122,7 @@ export class BpfHost implements Host {
    *     const flows = host.createMap({ type: "hash", name: "flows", key: FlowKey, value: Flow, maxEntries: 4096 });
    */
   createMap<S extends MapSpec>(spec: ExactSpec<S>): MapOf<S> {
-    this.#requireOpen();
+    this.requireOpen();
     const given: GivenCodecs & { readonly access?: Access } = spec as MapSpec;
     const fd = createFromSpec(this.context, spec as MapSpec);
     const info = readMapInfo(this.context.seam, fd);
@@ -137,7 +144,7 @@ export class BpfHost implements Host {
   openMap(ref: MapRef): AnyMap;
   openMap<S extends MapShape>(ref: MapRef, shape: ExactShape<S>): MapOf<S>;
   openMap(ref: MapRef, shape?: MapShape): AnyMap {
-    this.#requireOpen();
+    this.requireOpen();
     const { seam } = this.context;
     const byId = "id" in ref;
     const fd = byId ? this.#fdOf(ref.id, ref.access) : ref.fd;
@@ -180,6 +187,7 @@ export class BpfHost implements Host {
 
   /** All maps of the machine, or of the embedded host, whoever made them. Needs CAP_SYS_ADMIN. Since Linux 4.13. */
   maps(): MapInfo[] {
+    this.requireOpen();
     const { seam } = this.context;
     const infos: MapInfo[] = [];
     const attr = { start_id: 0, next_id: 0 };
@@ -206,7 +214,7 @@ export class BpfHost implements Host {
    *     pass.run({ data: packet }).retval; // 2
    */
   loadProgram(options: ProgramOptions): Program {
-    this.#requireOpen();
+    this.requireOpen();
     return loadProgram(this.context, options);
   }
 
@@ -223,12 +231,13 @@ export class BpfHost implements Host {
     source: Uint8Array | string | URL,
     options: LoadObjectOptions<T> = {},
   ): LoadedObject<T> {
-    this.#requireOpen();
+    this.requireOpen();
     return loadObject(this.context, source, options);
   }
 
   /** Memory in use. */
   memory(): HostMemory {
+    this.requireOpen();
     const maps: MapMemory[] = [];
     for (const { kind, id, name, fd } of this.context.owned) {
       const info = kind === "map" ? readMapInfo(this.context.seam, fd) : 0;
@@ -252,6 +261,7 @@ export class BpfHost implements Host {
 
   /** What is open: maps and programs of this API, and fds that were opened with `bpf`, where the host knows them. */
   leaks(): Leak[] {
+    this.requireOpen();
     const owned = [...this.context.owned].filter((each) => each.ownsFd);
     const leaks = owned.map(({ kind, name, id, fd }): Leak => ({ kind, name, id, fd }));
     const known = new Set(leaks.map((leak) => leak.fd));
@@ -268,7 +278,10 @@ export class BpfHost implements Host {
   close(fd: number): number;
   close(): void;
   close(fd?: number): number | undefined {
-    if (fd !== undefined) return this.context.seam.close(fd);
+    if (fd !== undefined) {
+      this.requireOpen();
+      return this.context.seam.close(fd);
+    }
     if (!this.#open) return undefined;
     this.#open = false;
     for (const each of [...this.context.owned]) each.close();
@@ -285,7 +298,8 @@ export class BpfHost implements Host {
     this.close();
   }
 
-  #requireOpen(): void {
+  /** @internal */
+  protected requireOpen(): void {
     if (!this.#open) throw new InputError("this host is closed");
   }
 }

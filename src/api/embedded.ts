@@ -20,6 +20,7 @@ export class EmbeddedBpfHost extends BpfHost {
   }
 
   override memory(): HostMemory {
+    this.requireOpen();
     const { used, free } = this.#embedded.memory();
     return { used, free, maps: super.memory().maps };
   }
@@ -36,6 +37,7 @@ export class EmbeddedBpfHost extends BpfHost {
 
   /** Moves the virtual clock on. Throws `InputError` when the host was not made with `{ clock: "virtual" }`. */
   advance(nanoseconds: bigint): void {
+    this.requireOpen();
     this.#embedded.advance(nanoseconds);
   }
 
@@ -44,6 +46,7 @@ export class EmbeddedBpfHost extends BpfHost {
    * `worker` what it held is cleaned up when it ends; without, `reap(ticket)` has to be called.
    */
   share(worker?: WorkerLike): HostTicket {
+    this.requireOpen();
     return this.#embedded.share(worker);
   }
 

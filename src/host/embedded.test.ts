@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { InputError } from "../errors.ts";
 import {
   BPF_F_MMAPABLE,
   BPF_MAP_CREATE,
@@ -6,6 +7,7 @@ import {
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_UPDATE_ELEM,
   EBADF,
   EBUSY,
@@ -147,4 +149,40 @@ test("the virtual clock moves only when it is told to", () => {
   const host = createEmbeddedHost({ ...SMALL, clock: "virtual" });
   host.advance(1_000n);
   host.dispose();
+});
+
+test.each([false, true])("after dispose() every call is refused; shared: %s", async (shared) => {
+  const host = createEmbeddedHost({ ...SMALL, shared, clock: "virtual" });
+  const fd = host.bpf(BPF_MAP_CREATE, { ...array, map_flags: BPF_F_MMAPABLE });
+  const view = host.mmap(fd, { offset: 0, length: 4, prot: 3 });
+  if (typeof view === "number") throw new Error(`mmap: ${view}`);
+  const buffer = host.user.alloc(16);
+  const ring = host.bpf(BPF_MAP_CREATE, { map_type: BPF_MAP_TYPE_RINGBUF, max_entries: 4096 });
+  const waiting = host.wait([ring]);
+  host.dispose();
+  host.dispose();
+  // Woken, and told that its fd is closed.
+  expect(await waiting).toBe(-EBADF);
+  const calls: readonly (() => unknown)[] = [
+    () => host.bpf(BPF_MAP_CREATE, array),
+    () => host.bpf(BPF_MAP_CREATE, Number(buffer.address)),
+    () => host.close(fd),
+    () => host.mmap(fd, { offset: 0, length: 4, prot: 1 }),
+    () => host.poll([fd], 0),
+    () => host.user.alloc(16),
+    () => host.memory(),
+    () => host.mapBytes(fd),
+    () => host.openFds(),
+    () => host.advance(1n),
+    () => host.share(),
+  ];
+  for (const call of calls) {
+    expect(call).toThrow(InputError);
+    expect(call).toThrow(/this embedded host was disposed of/);
+  }
+  await expect(host.wait([fd])).rejects.toThrow(InputError);
+  // What ends things still can be called late.
+  expect(host.munmap(view)).toBe(0);
+  expect(host.munmap(new Uint8Array(1))).toBe(-EINVAL);
+  expect(() => buffer.free()).not.toThrow();
 });

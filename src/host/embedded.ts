@@ -46,14 +46,25 @@ const CPUS_MAX = 256;
 /** The longest that a thread of a shared host sleeps before it looks again, in milliseconds. */
 const WAIT_SLICE = 50;
 
+function refuse(): never {
+  throw new InputError("this embedded host was disposed of: create another with createEmbeddedHost()");
+}
+
 class EmbeddedMemory implements UserMemory {
   readonly #kernel: Kernel;
+  #open = true;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
   }
 
+  /** No more is handed out. What is out can be given back still: the memory may have other clients. */
+  end(): void {
+    this.#open = false;
+  }
+
   alloc(bytes: number): UserBuffer {
+    if (!this.#open) refuse();
     const { mem } = this.#kernel;
     const size = Math.max(bytes, 1);
     const address = Number.isSafeInteger(bytes) && bytes >= 0 ? alloc(mem, size, POOL_USER) : 0;
@@ -84,6 +95,7 @@ export class EmbeddedHost implements Host {
   readonly user: UserMemory;
   readonly possibleCpus: number;
   readonly #kernel: Kernel;
+  readonly #memory: EmbeddedMemory;
   readonly #marshal: Marshal;
   /** Mapping records by the view that user space holds, and a registry that tells when it holds it no more. */
   readonly #views: WeakMap<Uint8Array, number> = new WeakMap();
@@ -93,7 +105,8 @@ export class EmbeddedHost implements Host {
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
-    this.user = new EmbeddedMemory(kernel);
+    this.#memory = new EmbeddedMemory(kernel);
+    this.user = this.#memory;
     this.possibleCpus = kernel.cpus;
     this.#marshal = new Marshal({
       user: this.user,
@@ -107,6 +120,7 @@ export class EmbeddedHost implements Host {
   }
 
   bpf(cmd: number, attr: Attr, size?: number): number {
+    if (!this.#open) refuse();
     if (typeof attr === "number") return bpf(this.#kernel, cmd, attr, size ?? defaultSize(cmd));
     return this.#marshal.bpf(cmd, attr, size);
   }
@@ -124,10 +138,12 @@ export class EmbeddedHost implements Host {
   }
 
   close(fd: number): number {
+    if (!this.#open) refuse();
     return this.#kernel.close(fd);
   }
 
   mmap(fd: number, options: MmapOptions): Uint8Array | number {
+    if (!this.#open) refuse();
     const { offset, length, prot } = options;
     const mapping = mapMemory(this.#kernel, fd, offset, length, prot);
     if (typeof mapping === "number") return mapping;
@@ -141,12 +157,15 @@ export class EmbeddedHost implements Host {
   munmap(bytes: Uint8Array): number {
     const record = this.#views.get(bytes);
     if (record === undefined) return -EINVAL;
+    // `dispose` has ended it.
+    if (!this.#open) return 0;
     unmap(this.#kernel, record);
     return 0;
   }
 
   /** Nobody but this thread works on an exclusive host, so nothing could become ready while it blocks: it does not. */
   poll(fds: readonly number[], timeoutMs: number): number[] | number {
+    if (!this.#open) refuse();
     const end = timeoutMs < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
     const { mem } = this.#kernel;
     for (;;) {
@@ -172,6 +191,7 @@ export class EmbeddedHost implements Host {
   }
 
   async wait(fds: readonly number[], options: WaitOptions = {}): Promise<number[] | number> {
+    if (!this.#open) refuse();
     const { signal, timeoutMs = -1 } = options;
     const end = timeoutMs < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
     for (;;) {
@@ -182,6 +202,8 @@ export class EmbeddedHost implements Host {
       const left = end - performance.now();
       if (left <= 0) return ready;
       await this.#nextWake(seen, left, signal);
+      // Disposed of meanwhile: the fds are closed.
+      if (!this.#open) return -EBADF;
     }
   }
 
@@ -215,11 +237,13 @@ export class EmbeddedHost implements Host {
 
   /** How much memory is used and free, in bytes. */
   memory(): MemoryUse {
+    if (!this.#open) refuse();
     return memoryUse(this.#kernel.mem);
   }
 
   /** Bytes that the map behind an fd takes, in whole granules; 0 when there is none. */
   mapBytes(fd: number): number {
+    if (!this.#open) refuse();
     const map = this.#kernel.get(fd, OBJ_MAP);
     if (map < 0) return 0;
     const bytes = bytesOfMap(this.#kernel.mem, map);
@@ -229,6 +253,7 @@ export class EmbeddedHost implements Host {
 
   /** The fds that are still open. */
   openFds(): number[] {
+    if (!this.#open) refuse();
     const { mem, process } = this.#kernel;
     const fds: number[] = [];
     if (openFds(mem, process) > 0) {
@@ -239,6 +264,7 @@ export class EmbeddedHost implements Host {
 
   /** Moves the virtual clock on. Throws when the host has the real one. */
   advance(nanoseconds: bigint): void {
+    if (!this.#open) refuse();
     if (!this.#kernel.advance(nanoseconds)) {
       throw new InputError('advance() needs a virtual clock: create the host with { clock: "virtual" }');
     }
@@ -249,6 +275,7 @@ export class EmbeddedHost implements Host {
    * what it held is cleaned up then. Without it, `reap(ticket)` has to be called.
    */
   share(worker?: WorkerLike): HostTicket {
+    if (!this.#open) refuse();
     const kernel = this.#kernel;
     if (!kernel.mem.shared) {
       throw new InputError(
@@ -271,8 +298,10 @@ export class EmbeddedHost implements Host {
   dispose(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#memory.end();
     this.#kernel.onWake = undefined;
     this.#kernel.detach();
+    this.#wakeAll();
   }
 }
 

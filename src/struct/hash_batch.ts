@@ -26,24 +26,31 @@ import { MAP_ABI_VALUE_SIZE, MAP_KEY_SIZE, MAP_VALUE_SIZE, mapField } from "./ma
 /** Copies a value, as the syscall shows it, to the caller. False: -EFAULT. */
 type WriteValue = (env: MapEnv, map: number, batch: MapBatch, to: number, value: number) => boolean;
 
-/** How a type's elements go: `unlink` under the bucket's lock, `give` without it. */
-interface Removal {
-  unlink(mem: Memory, map: number, bucket: number, node: number): void;
-  give(env: MapEnv, map: number, node: number): void;
+/** Takes all elements out of a bucket. Called with its lock, returns without. */
+type EmptyBucket = (env: MapEnv, map: number, bucket: number) => void;
+
+function emptyHash({ mem }: MapEnv, map: number, bucket: number): void {
+  const { u32 } = mem;
+  for (let node = u32[bucket >>> 2]!; isNode(node); node = u32[bucket >>> 2]!) dropNode(mem, map, bucket, node);
+  unlockBucket(mem, bucket);
 }
 
-const hashRemoval: Removal = {
-  unlink: dropNode,
-  give: () => undefined,
-};
-
-const lruRemoval: Removal = {
-  unlink(mem, _map, bucket, node) {
+/** Nodes are given back without the lock; until then they are this client's and keep their links. */
+function emptyLru(env: MapEnv, map: number, bucket: number): void {
+  const { mem } = env;
+  const { u32 } = mem;
+  const first = u32[bucket >>> 2]!;
+  for (let node = first; isNode(node); node = u32[bucket >>> 2]!) {
     claimLruNode(mem, node);
     unlinkNode(mem, bucket, node);
-  },
-  give: giveLruNode,
-};
+  }
+  unlockBucket(mem, bucket);
+  for (let node = first; isNode(node); ) {
+    const next = u32[node >>> 2]!;
+    giveLruNode(env, map, node);
+    node = next;
+  }
+}
 
 function writeBytes({ mem }: MapEnv, map: number, batch: MapBatch, to: number, value: number): boolean {
   return writeUser(mem, batch, to, value, mapField(mem, map, MAP_VALUE_SIZE));
@@ -60,12 +67,18 @@ function writePercpu({ mem, cpus }: MapEnv, map: number, batch: MapBatch, to: nu
 
 export const lookupBatchHash: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, undefined);
 export const lookupBatchPercpu: BatchOp = (env, map, batch) => walk(env, map, batch, writePercpu, undefined);
-export const takeBatchHash: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, hashRemoval);
-export const takeBatchPercpu: BatchOp = (env, map, batch) => walk(env, map, batch, writePercpu, hashRemoval);
-export const takeBatchLru: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, lruRemoval);
-export const takeBatchLruPercpu: BatchOp = (env, map, batch) => walk(env, map, batch, writePercpu, lruRemoval);
+export const takeBatchHash: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, emptyHash);
+export const takeBatchPercpu: BatchOp = (env, map, batch) => walk(env, map, batch, writePercpu, emptyHash);
+export const takeBatchLru: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, emptyLru);
+export const takeBatchLruPercpu: BatchOp = (env, map, batch) => walk(env, map, batch, writePercpu, emptyLru);
 
-function walk(env: MapEnv, map: number, batch: MapBatch, writeValue: WriteValue, removal: Removal | undefined): number {
+function walk(
+  env: MapEnv,
+  map: number,
+  batch: MapBatch,
+  writeValue: WriteValue,
+  empty: EmptyBucket | undefined,
+): number {
   if (batch.flags !== 0) return -EINVAL;
   const begun = beginBatch(batch);
   if (begun <= 0) return begun;
@@ -80,7 +93,7 @@ function walk(env: MapEnv, map: number, batch: MapBatch, writeValue: WriteValue,
   let done = 0;
   let ret = -ENOENT;
   for (; index <= last; index++) {
-    const n = takeBucket(env, map, batch, index, done, writeValue, removal);
+    const n = takeBucket(env, map, batch, index, done, writeValue, empty);
     if (n === -EFAULT) return n;
     if (n === -ENOSPC) {
       ret = done === 0 ? n : 0;
@@ -99,7 +112,7 @@ function takeBucket(
   index: number,
   done: number,
   writeValue: WriteValue,
-  removal: Removal | undefined,
+  empty: EmptyBucket | undefined,
 ): number {
   const { mem } = env;
   const { u32 } = mem;
@@ -114,8 +127,8 @@ function takeBucket(
   }
   const ret = copyBucket(env, map, batch, bucket, done, writeValue) ? n : -EFAULT;
   // An element goes also when the caller did not get it.
-  if (removal === undefined) unlockBucket(mem, bucket);
-  else removeBucket(env, map, bucket, removal);
+  if (empty === undefined) unlockBucket(mem, bucket);
+  else empty(env, map, bucket);
   return ret;
 }
 
@@ -142,19 +155,6 @@ function copyBucket(
     if (!writeValue(env, map, batch, to, u32[(node + NODE_VALUE) >>> 2]!)) return false;
   }
   return true;
-}
-
-/** Empties a bucket, and unlocks it. */
-function removeBucket(env: MapEnv, map: number, bucket: number, removal: Removal): void {
-  const { mem } = env;
-  const gone: number[] = [];
-  for (let node = mem.u32[bucket >>> 2]!; isNode(node); node = mem.u32[bucket >>> 2]!) {
-    removal.unlink(mem, map, bucket, node);
-    gone.push(node);
-  }
-  unlockBucket(mem, bucket);
-  // The last one first: with LRU maps it shows which elements are taken next.
-  for (let i = gone.length; i-- > 0; ) removal.give(env, map, gone[i]!);
 }
 
 function putCursor(mem: Memory, batch: MapBatch, index: number): boolean {

@@ -1,6 +1,6 @@
 /**
- * BPF_MAP_CREATE. The order of the checks decides the errno when several things are wrong, and is the kernel's
- * (map-semantics 2.3): attributes, type, the type's early check, token, offload, allocation, name, BTF, exclusive hash.
+ * BPF_MAP_CREATE. The order of the checks decides the errno when several things are wrong, and is the kernel's:
+ * attributes, type, the type's early check, token, offload, allocation, name, BTF, exclusive hash.
  */
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";

@@ -24,7 +24,7 @@ import type { Libc } from "./kernel_libc.ts";
 import type { MapShape } from "./marshal.ts";
 import type { NativeMemory } from "./user_memory.ts";
 
-// Types of the ABI's special cases (map-semantics 0.3): what bpf(2) copies is not value_size.
+// Types of the ABI's special cases: what bpf(2) copies is not value_size.
 const perCpuTypes: ReadonlySet<number> = new Set([
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,

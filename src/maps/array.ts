@@ -14,9 +14,7 @@ export const arrayMap: MapTypeEntry = {
   since: "3.19",
   traits: {
     key: "index",
-    value: "bytes",
     percpu: false,
-    prealloc: "always",
     mapExtra: false,
     mmap: true,
     checkedEarly: true,

@@ -11,9 +11,7 @@ export const bloomFilterMap: MapTypeEntry = {
   since: "5.16",
   traits: {
     key: "none",
-    value: "bytes",
     percpu: false,
-    prealloc: "always",
     mapExtra: true,
     lookupReadsValue: true,
     checkedEarly: true,

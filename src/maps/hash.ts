@@ -16,9 +16,7 @@ export const hashMap: MapTypeEntry = {
   since: "3.19",
   traits: {
     key: "bytes",
-    value: "bytes",
     percpu: false,
-    prealloc: "flag",
     mapExtra: false,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],

@@ -14,9 +14,7 @@ export const lpmTrieMap: MapTypeEntry = {
   since: "4.11",
   traits: {
     key: "prefix",
-    value: "bytes",
     percpu: false,
-    prealloc: "never",
     mapExtra: false,
     checkedEarly: false,
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem],

@@ -20,9 +20,7 @@ export const lruHashMap: MapTypeEntry = {
   since: "4.10",
   traits: {
     key: "bytes",
-    value: "bytes",
     percpu: false,
-    prealloc: "always",
     mapExtra: false,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],

@@ -20,9 +20,7 @@ export const lruPercpuHashMap: MapTypeEntry = {
   since: "4.10",
   traits: {
     key: "bytes",
-    value: "bytes",
     percpu: true,
-    prealloc: "always",
     mapExtra: false,
     checkedEarly: true,
     helpers: [

@@ -11,19 +11,15 @@ import { EINVAL, ENOTSUPP, EOPNOTSUPP } from "../uapi/index.ts";
 export interface MapTraits {
   /** What a key is: bytes, a u32 index, a prefix with its length, or nothing (the key pointer must be NULL). */
   readonly key: "bytes" | "index" | "prefix" | "none";
-  /** What a value is: bytes, or nothing that commands could copy. */
-  readonly value: "bytes" | "none";
   /** One value a CPU; commands see all of them. */
   readonly percpu: boolean;
-  /** When elements are taken from memory: at creation, as the flag BPF_F_NO_PREALLOC says, or one by one. */
-  readonly prealloc: "always" | "flag" | "never";
   /** map_extra may be other than 0. */
   readonly mapExtra: boolean;
   /** A lookup asks about the value that the caller gives; nothing is copied out (bloom filter). */
   readonly lookupReadsValue?: boolean;
   /** User space can map it (arrays: with BPF_F_MMAPABLE). */
   readonly mmap?: boolean;
-  /** Types of the first check round: the kernel judges their sizes before it looks at permissions (map-semantics 2.3). */
+  /** Types of the first check round: the kernel judges their sizes before it looks at permissions. */
   readonly checkedEarly: boolean;
   /** Ids of the helpers that take this type, as the verifier's compatibility table has it. */
   readonly helpers: readonly number[];

@@ -15,9 +15,7 @@ export const percpuArrayMap: MapTypeEntry = {
   since: "4.6",
   traits: {
     key: "index",
-    value: "bytes",
     percpu: true,
-    prealloc: "always",
     mapExtra: false,
     checkedEarly: true,
     helpers: [

@@ -20,9 +20,7 @@ export const percpuHashMap: MapTypeEntry = {
   since: "4.6",
   traits: {
     key: "bytes",
-    value: "bytes",
     percpu: true,
-    prealloc: "flag",
     mapExtra: false,
     checkedEarly: true,
     helpers: [

@@ -8,9 +8,7 @@ export const queueMap: MapTypeEntry = {
   since: "4.20",
   traits: {
     key: "none",
-    value: "bytes",
     percpu: false,
-    prealloc: "always",
     mapExtra: false,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_push_elem, BPF_FUNC_map_pop_elem, BPF_FUNC_map_peek_elem],

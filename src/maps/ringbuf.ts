@@ -16,9 +16,7 @@ export const ringbufMap: MapTypeEntry = {
   since: "5.8",
   traits: {
     key: "none",
-    value: "none",
     percpu: false,
-    prealloc: "always",
     mapExtra: false,
     mmap: true,
     checkedEarly: false,

@@ -74,9 +74,6 @@ export const OBJ_HEAD = 16;
 export const OBJ_MAP = 1;
 export const OBJ_PROG = 2;
 export const OBJ_BTF = 3;
-export const OBJ_KINDS = 4;
-
-export const SB_END: number = SB_CLIENTS + CLIENT_SLOTS * CLIENT_SLOT_SIZE;
 
 /** Rounds up to a multiple of 8: the stride of values, and the size of one CPU's slot in the syscall ABI. */
 export function rup8(n: number): number {

@@ -80,12 +80,6 @@ export function slotOf(owner: number): number {
   return (owner - 1) & SLOT_MASK;
 }
 
-/** Some client lives in this slot, whichever generation it is. */
-export function slotLives(mem: Memory, slot: number): boolean {
-  const word = mem.atomics.load32(SB_CLIENTS + slot * CLIENT_SLOT_SIZE);
-  return (word & ((1 << CLIENT_STATE_BITS) - 1)) === CLIENT_ALIVE;
-}
-
 /** The client that wrote this into a lock word lives. */
 export function ownerLives(mem: Memory, owner: number): boolean {
   const slot = slotOf(owner);

@@ -52,7 +52,6 @@ export const BUCKET_SIZE = 8;
 const BUCKET_LOCK = 4;
 
 /** A node: next (0 or odd: end of chain), hash, address of the value, sequence number; then the type's links and the key. */
-export const NODE_NEXT = 0;
 export const NODE_HASH = 4;
 export const NODE_VALUE = 8;
 /** Odd while the node is in a chain; changes with every use, so that a copy made meanwhile is known to be stale. */

@@ -32,7 +32,3 @@ export const MAP_DESC_SIZE = 256;
 export function mapField(mem: Memory, map: number, field: number): number {
   return mem.u32[(map + field) >>> 2]!;
 }
-
-export function setMapField(mem: Memory, map: number, field: number, value: number): void {
-  mem.u32[(map + field) >>> 2] = value;
-}

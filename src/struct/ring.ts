@@ -42,7 +42,6 @@ const RING_NEXT: number = MAP_PRIVATE + 16;
 const RING_PENDING: number = MAP_PRIVATE + 24;
 
 /** Offsets in the mapping: u64 consumer position, u64 producer position, records. */
-export const RING_CONS_PAGE = 0;
 export const RING_PROD_PAGE: number = PAGE_SIZE;
 export const RING_DATA: number = 2 * PAGE_SIZE;
 

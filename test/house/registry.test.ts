@@ -2,9 +2,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { createEmbeddedHost } from "../../src/host/embedded.ts";
 import { mapRegistry } from "../../src/maps/registry.ts";
-import { bpfMapTypeNames } from "../../src/uapi/index.ts";
+import { BPF_MAP_CREATE, type BpfMapType, bpfMapTypeNames } from "../../src/uapi/index.ts";
 import { mapTables, tables } from "../conformance/tables.ts";
+import { kernelHost } from "../kernel.ts";
 
 const root = join(import.meta.dirname, "../..");
 /** Files of src/maps that are no types. */
@@ -43,4 +45,19 @@ test.each(names)("the page of %s tells since when, and names cases that exist", 
   const cases = quoted.map(([, first, rest]) => `${first}.${rest}`);
   expect(cases.length).toBeGreaterThan(3);
   expect(cases.filter((id) => !ids.has(id))).toEqual([]);
+});
+
+/** Every host that is here takes what an entry calls its smallest attributes. */
+test.each(names)("%s: its minimalAttr creates a map", (name) => {
+  const type = Number(
+    Object.keys(mapRegistry)[kernelNames.findIndex((k) => k.endsWith(`_TYPE_${name.toUpperCase()}`))],
+  );
+  const { minimalAttr } = mapRegistry[type as BpfMapType]!;
+  const hosts = [createEmbeddedHost({ memory: 16 << 20 }), kernelHost()];
+  for (const host of hosts) {
+    if (host === undefined) continue;
+    const fd = host.bpf(BPF_MAP_CREATE, { map_type: type, ...minimalAttr });
+    expect(fd, host.kind).toBeGreaterThanOrEqual(0);
+    host.dispose();
+  }
 });

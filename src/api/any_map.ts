@@ -41,7 +41,7 @@ type RecordOf<S> = S extends { readonly record: infer D } ? Decoded<D> : Uint8Ar
 /** The class for a spec (`createMap`) or a shape (`openMap`), with the types of its codecs. */
 export type MapOf<S extends { readonly type: MapType }> = S extends { readonly type: "hash" | "lru_hash" }
   ? HashMap<Out<S, "key">, Out<S, "value">, In<S, "key">, In<S, "value">>
-  : S extends { readonly type: "percpu_hash" }
+  : S extends { readonly type: "percpu_hash" | "lru_percpu_hash" }
     ? PerCpuHashMap<Out<S, "key">, Out<S, "value">, In<S, "key">, In<S, "value">>
     : S extends { readonly type: "array" }
       ? ArrayMap<Out<S, "value">, In<S, "value">>
@@ -147,7 +147,8 @@ function objectFor(handle: MapHandle, { key, value }: Codecs, record: RecordDeco
     case "lru_hash":
       return new HashMap(type, handle, key, value);
     case "percpu_hash":
-      return new PerCpuHashMap(handle, key, value as Io<PerCpu<unknown>, PerCpu<unknown>>);
+    case "lru_percpu_hash":
+      return new PerCpuHashMap(type, handle, key, value as Io<PerCpu<unknown>, PerCpu<unknown>>);
     case "array":
       return new ArrayMap(handle, value);
     case "percpu_array":

@@ -29,6 +29,7 @@ const specs: readonly MapSpec[] = [
   { type: "hash", key: u32, value: u64, maxEntries: 4 },
   { type: "lru_hash", key: u32, value: u64, maxEntries: 4 },
   { type: "percpu_hash", key: u32, value: u64, maxEntries: 4 },
+  { type: "lru_percpu_hash", key: u32, value: u64, maxEntries: 4 },
   { type: "array", value: u64, maxEntries: 4 },
   { type: "percpu_array", value: u64, maxEntries: 4 },
   { type: "lpm_trie", key: lpmKey(ipv4), value: u64, maxEntries: 4 },

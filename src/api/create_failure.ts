@@ -35,6 +35,7 @@ const PAGE = 4096;
 const flagsByType: Readonly<Record<string, number>> = {
   hash: BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | RD_WR,
   percpu_hash: BPF_F_NO_PREALLOC | BPF_F_ZERO_SEED | RD_WR,
+  lru_percpu_hash: BPF_F_NO_COMMON_LRU | BPF_F_ZERO_SEED | RD_WR,
   lru_hash: BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | RD_WR,
   array: BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_INNER_MAP | RD_WR,
   percpu_array: RD_WR,
@@ -53,9 +54,10 @@ function sizeRule(
     case "hash":
     case "lru_hash":
     case "percpu_hash":
+    case "lru_percpu_hash":
       if (key === 0) return "the key has no bytes";
       if (value === 0) return "the value has no bytes";
-      if (type === "percpu_hash" && value > PERCPU_VALUE_MAX) return perCpuValue(value);
+      if (type.includes("percpu") && value > PERCPU_VALUE_MAX) return perCpuValue(value);
       return key + value > HASH_MAX ? `key and value have ${key + value} bytes, ${HASH_MAX} are the most` : undefined;
     case "percpu_array":
       return value > PERCPU_VALUE_MAX ? perCpuValue(value) : undefined;

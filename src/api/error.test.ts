@@ -93,6 +93,12 @@ onEachHost((host: BpfHost) => {
     ],
     [/40000 bytes a CPU, 32768/, "E2BIG", { type: "percpu_array", value: bytes(40_000), maxEntries: 1 }],
     [/40000 bytes a CPU, 32768/, "E2BIG", { type: "percpu_hash", key: u8, value: bytes(40_000), maxEntries: 1 }],
+    [/40000 bytes a CPU, 32768/, "E2BIG", { type: "lru_percpu_hash", key: u8, value: bytes(40_000), maxEntries: 1 }],
+    [
+      /do not take the flags 0x1$/m,
+      "ENOTSUPP",
+      { type: "lru_percpu_hash", key: u8, value: u8, maxEntries: 1, rawFlags: BPF_F_NO_PREALLOC },
+    ],
     [/5000000 bytes, 4194304/, "E2BIG", { type: "queue", value: bytes(5e6), maxEntries: 1 }],
     [/5000000 bytes, 4194304/, "E2BIG", { type: "bloom_filter", value: bytes(5e6), maxEntries: 1 }],
     [

@@ -1,4 +1,4 @@
-/** HASH, LRU_HASH and PERCPU_HASH. */
+/** HASH, LRU_HASH, PERCPU_HASH and LRU_PERCPU_HASH. */
 import { BPF_MAP_LOOKUP_AND_DELETE_ELEM } from "../uapi/index.ts";
 import { hashSource, takingSource } from "./batch_walk.ts";
 import type { PerCpu } from "./codec/index.ts";
@@ -51,7 +51,21 @@ export class HashMap<K, V, KIn = K, VIn = V> extends AnyHashMap<K, V, KIn, VIn> 
   }
 }
 
-/** BPF_MAP_TYPE_PERCPU_HASH: an element has a value for each possible CPU. Updates want all of them: `perCpu(...)`. Since Linux 4.6. */
+/**
+ * BPF_MAP_TYPE_PERCPU_HASH (since Linux 4.6) and BPF_MAP_TYPE_LRU_PERCPU_HASH (since 4.10): an element has a value for
+ * each possible CPU. Updates want all of them: `perCpu(...)`.
+ */
 export class PerCpuHashMap<K, V, KIn = K, VIn = V> extends AnyHashMap<K, PerCpu<V>, KIn, PerCpu<VIn>> {
-  readonly type = "percpu_hash" as const;
+  readonly type: "percpu_hash" | "lru_percpu_hash";
+
+  /** @internal */
+  constructor(
+    type: "percpu_hash" | "lru_percpu_hash",
+    handle: MapHandle,
+    key: Io<K, KIn>,
+    value: Io<PerCpu<V>, PerCpu<VIn>>,
+  ) {
+    super(handle, key, value);
+    this.type = type;
+  }
 }

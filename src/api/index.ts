@@ -42,6 +42,7 @@ export type {
   HashSpec,
   LpmTrieSpec,
   LruHashSpec,
+  LruPerCpuHashSpec,
   MapShape,
   MapShapes,
   MapSpec,

@@ -29,12 +29,11 @@ export interface MapInfo {
 
 const { fields, size } = bpf_map_info;
 
-/** The name in `bytes` up to its NUL. The kernel allows Latin-1 letters, one byte each. */
+/** The name in `bytes` up to its NUL, or their end. The kernel allows Latin-1 letters, one byte each. */
 export function nameAt(bytes: Uint8Array, field: { readonly offset: number; readonly size: number }): string {
   let name = "";
-  for (let i = 0; i < field.size && bytes[field.offset + i] !== 0; i++) {
-    name += String.fromCharCode(bytes[field.offset + i]!);
-  }
+  const end = Math.min(field.offset + field.size, bytes.length);
+  for (let i = field.offset; i < end && bytes[i] !== 0; i++) name += String.fromCharCode(bytes[i]!);
   return name;
 }
 

@@ -5,6 +5,7 @@ import {
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_QUEUE,
@@ -18,6 +19,7 @@ export type MapType =
   | "hash"
   | "lru_hash"
   | "percpu_hash"
+  | "lru_percpu_hash"
   | "array"
   | "percpu_array"
   | "lpm_trie"
@@ -30,6 +32,7 @@ export const mapTypeNumbers: Readonly<Record<MapType, number>> = {
   hash: BPF_MAP_TYPE_HASH,
   lru_hash: BPF_MAP_TYPE_LRU_HASH,
   percpu_hash: BPF_MAP_TYPE_PERCPU_HASH,
+  lru_percpu_hash: BPF_MAP_TYPE_LRU_PERCPU_HASH,
   array: BPF_MAP_TYPE_ARRAY,
   percpu_array: BPF_MAP_TYPE_PERCPU_ARRAY,
   lpm_trie: BPF_MAP_TYPE_LPM_TRIE,

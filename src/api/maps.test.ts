@@ -94,6 +94,19 @@ onEachHost((host) => {
     expect(got.toArray()).toEqual(values);
   });
 
+  test("lru_percpu_hash: as percpu_hash, but never full", () => {
+    const map = host.createMap({ type: "lru_percpu_hash", key: u32, value: u64, maxEntries: 4 });
+    const all = perCpu({ cpus: host.possibleCpus, all: 3n });
+    for (let key = 0; key < 1000; key++) map.set(key, all);
+    expect(map.get(999)!.sum()).toBe(BigInt(3 * host.possibleCpus));
+    const again = host.openMap({ id: map.id }, { type: "lru_percpu_hash", key: u32, value: u64 });
+    expect([again.type, again.take(999)!.toArray()]).toEqual(["lru_percpu_hash", all.toArray()]);
+    const entries = [...map.drain()];
+    expect(entries.every(([key, value]) => key < 1000 && value.length === host.possibleCpus)).toBe(true);
+    expect(map.count()).toBe(0);
+    for (const each of [map, again]) each.close();
+  });
+
   test("percpu_hash and percpu_array: one shape", () => {
     const hash = host.createMap({ type: "percpu_hash", key: u16, value: Flow, maxEntries: 8 });
     const array = host.createMap({ type: "percpu_array", value: u32, maxEntries: 3 });

@@ -57,6 +57,13 @@ export interface LruHashSpec extends HashLike, NumaSpec {
   readonly commonLru?: boolean;
 }
 
+/** BPF_MAP_TYPE_LRU_PERCPU_HASH: a value for each possible CPU; a full map makes room by itself. Since Linux 4.10. */
+export interface LruPerCpuHashSpec extends HashLike {
+  readonly type: "lru_percpu_hash";
+  /** False: each CPU has a list of its own, and a share of the elements (BPF_F_NO_COMMON_LRU). Default true. */
+  readonly commonLru?: boolean;
+}
+
 /** BPF_MAP_TYPE_ARRAY. Since Linux 3.19. */
 export interface ArraySpec extends CommonSpec, AccessSpec, NumaSpec {
   readonly type: "array";
@@ -124,6 +131,7 @@ export interface MapSpecs {
   hash: HashSpec;
   lru_hash: LruHashSpec;
   percpu_hash: PerCpuHashSpec;
+  lru_percpu_hash: LruPerCpuHashSpec;
   array: ArraySpec;
   percpu_array: PerCpuArraySpec;
   lpm_trie: LpmTrieSpec;
@@ -146,6 +154,7 @@ export interface MapShapes {
   hash: { readonly type: "hash"; readonly key?: AnyCodec; readonly value?: AnyCodec };
   lru_hash: { readonly type: "lru_hash"; readonly key?: AnyCodec; readonly value?: AnyCodec };
   percpu_hash: { readonly type: "percpu_hash"; readonly key?: AnyCodec; readonly value?: AnyCodec };
+  lru_percpu_hash: { readonly type: "lru_percpu_hash"; readonly key?: AnyCodec; readonly value?: AnyCodec };
   array: { readonly type: "array"; readonly value?: AnyCodec };
   percpu_array: { readonly type: "percpu_array"; readonly value?: AnyCodec };
   lpm_trie: { readonly type: "lpm_trie"; readonly key?: LpmKeyCodec<AnyCodec>; readonly value?: AnyCodec };

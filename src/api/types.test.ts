@@ -49,6 +49,8 @@ function shapes(host: BpfHost): void {
   expectTypeOf(perCpu).toExtend<PerCpuHashMap<number, Flow, number, Readonly<Flow>>>();
   expectTypeOf(perCpu.get(1)!).toEqualTypeOf<PerCpu<Flow>>();
   expectTypeOf(perCpu.get(1)!.sum()).toEqualTypeOf<{ packets: bigint; bytes: bigint }>();
+  const lruPerCpu = host.createMap({ type: "lru_percpu_hash", key: u32, value: u64, maxEntries: 1, commonLru: false });
+  expectTypeOf(lruPerCpu).toEqualTypeOf<PerCpuHashMap<number, bigint, number, bigint>>();
   const array = host.createMap({ type: "array", value: u32, maxEntries: 1, mmapable: true });
   expectTypeOf(array).toEqualTypeOf<ArrayMap<number, number>>();
   expectTypeOf(array.mmap().get(0)).toEqualTypeOf<number | undefined>();
@@ -83,6 +85,8 @@ function refused(host: BpfHost): void {
   host.createMap({ type: "lru_hash", key: u32, value: u32, maxEntries: 1, prealloc: false });
   // @ts-expect-error per-CPU memory has no node of its own
   host.createMap({ type: "percpu_hash", key: u32, value: u32, maxEntries: 1, numaNode: 0 });
+  // @ts-expect-error so has that of an LRU map, which is always preallocated besides
+  host.createMap({ type: "lru_percpu_hash", key: u32, value: u32, maxEntries: 1, prealloc: false });
   // @ts-expect-error an array has indexes for keys
   host.createMap({ type: "array", key: u32, value: u32, maxEntries: 1 });
   // @ts-expect-error a queue has no keys
@@ -124,6 +128,9 @@ function opened(host: BpfHost): void {
   expectTypeOf(any).toEqualTypeOf<AnyMap>();
   if (any.type === "queue") expectTypeOf(any).toEqualTypeOf<QueueMap<unknown>>();
   if (any.type === "hash" || any.type === "lru_hash") expectTypeOf(any).toEqualTypeOf<HashMap<unknown, unknown>>();
+  if (any.type === "percpu_hash" || any.type === "lru_percpu_hash") {
+    expectTypeOf(any).toEqualTypeOf<PerCpuHashMap<unknown, unknown>>();
+  }
   if (any instanceof ArrayMap) expectTypeOf(any.get(1)).toBeUnknown();
   expectTypeOf(host.openMap({ fd: 3, own: true }, { type: "hash", key: u32, value: u64 })).toEqualTypeOf<
     HashMap<number, bigint, number, bigint>

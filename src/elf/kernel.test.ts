@@ -1,19 +1,17 @@
 /** What the kernel at hand says of the fixtures: BTF, maps and linked programs load, and the programs do what their C says. */
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { type FixtureName, readFixture } from "../../test/fixtures/bpf/read.ts";
-import { openRawBpf } from "../../test/fixtures/bpf/syscall.ts";
+import { kernelHost } from "../../test/kernel.ts";
+import type { AttrObject } from "../host/host.ts";
 import { encodeInsns } from "../insn/index.ts";
-import { BPF_F_NUMA_NODE, BPF_OBJ_NAME_LEN } from "../uapi/index.ts";
+import * as u from "../uapi/index.ts";
 import { insnsWithFds, parseObject, requireSupported } from "./object.ts";
 import type { MapSpec, ObjectSpec } from "./spec.ts";
 
-const bpf = openRawBpf();
-const BPF_MAP_CREATE = 0;
-const BPF_MAP_LOOKUP_ELEM = 1;
-const BPF_MAP_UPDATE_ELEM = 2;
-const BPF_PROG_LOAD = 5;
-const BPF_PROG_TEST_RUN = 10;
-const BPF_BTF_LOAD = 18;
+const host = kernelHost();
+afterAll(() => {
+  host?.dispose();
+});
 
 /** An object in the kernel. Everything is by fd; `close` closes all. */
 class Loaded {
@@ -27,13 +25,11 @@ class Loaded {
     edit(this.object);
     const { btfBytes } = this.object;
     const log = Buffer.alloc(1 << 16);
+    const load = { btf_log_buf: log, btf_log_size: log.length, btf_log_level: 1 };
     this.#btf =
       btfBytes === undefined
         ? 0
-        : this.#keep(
-            bpf!.call(BPF_BTF_LOAD, 28, { 0: btfBytes, 8: log, 16: btfBytes.length, 20: log.length, 24: 1 }),
-            () => text(log),
-          );
+        : this.#keep(host!.bpf(u.BPF_BTF_LOAD, { btf: btfBytes, btf_size: btfBytes.length, ...load }), () => text(log));
     for (const map of this.object.maps) this.maps.set(map.name, this.#map(map));
   }
 
@@ -45,33 +41,27 @@ class Loaded {
 
   #map(map: MapSpec): number {
     const inner = map.innerSpec === undefined ? 0 : this.#map(map.innerSpec);
-    const name = Buffer.alloc(BPF_OBJ_NAME_LEN);
-    name.write(map.name.slice(0, BPF_OBJ_NAME_LEN - 1));
-    const nameWords = {
-      28: name.readUInt32LE(0),
-      32: name.readUInt32LE(4),
-      36: name.readUInt32LE(8),
-      40: name.readUInt32LE(12),
+    const attr: AttrObject = {
+      map_type: map.type,
+      key_size: map.keySize,
+      value_size: map.valueSize,
+      max_entries: map.maxEntries,
+      map_flags: map.flags,
+      inner_map_fd: inner,
+      numa_node: map.numaNode ?? 0,
+      map_name: map.name.slice(0, u.BPF_OBJ_NAME_LEN - 1),
+      map_extra: map.mapExtra,
     };
-    const fields = {
-      0: map.type,
-      4: map.keySize,
-      8: map.valueSize,
-      12: map.maxEntries,
-      16: map.flags,
-      20: inner,
-      24: map.numaNode ?? 0,
-    };
-    const extra = { 64: Number(map.mapExtra & 0xffff_ffffn), 68: Number(map.mapExtra >> 32n) };
-    const types = { 48: this.#btf, 52: map.keyTypeId ?? 0, 56: map.valueTypeId ?? 0 };
     // As libbpf: types of one side alone are left out, except where a data section is the value.
-    const whole = map.valueTypeId !== undefined && (map.keyTypeId !== undefined || map.section !== ".maps");
-    const fd = this.#keep(
-      bpf!.call(BPF_MAP_CREATE, 72, { ...fields, ...nameWords, ...extra, ...(whole ? types : {}) }),
-      () => `map ${map.name}`,
-    );
+    if (map.valueTypeId !== undefined && (map.keyTypeId !== undefined || map.section !== ".maps")) {
+      attr.btf_fd = this.#btf;
+      attr.btf_key_type_id = map.keyTypeId ?? 0;
+      attr.btf_value_type_id = map.valueTypeId;
+    }
+    const fd = this.#keep(host!.bpf(u.BPF_MAP_CREATE, attr), () => `map ${map.name}`);
     if (map.initialData !== undefined) {
-      const result = bpf!.call(BPF_MAP_UPDATE_ELEM, 32, { 0: fd, 8: new Uint8Array(4), 16: map.initialData });
+      const elem = { map_fd: fd, key: new Uint8Array(4), value: map.initialData };
+      const result = host!.bpf(u.BPF_MAP_UPDATE_ELEM, elem);
       if (result !== 0) throw new Error(`${result}: initial data of ${map.name}`);
     }
     return fd;
@@ -81,50 +71,46 @@ class Loaded {
     const program = this.object.programs.find((each) => each.name === name)!;
     requireSupported(program);
     const insns = encodeInsns(insnsWithFds(program, (map) => this.maps.get(map)!));
-    const license = Buffer.from(`${this.object.license}\0`);
     const log = Buffer.alloc(1 << 18);
     const { funcInfo, lineInfo } = program;
-    const fields = {
-      0: type ?? program.type!,
-      4: insns.length / 8,
-      8: insns,
-      16: license,
-      24: 1,
-      28: log.length,
-      32: log,
+    const attr: AttrObject = {
+      prog_type: type ?? program.type!,
+      insn_cnt: insns.length / 8,
+      insns,
+      license: this.object.license,
+      log_level: 1,
+      log_size: log.length,
+      log_buf: log,
+      prog_flags: program.flags,
+      expected_attach_type: type === undefined ? (program.expectedAttachType ?? 0) : 0,
+      prog_btf_fd: this.#btf,
+      func_info_rec_size: 8,
+      func_info: funcInfo,
+      func_info_cnt: funcInfo.length / 8,
+      line_info_rec_size: 16,
+      line_info: lineInfo,
+      line_info_cnt: lineInfo.length / 16,
     };
-    const kind = { 44: program.flags, 68: type === undefined ? (program.expectedAttachType ?? 0) : 0 };
-    const debug = {
-      72: this.#btf,
-      76: 8,
-      80: funcInfo,
-      88: funcInfo.length / 8,
-      92: 16,
-      96: lineInfo,
-      104: lineInfo.length / 16,
-    };
-    return this.#keep(bpf!.call(BPF_PROG_LOAD, 112, { ...fields, ...kind, ...debug }), () => text(log));
+    return this.#keep(host!.bpf(u.BPF_PROG_LOAD, attr), () => text(log));
   }
 
   run(fd: number, packet: Uint8Array): number {
-    const result = bpf!.call(BPF_PROG_TEST_RUN, 80, { 0: fd, 8: packet.length, 16: packet, 32: 1 });
+    const attr: AttrObject = { prog_fd: fd, data_size_in: packet.length, data_in: packet, repeat: 1 };
+    const result = host!.bpf(u.BPF_PROG_TEST_RUN, attr);
     if (result !== 0) throw new Error(`${result}: test run`);
-    return bpf!.attr().getUint32(4, true);
+    return Number(attr.retval);
   }
 
   lookup(map: string, key: number, size: number): DataView {
     const value = new Uint8Array(size);
-    const result = bpf!.call(BPF_MAP_LOOKUP_ELEM, 32, {
-      0: this.maps.get(map)!,
-      8: new Uint8Array(Uint32Array.of(key).buffer),
-      16: value,
-    });
+    const elem = { map_fd: this.maps.get(map)!, key: Uint32Array.of(key), value };
+    const result = host!.bpf(u.BPF_MAP_LOOKUP_ELEM, elem);
     if (result !== 0) throw new Error(`${result}: lookup in ${map}`);
     return new DataView(value.buffer);
   }
 
   close(): void {
-    for (const fd of this.#fds) bpf!.close(fd);
+    for (const fd of this.#fds) host!.close(fd);
   }
 }
 
@@ -132,7 +118,7 @@ function text(log: Buffer): string {
   return log.toString("latin1", 0, log.indexOf(0));
 }
 
-test.skipIf(bpf === undefined)("counter: counts, globals and initial values", () => {
+test.skipIf(host === undefined)("counter: counts, globals and initial values", () => {
   const loaded = new Loaded("counter", (object) => {
     object.maps.find((map) => map.name === "by_proto")!.maxEntries = 16;
   });
@@ -150,14 +136,12 @@ test.skipIf(bpf === undefined)("counter: counts, globals and initial values", ()
   loaded.close();
 });
 
-test.skipIf(bpf === undefined)("calls: two deep, shared, and as callbacks", () => {
+test.skipIf(host === undefined)("calls: two deep, shared, and as callbacks", () => {
   const loaded = new Loaded("calls");
   const fd = loaded.maps.get("slots")!;
   [100n, 200n, 300n, 400n].forEach((value, i) => {
-    const key = new Uint8Array(Uint32Array.of(i).buffer);
-    expect(
-      bpf!.call(BPF_MAP_UPDATE_ELEM, 32, { 0: fd, 8: key, 16: new Uint8Array(BigUint64Array.of(value).buffer) }),
-    ).toBe(0);
+    const elem = { map_fd: fd, key: Uint32Array.of(i), value: BigUint64Array.of(value) };
+    expect(host!.bpf(u.BPF_MAP_UPDATE_ELEM, elem)).toBe(0);
   });
   // leaf(v) = slots[v & 3] + v, middle(v) = leaf(v + 1) * 2.
   const leaf = (v: number): number => [100, 200, 300, 400][v & 3]! + v;
@@ -170,7 +154,7 @@ test.skipIf(bpf === undefined)("calls: two deep, shared, and as callbacks", () =
   loaded.close();
 });
 
-test.skipIf(bpf === undefined)("sections: every data section and type of program", () => {
+test.skipIf(host === undefined)("sections: every data section and type of program", () => {
   const loaded = new Loaded("sections");
   for (const name of ["on_open", "on_exit", "on_switch", "on_egress"]) loaded.program(name);
   // As a socket filter it can be run: flag + (int)wide.
@@ -178,10 +162,10 @@ test.skipIf(bpf === undefined)("sections: every data section and type of program
   loaded.close();
 });
 
-test.skipIf(bpf === undefined)("maps: of every shape", () => {
+test.skipIf(host === undefined)("maps: of every shape", () => {
   const loaded = new Loaded("maps", (object) => {
     const pinned = object.maps.find((map) => map.name === "pinned")!;
-    expect(pinned.flags).toBe(BPF_F_NUMA_NODE);
+    expect(pinned.flags).toBe(u.BPF_F_NUMA_NODE);
     pinned.numaNode = 0;
   });
   loaded.program("target");
@@ -189,7 +173,7 @@ test.skipIf(bpf === undefined)("maps: of every shape", () => {
   loaded.close();
 });
 
-test.skipIf(bpf === undefined)("unsupported: the program that needs nothing of it loads", () => {
+test.skipIf(host === undefined)("unsupported: the program that needs nothing of it loads", () => {
   const loaded = new Loaded("unsupported", (object) => {
     // .ksyms and .kconfig in the BTF are for a loader that resolves them.
     delete object.btfBytes;

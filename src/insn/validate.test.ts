@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { openRawBpf } from "../../test/fixtures/bpf/syscall.ts";
-import { E2BIG, EACCES, EINVAL } from "../uapi/index.ts";
+import { kernelHost } from "../../test/kernel.ts";
+import { BPF_PROG_LOAD, BPF_PROG_TYPE_SOCKET_FILTER, E2BIG, EACCES, EINVAL } from "../uapi/index.ts";
 import * as asm from "./asm.ts";
 import { encodeInsns } from "./codec.ts";
 import { insnTable } from "./table.ts";
@@ -168,16 +168,21 @@ test("a million instructions are judged, one more is too big", () => {
 
 /** PROG_LOAD of a socket filter: 0 or a negative errno, and the verifier's log. Undefined where bpf(2) is out of reach. */
 function kernelLoader(): ((program: readonly Insn[]) => { result: number; log: string }) | undefined {
-  const bpf = openRawBpf();
-  if (bpf === undefined) return undefined;
-  const license = Buffer.from("GPL\0");
+  const host = kernelHost();
+  if (host === undefined) return undefined;
   const log = Buffer.alloc(1 << 16);
   return (program) => {
     log[0] = 0;
-    const code = encodeInsns(program);
-    const fields = { 0: 1, 4: program.length, 8: code, 16: license, 24: 1, 28: log.length, 32: log };
-    const fd = bpf.call(5, 72, fields);
-    if (fd >= 0) bpf.close(fd);
+    const fd = host.bpf(BPF_PROG_LOAD, {
+      prog_type: BPF_PROG_TYPE_SOCKET_FILTER,
+      insn_cnt: program.length,
+      insns: encodeInsns(program),
+      license: "GPL",
+      log_level: 1,
+      log_size: log.length,
+      log_buf: log,
+    });
+    if (fd >= 0) host.close(fd);
     return { result: Math.min(fd, 0), log: log.toString("latin1", 0, log.indexOf(0)) };
   };
 }

@@ -3,7 +3,7 @@ import { release } from "node:os";
 import { createEmbeddedHost, type EmbeddedHost, type EmbeddedOptions } from "../../src/host/embedded.ts";
 import { type Host, HostUnavailable } from "../../src/host/host.ts";
 import { openKernelHost } from "../../src/host/kernel.ts";
-import { pinThread } from "../kernel/sides.ts";
+import { notRun, pinThread } from "../kernel.ts";
 import { Session } from "./session.ts";
 
 /** The version whose answers the tables state. */
@@ -27,13 +27,16 @@ export interface NamedSession {
 
 function openKernel(): Host | string {
   if (process.platform === "linux" && !release().startsWith(`${VERSION}.`)) {
-    return `this is Linux ${release()}, the tables state the answers of ${VERSION}`;
+    const why = `this is Linux ${release()}, the tables state the answers of ${VERSION}`;
+    notRun("on the kernel (version)", why);
+    return why;
   }
   try {
     return openKernelHost();
   } catch (error) {
-    if (error instanceof HostUnavailable) return error.message;
-    throw error;
+    if (!(error instanceof HostUnavailable)) throw error;
+    notRun(`on the kernel (${error.reason})`, error.message);
+    return error.message;
   }
 }
 

@@ -5,7 +5,8 @@
 import { createHash } from "node:crypto";
 import { afterEach, expect, test } from "vitest";
 import * as u from "../../src/uapi/index.ts";
-import { EmbeddedSide, judge, type MapShape, openKernelSide, pinThread, randomOf, type Side } from "./sides.ts";
+import { pinThread } from "../kernel.ts";
+import { EmbeddedSide, judge, type MapShape, openKernelSide, randomOf, type Side } from "./sides.ts";
 
 const CPUS = 2;
 const kernel = openKernelSide(CPUS);

@@ -1,4 +1,5 @@
 /** A host with the typed API on it: what `createEmbedded` and `openKernel` give. */
+/// <reference lib="esnext.disposable" preserve="true" />
 import { InputError } from "../errors.ts";
 import type { Attr, Host, MmapOptions, UserMemory, WaitOptions } from "../host/host.ts";
 import {

@@ -1,4 +1,5 @@
 /** What maps of every type have. */
+/// <reference lib="esnext.disposable" preserve="true" />
 import { BPF_MAP_FREEZE } from "../uapi/index.ts";
 import type { MapInfo } from "./info.ts";
 import type { MapHandle } from "./map_handle.ts";

@@ -1,4 +1,5 @@
 /** From an object file to maps and programs on a host. The order of steps is libbpf's. */
+/// <reference lib="esnext.disposable" preserve="true" />
 import {
   insnsWithFds,
   type MapSpec,

@@ -1,4 +1,5 @@
 /** The memory of an array, mapped: the one place where the API gives live views. */
+/// <reference lib="esnext.disposable" preserve="true" />
 
 import { nested } from "./codec/error.ts";
 import { CodecBuffer } from "./codec/index.ts";
@@ -8,10 +9,19 @@ import type { MapHandle } from "./map_handle.ts";
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 
-/** Maps `length` bytes of what the map offers, shared. Throws `BpfError`. */
-export function mapInto(handle: MapHandle, offset: number, length: number, writable: boolean): Uint8Array {
+/**
+ * Maps `length` bytes of what the map offers, shared. Throws `BpfError`. `dropsViews`: no view outlives the munmap, so
+ * the memory can be used again at once.
+ */
+export function mapInto(
+  handle: MapHandle,
+  offset: number,
+  length: number,
+  writable: boolean,
+  dropsViews = false,
+): Uint8Array {
   const prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-  const bytes = handle.closed ? -1 : handle.host.mmap(handle.fd, { offset, length, prot });
+  const bytes = handle.closed ? -1 : handle.host.mmap(handle.fd, { offset, length, prot, dropsViews });
   return typeof bytes === "number" ? handle.fail("mmap", bytes, { writable }) : bytes;
 }
 

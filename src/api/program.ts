@@ -1,4 +1,5 @@
 /** Programs: loading, with the verifier's log when that fails, and running them. */
+/// <reference lib="esnext.disposable" preserve="true" />
 import { InputError } from "../errors.ts";
 import type { AttrObject, Host } from "../host/host.ts";
 import { encodeInsns, type Insn } from "../insn/index.ts";

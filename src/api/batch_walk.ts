@@ -1,5 +1,6 @@
 /** Walks with the batch commands, and what chooses between these and the others. */
 import type { UserBuffer } from "../host/host.ts";
+import { rup8 } from "../mem/layout.ts";
 import {
   BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_BATCH,
@@ -65,9 +66,8 @@ export class BatchSource implements WalkSource {
     readonly keys: CodecBuffer;
     readonly values: CodecBuffer;
   } {
-    const up8 = (n: number): number => Math.ceil(n / 8) * 8;
-    const keysAt = BATCH_ROOM + up8(this.#cursor.length);
-    const valuesAt = keysAt + up8(this.#room * this.#keySize);
+    const keysAt = BATCH_ROOM + rup8(this.#cursor.length);
+    const valuesAt = keysAt + rup8(this.#room * this.#keySize);
     const lease = this.#handle.lease(valuesAt + this.#room * this.#valueBytes);
     const { bytes, address } = lease;
     const attr = new DataView(bytes.buffer, bytes.byteOffset, BATCH_ROOM);

@@ -1,4 +1,6 @@
-/** Why a map could not be created. The rules and limits are Linux 6.18's (map-semantics 0.2), each asked of the kernel. */
+/** Why a map could not be created. The rules and limits are Linux 6.18's, each asked of the kernel. */
+import { mapEntry } from "../maps/registry.ts";
+import { KMALLOC_MAX, PERCPU_UNIT_MAX } from "../struct/check.ts";
 import {
   BPF_F_INNER_MAP,
   BPF_F_MMAPABLE,
@@ -11,6 +13,7 @@ import {
   BPF_F_WRONLY_PROG,
   BPF_F_ZERO_SEED,
   BPF_MAP_CREATE,
+  bpfMapTypeNames,
   E2BIG,
   EINVAL,
   EMFILE,
@@ -23,13 +26,14 @@ import { BpfError } from "./error.ts";
 import { permissionHint } from "./permission.ts";
 
 const RD_WR: number = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG;
-const PERCPU_VALUE_MAX = 32_768;
-const VALUE_MAX = 4_194_304;
-const HASH_MAX = 4_194_255;
+/** The kernel's own 48 bytes of an element go with key and value, and all of it stays below a block's size. */
+const HASH_MAX: number = KMALLOC_MAX - 48 - 1;
 const LPM_KEY_MIN = 5;
 const LPM_KEY_MAX = 260;
 const BLOOM_HASHES_MAX = 15;
 const PAGE = 4096;
+/** numa_node that stands for none. */
+const NO_NODE = 0xffff_ffff;
 
 /** Flags that a type takes. */
 const flagsByType: Readonly<Record<string, number>> = {
@@ -57,10 +61,10 @@ function sizeRule(
     case "lru_percpu_hash":
       if (key === 0) return "the key has no bytes";
       if (value === 0) return "the value has no bytes";
-      if (type.includes("percpu") && value > PERCPU_VALUE_MAX) return perCpuValue(value);
+      if (type.includes("percpu") && value > PERCPU_UNIT_MAX) return perCpuValue(value);
       return key + value > HASH_MAX ? `key and value have ${key + value} bytes, ${HASH_MAX} are the most` : undefined;
     case "percpu_array":
-      return value > PERCPU_VALUE_MAX ? perCpuValue(value) : undefined;
+      return value > PERCPU_UNIT_MAX ? perCpuValue(value) : undefined;
     case "lpm_trie":
       if (key >= LPM_KEY_MIN && key <= LPM_KEY_MAX) return undefined;
       return `the key has ${key} bytes; ${LPM_KEY_MIN} to ${LPM_KEY_MAX} are possible, the prefix length's 4 included`;
@@ -68,7 +72,7 @@ function sizeRule(
     case "stack":
     case "bloom_filter":
       if (map_extra > BigInt(BLOOM_HASHES_MAX)) return `${map_extra} hashes, ${BLOOM_HASHES_MAX} are the most`;
-      return value > VALUE_MAX ? `the value has ${value} bytes, ${VALUE_MAX} are the most` : undefined;
+      return value > KMALLOC_MAX ? `the value has ${value} bytes, ${KMALLOC_MAX} are the most` : undefined;
     case "ringbuf":
       if (entries >= PAGE && (entries & (entries - 1)) === 0) return undefined;
       return `maxEntries is ${entries} bytes; a ring has a power of two, at least ${PAGE}`;
@@ -78,7 +82,7 @@ function sizeRule(
 }
 
 function perCpuValue(value: number): string {
-  return `the value has ${value} bytes a CPU, ${PERCPU_VALUE_MAX} are the most`;
+  return `the value has ${value} bytes a CPU, ${PERCPU_UNIT_MAX} are the most`;
 }
 
 /** The rule that these attributes break; undefined when none is known. */
@@ -93,8 +97,16 @@ function brokenRule(type: string, attr: CreateAttr): string | undefined {
   const allowed = flagsByType[type];
   const extra = allowed === undefined ? 0 : map_flags & ~allowed;
   if (extra !== 0) return `maps of type ${type} do not take the flags 0x${(extra >>> 0).toString(16)}`;
-  if ((map_flags & BPF_F_NUMA_NODE) !== 0) return `NUMA node ${attr.numa_node} is not there or not online`;
   return undefined;
+}
+
+function invalid(type: string, attr: CreateAttr, errno: number): string | undefined {
+  const rule = brokenRule(type, attr);
+  if (rule !== undefined) return rule;
+  const { map_flags, numa_node: node } = attr;
+  const given = (map_flags & BPF_F_NUMA_NODE) !== 0 && node !== NO_NODE;
+  // Every machine has node 0: then it is something else.
+  return given && node !== 0 && errno === -EINVAL ? `NUMA node ${node} is not there or not online` : undefined;
 }
 
 export function createFailure(host: "embedded" | "kernel", type: string, attr: CreateAttr, errno: number): BpfError {
@@ -106,9 +118,10 @@ export function createFailure(host: "embedded" | "kernel", type: string, attr: C
     case EINVAL:
     case ENOTSUPP:
     case E2BIG: {
-      const rule = brokenRule(type, attr);
-      if (rule !== undefined) return new BpfError({ ...parts, what: `${what}: ${rule}` });
-      return new BpfError({ ...parts, what });
+      if (host === "embedded" && bpfMapTypeNames[attr.map_type] !== undefined && mapEntry(attr.map_type) === undefined)
+        return new BpfError({ ...parts, what, hint: `the embedded host has no maps of type ${type} yet` });
+      const rule = invalid(type, attr, errno);
+      return new BpfError({ ...parts, what: rule === undefined ? what : `${what}: ${rule}` });
     }
     case EPERM:
       return new BpfError({ ...parts, what: `${what}: not permitted`, hint: permissionHint("CAP_BPF") });

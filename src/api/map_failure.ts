@@ -25,6 +25,7 @@ import {
   errnoName,
 } from "../uapi/index.ts";
 import { BpfError, type ErrorMap } from "./error.ts";
+import { toHex } from "./hex.ts";
 import type { MapInfo } from "./info.ts";
 
 /** What a caller knows about a failed call besides the errno. */
@@ -76,7 +77,7 @@ export function mapTitle(map: { readonly type: string; readonly name: string; re
 export function shownKey(key: unknown): string {
   const plain = (_name: string, value: unknown): unknown => {
     if (typeof value === "bigint") return `${value}`;
-    if (value instanceof Uint8Array) return Array.from(value, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (value instanceof Uint8Array) return toHex(value);
     return value;
   };
   const text = JSON.stringify(key, plain) ?? String(key);

@@ -3,6 +3,7 @@
  * made in raw form, so that nothing is allocated or copied on the way. Only the classes of this folder see it.
  */
 import type { Host, UserBuffer } from "../host/host.ts";
+import { rup8 } from "../mem/layout.ts";
 import {
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_GET_NEXT_KEY,
@@ -29,8 +30,6 @@ const UPDATE: number = LOOKUP + ELEM_SIZE;
 const NEXT: number = UPDATE + ELEM_SIZE;
 const FIRST: number = NEXT + ELEM_SIZE;
 const KEY: number = FIRST + ELEM_SIZE;
-
-const up8 = (n: number): number => Math.ceil(n / 8) * 8;
 
 export interface HandleParts {
   readonly fd: number;
@@ -75,8 +74,8 @@ export class MapHandle implements Owned {
     this.valueBytes = valueBytes;
     this.#fd = parts.fd;
     this.ownsFd = parts.owned;
-    const keyBytes = up8(info.keySize);
-    const size = KEY + 2 * keyBytes + up8(valueBytes);
+    const keyBytes = rup8(info.keySize);
+    const size = KEY + 2 * keyBytes + rup8(valueBytes);
     this.#block = context.alloc(size);
     const { bytes, address } = this.#block;
     this.#at = Number(address);

@@ -1,6 +1,7 @@
 /** The memory of an array, mapped: the one place where the API gives live views. */
 /// <reference lib="esnext.disposable" preserve="true" />
 
+import { rup8 } from "../mem/layout.ts";
 import { nested } from "./codec/error.ts";
 import { CodecBuffer } from "./codec/index.ts";
 import type { Io } from "./keyed_map.ts";
@@ -58,7 +59,7 @@ export class MappedArray<V, VIn = V> implements Disposable {
     this.#handle = handle;
     this.#value = value;
     this.#writable = options.access !== "ro";
-    this.stride = Math.ceil(valueSize / 8) * 8;
+    this.stride = rup8(valueSize);
     this.length = maxEntries;
     this.bytes = mapInto(handle, 0, this.stride * maxEntries, this.#writable);
     this.#buffer = new CodecBuffer(this.bytes);

@@ -17,6 +17,7 @@ import {
 } from "../uapi/index.ts";
 import type { HostContext, Owned } from "./context.ts";
 import { BpfError } from "./error.ts";
+import { toHex } from "./hex.ts";
 import { nameAt } from "./info.ts";
 import { permissionHint } from "./permission.ts";
 import { progTypeName, progTypeNumber } from "./prog_types.ts";
@@ -157,8 +158,8 @@ function readInfo(host: Host, fd: number): { readonly id: number; readonly tag: 
   const info = new Uint8Array(INFO_SIZE);
   if (host.bpf(BPF_OBJ_GET_INFO_BY_FD, { bpf_fd: fd, info_len: INFO_SIZE, info }) < 0) return undefined;
   const { tag, id } = infoFields;
-  const hex = Array.from(info.subarray(tag.offset, tag.offset + tag.size), (b) => b.toString(16).padStart(2, "0"));
-  return { id: new DataView(info.buffer).getUint32(id.offset, true), tag: hex.join("") };
+  const hex = toHex(info.subarray(tag.offset, tag.offset + tag.size));
+  return { id: new DataView(info.buffer).getUint32(id.offset, true), tag: hex };
 }
 
 function typeOf({ type }: ProgramOptions): number {

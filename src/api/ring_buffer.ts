@@ -1,5 +1,6 @@
-/** RINGBUF: user space's end of the ring. What lies where: map-semantics 4.3; the kernel's counterpart is ringbuf.c. */
+/** RINGBUF: user space's end of the ring. Kernel counterpart: ringbuf.c, which says what lies where. */
 import { InputError } from "../errors.ts";
+import { rup8 } from "../mem/layout.ts";
 import { BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ, EBADMSG, EINVAL } from "../uapi/index.ts";
 import { BpfMap } from "./bpf_map.ts";
 import { type AnyCodec, type Codec, CodecBuffer, CodecError, type Infer } from "./codec/index.ts";
@@ -153,7 +154,7 @@ export class RingBuf<T> extends BpfMap {
         const length = Atomics.load(words, header >>> 2) >>> 0;
         if (length >= BPF_RINGBUF_BUSY_BIT) break;
         const bytes = length & LENGTH_MASK;
-        const next = at + Math.ceil((bytes + BPF_RINGBUF_HDR_SZ) / 8) * 8;
+        const next = at + rup8(bytes + BPF_RINGBUF_HDR_SZ);
         if (next > end) this.#spoiled(at, bytes);
         at = next;
         if ((length & BPF_RINGBUF_DISCARD_BIT) === 0) {
@@ -190,10 +191,10 @@ export class RingBuf<T> extends BpfMap {
       if (probe === -EINVAL && page !== PAGE_SIZES.at(-1)) continue;
       if (typeof probe === "number") return handle.fail("mmap", probe);
       handle.host.munmap(probe);
-      const consumerPage = mapInto(handle, 0, page, true);
+      const consumerPage = mapInto(handle, 0, page, true, true);
       let producerPages: Uint8Array;
       try {
-        producerPages = mapInto(handle, page, page + 2 * this.maxEntries, false);
+        producerPages = mapInto(handle, page, page + 2 * this.maxEntries, false, true);
       } catch (error) {
         handle.host.munmap(consumerPage);
         throw error;

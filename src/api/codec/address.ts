@@ -1,14 +1,11 @@
 /** Network addresses as text: ipv4, ipv6, mac. In memory they are in network order, as packets and `__be32` have them. */
+import { HEX } from "../hex.ts";
 import { type Codec, makeCodec } from "./codec.ts";
 import { CodecError, show, wrongType } from "./error.ts";
 
 /** "0." to "255." and "0" to "255": joining these is quicker than printing numbers. */
 const DOTTED: readonly string[] = /* @__PURE__ */ Array.from({ length: 256 }, (_, byte) => `${byte}.`);
 const DECIMAL: readonly string[] = /* @__PURE__ */ Array.from({ length: 256 }, (_, byte) => `${byte}`);
-const HEX: readonly string[] = /* @__PURE__ */ Array.from({ length: 256 }, (_, byte) =>
-  byte.toString(16).padStart(2, "0"),
-);
-
 /** "0" to "ff", without a leading zero. */
 const HEX_SHORT: readonly string[] = /* @__PURE__ */ Array.from({ length: 256 }, (_, byte) => byte.toString(16));
 

@@ -111,6 +111,13 @@ test("errors", () => {
   expect(() => written(u32, perCpu(1), 2)).toThrow(
     "1 CPUs, the map has 2; write perCpu with 2 values, or perCpu({ cpus: 2, all: value })",
   );
+  for (const cpus of [1, 2]) {
+    expect(() => written(u32, perCpu({ all: 5 }) as unknown as PerCpu<never>, cpus)).toThrow(
+      `\`cpus\` is missing; write perCpu({ cpus: ${cpus}, all: value })`,
+    );
+  }
+  expect([...written(struct({ all: u8 }), perCpu({ all: 5 }), 1)]).toEqual([5, 0, 0, 0, 0, 0, 0, 0]);
+  expect(() => written(struct({ all: u8 }), perCpu({ all: 256 }), 1)).toThrow("[0].all: 256");
   expect(() => written(u32, 1 as never, 1)).toThrow("a per-CPU map takes a PerCpu, found 1; write perCpu(...)");
   expect(() => written(Flow, perCpu({ packets: 1n, bytes: -1n }), 1)).toThrow("[0].bytes: -1n is out of range");
   expect(() => decodePerCpu(u64.asNumber, new Uint8Array(16).fill(255, 8)).get(1)).toThrow("[1]: 1844");

@@ -1,4 +1,5 @@
 /** The values of per-CPU maps: one shape for reading and writing. */
+import { rup8 } from "../../mem/layout.ts";
 import { CodecBuffer } from "./buffer.ts";
 import { type AnyCodec, type Codec, type Column, columnsOf } from "./codec.ts";
 import { CodecError, nested, wrongType } from "./error.ts";
@@ -22,7 +23,7 @@ export type Totals<V> = [V] extends [number]
 
 /** Bytes from one CPU's value to the next: the size rounded up to 8. */
 export function perCpuStride(size: number): number {
-  return Math.ceil(size / 8) * 8;
+  return rup8(size);
 }
 
 /**
@@ -241,6 +242,7 @@ export function writePerCpu<In>(
 ): void {
   if (!(value instanceof PerCpu)) throw wrongType(value, "a per-CPU map", "a PerCpu", "write perCpu(...)");
   if (value.length !== cpus) {
+    if (lacksCpus(value)) throw missingCpus(value, cpus);
     const hint = `write perCpu with ${cpus} values, or perCpu({ cpus: ${cpus}, all: value })`;
     throw new CodecError("range", `${value.length} CPUs, the map has ${cpus}; ${hint}`, value);
   }
@@ -253,6 +255,19 @@ export function writePerCpu<In>(
       if (codec.size < stride) to.bytes.fill(0, start + codec.size, start + stride);
     }
   } catch (error) {
+    // A struct whose only field is `all` would have been fine, so what it is shows here alone.
+    if (error instanceof CodecError && error.path === "" && lacksCpus(value)) throw missingCpus(value, cpus);
     throw nested(error, `[${cpu}]`);
   }
+}
+
+/** `perCpu({ all })`: a value of one CPU to `perCpu`, and hardly what was meant. */
+function lacksCpus(value: unknown): boolean {
+  if (!(value instanceof GivenPerCpu) || value.length !== 1) return false;
+  const only: unknown = value.get(0);
+  return typeof only === "object" && only !== null && Object.keys(only).join() === "all";
+}
+
+function missingCpus(value: unknown, cpus: number): CodecError {
+  return new CodecError("missing", `\`cpus\` is missing; write perCpu({ cpus: ${cpus}, all: value })`, value);
 }

@@ -37,13 +37,20 @@ export class Memory {
   }
 
   /**
-   * Copies `n` bytes. On a shared host 8-byte words between aligned addresses move whole, so that a reader on another
-   * thread never sees half of one; the wasm function does that without making a BigInt of each.
+   * Copies `n` bytes, as if all were read before any is written. On a shared host 8-byte words between aligned
+   * addresses move whole, so that a reader on another thread never sees half of one; the wasm function does that
+   * without making a BigInt of each.
    */
   copy(dst: number, src: number, n: number): void {
     if (((dst | src | n) & 7) === 0 && n <= COPY_LOOP_MAX) {
       if (this.shared) {
-        if (n !== 0) this.atomics.copyWords(dst, src, n);
+        // That function goes downwards: a source that begins inside the destination would be overwritten.
+        if ((src - dst) >>> 0 < n) this.#copyWordsUp(dst, src, n);
+        else if (n !== 0) this.atomics.copyWords(dst, src, n);
+        return;
+      }
+      if ((dst - src) >>> 0 < n) {
+        this.u8.copyWithin(dst, src, src + n);
         return;
       }
       const { u32 } = this;
@@ -52,12 +59,16 @@ export class Memory {
       for (const end = d + (n >>> 2); d < end; ) u32[d++] = u32[s++]!;
     } else if (n === 4 && ((dst | src) & 3) === 0) {
       this.u32[dst >>> 2] = this.u32[src >>> 2]!;
-    } else if (n <= 8) {
+    } else if (n <= 8 && (dst - src) >>> 0 >= n) {
       const { u8 } = this;
       for (let i = 0; i < n; i++) u8[dst + i] = u8[src + i]!;
     } else {
       this.u8.copyWithin(dst, src, src + n);
     }
+  }
+
+  #copyWordsUp(dst: number, src: number, n: number): void {
+    for (let at = 0; at < n; at += 8) this.atomics.copy64(dst + at, src + at);
   }
 
   zero(address: number, n: number): void {

@@ -1,5 +1,9 @@
-import type { MapTable } from "../step.ts";
+import type { MapTable, Step } from "../step.ts";
 import { arrayCases } from "./array_cases.ts";
+
+/** Bytes of three elements, each unlike its neighbours. */
+const counted = Array.from({ length: 192 }, (_, i) => (i * 7 + 1) & 255);
+const hex = (bytes: readonly number[]): string => bytes.map((b) => b.toString(16).padStart(2, "0")).join("");
 
 export const arrayTable: MapTable = {
   type: "BPF_MAP_TYPE_ARRAY",
@@ -101,6 +105,20 @@ export const arrayTable: MapTable = {
         ["lookup", 1, "5a42434445"],
         ["update", 2, "0102030405", 0, 0],
         ["bytes", 8, "5a424344459900000102030405"],
+        ["munmap", 0],
+      ],
+    },
+    // The value lies across the element that it goes into.
+    {
+      id: "array.mmap.value_on_element",
+      attr: { value_size: 64, max_entries: 3, map_flags: "BPF_F_MMAPABLE" },
+      steps: [
+        ["mmap", 0, 192, "rw", 0],
+        ...[32, 60, 63, 64, 65, 68, 96, 120].flatMap((offset): Step[] => [
+          ["store", 0, hex(counted)],
+          ["mapped value", "update", 1, offset, 0],
+          ["bytes", 0, hex([...counted.slice(0, 64), ...counted.slice(offset, offset + 64), ...counted.slice(128)])],
+        ]),
         ["munmap", 0],
       ],
     },

@@ -8,6 +8,7 @@ import { PAGE_SIZE, rup8 } from "../mem/layout.ts";
 import {
   BPF_EXIST,
   BPF_F_INNER_MAP,
+  BPF_F_LOCK,
   BPF_F_MMAPABLE,
   BPF_NOEXIST,
   E2BIG,
@@ -17,7 +18,7 @@ import {
   ENOMEM,
   ENOTSUPP,
 } from "../uapi/index.ts";
-import { checkFlags, NUMA_AND_ACCESS, onNode, PERCPU_UNIT_MAX, updateFlagsBad } from "./check.ts";
+import { checkFlags, keyTypeOf, NUMA_AND_ACCESS, onNode, PERCPU_UNIT_MAX } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { MAP_FLAGS, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
 import { allocValues, copyPercpuIn, copyPercpuOut, valuesSpan } from "./values.ts";
@@ -94,7 +95,7 @@ export function checkBtfPercpuArray(_env: MapEnv, _map: number, btf: Btf, keyId:
 }
 
 function checkIndexType(btf: Btf, keyId: number): number {
-  const key = btf.type(btf.resolve(keyId));
+  const key = keyTypeOf(btf, keyId);
   return key.kind === "int" && key.bits === KEY_SIZE * 8 && key.bitOffset === 0 ? 0 : -EINVAL;
 }
 
@@ -144,12 +145,21 @@ export function copyPercpuArray(env: MapEnv, map: number, key: number, value: nu
   return 0;
 }
 
+/**
+ * Flags of an update by a program: BPF_ANY, NOEXIST or EXIST. The kernel refuses BPF_F_LOCK, for which a value needs a
+ * bpf_spin_lock, only after the index and NOEXIST; commands refuse it before they come here. `flags` is a whole u64.
+ */
+function programFlagsBad(flags: number): boolean {
+  return flags > (BPF_F_LOCK | BPF_EXIST) || (flags & ~BPF_F_LOCK) > BPF_EXIST;
+}
+
 /** In place and without a lock, as in the kernel: readers may see a mix of two writes, never of one 8-byte word. */
 export function updateArray(env: MapEnv, map: number, key: number, value: number, flags: number): number {
-  if (updateFlagsBad(flags)) return -EINVAL;
+  if (programFlagsBad(flags)) return -EINVAL;
   const to = lookupArray(env, map, key);
   if (to === 0) return -E2BIG;
   if (flags & BPF_NOEXIST) return -EEXIST;
+  if (flags & BPF_F_LOCK) return -EINVAL;
   env.mem.copy(to, value, env.mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
   return 0;
 }
@@ -167,10 +177,11 @@ export function updatePercpuArrayAll(env: MapEnv, map: number, key: number, valu
 
 /** From a program: this CPU's slot. */
 export function updatePercpuArrayOwn(env: MapEnv, map: number, key: number, value: number, flags: number): number {
-  if (flags > BPF_EXIST) return -EINVAL;
+  if (programFlagsBad(flags)) return -EINVAL;
   const to = lookupPercpuArray(env, map, key);
   if (to === 0) return -E2BIG;
-  if (flags === BPF_NOEXIST) return -EEXIST;
+  if (flags & BPF_NOEXIST) return -EEXIST;
+  if (flags & BPF_F_LOCK) return -EINVAL;
   env.mem.copy(to, value, env.mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
   return 0;
 }

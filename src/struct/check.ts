@@ -1,7 +1,6 @@
-/** Checks of MAP_CREATE and of update flags that several types share. */
+/** Checks of MAP_CREATE that several types share. */
+import type { Btf, BtfType } from "../btf/index.ts";
 import {
-  BPF_EXIST,
-  BPF_F_LOCK,
   BPF_F_NUMA_NODE,
   BPF_F_RDONLY,
   BPF_F_RDONLY_PROG,
@@ -36,10 +35,8 @@ export function onNode(attr: MapCreateAttr): boolean {
 
 export const NUMA_AND_ACCESS: number = BPF_F_NUMA_NODE | ACCESS_FLAGS;
 
-/**
- * Flags of an update: BPF_ANY, NOEXIST or EXIST, with BPF_F_LOCK where a type takes it. The command layer has refused
- * BPF_F_LOCK already for maps without a bpf_spin_lock. `flags` is a whole u64, exact below 2^53.
- */
-export function updateFlagsBad(flags: number): boolean {
-  return flags > 7 || (flags & ~BPF_F_LOCK) > BPF_EXIST;
+/** The type of a key that MAP_CREATE judges: behind names and qualifiers, and behind a variable of that type. */
+export function keyTypeOf(btf: Btf, keyId: number): BtfType {
+  const type = btf.type(btf.resolve(keyId));
+  return type.kind === "var" ? btf.type(btf.resolve(type.typeId)) : type;
 }

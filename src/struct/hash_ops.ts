@@ -15,7 +15,7 @@ import {
   EINVAL,
   ENOENT,
 } from "../uapi/index.ts";
-import { ACCESS_FLAGS, checkFlags, KMALLOC_MAX, onNode, PERCPU_UNIT_MAX, updateFlagsBad } from "./check.ts";
+import { ACCESS_FLAGS, checkFlags, KMALLOC_MAX, onNode, PERCPU_UNIT_MAX } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import {
   allocTable,
@@ -37,7 +37,8 @@ import { copyPercpuIn, copyPercpuOut } from "./values.ts";
 
 /** Bytes that the kernel keeps in front of each element's key. */
 const KERNEL_ELEM_HEAD = 48;
-export const MAX_BUCKETS: number = 2 ** 31;
+/** The kernel counts the bytes of its buckets, 16 each, in 32 bits, and the buckets are a power of two. */
+export const MAX_BUCKETS: number = 2 ** 27;
 
 /** Sizes and flags of any hash type; `flags` are those that the type allows beside the ones for access. */
 export function checkHashAttr(attr: MapCreateAttr, flags: number, percpu: boolean): number {
@@ -125,7 +126,7 @@ export function checkExists(old: number, flags: number): number {
 
 /** HASH, from commands and programs: a new element goes to the head of its bucket, then the old one leaves. */
 export function updateHash(env: MapEnv, map: number, key: number, value: number, flags: number): number {
-  if (updateFlagsBad(flags)) return -EINVAL;
+  if (flags > BPF_EXIST) return -EINVAL;
   const { mem } = env;
   const hash = hashOf(mem, map, key);
   const bucket = bucketOf(mem, map, hash);

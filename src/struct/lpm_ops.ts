@@ -6,7 +6,7 @@ import type { Btf } from "../btf/index.ts";
 import { lock, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_EXIST, BPF_F_NO_PREALLOC, EINVAL, ENOENT } from "../uapi/index.ts";
-import { checkFlags, KMALLOC_MAX, NUMA_AND_ACCESS } from "./check.ts";
+import { checkFlags, KMALLOC_MAX, keyTypeOf, NUMA_AND_ACCESS } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { DATA, KEY_DATA, LPM_SEQ, lenOf, maxPrefix, prefixOf, VALUE } from "./lpm_node.ts";
 import { freeTrie, initTrie, nextNode, putTrie, removeTrie, repairTrie, searchTrie } from "./lpm_trie.ts";
@@ -37,7 +37,7 @@ export function freeLpm(env: MapEnv, map: number): void {
 
 /** A key begins with its length, so its type is a struct. */
 export function checkBtfLpm(_env: MapEnv, _map: number, btf: Btf, keyId: number, _valueId: number): number {
-  return btf.types[keyId]?.kind === "struct" ? 0 : -EINVAL;
+  return keyTypeOf(btf, keyId).kind === "struct" ? 0 : -EINVAL;
 }
 
 function beginChange(mem: Memory, map: number): void {

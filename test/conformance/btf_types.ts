@@ -25,6 +25,14 @@ const variable = builder.var("counter", pair);
 const section = builder.datasec(".bss", 16, [{ typeId: variable, offset: 0, size: 16 }]);
 const lock = builder.struct("bpf_spin_lock", 4, [member("val", u32, 0)]);
 const locked = builder.struct("locked", 16, [member("lock", lock, 0), member("n", u32, 4), member("m", u64, 8)]);
+const prefixName = builder.typedef("prefix_t", prefix);
+const constPrefix = builder.const(prefixName);
+const prefixUnion = builder.union("prefix_u", 8, [member("whole", u64, 0), member("parts", prefix, 0)]);
+const prefixVariable = builder.var("net", prefixName);
+const indexVariable = builder.var("index", u32);
+const i32 = builder.int("int", 4, { signed: true });
+const constIndex = builder.const(typedef);
+const enumName = builder.typedef("state_t", state);
 
 export const btfBytes: Uint8Array = builder.build();
 
@@ -47,6 +55,14 @@ export const typeIds: Readonly<Record<string, number>> = {
   variable,
   section,
   locked,
+  prefixName,
+  constPrefix,
+  prefixUnion,
+  prefixVariable,
+  indexVariable,
+  i32,
+  constIndex,
+  enumName,
   /** No type has this number. */
   none: section + 1000,
 };

@@ -412,5 +412,19 @@ export const lpmTrieTable: MapTable = {
         ["create", { btf_fd: "$b", btf_key_type_id: "type:prefix", btf_value_type_id: "type:u64" }, "-EINVAL"],
       ],
     },
+    {
+      id: "lpm_trie.btf.names_of_types",
+      attr: { value_size: 16 },
+      steps: [
+        ["btf", "b"],
+        ["create", { btf_fd: "$b", btf_key_type_id: "type:prefixName", btf_value_type_id: "type:pair" }, 0, "named"],
+        ["use", "named"],
+        ["info", { btf_id: "any", btf_key_type_id: "type:prefixName", btf_value_type_id: "type:pair" }],
+        ["create", { btf_fd: "$b", btf_key_type_id: "type:constPrefix", btf_value_type_id: "type:pair" }, 0],
+        ["create", { btf_fd: "$b", btf_key_type_id: "type:prefixVariable", btf_value_type_id: "type:pair" }, 0],
+        ["create", { btf_fd: "$b", btf_key_type_id: "type:prefixUnion", btf_value_type_id: "type:pair" }, "-EINVAL"],
+        ["create", { btf_fd: "$b", btf_key_type_id: "type:pointer", btf_value_type_id: "type:pair" }, "-EINVAL"],
+      ],
+    },
   ],
 };

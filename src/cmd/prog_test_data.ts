@@ -44,16 +44,18 @@ export function takeContext(run: TestRun, size: number): DataView | number | und
   return new DataView(record.buffer);
 }
 
-/** Gives the context back. 0, -ENOSPC when there was room for a part only, or -EFAULT. */
+/** Gives the context back. 0, -ENOSPC when there was room for a part only (wherever that is), or -EFAULT. */
 export function giveContext(run: TestRun, context: DataView | undefined): number {
   const { kernel, attr, uattr } = run;
   const to = pointerAt(kernel, attr + test.ctx_out.offset);
   if (context === undefined || to === 0) return 0;
   const record = new Uint8Array(context.buffer);
   const n = Math.min(record.length, testField(run, test.ctx_size_out));
-  if (!kernel.userOk(to, n, true)) return -EFAULT;
+  const short = n < record.length;
+  if (!kernel.userOk(to, n, true)) return short ? -ENOSPC : -EFAULT;
   kernel.mem.u8.set(record.subarray(0, n), to);
-  return putU32(kernel, uattr + test.ctx_size_out.offset, record.length) || (n < record.length ? -ENOSPC : 0);
+  const bad = putU32(kernel, uattr + test.ctx_size_out.offset, record.length);
+  return short ? -ENOSPC : bad;
 }
 
 export interface TestResult {
@@ -67,7 +69,10 @@ export interface TestResult {
   readonly fragsSize: number;
 }
 
-/** Gives packet and results back. As in the kernel a size of 0 means all of it, and what is cut is cut from the linear part. */
+/**
+ * Gives packet and results back. As in the kernel a size of 0 means all of it, what is cut is cut from the linear part,
+ * and too little room is the answer even where nothing can be written.
+ */
 export function giveResult(run: TestRun, result: TestResult): number {
   const { kernel, attr, uattr } = run;
   const { mem } = kernel;
@@ -75,19 +80,19 @@ export function giveResult(run: TestRun, result: TestResult): number {
   const room = testField(run, test.data_size_out);
   const size = result.linear + result.fragsSize;
   const n = room === 0 ? size : Math.min(size, room);
+  const short = n < size;
   if (to !== 0) {
     const linear = n - result.fragsSize;
     if (linear < 0) return -ENOSPC;
-    if (!kernel.userOk(to, n, true)) return -EFAULT;
+    if (!kernel.userOk(to, n, true)) return short ? -ENOSPC : -EFAULT;
     mem.copy(to, result.data, linear);
     mem.copy(to + linear, result.frags, result.fragsSize);
   }
-  return (
+  const bad =
     putU32(kernel, uattr + test.data_size_out.offset, size) ||
     putU32(kernel, uattr + test.retval.offset, result.retval) ||
-    putU32(kernel, uattr + test.duration.offset, result.duration) ||
-    (n < size ? -ENOSPC : 0)
-  );
+    putU32(kernel, uattr + test.duration.offset, result.duration);
+  return short ? -ENOSPC : bad;
 }
 
 /**
@@ -103,9 +108,11 @@ export function repeatRun(
   const { kernel, prog } = job;
   const run = acquireRun(kernel, kernel.cpu);
   if (run < 0) return run;
-  kernel.mem.u32[(run + RUN_PROG) >>> 2] = prog;
-  let ret = prepare(run);
-  if (ret === 0) {
+  // A bug of ours that throws in here must not take the CPU with it.
+  try {
+    kernel.mem.u32[(run + RUN_PROG) >>> 2] = prog;
+    const bad = prepare(run);
+    if (bad !== 0) return bad;
     const m = new Machine(kernel, run);
     const repeat = Math.max(testField(job, test.repeat), 1);
     const start = kernel.now();
@@ -116,12 +123,11 @@ export function repeatRun(
     }
     const elapsed = Number(kernel.now() - start);
     if (status === RUN_EXITED) {
-      ret = finish(run, m.u32[m.regs]!, Math.min(Math.floor(elapsed / repeat), 0xffff_ffff));
-    } else {
-      writeStream(kernel.mem, progStream(prog, BPF_STDERR), describeFault(kernel, run).text);
-      ret = status === RUN_FAULTED ? -EFAULT : -ETIMEDOUT;
+      return finish(run, m.u32[m.regs]!, Math.min(Math.floor(elapsed / repeat), 0xffff_ffff));
     }
+    writeStream(kernel.mem, progStream(prog, BPF_STDERR), describeFault(kernel, run).text);
+    return status === RUN_FAULTED ? -EFAULT : -ETIMEDOUT;
+  } finally {
+    releaseRun(kernel, run);
   }
-  releaseRun(kernel, run);
-  return ret;
 }

@@ -21,8 +21,10 @@ export function progTestRun(kernel: Kernel, attr: number, uattr: number): number
   if (given(test.ctx_out) !== sized(test.ctx_size_out)) return -EINVAL;
   const prog = kernel.get(u32[(attr + test.prog_fd.offset) >>> 2]!, OBJ_PROG);
   if (prog < 0) return prog;
-  const kind = kinds[u32[(prog + PROG_TYPE) >>> 2]!];
-  const ret = kind === undefined ? -ENOTSUPP : kind({ kernel, prog, attr, uattr });
-  kernel.done(prog);
-  return ret;
+  try {
+    const kind = kinds[u32[(prog + PROG_TYPE) >>> 2]!];
+    return kind === undefined ? -ENOTSUPP : kind({ kernel, prog, attr, uattr });
+  } finally {
+    kernel.done(prog);
+  }
 }

@@ -11,11 +11,24 @@ import { EBADF, EFAULT, EINVAL, ENOMEM } from "../uapi/index.ts";
 
 /** An address that is never user memory: what pointers beyond 4 GiB are read as. */
 const NOWHERE = 1;
+/** The only interface of this host, with one queue. */
+export const LOOPBACK = 1;
 
 /** A u64 pointer field of the attributes. */
 export function pointerAt(kernel: Kernel, address: number): number {
   const { u32 } = kernel.mem;
   return u32[(address >>> 2) + 1] === 0 ? u32[address >>> 2]! : NOWHERE;
+}
+
+/** A u64 pointer field of a record that was copied. */
+export function pointerIn(record: DataView, offset: number): number {
+  return record.getUint32(offset + 4, true) === 0 ? record.getUint32(offset, true) : NOWHERE;
+}
+
+/** A pointer moved by so many bytes; what leaves the 4 GiB is nowhere. */
+export function movedBy(pointer: number, bytes: number): number {
+  const to = pointer + bytes;
+  return pointer === NOWHERE || to < 0 || to > 0xffff_ffff ? NOWHERE : to;
 }
 
 /** A u64 field as a number: exact below 2^53, and above it still larger than any legal value. */

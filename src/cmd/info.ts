@@ -17,7 +17,7 @@ import {
   MAP_VALUE_SIZE,
 } from "../struct/map.ts";
 import { bpf_attr, bpf_btf_info, bpf_map_info, EBADFD, EFAULT, EINVAL, ENOSPC } from "../uapi/index.ts";
-import { pointerAt } from "./attr.ts";
+import { pointerAt, pointerIn } from "./attr.ts";
 import { checkInfoTail, putInfo } from "./info_record.ts";
 import { progInfo } from "./prog_info.ts";
 
@@ -97,13 +97,13 @@ function btfInfo(kernel: Kernel, object: number, to: number, length: number, ule
   const total = u32[(object + BTF_SIZE) >>> 2]!;
   const data = u32[(object + BTF_DATA) >>> 2]!;
   const room = Math.min(view.getUint32(fields.btf_size.offset, true), total);
-  const into = Number(view.getBigUint64(fields.btf.offset, true));
+  const into = pointerIn(view, fields.btf.offset);
   if (!kernel.userOk(into, room, true)) return -EFAULT;
   u8.copyWithin(into, data, data + room);
   view.setUint32(fields.btf_size.offset, total, true);
   view.setUint32(fields.id.offset, u32[(object + OBJ_ID) >>> 2]!, true);
   view.setUint32(fields.kernel_btf.offset, 0, true);
-  const name = Number(view.getBigUint64(fields.name.offset, true));
+  const name = pointerIn(view, fields.name.offset);
   const nameRoom = view.getUint32(fields.name_len.offset, true);
   if ((name === 0) !== (nameRoom === 0)) return -EINVAL;
   view.setUint32(fields.name_len.offset, 0, true);

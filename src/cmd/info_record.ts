@@ -19,6 +19,7 @@ export function checkInfoTail(kernel: Kernel, to: number, length: number, known:
 export function putInfo(kernel: Kernel, record: Uint8Array, to: number, length: number, ulength: number): number {
   const n = Math.min(length, record.length);
   if (!kernel.userOk(to, n, true)) return -EFAULT;
-  kernel.mem.u8.set(record.subarray(0, n), to);
+  // Nothing may be asked for at an address that is none.
+  if (n !== 0) kernel.mem.u8.set(record.subarray(0, n), to);
   return putU32(kernel, ulength, n);
 }

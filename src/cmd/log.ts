@@ -35,9 +35,9 @@ export function userLog(kernel: Kernel, attr: UserLogAttr): UserLog | number {
     },
     end: (ret) => {
       const bytes = new TextEncoder().encode(`${text}\0`);
-      if (level === 0) return ret;
-      if (attr.trueSize !== 0 && putU32(kernel, attr.trueSize, bytes.length) !== 0) return -EFAULT;
-      if (buffer === 0) return ret;
+      const told = level === 0 ? 0 : bytes.length;
+      if (attr.trueSize !== 0 && putU32(kernel, attr.trueSize, told) !== 0) return -EFAULT;
+      if (level === 0 || buffer === 0) return ret;
       const n = Math.min(size, bytes.length);
       if (!kernel.userOk(buffer, n, true)) return -EFAULT;
       // What does not fit is the beginning, unless the caller wants that.

@@ -10,8 +10,8 @@ import { OBJ_BTF } from "../mem/layout.ts";
 import { onNode } from "../struct/check.ts";
 import type { MapCreateAttr } from "../struct/env.ts";
 import { MAP_EXCL, MAP_EXCL_SIZE, MAP_NAME, MAP_NAME_SIZE } from "../struct/map.ts";
-import { BPF_F_RDONLY, BPF_F_TOKEN_FD, BPF_F_WRONLY, bpf_attr, EFAULT, EINVAL } from "../uapi/index.ts";
-import { pointerAt, tokenError } from "./attr.ts";
+import { BPF_F_RDONLY, BPF_F_TOKEN_FD, BPF_F_WRONLY, bpf_attr, EFAULT, EINVAL, EOPNOTSUPP } from "../uapi/index.ts";
+import { LOOPBACK, pointerAt, tokenError } from "./attr.ts";
 
 const { map_create } = bpf_attr;
 const SHA256_SIZE = 32;
@@ -47,8 +47,9 @@ export function mapCreate(kernel: Kernel, attr: number): number {
   const early = entry.traits.checkedEarly ? entry.ops.map_alloc_check(kernel, create) : 0;
   if (early !== 0) return early;
   if (field(map_create.map_flags) & BPF_F_TOKEN_FD) return tokenError(kernel, field(map_create.map_token_fd));
-  // An interface that could take the map over is unknown to this host.
-  if (field(map_create.map_ifindex) !== 0) return -EINVAL;
+  // No interface of this host takes maps over.
+  const ifindex = field(map_create.map_ifindex);
+  if (ifindex !== 0) return entry.traits.offload && ifindex === LOOPBACK ? -EOPNOTSUPP : -EINVAL;
   const late = entry.traits.checkedEarly ? 0 : entry.ops.map_alloc_check(kernel, create);
   if (late !== 0) return late;
   const map = allocMap(kernel, entry, create);

@@ -32,6 +32,7 @@ import {
   EFAULT,
   EINVAL,
 } from "../uapi/index.ts";
+import { pointerIn } from "./attr.ts";
 import { checkInfoTail, putInfo } from "./info_record.ts";
 
 const { fields, size: INFO_SIZE } = bpf_prog_info;
@@ -168,7 +169,7 @@ function putList(kernel: Kernel, view: DataView, list: List): boolean {
   view.setUint32(list.count.offset, total, true);
   const n = Math.min(asked, total) * list.entry;
   if (n === 0) return true;
-  const to = Number(view.getBigUint64(list.to.offset, true));
+  const to = pointerIn(view, list.to.offset);
   if (!kernel.userOk(to, n, true)) return false;
   kernel.mem.u8.set(list.bytes.subarray(0, n), to);
   return true;

@@ -16,6 +16,7 @@ import {
   PROG_LOAD_TIME,
   PROG_NAME,
   PROG_TYPE,
+  setProgBtfs,
   setProgMaps,
 } from "../kern/prog.ts";
 import { sha256 } from "../kern/sha256.ts";
@@ -40,11 +41,11 @@ import {
   EOPNOTSUPP,
 } from "../uapi/index.ts";
 import { type ContextFamily, contextOf } from "../vm/contexts.ts";
-import { pointerAt, tokenError } from "./attr.ts";
+import { LOOPBACK, pointerAt, tokenError } from "./attr.ts";
 import { type UserLog, userLog } from "./log.ts";
 import { copyName } from "./map_create.ts";
 import { setProgBtf } from "./prog_btf.ts";
-import { checkCalls, type Refs, resolveImmediates, useMap } from "./prog_refs.ts";
+import { checkCalls, type Refs, resolveImmediates, useBtf, useMap } from "./prog_refs.ts";
 
 const { prog_load } = bpf_attr;
 const TRUE_SIZE_END: number = prog_load.log_true_size.offset + 4;
@@ -62,7 +63,6 @@ const MAX_INSNS = 1_000_000;
 const LICENSE_MAX = 127;
 /** fd_array_cnt from here on overflows the kernel's arithmetic. */
 const FD_ARRAY_MAX = 0x3fff_ffff;
-const LOOPBACK = 1;
 const gplLicenses: readonly string[] = [
   "GPL",
   "GPL v2",
@@ -154,12 +154,14 @@ function check(load: Load, family: ContextFamily, flags: number, log: UserLog): 
   const insns = decodeInsns(mem.u8.slice(code, code + field(kernel, attr, prog_load.insn_cnt) * 8));
   const digest = new Uint8Array(DIGEST_SIZE);
   const fdArray = pointerAt(kernel, attr + prog_load.fd_array.offset);
-  const refs: Refs = { kernel, insns, code, digest, fdArray, maps: [], log: log.line };
+  const refs: Refs = { kernel, insns, code, digest, fdArray, maps: [], btfs: [], log: log.line };
   const ret = checkCode(load, refs, family, flags);
   // The program takes the references over; a program that is refused has none.
-  if (ret === 0 && setProgMaps(kernel, prog, refs.maps)) return 0;
-  for (const map of refs.maps) kernel.put(map);
-  return ret === 0 ? -ENOMEM : ret;
+  const mapsTaken = ret === 0 && setProgMaps(kernel, prog, refs.maps);
+  const btfsTaken = mapsTaken && setProgBtfs(mem, prog, refs.btfs);
+  if (!mapsTaken) for (const map of refs.maps) kernel.put(map);
+  if (!btfsTaken) for (const btf of refs.btfs) kernel.put(btf);
+  return ret === 0 && !btfsTaken ? -ENOMEM : ret;
 }
 
 function checkCode(load: Load, refs: Refs, family: ContextFamily, flags: number): number {
@@ -198,7 +200,7 @@ function digestOf(bytes: Uint8Array, insns: readonly Insn[]): Uint8Array {
   return sha256(bytes);
 }
 
-/** With a count, fd_array names maps that the program holds whether it uses them or not, and BTF objects. */
+/** With a count, fd_array names maps and BTF objects that the program holds whether it uses them or not. */
 function useFdArray(refs: Refs, count: number): number {
   const { kernel, fdArray, log } = refs;
   if (count >= FD_ARRAY_MAX) return -EINVAL;
@@ -212,7 +214,9 @@ function useFdArray(refs: Refs, count: number): number {
         log(`fd ${fd} is not pointing to map or btf`);
         return map;
       }
+      const full = useBtf(refs, btf);
       kernel.done(btf);
+      if (full !== 0) return full;
       continue;
     }
     const bad = useMap(refs, map);

@@ -20,9 +20,11 @@ import {
   EPROTO,
 } from "../uapi/index.ts";
 import type { ContextFamily } from "../vm/contexts.ts";
+import { movedBy } from "./attr.ts";
 
 /** Most maps of a program. */
 const MAX_MAPS = 64;
+const MAX_BTFS = 64;
 /** Largest offset into a value that an instruction may name. */
 const MAX_VALUE_OFFSET = 1 << 29;
 
@@ -37,6 +39,8 @@ export interface Refs {
   readonly fdArray: number;
   /** Maps found so far, in order, each with a reference: another thread may close its fd meanwhile. */
   readonly maps: number[];
+  /** BTF objects of fd_array, likewise. */
+  readonly btfs: number[];
   readonly log: (line: string) => void;
 }
 
@@ -56,6 +60,18 @@ export function useMap(refs: Refs, map: number): number {
   }
   refs.kernel.hold(map);
   refs.maps.push(map);
+  return 0;
+}
+
+/** Adds a BTF object of fd_array. 0 or an errno. */
+export function useBtf(refs: Refs, btf: number): number {
+  if (refs.btfs.includes(btf)) return 0;
+  if (refs.btfs.length === MAX_BTFS) {
+    refs.log(`more than ${MAX_BTFS} BTF objects`);
+    return -E2BIG;
+  }
+  refs.kernel.hold(btf);
+  refs.btfs.push(btf);
   return 0;
 }
 
@@ -113,8 +129,8 @@ function mapOfIndex(refs: Refs, index: number): number {
     refs.log("fd_idx without fd_array is invalid");
     return -EPROTO;
   }
-  const at = fdArray + index * 4;
-  if (at < 0 || !kernel.userOk(at, 4, false)) return -EFAULT;
+  const at = movedBy(fdArray, index * 4);
+  if (!kernel.userOk(at, 4, false)) return -EFAULT;
   return mapOfFd(refs, kernel.mem.view.getInt32(at, true));
 }
 

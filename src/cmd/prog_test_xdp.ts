@@ -22,7 +22,7 @@ import {
   xdp_md,
 } from "../uapi/index.ts";
 import { prepareXdp } from "../vm/xdp.ts";
-import { pointerAt } from "./attr.ts";
+import { LOOPBACK, pointerAt } from "./attr.ts";
 import { giveContext, giveResult, repeatRun, type TestRun, takeContext, testField } from "./prog_test_data.ts";
 
 const { test } = bpf_attr;
@@ -30,8 +30,6 @@ const { fields } = xdp_md;
 const MAX_BATCH = 256;
 /** Pages that a packet may have beside the first. */
 const MAX_FRAGS = 17;
-/** The only interface of this host, with one queue; a packet that says nothing else came from there. */
-const LOOPBACK = 1;
 
 /** What the caller's context says about the packet. */
 interface Shape {
@@ -89,6 +87,7 @@ function runOn(run: TestRun, context: DataView | undefined, shape: Shape): numbe
   return repeatRun(
     run,
     (record) => {
+      // A packet that says nothing else came from there.
       const ingressIfindex = shape.ingressIfindex === 0 ? LOOPBACK : shape.ingressIfindex;
       const to = prepareXdp(kernel, record, { ...shape, ingressIfindex, fragsSize });
       if (to === 0) return -ENOMEM;

@@ -40,13 +40,17 @@ export const PROG_FUNC_INFO: number = OBJ_HEAD + 92;
 export const PROG_FUNC_INFO_CNT: number = OBJ_HEAD + 96;
 export const PROG_LINE_INFO: number = OBJ_HEAD + 100;
 export const PROG_LINE_INFO_CNT: number = OBJ_HEAD + 104;
+/** BTF objects that it holds beside its own: one u32 each. */
+const PROG_BTFS: number = OBJ_HEAD + 112;
+const PROG_BTF_CNT: number = OBJ_HEAD + 116;
 /** Streams 1 (stdout) and 2 (stderr). */
-const PROG_STREAMS: number = OBJ_HEAD + 112;
+const PROG_STREAMS: number = OBJ_HEAD + 120;
 const PROG_SIZE: number = PROG_STREAMS + 2 * STREAM_SIZE;
 
 export const FUNC_INFO_SIZE = 8;
 export const LINE_INFO_SIZE = 16;
 const INSN_SHIFT = 3;
+const BTF_REF_SIZE = 4;
 
 /** An entry of the map table: the map, then one bit a helper that the program may call with it. */
 export const PROG_MAP_SIZE = 32;
@@ -100,6 +104,13 @@ export function setProgMaps(kernel: Kernel, prog: number, maps: readonly number[
   return true;
 }
 
+/** Gives the program these BTF objects, with the caller's reference of each. False: out of memory, nothing was taken. */
+export function setProgBtfs(mem: Memory, prog: number, btfs: readonly number[]): boolean {
+  if (!allocRecords(mem, prog, PROG_BTFS, btfs.length, BTF_REF_SIZE)) return false;
+  mem.u32.set(btfs, mem.u32[(prog + PROG_BTFS) >>> 2]! >>> 2);
+  return true;
+}
+
 function allow(mem: Memory, entry: number, map: number, helper: number): void {
   const readOnly = (mem.u32[(map + MAP_FLAGS) >>> 2]! & BPF_F_RDONLY_PROG) !== 0;
   if (helper >= HELPER_BITS || (readOnly && writingHelpers.includes(helper))) return;
@@ -140,6 +151,10 @@ export function destroyProg(kernel: Kernel, prog: number): void {
   }
   const btf = u32[(prog + PROG_BTF) >>> 2]!;
   if (btf !== 0) kernel.put(btf);
+  for (let i = u32[(prog + PROG_BTF_CNT) >>> 2]! - 1; i >= 0; i--) {
+    kernel.put(u32[(u32[(prog + PROG_BTFS) >>> 2]! + i * BTF_REF_SIZE) >>> 2]!);
+  }
+  freeRecords(mem, prog, PROG_BTFS, BTF_REF_SIZE);
   freeRecords(mem, prog, PROG_MAPS, PROG_MAP_SIZE);
   freeRecords(mem, prog, PROG_FUNC_INFO, FUNC_INFO_SIZE);
   freeRecords(mem, prog, PROG_LINE_INFO, LINE_INFO_SIZE);

@@ -17,6 +17,7 @@ export const arrayMap: MapTypeEntry = {
     percpu: false,
     mapExtra: false,
     mmap: true,
+    offload: true,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
   },

@@ -18,6 +18,7 @@ export const hashMap: MapTypeEntry = {
     key: "bytes",
     percpu: false,
     mapExtra: false,
+    offload: true,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
   },

@@ -19,6 +19,8 @@ export interface MapTraits {
   readonly lookupReadsValue?: boolean;
   /** User space can map it (arrays: with BPF_F_MMAPABLE). */
   readonly mmap?: boolean;
+  /** A network device may take the map over. */
+  readonly offload?: boolean;
   /** Types of the first check round: the kernel judges their sizes before it looks at permissions. */
   readonly checkedEarly: boolean;
   /** Ids of the helpers that take this type, as the verifier's compatibility table has it. */

@@ -11,11 +11,6 @@ const since = "2026-11-26";
 const noHash = "the hash of a map's contents (bpf_map_info.hash) is not built yet";
 
 export const knownGaps: readonly KnownGap[] = [
-  {
-    id: "map_create.ifindex.no_offload",
-    reason: "network devices are not modelled yet: every ifindex is unknown",
-    since,
-  },
   { id: "map_create.special_fields", reason: "bpf_spin_lock and other special fields are not built yet", since },
   { id: "info.hash.refused", reason: noHash, since },
   { id: "info.hash.frozen_array", reason: noHash, since },

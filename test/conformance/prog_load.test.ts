@@ -120,6 +120,65 @@ test("a log that does not fit is ENOSPC and shows its end, with level 8 its begi
   });
 });
 
+test("log_true_size is told where no log is kept, too: 0", () => {
+  everywhere((host, name) => {
+    const loaded = (attr: AttrObject): readonly number[] => {
+      const given = { ...BASE, log_true_size: 77, ...attr };
+      const fd = host.bpf(u.BPF_PROG_LOAD, given);
+      if (fd >= 0) host.close(fd);
+      return [Math.min(fd, 0), given.log_true_size];
+    };
+    expect([loaded({}), loaded(code(asm.call(9999)))], name).toEqual([
+      [0, 0],
+      [-u.EINVAL, 0],
+    ]);
+    const { bytes } = someBtf();
+    const parsed = (attr: AttrObject): readonly number[] => {
+      const given = { btf: bytes, btf_size: bytes.length, btf_log_true_size: 77, ...attr };
+      const fd = host.bpf(u.BPF_BTF_LOAD, given);
+      if (fd >= 0) host.close(fd);
+      return [Math.min(fd, 0), given.btf_log_true_size];
+    };
+    expect([parsed({}), parsed({ btf_size: 7 }), parsed({ btf: BAD })], name).toEqual([
+      [0, 0],
+      [-u.EINVAL, 0],
+      [-u.EFAULT, 0],
+    ]);
+  });
+});
+
+test("fd_array holds BTF objects as long as the program lives, 64 of them", () => {
+  everywhere((host, name) => {
+    const { bytes } = someBtf();
+    const open = (): number => host.bpf(u.BPF_BTF_LOAD, { btf: bytes, btf_size: bytes.length });
+    const idOf = (fd: number): number => {
+      const given = new Uint8Array(u.bpf_btf_info.size);
+      host.bpf(u.BPF_OBJ_GET_INFO_BY_FD, { bpf_fd: fd, info: given, info_len: given.length });
+      return new DataView(given.buffer).getUint32(u.bpf_btf_info.fields.id.offset, true);
+    };
+    const fds = [open(), open()];
+    const ids = fds.map(idOf);
+    // Named twice it is held once.
+    const fd_array = Int32Array.of(...fds, fds[1]!);
+    const prog = host.bpf(u.BPF_PROG_LOAD, { ...BASE, fd_array, fd_array_cnt: 3 });
+    for (const fd of fds) host.close(fd);
+    const found = (): number[] =>
+      ids.map((btf_id) => {
+        const fd = host.bpf(u.BPF_BTF_GET_FD_BY_ID, { btf_id });
+        if (fd >= 0) host.close(fd);
+        return Math.min(fd, 0);
+      });
+    expect([Math.min(prog, 0), found()], name).toEqual([0, [0, 0]]);
+    host.close(prog);
+    // The kernel takes programs away a moment later.
+    if (host.kind === "embedded") expect(found(), name).toEqual([-u.ENOENT, -u.ENOENT]);
+    const many = Array.from({ length: 65 }, open);
+    const array = (n: number): AttrObject => ({ fd_array: Int32Array.from(many.slice(0, n)), fd_array_cnt: n });
+    expect([load(host, array(64)), load(host, array(65))], name).toEqual([0, -u.E2BIG]);
+    for (const fd of many) host.close(fd);
+  });
+});
+
 /** The fds that programs of the next table refer to. */
 interface Fds {
   readonly array: number;

@@ -80,10 +80,11 @@ function takeLevel(mem: Memory, entry: number): number {
   const level = u32[(entry + CPU_LEVELS) >>> 2]!;
   if (level === MAX_LEVELS) return -EBUSY;
   if (u32[(entry + CPU_AREA) >>> 2] === 0 && !furnish(mem, entry)) return -ENOMEM;
-  u32[(entry + CPU_LEVELS) >>> 2] = level + 1;
   const run = u32[(entry + CPU_RUNS) >>> 2]! + level * RUN_SIZE;
   const area = u32[(entry + CPU_AREA) >>> 2]! + level * LEVEL_SIZE;
+  // Before the level counts: whoever takes over from a dead client ends the runs that count, not what was here before.
   resetRun(mem, run);
+  u32[(entry + CPU_LEVELS) >>> 2] = level + 1;
   u32[(run + RUN_STACK_TOP) >>> 2] = area + STACK_SIZE;
   u32[(run + RUN_CTX) >>> 2] = area + LEVEL_CTX;
   u32[(run + RUN_PACKET) >>> 2] = area + LEVEL_PACKET;

@@ -117,9 +117,11 @@ function growHeld(mem: Memory, run: number, count: number): boolean {
   const list = alloc(mem, count * 2 * HELD_SIZE);
   if (list === 0) return false;
   mem.copy(list, old, count * HELD_SIZE);
-  freeHeld(mem, run);
+  // A client may die in between: the list that the record names is whole at all times, and is freed once at most.
+  u32[(run + RUN_HELD_ROOM) >>> 2] = HELD_FIRST_ROOM;
   u32[(run + RUN_HELD) >>> 2] = list;
   u32[(run + RUN_HELD_ROOM) >>> 2] = count * 2;
+  if (count > HELD_FIRST_ROOM) free(mem, old, count * HELD_SIZE);
   return true;
 }
 

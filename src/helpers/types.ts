@@ -11,7 +11,8 @@ import type { Kernel } from "../kern/kernel.ts";
 
 /**
  * - `ctx`: the context; `map`: one of the program's maps that goes with the helper
- * - `key`, `value`: memory to read of the map's key_size, value_size; `valueOut`: memory to write of value_size
+ * - `key`, `value`: memory to read of the map's key_size, value_size; `valueOut`: memory to write of value_size (to read,
+ *   where a lookup of the map's type reads the value)
  * - `mem`, `memOut`: memory to read, to write, whose size is the next argument; `memOrNull`: or NULL with size 0
  * - `size`: at least 1; `sizeOrZero`; `record`: a ring record that the run has reserved
  */

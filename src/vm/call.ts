@@ -1,6 +1,7 @@
 /** Calls and exits: functions of the program by frames in the run record, helpers by their prototypes. */
 import { helperTable } from "../helpers/table.ts";
 import type { Helper, HelperArg } from "../helpers/types.ts";
+import { entryOfMap } from "../kern/map.ts";
 import {
   FRAME_CALL,
   FRAME_KIND,
@@ -149,8 +150,11 @@ function checkArgument(m: Machine, helper: number, args: readonly HelperArg[], i
       return argumentOk(m, low, high, u32[(u32[m.regs + 2]! + MAP_KEY_SIZE) >>> 2]!, false, i + 1);
     case "value":
       return argumentOk(m, low, high, u32[(u32[m.regs + 2]! + MAP_VALUE_SIZE) >>> 2]!, false, i + 1);
-    case "valueOut":
-      return argumentOk(m, low, high, u32[(u32[m.regs + 2]! + MAP_VALUE_SIZE) >>> 2]!, true, i + 1);
+    case "valueOut": {
+      const map = u32[m.regs + 2]!;
+      const write = entryOfMap(m.kernel, map).traits.lookupReadsValue !== true;
+      return argumentOk(m, low, high, u32[(map + MAP_VALUE_SIZE) >>> 2]!, write, i + 1);
+    }
     case "ctx":
       return (high === 0 && low === u32[(m.run + RUN_CTX) >>> 2]) || wrong(m, FAULT_NOT_CONTEXT, i);
     case "record":

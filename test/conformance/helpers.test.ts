@@ -261,6 +261,23 @@ test("push and peek of a bloom filter", () => {
   );
 });
 
+test("what a bloom filter is asked about is read: it may lie where programs cannot write", () => {
+  const bloom: MapSpec = { type: u.BPF_MAP_TYPE_BLOOM_FILTER, key: 0, value: 8, max: 100 };
+  for (const [name, host] of places) {
+    const array = host.bpf(u.BPF_MAP_CREATE, {
+      map_type: u.BPF_MAP_TYPE_ARRAY,
+      key_size: 4,
+      value_size: 8,
+      max_entries: 1,
+      map_flags: u.BPF_F_RDONLY_PROG,
+    });
+    const peek = [asm.ldMapValue(R2, array, 0), ...call(u.BPF_FUNC_map_peek_elem)];
+    const words = runOn(host, bloom, () => [...peek, keep(0), ...push(0n, 0n), ...peek, keep(1)]);
+    expect(words.slice(0, 2), name).toEqual([errno(u.ENOENT), 0n]);
+    host.close(array);
+  }
+});
+
 const RING: MapSpec = { type: u.BPF_MAP_TYPE_RINGBUF, key: 0, value: 0, max: 4096 };
 const query = (what: bigint, n: number): readonly asm.AsmItem[] => [
   u64(R2, what),

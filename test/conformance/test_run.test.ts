@@ -170,6 +170,7 @@ const attrRows: readonly (readonly [id: string, run: Run, answer: Answer])[] = [
   ["out.63", { out: 63 }, { ret: -u.ENOSPC, r0: 2, size: 64 }],
   ["out.64", { out: 64 }, { ret: 0, r0: 2, size: 64 }],
   ["out.bad", { attr: { data_out: 0x1000 }, out: 64 }, refused(u.EFAULT)],
+  ["out.bad-short", { attr: { data_out: 0x1000 }, out: 10 }, refused(u.ENOSPC)],
   [
     "out.5000-of-frags",
     { data: packet(5000), out: 4000 },
@@ -234,6 +235,7 @@ const attrRows: readonly (readonly [id: string, run: Run, answer: Answer])[] = [
   ["ctx-out.10", { ctx: ctx(), ctxOut: 10 }, { ret: -u.ENOSPC, r0: 2, ctxSize: 24 }],
   ["ctx-out.64", { ctx: ctx(), ctxOut: 64 }, { ret: 0, r0: 2, ctxSize: 24 }],
   ["ctx-out.bad", { ctx: ctx(), attr: { ctx_out: 0x1000, ctx_size_out: 24 } }, { ret: -u.EFAULT, r0: 2, ctxSize: 24 }],
+  ["ctx-out.bad-short", { ctx: ctx(), attr: { ctx_out: 0x1000, ctx_size_out: 10 } }, { ret: -u.ENOSPC, ctxSize: 10 }],
   // Without a context of the caller's its data_end is 0: all of the packet is where only helpers reach.
   ["ctx-out.alone", { ctxOut: 24, code: distance("data", "data_end") }, { ret: 0, r0: 0, size: 64, ctx: [0, 0] }],
   ["both-short", { ctx: ctx(), ctxOut: 10, out: 10 }, { ret: -u.ENOSPC, r0: 2, ctxSize: 10 }],

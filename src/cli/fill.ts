@@ -40,7 +40,7 @@ function encode(btf: Btf, typeId: number, json: unknown, where: string): Uint8Ar
   const codec = codecFromBtf(btf, typeId);
   const bytes = new Uint8Array(codec.size);
   try {
-    codec.encode(fromJson(btf, typeId, json), bytes, 0);
+    codec.encode(fromJson(btf, typeId, json, where), bytes, 0);
   } catch (error) {
     if (!(error instanceof CodecError || error instanceof SyntaxError)) throw error;
     throw new InputError(`${where}: ${error.message}`, { cause: error });
@@ -49,25 +49,34 @@ function encode(btf: Btf, typeId: number, json: unknown, where: string): Uint8Ar
 }
 
 /** JSON has neither bigints nor bytes: the type says where they belong. */
-function fromJson(btf: Btf, typeId: number, json: unknown): unknown {
+function fromJson(btf: Btf, typeId: number, json: unknown, where: string): unknown {
   const type = btf.type(btf.resolve(typeId));
   if (type.kind === "int" && type.size === 8 && (typeof json === "string" || Number.isSafeInteger(json))) {
     return BigInt(json as string | number);
   }
   if (type.kind === "array" && Array.isArray(json)) {
     const elem = btf.type(btf.resolve(type.elemTypeId));
-    if (elem.kind === "int" && elem.size === 1) return Uint8Array.from(json as number[]);
-    return json.map((each) => fromJson(btf, type.elemTypeId, each));
+    // Where the codec takes bytes: arrays of unsigned ones and of char.
+    const text = elem.kind === "int" && (elem.char || elem.name === "char");
+    const bytes = elem.kind === "int" && elem.size === 1 && !elem.bool && (text || !elem.signed);
+    if (bytes) return Uint8Array.from(json, (each: unknown, i) => byteOf(each, `${where}[${i}]`));
+    return json.map((each, i) => fromJson(btf, type.elemTypeId, each, `${where}[${i}]`));
   }
   if (type.kind === "struct" && typeof json === "object" && json !== null) {
     const member = (name: string): number | undefined => type.members.find((m) => m.name === name)?.typeId;
     const entries = Object.entries(json).map(([name, value]): [string, unknown] => {
       const id = member(name);
-      return [name, id === undefined ? value : fromJson(btf, id, value)];
+      return [name, id === undefined ? value : fromJson(btf, id, value, `${where}.${name}`)];
     });
     return Object.fromEntries(entries);
   }
   return json;
+}
+
+/** A typed array would cut what does not fit. */
+function byteOf(json: unknown, where: string): number {
+  if (Number.isInteger(json) && (json as number) >= 0 && (json as number) <= 255) return json as number;
+  throw new InputError(`${where}: ${JSON.stringify(json)} is no byte: expected a whole number from 0 to 255`);
 }
 
 function parseFill(bytes: Uint8Array): Record<string, FillEntry[]> {

@@ -150,6 +150,28 @@ test("flags of an update are 64 bits", () => {
   );
 });
 
+test("BPF_F_LOCK on maps without a bpf_spin_lock", () => {
+  const flags = [4n, 5n, 6n, 7n, (1n << 32n) | 4n];
+  const { EINVAL, EEXIST, E2BIG } = u;
+  const inArray = [EINVAL, EEXIST, EINVAL, EINVAL, EINVAL, E2BIG, E2BIG, E2BIG, EINVAL, EINVAL];
+  const rows: readonly (readonly [type: number, errnos: readonly number[], flags?: number])[] = [
+    [u.BPF_MAP_TYPE_HASH, inArray.map(() => EINVAL)],
+    [u.BPF_MAP_TYPE_PERCPU_HASH, inArray.map(() => EINVAL)],
+    [u.BPF_MAP_TYPE_LRU_HASH, inArray.map(() => EINVAL)],
+    [u.BPF_MAP_TYPE_LRU_PERCPU_HASH, inArray.map(() => EINVAL)],
+    [u.BPF_MAP_TYPE_ARRAY, inArray],
+    [u.BPF_MAP_TYPE_PERCPU_ARRAY, inArray],
+  ];
+  for (const [type, errnos] of rows) {
+    check(
+      { type, key: 4, value: 8, max: 2 },
+      // A key that is there in arrays, and one that is not.
+      () => [1, 7].flatMap((k, j) => flags.flatMap((f, i) => [...update(k, 1n, f), keep(j * flags.length + i)])),
+      errnos.map(errno),
+    );
+  }
+});
+
 test("a value is live: what is written through the pointer stays", () => {
   check(
     { type: u.BPF_MAP_TYPE_ARRAY, key: 4, value: 8, max: 2 },

@@ -290,6 +290,32 @@ const helperRows: readonly (readonly [id: string, run: Run, answer: Answer])[] =
       bytes: Uint8Array.of(...packet(8), ...packet(8).subarray(4), ...packet(64).subarray(8)),
     },
   ],
+  // Onto itself, at whole words and not.
+  ...[
+    [8, 4],
+    [16, -8],
+    [16, 8],
+    [24, 16],
+    [8, -4],
+    [4, 1],
+    [4, -3],
+    [12, 5],
+  ].map(
+    ([meta, by]) =>
+      [
+        `meta.${meta}-goes-${by}`,
+        moved(helpers([HEAD, by!]), { ctx: ctx({ data: meta! }) }),
+        {
+          r0: 0,
+          size: 64 - by!,
+          bytes: Uint8Array.of(
+            ...packet(meta!),
+            ...(by! < 0 ? packet(meta!).subarray(by!) : []),
+            ...packet(64).subarray(meta! + Math.max(by!, 0)),
+          ),
+        },
+      ] as const,
+  ),
   ["meta.stops-the-head", moved(helpers([HEAD, -212]), { ctx: ctx({ data: 8 }) }), { r0: EINVAL, size: 64 }],
   [
     "frags.tail.8",

@@ -1,7 +1,9 @@
 /** The hosts that a test of the typed API runs on: embedded ones, and this machine's kernel where it lets us. */
 import { readdirSync, readlinkSync } from "node:fs";
 import { afterAll, describe } from "vitest";
+import { HostUnavailable } from "../src/host/host.ts";
 import { BpfError, type BpfHost, createEmbedded, openKernel } from "../src/index.ts";
+import { notRun } from "./kernel.ts";
 
 const MEMORY = 64 * 1024 * 1024;
 
@@ -15,7 +17,8 @@ try {
   openers.kernel = openKernel;
 } catch (error) {
   if (!(error instanceof BpfError)) throw error;
-  process.stderr.write(`NOT RUN on the kernel: ${error.message}\n`);
+  const reason = error.cause instanceof HostUnavailable ? error.cause.reason : "error";
+  notRun(`on the kernel (${reason})`, error.message);
 }
 
 /** How many of this process's fds are maps, programs or BTF of the machine's kernel. */

@@ -107,3 +107,22 @@ test("--fill with a wrong file names the place", () => {
   const wrong = '{"networks": [{"key": {"prefixlen": 8}, "value": {"packets": 0, "bytes": 0}}]}';
   expect(bpfmaps(...args, file("fill3.json", wrong)).err).toMatch(/networks\[0\]\.key/);
 });
+
+test.each([
+  [300, "300"],
+  [-1, "-1"],
+  [1.5, "1.5"],
+  ["x", '"x"'],
+  [null, "null"],
+])("--fill with %j for a byte names the place, the value and the limits", (byte, shown) => {
+  const entry = {
+    key: { prefixlen: 128, address: { bytes: [10, byte, ...Array<number>(14).fill(0)] } },
+    value: { packets: 0, bytes: 0 },
+  };
+  const fill = file("fill4.json", JSON.stringify({ networks: [entry] }));
+  const { code, err } = bpfmaps("run", object, "--pcap", pcap, "--fill", fill);
+  expect(err).toContain(
+    `fill4.json: networks[0].key.address.bytes[1]: ${shown} is no byte: expected a whole number from 0 to 255`,
+  );
+  expect(code).toBe(2);
+});

@@ -11,8 +11,10 @@ const SIZE_MAX = 4096;
  * `uattr` is an address in user memory. Every field is read from a copy, or, on an exclusive host, in place: nobody
  * else runs meanwhile.
  */
-export function bpf(kernel: Kernel, cmd: number, uattr: number, size: number): number {
+export function bpf(kernel: Kernel, cmd: number, uattr: number, attrSize: number): number {
+  const size = attrSize >>> 0;
   if (size > SIZE_MAX) return -E2BIG;
+  if (uattr >>> 0 !== uattr) return -EFAULT;
   const known = Math.min(size, ATTR_SIZE);
   if (!kernel.userOk(uattr, size, false)) return -EFAULT;
   const { mem } = kernel;

@@ -20,7 +20,7 @@ export function beginWrite(kernel: Kernel, fd: number, mode: number): number {
   if (map < 0) return map;
   const { mem } = kernel;
   if (mem.shared) mem.atomics.add32(map + MAP_WRITERS, 1);
-  if (mem.u32[(map + MAP_FROZEN) >>> 2] === 0) return map;
+  if ((mem.shared ? mem.atomics.load32(map + MAP_FROZEN) : mem.u32[(map + MAP_FROZEN) >>> 2]) === 0) return map;
   endWrite(kernel, map);
   return -EPERM;
 }

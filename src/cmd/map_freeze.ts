@@ -9,9 +9,12 @@ export function mapFreeze(kernel: Kernel, attr: number): number {
   const map = kernel.getMap(u32[attr >>> 2]!, FMODE_WRITE);
   if (map < 0) return map;
   let ret = 0;
-  if (u32[(map + MAP_FROZEN) >>> 2] !== 0) ret = -EPERM;
-  else if (atomics.load32(map + MAP_WRITERS) !== 0) ret = -EBUSY;
-  else u32[(map + MAP_FROZEN) >>> 2] = 1;
+  // First the mark, then the look at the writers: one who begins in between sees the mark.
+  if (atomics.cas32(map + MAP_FROZEN, 0, 1) !== 0) ret = -EPERM;
+  else if (atomics.load32(map + MAP_WRITERS) !== 0) {
+    atomics.store32(map + MAP_FROZEN, 0);
+    ret = -EBUSY;
+  }
   kernel.done(map);
   return ret;
 }

@@ -9,6 +9,7 @@ import {
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_UPDATE_ELEM,
+  E2BIG,
   EBADF,
   EBUSY,
   EFAULT,
@@ -82,10 +83,14 @@ for (const shared of [false, true]) {
   test(`${mode}: a map beyond the memory is ENOMEM, and nothing is lost`, () => {
     const host = createEmbeddedHost({ ...SMALL, shared });
     const { used, metadata } = host.memory();
-    for (const map_type of [BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH]) {
-      for (const max_entries of [2 ** 31, 2 ** 30, 64 * 1024 * 1024]) {
-        expect(host.bpf(BPF_MAP_CREATE, { ...array, map_type, max_entries })).toBe(-ENOMEM);
-      }
+    for (const [map_type, max_entries] of [
+      [BPF_MAP_TYPE_ARRAY, 2 ** 31],
+      [BPF_MAP_TYPE_ARRAY, 2 ** 30],
+      [BPF_MAP_TYPE_ARRAY, 2 ** 26],
+      [BPF_MAP_TYPE_HASH, 2 ** 27],
+      [BPF_MAP_TYPE_HASH, 2 ** 26],
+    ] as const) {
+      expect(host.bpf(BPF_MAP_CREATE, { ...array, map_type, max_entries })).toBe(-ENOMEM);
     }
     expect(host.memory().metadata).toBe(metadata);
     // Slabs keep the granules that they took.
@@ -185,4 +190,84 @@ test.each([false, true])("after dispose() every call is refused; shared: %s", as
   expect(host.munmap(view)).toBe(0);
   expect(host.munmap(new Uint8Array(1))).toBe(-EINVAL);
   expect(() => buffer.free()).not.toThrow();
+});
+
+test("addresses beyond the memory, and sizes that are none, are refused", () => {
+  const host = createEmbeddedHost({ memory: 2 * 1024 * 1024, seed: 1 });
+  const attr = host.user.alloc(64);
+  const at = Number(attr.address);
+  expect(host.bpf(BPF_MAP_CREATE, at, -66000)).toBe(-E2BIG);
+  expect(host.bpf(BPF_MAP_CREATE, -8, 16)).toBe(-EFAULT);
+  const fd = host.bpf(BPF_MAP_CREATE, array);
+  const words = new DataView(attr.bytes.buffer, attr.bytes.byteOffset, 64);
+  words.setUint32(0, fd, true);
+  words.setBigUint64(8, attr.address + 32n, true);
+  for (let address = 2n ** 21n; address < 2n ** 32n; address += 2n ** 16n) {
+    words.setBigUint64(16, address, true);
+    expect(host.bpf(BPF_MAP_LOOKUP_ELEM, at, 32)).toBe(-EFAULT);
+  }
+  host.dispose();
+});
+
+test("what user space writes into free user memory leads the allocator nowhere else", () => {
+  const host = createEmbeddedHost(SMALL);
+  const fd = host.bpf(BPF_MAP_CREATE, array);
+  const [a, b] = [host.user.alloc(1000), host.user.alloc(1000)];
+  b.free();
+  a.free();
+  new DataView(a.bytes.buffer, a.bytes.byteOffset, 8).setUint32(0, 0x5_0000, true);
+  const again = [host.user.alloc(1000), host.user.alloc(1000), host.user.alloc(1000)];
+  for (const { address } of again) expect(address).toBeGreaterThan(0x5_0400n);
+  expect(host.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd: fd, key: new Uint8Array(4), value: new Uint8Array(4) })).toBe(0);
+  host.dispose();
+});
+
+test("a ring's writable page does not let commands write the rest of the ring", () => {
+  const host = createEmbeddedHost(SMALL);
+  const ring = host.bpf(BPF_MAP_CREATE, { map_type: BPF_MAP_TYPE_RINGBUF, max_entries: 4096 });
+  const consumer = host.mmap(ring, { offset: 0, length: 4096, prot: 3 }) as Uint8Array;
+  host.mmap(ring, { offset: 4096, length: 4096, prot: 1 });
+  const map_fd = host.bpf(BPF_MAP_CREATE, array);
+  const key = new Uint8Array(4);
+  const base = consumer.byteOffset;
+  expect(host.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd, key, value: base })).toBe(0);
+  expect(host.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd, key, value: base + 4096 })).toBe(-EFAULT);
+  expect(host.bpf(BPF_MAP_UPDATE_ELEM, { map_fd, key, value: base + 4096 })).toBe(0);
+  host.dispose();
+});
+
+test("a mapping that drops its views gives its memory back at once", () => {
+  const host = createEmbeddedHost(SMALL);
+  const cycle = (): void => {
+    const fd = host.bpf(BPF_MAP_CREATE, { ...array, map_flags: BPF_F_MMAPABLE });
+    const view = host.mmap(fd, { offset: 0, length: 4096, prot: 3, dropsViews: true }) as Uint8Array;
+    host.munmap(view);
+    host.close(fd);
+  };
+  cycle();
+  const { used, metadata } = host.memory();
+  for (let i = 0; i < 20; i++) cycle();
+  expect(host.memory()).toMatchObject({ used, metadata });
+  host.dispose();
+});
+
+test("clients that come and go leave nothing behind", () => {
+  const host = createEmbeddedHost({ ...SMALL, shared: true });
+  const fd = host.bpf(BPF_MAP_CREATE, array);
+  const visit = (clean: boolean): void => {
+    const ticket = host.share();
+    const other = attachEmbeddedHost(ticket);
+    other.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd: fd, key: new Uint8Array(4), value: new Uint8Array(4) });
+    if (clean) other.dispose();
+    else host.reap(ticket);
+  };
+  visit(true);
+  const { user } = host.memory();
+  for (let i = 0; i < 10; i++) visit(true);
+  expect(host.memory().user).toBe(user);
+  visit(false);
+  const { metadata } = host.memory();
+  for (let i = 0; i < 10; i++) visit(false);
+  expect(host.memory().metadata).toBe(metadata);
+  host.dispose();
 });

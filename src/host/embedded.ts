@@ -3,7 +3,7 @@ import { bpf } from "../cmd/bpf.ts";
 import { InputError } from "../errors.ts";
 import type { ClientSlot } from "../kern/clients.ts";
 import { nextOpenFd, openFds } from "../kern/fds.ts";
-import { attachKernel, createKernel, type Kernel } from "../kern/kernel.ts";
+import { attachKernel, createKernel, type Kernel, RUN_BUDGET } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { forgetView, mapMemory, unmap } from "../kern/mappings.ts";
 import { alloc, bytesOfMap, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
@@ -97,9 +97,11 @@ export class EmbeddedHost implements Host {
   readonly #kernel: Kernel;
   readonly #memory: EmbeddedMemory;
   readonly #marshal: Marshal;
-  /** Mapping records by the view that user space holds, and a registry that tells when it holds it no more. */
-  readonly #views: WeakMap<Uint8Array, number> = new WeakMap();
-  readonly #collected: FinalizationRegistry<number>;
+  /**
+   * Mapping records by the view that was handed out. User space can make others of it, of which nothing tells when they
+   * are gone: so what was mapped serves nothing else while the host is open, unless the caller said that it drops them.
+   */
+  readonly #views: WeakMap<Uint8Array, { readonly record: number; readonly dropsViews: boolean }> = new WeakMap();
   #waiters: (() => void)[] = [];
   #open = true;
 
@@ -112,9 +114,6 @@ export class EmbeddedHost implements Host {
       user: this.user,
       shapeOf: (fd) => this.#shapeOf(fd),
       raw: (cmd, address, size) => bpf(kernel, cmd, address, size),
-    });
-    this.#collected = new FinalizationRegistry((record) => {
-      if (this.#open) forgetView(kernel, record);
     });
     kernel.onWake = () => this.#wakeAll();
   }
@@ -149,17 +148,21 @@ export class EmbeddedHost implements Host {
     if (typeof mapping === "number") return mapping;
     const { address, record } = mapping;
     const bytes = new Uint8Array(this.#kernel.mem.wasm.buffer, address, length);
-    this.#views.set(bytes, record);
-    this.#collected.register(bytes, record, bytes);
+    this.#views.set(bytes, { record, dropsViews: options.dropsViews === true });
     return bytes;
   }
 
   munmap(bytes: Uint8Array): number {
-    const record = this.#views.get(bytes);
-    if (record === undefined) return -EINVAL;
+    const mapping = this.#views.get(bytes);
+    if (mapping === undefined) return -EINVAL;
     // `dispose` has ended it.
     if (!this.#open) return 0;
-    unmap(this.#kernel, record);
+    if (mapping.dropsViews) {
+      this.#views.delete(bytes);
+      forgetView(this.#kernel, mapping.record);
+    } else {
+      unmap(this.#kernel, mapping.record);
+    }
     return 0;
   }
 
@@ -298,6 +301,7 @@ export class EmbeddedHost implements Host {
   dispose(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#marshal.end();
     this.#memory.end();
     this.#kernel.onWake = undefined;
     this.#kernel.detach();
@@ -319,8 +323,8 @@ export function createEmbeddedHost(options: EmbeddedOptions = {}): EmbeddedHost 
     shared: options.shared ?? false,
     seed: options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!,
     virtualClock: options.clock === "virtual",
+    runBudget: integer("runBudget", options.runBudget ?? RUN_BUDGET, 1, 2 ** 53 - 1),
   });
-  kernel.runBudget = integer("runBudget", options.runBudget ?? kernel.runBudget, 1, 2 ** 53 - 1);
   return new EmbeddedHost(kernel);
 }
 

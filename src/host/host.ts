@@ -31,6 +31,8 @@ export interface MmapOptions {
   readonly offset: number;
   readonly length: number;
   readonly prot: number;
+  /** The caller keeps all views to itself and drops them at munmap: the embedded host uses the memory again at once. */
+  readonly dropsViews?: boolean;
 }
 
 export interface WaitOptions {

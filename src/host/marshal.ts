@@ -107,6 +107,12 @@ export class Marshal {
     this.#target = target;
   }
 
+  /** Gives the scratch memory back. No call may follow. */
+  end(): void {
+    this.#block?.buffer.free();
+    this.#block = undefined;
+  }
+
   bpf(cmd: number, attr: Attr, size?: number): number {
     if (typeof attr === "number") return this.#target.raw(cmd, attr, size ?? defaultSize(cmd));
     if (typeof attr === "bigint") return this.#target.raw(cmd, Number(attr), size ?? defaultSize(cmd));

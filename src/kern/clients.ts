@@ -16,6 +16,11 @@ import type { Memory } from "../mem/memory.ts";
 import { PROCESS_CLIENTS } from "./fds.ts";
 
 const C_PROCESS = 4;
+/** Blocks of metadata that the client has for itself: address and size of each. Who reaps it gives them back. */
+const C_BLOCKS = 8;
+export const ATTR_BLOCK = 0;
+export const SCRATCH_BLOCK = 1;
+const BLOCKS = 2;
 const STATE_MASK: number = (1 << CLIENT_STATE_BITS) - 1;
 
 export interface ClientSlot {
@@ -40,6 +45,7 @@ export function announceClient(mem: Memory, process: number): ClientSlot | undef
     const generation = ((old >>> CLIENT_STATE_BITS) + 1) % CLIENT_GENERATIONS;
     if (mem.atomics.cas32(at, old, word(generation, CLIENT_ANNOUNCED)) !== old) continue;
     mem.u32[(at + C_PROCESS) >>> 2] = process;
+    mem.zero(at + C_BLOCKS, BLOCKS * 8);
     mem.atomics.add32(process + PROCESS_CLIENTS, 1);
     return { slot, generation };
   }
@@ -64,8 +70,27 @@ export function releaseClient(mem: Memory, client: ClientSlot): number {
   const { slot, generation } = client;
   const at = addressOf(slot);
   const state = mem.atomics.load32(at);
-  if (state !== word(generation, CLIENT_ALIVE) && state !== word(generation, CLIENT_ANNOUNCED)) return -1;
+  if (!isClient(mem, client)) return -1;
   const process = mem.u32[(at + C_PROCESS) >>> 2]!;
   if (mem.atomics.cas32(at, state, word(generation, CLIENT_FREE)) !== state) return -1;
   return mem.atomics.add32(process + PROCESS_CLIENTS, -1) === 1 ? process : 0;
+}
+
+/** The client has not left yet. */
+export function isClient(mem: Memory, client: ClientSlot): boolean {
+  const state = mem.atomics.load32(addressOf(client.slot));
+  return state === word(client.generation, CLIENT_ALIVE) || state === word(client.generation, CLIENT_ANNOUNCED);
+}
+
+export function rememberBlock(mem: Memory, client: ClientSlot, which: number, address: number, size: number): void {
+  const at = (addressOf(client.slot) + C_BLOCKS + which * 8) >>> 2;
+  mem.u32[at + 1] = size;
+  mem.u32[at] = address;
+}
+
+export function blocksOf(mem: Memory, client: ClientSlot): { readonly address: number; readonly size: number }[] {
+  const at = (addressOf(client.slot) + C_BLOCKS) >>> 2;
+  const blocks = [];
+  for (let i = 0; i < BLOCKS; i++) blocks.push({ address: mem.u32[at + i * 2]!, size: mem.u32[at + i * 2 + 1]! });
+  return blocks.filter(({ address }) => address !== 0);
 }

@@ -81,13 +81,13 @@ function growTable(mem: Memory, process: number, capacity: number): boolean {
   const larger = capacity === 0 ? FIRST_CAPACITY : capacity * 2;
   const table = alloc(mem, larger * 4);
   if (table === 0) return false;
+  const old = u32[(process + P_TABLE) >>> 2]!;
   if (capacity !== 0) {
-    const old = u32[(process + P_TABLE) >>> 2]!;
     mem.u8.copyWithin(table, old, old + capacity * 4);
-    free(mem, old, capacity * 4);
   }
   u32[(process + P_TABLE) >>> 2] = table;
   u32[(process + P_CAPACITY) >>> 2] = larger;
+  if (capacity !== 0) free(mem, old, capacity * 4);
   return true;
 }
 

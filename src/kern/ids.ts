@@ -78,10 +78,10 @@ function grow(mem: Memory, table: number): boolean {
   if (vector === 0) return false;
   if (old !== 0) {
     mem.u8.copyWithin(vector, old, old + capacity * ENTRY);
-    free(mem, old, capacity * ENTRY);
   }
   u32[(table + T_VECTOR) >>> 2] = vector;
   u32[(table + T_CAPACITY) >>> 2] = larger;
+  if (old !== 0) free(mem, old, capacity * ENTRY);
   return true;
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Btf } from "../btf/index.ts";
 import { Bug } from "../errors.ts";
-import { AREA_MAPPED, alloc, free, initAlloc, USER_AREA } from "../mem/alloc.ts";
+import { AREA_BASE, AREA_READ_END, AREA_WRITE_END, alloc, free, initAlloc, USER_AREA } from "../mem/alloc.ts";
 import {
   GRANULE,
   GRANULE_SHIFT,
@@ -21,6 +21,7 @@ import {
   SB_MAGIC,
   SB_MAGIC_VALUE,
   SB_PAGE,
+  SB_RUN_BUDGET,
   SB_SHARED,
   SB_TABLE,
   SB_VERSION,
@@ -30,9 +31,29 @@ import { attachMemory, type Memory, reserveMemory } from "../mem/memory.ts";
 import { random32, seedRandom } from "../mem/random.ts";
 import type { MapEnv } from "../struct/env.ts";
 import { EBADF, EINVAL, EPERM } from "../uapi/index.ts";
-import { announceClient, attachClient, type ClientSlot, releaseClient } from "./clients.ts";
+import {
+  ATTR_BLOCK,
+  announceClient,
+  attachClient,
+  blocksOf,
+  type ClientSlot,
+  isClient,
+  releaseClient,
+  rememberBlock,
+  SCRATCH_BLOCK,
+} from "./clients.ts";
 import { endRunsOf } from "./cpus.ts";
-import { entryMode, entryObject, freeProcess, getEntry, installFd, newProcess, nextOpenFd, removeFd } from "./fds.ts";
+import {
+  entryMode,
+  entryObject,
+  freeProcess,
+  getEntry,
+  installFd,
+  newProcess,
+  nextOpenFd,
+  PROCESS_CLIENTS,
+  removeFd,
+} from "./fds.ts";
 import { addId, removeId } from "./ids.ts";
 import { dropMappingsOf } from "./mappings.ts";
 import { destroyObject } from "./objects.ts";
@@ -45,7 +66,11 @@ export interface KernelOptions {
   readonly seed: number;
   /** True: time stands still until it is advanced. */
   readonly virtualClock: boolean;
+  /** Most instructions of one run, default RUN_BUDGET. */
+  readonly runBudget?: number;
 }
+
+export const RUN_BUDGET = 100_000_000;
 
 /** Linux 6.18, as `major << 16 | minor << 8`. */
 const KERNEL_6_18 = (6 << 16) | (18 << 8);
@@ -61,7 +86,7 @@ export class Kernel implements MapEnv {
   /** The run record of the program that runs now, or 0. */
   run = 0;
   /** Most instructions of one run. */
-  runBudget = 100_000_000;
+  readonly runBudget: number;
   /** Room for one union bpf_attr: commands work on a copy in here. */
   readonly attr: number;
   /** Parsed BTF by object address and id: a cache over the bytes in memory. */
@@ -79,7 +104,13 @@ export class Kernel implements MapEnv {
     }
     this.cpus = mem.u32[SB_CPUS >>> 2]!;
     this.cpu = client.slot % this.cpus;
+    this.runBudget = mem.readU64(SB_RUN_BUDGET);
     this.attr = alloc(mem, ATTR_ROOM);
+    if (this.attr === 0) {
+      releaseClient(mem, client);
+      throw new RangeError("the host's memory has no room for one more client: close maps, or give it more `memory`");
+    }
+    rememberBlock(mem, client, ATTR_BLOCK, this.attr, ATTR_ROOM);
     this.#table = mem.u32[SB_TABLE >>> 2]! >>> 2;
   }
 
@@ -123,9 +154,10 @@ export class Kernel implements MapEnv {
     const last = (address + length - 1) >>> GRANULE_SHIFT;
     for (let g = address >>> GRANULE_SHIFT; g <= last; g++) {
       const area = u32[this.#table + g]!;
-      // Mappings are counted in two halves: all of them, and the writable ones.
-      const mapped = u32[(area + AREA_MAPPED) >>> 2]!;
-      if (area === 0 || (area !== USER_AREA && (write ? mapped >>> 16 : mapped) === 0)) return false;
+      if (area === USER_AREA) continue;
+      // A mapping reaches from its area's base on; an area without one has 0 here.
+      const reach = u32[(area + (write ? AREA_WRITE_END : AREA_READ_END)) >>> 2]!;
+      if (area === 0 || address + length > u32[(area + AREA_BASE) >>> 2]! + reach) return false;
     }
     return true;
   }
@@ -136,9 +168,11 @@ export class Kernel implements MapEnv {
     const size = Math.max(bytes, SCRATCH_MIN);
     const block = alloc(this.mem, size);
     if (block === 0) return 0;
-    if (this.#scratch !== 0) free(this.mem, this.#scratch, this.#scratchSize);
+    const [old, oldSize] = [this.#scratch, this.#scratchSize];
     this.#scratch = block;
     this.#scratchSize = size;
+    rememberBlock(this.mem, this.client, SCRATCH_BLOCK, block, size);
+    if (old !== 0) free(this.mem, old, oldSize);
     return block;
   }
 
@@ -219,22 +253,40 @@ export class Kernel implements MapEnv {
 
   /** This thread leaves; the last one of a process closes its fds. */
   detach(): void {
-    if (this.#scratch !== 0) free(this.mem, this.#scratch, this.#scratchSize);
-    free(this.mem, this.attr, ATTR_ROOM);
-    this.reap(this.client);
+    if (!isClient(this.mem, this.client)) return;
+    this.#cleanUp(this.client);
+    // While this client still counts as alive, nobody takes its locks over.
+    if (this.mem.u32[(this.process + PROCESS_CLIENTS) >>> 2] === 1) this.#closeAll(this.process);
+    this.#release(this.client);
   }
 
   /** Cleans up after a thread that ended, however it ended. Called by the thread that announced it. */
   reap(client: ClientSlot): void {
-    const process = releaseClient(this.mem, client);
-    if (process < 0) return;
+    if (!isClient(this.mem, client)) return;
+    const blocks = blocksOf(this.mem, client);
+    // First of all its locks must be free to be taken over: what follows may need them.
+    this.#release(client, () => this.#cleanUp(client, blocks));
+  }
+
+  #cleanUp(client: ClientSlot, blocks = blocksOf(this.mem, client)): void {
     dropMappingsOf(this, client);
     endRunsOf(this, client);
+    for (const { address, size } of blocks) free(this.mem, address, size);
+  }
+
+  #release(client: ClientSlot, then?: () => void): void {
+    const process = releaseClient(this.mem, client);
+    if (process < 0) return;
+    then?.();
     if (process === 0) return;
+    this.#closeAll(process);
+    freeProcess(this.mem, process);
+  }
+
+  #closeAll(process: number): void {
     for (let fd = nextOpenFd(this.mem, process, 0); fd >= 0; fd = nextOpenFd(this.mem, process, fd)) {
       this.put(removeFd(this.mem, process, fd));
     }
-    freeProcess(this.mem, process);
   }
 }
 
@@ -251,6 +303,7 @@ export function createKernel(options: KernelOptions): Kernel {
   u32[SB_SHARED >>> 2] = options.shared ? 1 : 0;
   u32[SB_KERNEL_VERSION >>> 2] = KERNEL_6_18;
   u32[SB_CLOCK_VIRTUAL >>> 2] = options.virtualClock ? 1 : 0;
+  mem.u64[SB_RUN_BUDGET >>> 3] = BigInt(options.runBudget ?? RUN_BUDGET);
   seedRandom(mem, options.seed);
   u32[SB_MAGIC >>> 2] = SB_MAGIC_VALUE;
   // The first client has no owner number yet; nobody else is there who could hold a lock.

@@ -3,7 +3,18 @@
  * so the area's granules are not used for anything else until the view is known to be gone: a late write can spoil only
  * what nobody reads any more. Records lie in linear memory, so that those of a thread that died can be cleaned up.
  */
-import { AREA_MAPPED, addView, alloc, areaOf, dropView, free } from "../mem/alloc.ts";
+import {
+  AREA_BASE,
+  AREA_MAPPED,
+  AREA_MAPPED_RW,
+  AREA_READ_END,
+  AREA_WRITE_END,
+  addView,
+  alloc,
+  areaOf,
+  dropView,
+  free,
+} from "../mem/alloc.ts";
 import { OBJ_KIND, OBJ_MAP, PAGE_SIZE } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";
 import { MAP_FLAGS, MAP_FROZEN, MAP_WRITERS } from "../struct/map.ts";
@@ -25,8 +36,6 @@ const M_SLOT = 12;
 const M_GENERATION = 16;
 const M_WRITABLE = 20;
 const MAPPING_SIZE = 32;
-/** AREA_MAPPED counts mappings in its low half, writable ones in its high half too. */
-const WRITABLE_UNIT = 0x1_0000;
 
 export interface Mapping {
   readonly address: number;
@@ -64,7 +73,7 @@ function mapObject(
   const address = mapPages(kernel, map, mode, offset, pages, writable);
   if (address < 0) return address;
   const area = areaOf(kernel.mem, address);
-  const record = addRecord(kernel, map, area, writable);
+  const record = addRecord(kernel, map, area, writable, address + pages - kernel.mem.u32[(area + AREA_BASE) >>> 2]!);
   return record === 0 ? -ENOMEM : { address, record };
 }
 
@@ -79,14 +88,18 @@ function mapPages(kernel: Kernel, map: number, mode: number, offset: number, pag
   return ops.map_mmap(kernel, map, offset, pages, writable);
 }
 
-function addRecord(kernel: Kernel, map: number, area: number, writable: boolean): number {
+/** `end`: how far from the area's base on the mapping reaches. */
+function addRecord(kernel: Kernel, map: number, area: number, writable: boolean, end: number): number {
   const { mem, process } = kernel;
   const { u32, atomics } = mem;
   const record = alloc(mem, MAPPING_SIZE);
   if (record === 0) return 0;
   kernel.hold(map);
   addView(mem, area);
-  atomics.add32(area + AREA_MAPPED, writable ? WRITABLE_UNIT + 1 : 1);
+  lock(mem, process + PROCESS_LOCK);
+  count(u32, area, AREA_MAPPED, AREA_READ_END, 1, end);
+  if (writable) count(u32, area, AREA_MAPPED_RW, AREA_WRITE_END, 1, end);
+  unlock(mem, process + PROCESS_LOCK);
   if (writable) atomics.add32(map + MAP_WRITERS, 1);
   u32[(record + M_MAP) >>> 2] = map;
   u32[(record + M_AREA) >>> 2] = area;
@@ -100,19 +113,31 @@ function addRecord(kernel: Kernel, map: number, area: number, writable: boolean)
   return record;
 }
 
+/** One mapping more or less; the last one to go takes the reach with it. */
+function count(u32: Uint32Array, area: number, counter: number, reach: number, by: number, end: number): void {
+  const n = u32[(area + counter) >>> 2]! + by;
+  u32[(area + counter) >>> 2] = n;
+  u32[(area + reach) >>> 2] = n === 0 ? 0 : Math.max(u32[(area + reach) >>> 2]!, end);
+}
+
 /** munmap: lets go of the map; the area stays out of use until `forgetView`. */
 export function unmap(kernel: Kernel, record: number): void {
-  const { u32, atomics } = kernel.mem;
+  const { mem, process } = kernel;
+  const { u32, atomics } = mem;
   const map = u32[(record + M_MAP) >>> 2]!;
   if (map === 0) return;
   const writable = u32[(record + M_WRITABLE) >>> 2] === 1;
   u32[(record + M_MAP) >>> 2] = 0;
-  atomics.add32(u32[(record + M_AREA) >>> 2]! + AREA_MAPPED, writable ? -WRITABLE_UNIT - 1 : -1);
+  const area = u32[(record + M_AREA) >>> 2]!;
+  lock(mem, process + PROCESS_LOCK);
+  count(u32, area, AREA_MAPPED, AREA_READ_END, -1, 0);
+  if (writable) count(u32, area, AREA_MAPPED_RW, AREA_WRITE_END, -1, 0);
+  unlock(mem, process + PROCESS_LOCK);
   if (writable) atomics.add32(map + MAP_WRITERS, -1);
   kernel.put(map);
 }
 
-/** The view of a mapping is gone for good: its ArrayBuffer's holder was collected, or its thread ended. */
+/** The views of a mapping are gone for good: their holder said so, or its thread ended. */
 export function forgetView(kernel: Kernel, record: number): void {
   const { mem, process } = kernel;
   const { u32 } = mem;

@@ -33,13 +33,17 @@ export const AREA_STRIDE = 16;
 export const AREA_VALUE_SIZE = 20;
 /** AREA_PROG_READ | AREA_PROG_WRITE */
 export const AREA_RIGHTS = 24;
-/** Mappings of this area into user space, and those of them that may be written: see `kern/mappings.ts`. */
+/** Mappings of this area into user space: see `kern/mappings.ts`. */
 export const AREA_MAPPED = 28;
 /** Views that user space may still hold of the area, mapped or not: while there are any, its granules are not reused. */
 export const AREA_VIEWS = 32;
 /** Granules of an area that was freed while there were views; 0: it lives. */
 const AREA_ZOMBIE = 36;
-export const AREA_DESC_SIZE = 40;
+/** Those of the mappings that may be written, and how far from the base on the widest of each kind reaches. */
+export const AREA_MAPPED_RW = 40;
+export const AREA_READ_END = 44;
+export const AREA_WRITE_END = 48;
+export const AREA_DESC_SIZE = 64;
 
 export const AREA_METADATA = 1;
 export const AREA_USER = 2;
@@ -73,11 +77,14 @@ const META_AREA = SB_AREAS;
 /** The one descriptor of all user memory. */
 export const USER_AREA: number = SB_AREAS + AREA_DESC_SIZE;
 
+const TABLE_ROWS = 65536;
+
 /** Lays out an empty memory: superblock, granule table and granule states. Called once, by who made the memory. */
 export function initAlloc(mem: Memory, granules: number): void {
   const { u32, u8 } = mem;
   const table = 2 * GRANULE;
-  const states = table + granules * 4;
+  // The table has a row for every u32 address, also beyond this memory: a look-up needs no bound.
+  const states = table + TABLE_ROWS * 4;
   const firstFree = Math.ceil((states + granules) / GRANULE);
   u32[SB_GRANULES >>> 2] = granules;
   u32[SB_TABLE >>> 2] = table;
@@ -168,7 +175,10 @@ function allocSlab(mem: Memory, size: number, pool: Pool): number {
   const head = (SB_SLABS >>> 2) + pool * SLAB_CLASSES + cls;
   const bytes = 1 << (cls + MIN_SLAB_SHIFT);
   let block = u32[head]!;
-  if (block === 0) {
+  // The links of free user memory lie in it, where user space can write: one that leads elsewhere ends the list.
+  const astray = pool === POOL_USER && block !== 0 && (areaOf(mem, block) !== USER_AREA || (block & (bytes - 1)) !== 0);
+  if (block === 0 || astray) {
+    block = 0;
     const granule = takeGranules(mem, 1, pool === POOL_USER ? USER_AREA : META_AREA);
     if (granule === 0) return 0;
     for (let at = granule + GRANULE - bytes; at >= granule; at -= bytes) {
@@ -271,7 +281,7 @@ export function dropView(mem: Memory, desc: number): void {
 /** Address of the descriptor of the area in which this address lies, or 0. */
 export function areaOf(mem: Memory, address: number): number {
   const { u32 } = mem;
-  return u32[(u32[SB_TABLE >>> 2]! >>> 2) + (address >>> GRANULE_SHIFT)] ?? 0;
+  return u32[(u32[SB_TABLE >>> 2]! >>> 2) + (address >>> GRANULE_SHIFT)]!;
 }
 
 export interface MemoryUse {

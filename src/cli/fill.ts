@@ -14,7 +14,8 @@ interface FillEntry {
 
 /** Keys and values have the shape of the map's BTF; 64-bit numbers may be JSON numbers or texts. */
 export function fillMaps(host: BpfHost, object: LoadedObject, path: string): void {
-  const entries = inFile(path, () => parseFill(readInput(path)));
+  const bytes = readInput(path);
+  const entries = inFile(path, () => parseFill(bytes));
   const { btf, maps } = object.spec;
   for (const [name, list] of Object.entries(entries)) {
     const spec = maps.find((m) => m.name === name);

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line: picks the command, and says in one line what went wrong. */
+import { readFileSync } from "node:fs";
 import { BpfError } from "../api/error.ts";
 import { Bug, InputError } from "../errors.ts";
 import { runHelp } from "./options.ts";
@@ -33,7 +34,6 @@ async function main(args: readonly string[]): Promise<number> {
       return OK;
     case "--version":
     case "-V": {
-      const { readFileSync } = await import("node:fs");
       const own = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
         version: string;
       };

@@ -1,9 +1,7 @@
 /** Where the packets of a run come from: a capture, or a file that is one packet. */
 import { readFileSync } from "node:fs";
 import { InputError } from "../errors.ts";
-import { pcapPackets, readPcapHeader } from "../pcap/index.ts";
-
-const LINKTYPE_ETHERNET = 1;
+import { LINKTYPE_ETHERNET, pcapPackets, readPcapHeader } from "../pcap/index.ts";
 
 /** The bytes of a file, or an `InputError` that names it. */
 export function readInput(path: string): Uint8Array {

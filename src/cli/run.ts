@@ -1,4 +1,5 @@
 /** `bpfmaps run`: load an object, run a program on packets, tell what its maps hold. */
+import { basename } from "node:path";
 
 import type { BpfHost } from "../api/bpf_host.ts";
 import { createEmbedded } from "../api/embedded.ts";
@@ -21,12 +22,15 @@ const PROGRESS_EVERY = 50_000;
 
 export async function runCommand(args: readonly string[]): Promise<void> {
   const options = parseRunOptions(args);
-  const spec = inFile(options.object, () => parseObject(readInput(options.object)));
+  const bytes = readInput(options.object);
+  // As libbpf names it: its data sections' maps are called after the file.
+  const [name = ""] = basename(options.object).split(".");
+  const spec = inFile(options.object, () => parseObject(bytes, { name }));
   const wanted = pickProgram(spec, options);
   const host =
     options.host === "kernel" ? openKernel() : createEmbedded(options.cpus === undefined ? {} : { cpus: options.cpus });
   try {
-    const object = host.loadObject(options.object, { programs: [wanted.name] });
+    const object = host.loadObject(bytes, { name, programs: [wanted.name] });
     if (options.fill !== undefined) fillMaps(host, object, options.fill);
     const program = object.program(wanted.name);
     const { runs, returns, last } = runAll(program, options);
@@ -121,6 +125,6 @@ function reportMap(host: BpfHost, object: LoadedObject, spec: ObjectSpec["maps"]
     valueSize: info.valueSize,
     maxEntries: info.maxEntries,
     flags: info.flags,
-    entries: dumpMap(host, { ...info, fd: map.fd }).map(entry),
+    entries: dumpMap(host, map).map(entry),
   };
 }

@@ -16,3 +16,17 @@ export const knownGaps: readonly KnownGap[] = [
   { id: "info.hash.frozen_array", reason: noHash, since },
   { id: "info.hash.padding", reason: noHash, since },
 ];
+
+/** What is not built at all yet, so that no case could stand for it. */
+export const notBuilt: readonly string[] = [
+  "verifier: PROG_LOAD refuses only what is structurally wrong; every access is checked while a program runs",
+  "where several things are wrong in one program, which of their errnos comes first can differ from the kernel's",
+  "program types other than XDP; XDP live frames in PROG_TEST_RUN",
+  "callbacks (for_each_map_elem, loop, timers), tail calls, kfuncs, ksyms, CO-RE relocations, legacy `maps` sections",
+  "OBJ_PIN and OBJ_GET, BPF_F_LOCK, special fields in values",
+  "a ring's second half is no mirror of the first: records are contiguous past max_entries, as libbpf reads them",
+  "BTF_LOAD reads robustly, but does not refuse everything that the kernel's validator refuses",
+  "a client killed inside a command keeps its references to the map until the host goes; one killed in a change of an LPM_TRIE can leak a node",
+  "memory that was mapped serves nothing else while the host is open, unless the caller said that it drops its views",
+  "readers' epochs: values of deleted elements can be reused under a running program, as in the kernel's preallocated maps",
+];

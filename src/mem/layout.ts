@@ -42,6 +42,8 @@ export const SB_RANDOM: number = SB + 64;
 export const SB_CLOCK: number = SB + 80;
 /** 1: the clock is virtual and stands still until it is advanced. */
 export const SB_CLOCK_VIRTUAL: number = SB + 88;
+/** u64: most instructions of one run. */
+export const SB_RUN_BUDGET: number = SB + 96;
 /** Free-list heads of the slabs: one u32 a size class for metadata, then the same for user memory. */
 export const SB_SLABS: number = SB + 128;
 export const SLAB_CLASSES = 12;

@@ -8,6 +8,7 @@ import { entryTable } from "./cmd/entry.table.ts";
 import { freezeTable } from "./cmd/freeze.table.ts";
 import { idsTable } from "./cmd/ids.table.ts";
 import { infoTable } from "./cmd/info.table.ts";
+import { lockTable } from "./cmd/lock.table.ts";
 import { mapCreateTable } from "./cmd/map_create.table.ts";
 import { arrayTable } from "./maps/array.table.ts";
 import { bloomFilterTable } from "./maps/bloom_filter.table.ts";
@@ -49,6 +50,7 @@ export const tables: readonly Table[] = [
   infoTable,
   freezeTable,
   btfTable,
+  lockTable,
   hashBatchTable,
   arrayBatchTable,
   ...batchHashTables,

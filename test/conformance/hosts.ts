@@ -62,11 +62,13 @@ export function sessionsOf(hosts: Hosts): NamedSession[] {
     { name: "embedded, exclusive, object form", session: new Session(exclusive, "object") },
     { name: "embedded, exclusive, raw form", session: new Session(exclusive, "raw") },
     { name: "embedded, exclusive, raw form unaligned", session: new Session(exclusive, "raw, unaligned") },
+    { name: "embedded, exclusive, bytes form", session: new Session(exclusive, "bytes") },
     { name: "embedded, shared, object form", session: new Session(shared, "object") },
     { name: "embedded, shared, raw form unaligned", session: new Session(shared, "raw, unaligned") },
   ];
   if (kernel !== undefined) {
     sessions.push({ name: "kernel, object form", session: new Session(kernel, "object") });
+    sessions.push({ name: "kernel, bytes form", session: new Session(kernel, "bytes") });
     sessions.push({ name: "kernel, raw form unaligned", session: new Session(kernel, "raw, unaligned") });
   }
   return sessions;

@@ -1,13 +1,14 @@
 /**
  * A host and one way to call it. `object` gives the attributes by name, with buffers of the caller's own; `raw` writes
- * the kernel's bytes into user memory, with guard bytes around everything, aligned or with every address off by three.
+ * the kernel's bytes into user memory, with guard bytes around everything, aligned or with every address off by three;
+ * `bytes` gives these bytes from memory of the caller's own.
  */
 import type { AttrObject, Host, UserBuffer } from "../../src/host/host.ts";
 import { bpfCommands } from "../../src/uapi/commands.ts";
 import * as u from "../../src/uapi/index.ts";
 import { type Shape, toHex, valueBytes } from "./encode.ts";
 
-export type Form = "object" | "raw" | "raw, unaligned";
+export type Form = "object" | "raw" | "raw, unaligned" | "bytes";
 
 /** What attributes may hold here: numbers, texts, and buffers. */
 export type Value = number | bigint | string | Uint8Array;
@@ -48,12 +49,13 @@ export class Session {
   call(cmd: number, fields: Record<string, Value>, form: Form = this.form, size?: number): number {
     this.calls++;
     const raw = form !== "object" || Object.keys(fields).some((name) => name.startsWith("@"));
-    if (raw) return this.#raw(cmd, fields, form === "raw, unaligned" ? 3 : 0, size);
+    if (raw) return this.#raw(cmd, fields, form, size);
     const attr: AttrObject = fields;
     return size === undefined ? this.host.bpf(cmd, attr) : this.host.bpf(cmd, attr, size);
   }
 
-  #raw(cmd: number, fields: Record<string, Value>, skew: number, given: number | undefined): number {
+  #raw(cmd: number, fields: Record<string, Value>, form: Form, given: number | undefined): number {
+    const skew = form === "raw, unaligned" ? 3 : 0;
     const row = bpfCommands[cmd | 0];
     let room = ATTR_ROOM + 2 * GUARD;
     for (const value of Object.values(fields)) if (typeof value !== "string") room += lengthOf(value) + 2 * GUARD;
@@ -98,7 +100,9 @@ export class Session {
       else view.setUint32(attr + field.offset, Number(plain) >>> 0, true);
     }
     const before = bytes.slice(0, room);
-    const ret = this.host.bpf(cmd, base + attr, size);
+    const own = bytes.slice(attr, attr + size);
+    const ret = form === "bytes" ? this.host.bpf(cmd, own) : this.host.bpf(cmd, base + attr, size);
+    if (form === "bytes") bytes.set(own, attr);
     for (const { bytes: to, at } of buffers) to.set(bytes.subarray(at, at + to.length));
     for (const name of Object.keys(fields)) {
       const field = row?.byName.get(name);

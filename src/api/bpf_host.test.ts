@@ -141,7 +141,7 @@ function anotherKernel(): BpfHost | undefined {
   try {
     return openKernel();
   } catch (error) {
-    if (error instanceof HostUnavailable) return undefined;
+    if (error instanceof BpfError && error.cause instanceof HostUnavailable) return undefined;
     throw error;
   }
 }

@@ -145,9 +145,9 @@ for (const [name, type, flags] of maps) {
     expect(reports.map(({ odd, torn }) => ({ odd, torn }))).toEqual(workers.map(() => ({ odd: 0, torn: 0 })));
     const taken = reports.flatMap((r) => r.taken);
     expect(new Set(taken).size).toBe(taken.length);
-    // An LRU map makes room by itself: how much is taken before that is for the threads' timing to say.
+    // An LRU map makes room by itself; what it holds at the end, all but the free elements of both CPUs, is taken.
     if (type === u.BPF_MAP_TYPE_HASH) expect(taken.length).toBe(2 * job.count);
-    else expect(taken.length).toBeGreaterThan(0);
+    else expect(taken.length).toBeGreaterThanOrEqual(256 - 2 * 64);
   });
 }
 

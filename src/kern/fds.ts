@@ -50,7 +50,10 @@ export function openFds(mem: Memory, process: number): number {
   return mem.u32[(process + P_OPEN) >>> 2]!;
 }
 
-/** A new fd for the object; takes over the caller's reference. Or -EMFILE, -ENOMEM, and the reference stays the caller's. */
+/**
+ * A new fd for the object: the caller's reference becomes one of user space. Or -EMFILE, -ENOMEM, and the reference
+ * stays the caller's.
+ */
 export function installFd(mem: Memory, process: number, object: number, mode: number): number {
   lock(mem, process + PROCESS_LOCK);
   const fd = lowestFree(mem, process);
@@ -119,7 +122,7 @@ export function entryMode(entry: number): number {
   return entry & MODE_MASK;
 }
 
-/** Frees the number. Returns the object, whose reference is the caller's now, or -EBADF. */
+/** Frees the number. Returns the object, whose user reference the caller has to drop (`putUser`) now, or -EBADF. */
 export function removeFd(mem: Memory, process: number, fd: number): number {
   const { u32 } = mem;
   lock(mem, process + PROCESS_LOCK);
@@ -128,7 +131,6 @@ export function removeFd(mem: Memory, process: number, fd: number): number {
     u32[(u32[(process + P_TABLE) >>> 2]! >>> 2) + fd] = 0;
     if (fd < u32[(process + P_LOWEST) >>> 2]!) u32[(process + P_LOWEST) >>> 2] = fd;
     u32[(process + P_OPEN) >>> 2] = u32[(process + P_OPEN) >>> 2]! - 1;
-    mem.atomics.add32(entryObject(entry) + OBJ_USERS, -1);
   }
   unlock(mem, process + PROCESS_LOCK);
   return entry === 0 ? -EBADF : entryObject(entry);

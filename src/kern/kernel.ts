@@ -12,6 +12,7 @@ import {
   OBJ_KIND,
   OBJ_MAP,
   OBJ_REFS,
+  OBJ_USERS,
   PAGE_SIZE,
   SB_CLOCK,
   SB_CLOCK_VIRTUAL,
@@ -56,7 +57,7 @@ import {
 } from "./fds.ts";
 import { addId, removeId } from "./ids.ts";
 import { dropMappingsOf } from "./mappings.ts";
-import { destroyObject } from "./objects.ts";
+import { destroyObject, releaseUsers } from "./objects.ts";
 
 export interface KernelOptions {
   /** Bytes of linear memory, a multiple of 64 KiB. */
@@ -217,6 +218,18 @@ export class Kernel implements MapEnv {
     destroyObject(this, object);
   }
 
+  /** One more reference of user space (an fd, a pin) to an object that the caller can already reach. */
+  holdUser(object: number): void {
+    this.hold(object);
+    this.mem.atomics.add32(object + OBJ_USERS, 1);
+  }
+
+  /** Drops a reference of user space. With the last one the object's kind has a say, while the reference still holds. */
+  putUser(object: number): void {
+    if (this.mem.atomics.add32(object + OBJ_USERS, -1) === 1) releaseUsers(this, object);
+    this.put(object);
+  }
+
   /** Takes a new object away that nobody has seen: it has no id yet. */
   discard(object: number): void {
     destroyObject(this, object);
@@ -242,7 +255,7 @@ export class Kernel implements MapEnv {
   close(fd: number): number {
     const object = removeFd(this.mem, this.process, fd);
     if (object < 0) return object;
-    this.put(object);
+    this.putUser(object);
     return 0;
   }
 
@@ -285,7 +298,7 @@ export class Kernel implements MapEnv {
 
   #closeAll(process: number): void {
     for (let fd = nextOpenFd(this.mem, process, 0); fd >= 0; fd = nextOpenFd(this.mem, process, fd)) {
-      this.put(removeFd(this.mem, process, fd));
+      this.putUser(removeFd(this.mem, process, fd));
     }
   }
 }

@@ -1,8 +1,8 @@
-/** What happens when the last reference to an object goes, by its kind. */
+/** What happens when the last references to an object go, by its kind. */
 import { OBJ_BTF, OBJ_KIND, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
 import { destroyBtf } from "./btf.ts";
 import type { Kernel } from "./kernel.ts";
-import { destroyMap } from "./map.ts";
+import { destroyMap, entryOfMap } from "./map.ts";
 import { destroyProg } from "./prog.ts";
 
 /** The object can no longer be found; takes it and all that it holds away. */
@@ -11,4 +11,10 @@ export function destroyObject(kernel: Kernel, object: number): void {
   if (kind === OBJ_MAP) destroyMap(kernel, object);
   else if (kind === OBJ_BTF) destroyBtf(kernel, object);
   else if (kind === OBJ_PROG) destroyProg(kernel, object);
+}
+
+/** No fd and no pin is left: only programs and other objects hold it, if anything does. Somebody may open it again. */
+export function releaseUsers(kernel: Kernel, object: number): void {
+  if (kernel.mem.u32[(object + OBJ_KIND) >>> 2] === OBJ_MAP)
+    entryOfMap(kernel, object).ops.map_release_uref(kernel, object);
 }

@@ -34,6 +34,8 @@ export interface MapOps {
   map_alloc(env: MapEnv, map: number, attr: MapCreateAttr): number;
   /** The last reference is gone: gives back all that map_alloc and the elements took. */
   map_free(env: MapEnv, map: number): void;
+  /** The last fd and the last pin are gone; programs may use the map still, and another fd can be opened by its id. */
+  map_release_uref(env: MapEnv, map: number): void;
   /** MAP_CREATE with BTF: judges the key's and the value's type. Sizes were compared before. */
   map_check_btf(env: MapEnv, map: number, btf: Btf, keyId: number, valueId: number): number;
 
@@ -90,6 +92,7 @@ export const EPOLLERR = 8;
 
 /** The kernel's answers for operations that a type leaves out. Every type spreads this first. */
 export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map_free"> = {
+  map_release_uref: () => {},
   map_check_btf: (_env, _map, _btf, keyId) => (keyId === 0 ? -EINVAL : 0),
   map_lookup_elem: () => 0,
   map_lookup_percpu_elem: () => 0,

@@ -1,7 +1,8 @@
 /** ARRAY and PERCPU_ARRAY. */
-import { BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM } from "../uapi/index.ts";
+import { BPF_ANY, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM } from "../uapi/index.ts";
 import { arraySource } from "./batch_walk.ts";
 import { BpfMap } from "./bpf_map.ts";
+import { setMany } from "./bulk.ts";
 import { nested } from "./codec/error.ts";
 import { type PerCpu, u32 } from "./codec/index.ts";
 import type { Io } from "./keyed_map.ts";
@@ -30,6 +31,30 @@ abstract class AnyArrayMap<V, VIn> extends BpfMap implements Iterable<[number, V
     } catch (error) {
       throw nested(error, "index");
     }
+  }
+
+  /** The elements with these indexes, in their order; undefined for one outside the array. */
+  getMany(indexes: Iterable<number>): (V | undefined)[] {
+    const values: (V | undefined)[] = [];
+    for (const index of indexes) {
+      try {
+        values.push(this.get(index));
+      } catch (error) {
+        throw nested(error, `[${values.length}]`);
+      }
+    }
+    return values;
+  }
+
+  /**
+   * Writes many elements, in their order, and returns how many. By batches (UPDATE_BATCH, about 128 KiB each; since Linux
+   * 5.6, per-CPU arrays 5.13). One that fails ends it: `BulkError` with `done`, `index`, `key` and `rest`.
+   *
+   *     histogram.setMany([1n, 2n, 3n].entries());
+   */
+  setMany(entries: Iterable<readonly [number, VIn]>): number {
+    const writers = { keyName: "index", key: u32.write, value: this.value.write };
+    return setMany(this.handle, entries, writers, BPF_ANY);
   }
 
   /** Element `index`; undefined outside the array. */

@@ -12,20 +12,22 @@ import {
 import { CodecBuffer } from "./codec/index.ts";
 import type { MapHandle } from "./map_handle.ts";
 import { IndexSource, NextKeySource } from "./next_key_walk.ts";
-import type { WalkSource } from "./walk.ts";
+import { BufferedSource, type TakingSource, type WalkSource } from "./walk.ts";
 
 const { batch } = bpf_attr;
-const BATCH_SIZE = batch.flags.offset + batch.flags.size;
-const BATCH_ROOM = Math.ceil(BATCH_SIZE / 16) * 16;
+export const BATCH_SIZE: number = batch.flags.offset + batch.flags.size;
+/** Bytes to keep for the attributes of a batch, so that what follows is aligned. */
+export const BATCH_ROOM: number = Math.ceil(BATCH_SIZE / 16) * 16;
 /** Bytes of keys and values that a batch aims at. */
-const BATCH_BYTES = 128 * 1024;
+export const BATCH_BYTES: number = 128 * 1024;
 const BATCH_MIN = 16;
 
 /** Many elements a call. Only for types whose cursor survives the deletion of elements, or that have none. */
-export class BatchSource implements WalkSource {
+export class BatchSource implements TakingSource {
   readonly complete = true;
   readonly restarts = 0;
   readonly skipped = 0;
+  /** In private memory: closing the map, which may happen between two elements, gives the lease to somebody else. */
   keys: CodecBuffer;
   values: CodecBuffer;
   keyAt = 0;
@@ -38,6 +40,9 @@ export class BatchSource implements WalkSource {
   #room: number;
   #lease: UserBuffer;
   #attr: DataView;
+  /** Where the lease has keys and values. */
+  #keysAt = 0;
+  #valuesAt = 0;
   #begun = false;
   #ended = false;
   #count = 0;
@@ -53,30 +58,24 @@ export class BatchSource implements WalkSource {
     this.#cursor = new Uint8Array(Math.max(8, keySize));
     const fits = Math.floor(BATCH_BYTES / (keySize + handle.valueBytes));
     this.#room = Math.max(BATCH_MIN, Math.min(fits, maxEntries));
-    const { lease, attr, keys, values } = this.#buffers();
+    const { lease, attr } = this.#prepare();
     this.#lease = lease;
     this.#attr = attr;
-    this.keys = keys;
-    this.values = values;
+    this.keys = CodecBuffer.alloc(this.#room * keySize);
+    this.values = CodecBuffer.alloc(this.#room * handle.valueBytes);
   }
 
-  #buffers(): {
-    readonly lease: UserBuffer;
-    readonly attr: DataView;
-    readonly keys: CodecBuffer;
-    readonly values: CodecBuffer;
-  } {
-    const keysAt = BATCH_ROOM + rup8(this.#cursor.length);
-    const valuesAt = keysAt + rup8(this.#room * this.#keySize);
-    const lease = this.#handle.lease(valuesAt + this.#room * this.#valueBytes);
+  #prepare(): { readonly lease: UserBuffer; readonly attr: DataView } {
+    this.#keysAt = BATCH_ROOM + rup8(this.#cursor.length);
+    this.#valuesAt = this.#keysAt + rup8(this.#room * this.#keySize);
+    const lease = this.#handle.lease(this.#valuesAt + this.#room * this.#valueBytes);
     const { bytes, address } = lease;
     const attr = new DataView(bytes.buffer, bytes.byteOffset, BATCH_ROOM);
     attr.setBigUint64(batch.out_batch.offset, address + BigInt(BATCH_ROOM), true);
-    attr.setBigUint64(batch.keys.offset, address + BigInt(keysAt), true);
-    attr.setBigUint64(batch.values.offset, address + BigInt(valuesAt), true);
+    attr.setBigUint64(batch.keys.offset, address + BigInt(this.#keysAt), true);
+    attr.setBigUint64(batch.values.offset, address + BigInt(this.#valuesAt), true);
     attr.setUint32(batch.map_fd.offset, this.#handle.fd, true);
-    const keys = new CodecBuffer(bytes.subarray(keysAt, valuesAt));
-    return { lease, attr, keys, values: new CodecBuffer(bytes.subarray(valuesAt)) };
+    return { lease, attr };
   }
 
   advance(): boolean {
@@ -106,6 +105,8 @@ export class BatchSource implements WalkSource {
         // ENOENT: that was the last, and there may be elements with it.
         this.#ended = !handle.found(this.#cmd, result);
         this.#count = this.#attr.getUint32(batch.count.offset, true);
+        this.keys.bytes.set(bytes.subarray(this.#keysAt, this.#keysAt + this.#count * this.#keySize));
+        this.values.bytes.set(bytes.subarray(this.#valuesAt, this.#valuesAt + this.#count * this.#valueBytes));
       }
       this.#begun = true;
     }
@@ -115,13 +116,20 @@ export class BatchSource implements WalkSource {
   #grow(): void {
     const old = this.#lease;
     this.#room *= 2;
-    const { lease, attr, keys, values } = this.#buffers();
+    const { lease, attr } = this.#prepare();
     lease.bytes.set(this.#cursor, BATCH_ROOM);
     this.#lease = lease;
     this.#attr = attr;
-    this.keys = keys;
-    this.values = values;
+    this.keys = CodecBuffer.alloc(this.#room * this.#keySize);
+    this.values = CodecBuffer.alloc(this.#room * this.#valueBytes);
     this.#handle.release(old);
+  }
+
+  leftover(current: boolean): BufferedSource {
+    const from = this.#index - (current ? 1 : 0);
+    const keys = this.keys.bytes.subarray(from * this.#keySize, this.#count * this.#keySize);
+    const values = this.values.bytes.subarray(from * this.#valueBytes, this.#count * this.#valueBytes);
+    return new BufferedSource(keys, values, this.#count - from);
   }
 
   close(): void {
@@ -129,13 +137,16 @@ export class BatchSource implements WalkSource {
   }
 }
 
-/** Whether the map's type has batch commands on this host. Asked once a type, with a count of 0, which does nothing. */
-export function hasBatches(handle: MapHandle): boolean {
+/**
+ * Whether the map's type has batch commands on this host: a type that has one has all that make sense for it. Asked once
+ * a type, with a count of 0, which does nothing. `cmd`: one that the fd may use.
+ */
+export function hasBatches(handle: MapHandle, cmd: number = BPF_MAP_LOOKUP_BATCH): boolean {
   const { context, info, host, fd } = handle;
   const known = context.batches.get(info.typeNumber);
   if (known !== undefined) return known;
-  const result = host.bpf(BPF_MAP_LOOKUP_BATCH, { map_fd: fd, count: 0 });
-  // An fd that may not read says nothing about the type.
+  const result = host.bpf(cmd, { map_fd: fd, count: 0 });
+  // An fd that may not do this says nothing about the type.
   if (result !== -EPERM) context.batches.set(info.typeNumber, result === 0);
   return result === 0;
 }
@@ -151,7 +162,7 @@ export function arraySource(handle: MapHandle): WalkSource {
 }
 
 /** As `hashSource`, for a walk that empties the map. */
-export function takingSource(handle: MapHandle): WalkSource {
+export function takingSource(handle: MapHandle): TakingSource {
   return hasBatches(handle)
     ? new BatchSource(handle, BPF_MAP_LOOKUP_AND_DELETE_BATCH)
     : new NextKeySource(handle, { take: true });

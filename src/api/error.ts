@@ -27,6 +27,8 @@ export interface BpfErrorParts {
   readonly log?: string | undefined;
   /** Lines of `log` that are worth showing at once. */
   readonly summary?: readonly string[] | undefined;
+  /** More facts, a line each. */
+  readonly facts?: readonly string[] | undefined;
   readonly cause?: unknown;
 }
 
@@ -52,11 +54,12 @@ export class BpfError extends Error {
   readonly log: string | undefined;
 
   constructor(parts: BpfErrorParts) {
-    const { map, hint, log, cause, summary = [] } = parts;
+    const { map, hint, log, cause, summary = [], facts = [] } = parts;
     const errno = Math.abs(parts.errno);
     const code = errnoName(errno);
     const cmd = typeof parts.cmd === "string" ? parts.cmd : (bpfCmdNames[parts.cmd] ?? `bpf command ${parts.cmd}`);
-    const lines = [parts.what, `  ${cmd}: ${code}`, ...summary.map((line) => `  | ${line}`)];
+    const lines = [parts.what, `  ${cmd}: ${code}`, ...facts.map((fact) => `  ${fact}`)];
+    lines.push(...summary.map((line) => `  | ${line}`));
     if (hint !== undefined) lines.push(`  hint: ${hint}`);
     super(lines.join("\n"), cause === undefined ? {} : { cause });
     this.code = code;
@@ -65,5 +68,43 @@ export class BpfError extends Error {
     this.map = map;
     this.hint = hint;
     this.log = log;
+  }
+}
+
+/** How far a call with many elements came. */
+export interface BulkProgress {
+  readonly done: number;
+  readonly index: number;
+  readonly rest: readonly unknown[];
+}
+
+/**
+ * `setMany` or `deleteMany` came to an element that failed. What was done before stays done, and nothing was lost:
+ *
+ *     try {
+ *       flows.setMany(entries);
+ *     } catch (error) {
+ *       if (!(error instanceof BulkError) || error.code !== "E2BIG") throw error;
+ *       console.warn(`${error.done} fit, no room from entry ${error.index} on`);
+ *       later.push(...error.rest);
+ *     }
+ */
+export class BulkError extends BpfError {
+  override readonly name: string = "BulkError";
+  /** Elements that were written or deleted. */
+  readonly done: number;
+  /** Which of the given ones failed, from 0: all before it were dealt with, it and those behind it were not. */
+  readonly index: number;
+  /** The key that failed. */
+  readonly key: unknown;
+  /** What was taken out of the caller's iterable and not dealt with, beginning with the one that failed: keys, or entries. */
+  readonly rest: readonly unknown[];
+
+  constructor(parts: BpfErrorParts & BulkProgress & { readonly key: unknown }) {
+    super(parts);
+    this.done = parts.done;
+    this.index = parts.index;
+    this.key = parts.key;
+    this.rest = parts.rest;
   }
 }

@@ -4,7 +4,7 @@ import { hashSource, takingSource } from "./batch_walk.ts";
 import type { PerCpu } from "./codec/index.ts";
 import { type Io, KeyedMap } from "./keyed_map.ts";
 import type { MapHandle } from "./map_handle.ts";
-import { countOf, Walk, type WalkSource } from "./walk.ts";
+import { countOf, Drain, type WalkSource } from "./walk.ts";
 
 abstract class AnyHashMap<K, V, KIn, VIn> extends KeyedMap<K, V, KIn, VIn> {
   /** @internal */
@@ -20,12 +20,12 @@ abstract class AnyHashMap<K, V, KIn, VIn> extends KeyedMap<K, V, KIn, VIn> {
   }
 
   /**
-   * Reads and deletes every element. Many may be gone before the first is given: do not break off, or they are lost.
+   * Reads and deletes every element. Many are out of the map before the first is given: after a break `rest()` has them.
    *
    *     for (const [key, count] of counts.drain()) report(key, count);
    */
-  drain(): Walk<[K, V]> {
-    return new Walk(takingSource(this.handle), (source) => this.entryOf(source));
+  drain(): Drain<[K, V]> {
+    return new Drain(takingSource(this.handle), (source) => this.entryOf(source));
   }
 
   /** Deletes every element that a walk finds; returns how many those were. */

@@ -19,7 +19,7 @@ export { BpfHost, type HostMemory, type Leak, type MapMemory, type MapRef } from
 export { BpfMap, OtherMap } from "./bpf_map.ts";
 export * from "./codec/index.ts";
 export { attachEmbedded, createEmbedded, EmbeddedBpfHost } from "./embedded.ts";
-export { BpfError, type BpfErrorParts, type ErrorMap } from "./error.ts";
+export { BpfError, type BpfErrorParts, BulkError, type BulkProgress, type ErrorMap } from "./error.ts";
 export { Globals } from "./globals.ts";
 export { HashMap, PerCpuHashMap } from "./hash_map.ts";
 export type { MapInfo } from "./info.ts";
@@ -53,4 +53,4 @@ export type {
   RingBufSpec,
   StackSpec,
 } from "./spec.ts";
-export { Walk } from "./walk.ts";
+export { Drain, Walk } from "./walk.ts";

@@ -9,6 +9,7 @@ import {
   BPF_NOEXIST,
 } from "../uapi/index.ts";
 import { BpfMap } from "./bpf_map.ts";
+import { type BulkWriters, deleteMany, deleteWalked, setMany } from "./bulk.ts";
 import { nested } from "./codec/error.ts";
 import type { CodecBuffer } from "./codec/index.ts";
 import type { MapHandle } from "./map_handle.ts";
@@ -53,6 +54,7 @@ export abstract class KeyedMap<K, V, KIn = K, VIn = V> extends BpfMap implements
   readonly #writeKey: Io<K, KIn>["write"];
   readonly #readValue: Io<V, VIn>["read"];
   readonly #writeValue: Io<V, VIn>["write"];
+  readonly #writers: BulkWriters<KIn, VIn>;
 
   /** @internal */
   constructor(handle: MapHandle, key: Io<K, KIn>, value: Io<V, VIn>) {
@@ -61,6 +63,7 @@ export abstract class KeyedMap<K, V, KIn = K, VIn = V> extends BpfMap implements
     this.#writeKey = key.write;
     this.#readValue = value.read;
     this.#writeValue = value.write;
+    this.#writers = { keyName: "key", key: key.write, value: value.write };
   }
 
   /** @internal */
@@ -125,6 +128,45 @@ export abstract class KeyedMap<K, V, KIn = K, VIn = V> extends BpfMap implements
     return this.handle.found(BPF_MAP_DELETE_ELEM, this.handle.delete(), { key });
   }
 
+  /**
+   * The values of many keys, in their order; undefined where a key has none. One lookup a key, which no command of
+   * bpf(2) can save: where most of a map is wanted, walk over it.
+   *
+   *     const [web, dns] = ports.getMany([80, 53]);
+   */
+  getMany(keys: Iterable<KIn>): (V | undefined)[] {
+    const values: (V | undefined)[] = [];
+    for (const key of keys) {
+      try {
+        values.push(this.get(key));
+      } catch (error) {
+        throw nested(error, `[${values.length}]`);
+      }
+    }
+    return values;
+  }
+
+  /**
+   * Adds or replaces many elements, in their order, and returns how many. By batches (UPDATE_BATCH, about 128 KiB each;
+   * since Linux 5.6) unless an option is given, which they cannot express. One that fails ends it: `BulkError` with
+   * `done`, `index`, `key` and `rest`, what was written before stays. An entry that a codec refuses does the same with a
+   * `CodecError`, whose path begins with the entry's number.
+   *
+   *     flows.setMany(new Map([[a, flowA], [b, flowB]]));
+   */
+  setMany(entries: Iterable<readonly [KIn, VIn]>, options?: SetOptions): number {
+    return setMany(this.handle, entries, this.#writers, flagsOf(options));
+  }
+
+  /**
+   * Deletes many keys; returns how many of them were there. By batches (DELETE_BATCH). Errors as in `setMany`.
+   *
+   *     flows.deleteMany(expired);
+   */
+  deleteMany(keys: Iterable<KIn>): number {
+    return deleteMany(this.handle, keys, this.#writeKey);
+  }
+
   /** How many elements there are, by walking over them all: no map keeps count. */
   count(): number {
     return countOf(this.source());
@@ -175,18 +217,6 @@ export abstract class KeyedMap<K, V, KIn = K, VIn = V> extends BpfMap implements
 
   /** Deletes every element that a walk finds; returns how many those were. */
   clear(): number {
-    const { handle } = this;
-    const { keySize } = handle.info;
-    const walk = this.source();
-    let count = 0;
-    try {
-      while (walk.advance()) {
-        handle.key.bytes.set(walk.keys.bytes.subarray(walk.keyAt, walk.keyAt + keySize));
-        if (handle.found(BPF_MAP_DELETE_ELEM, handle.delete())) count++;
-      }
-    } finally {
-      walk.close();
-    }
-    return count;
+    return deleteWalked(this.handle, this.source());
   }
 }

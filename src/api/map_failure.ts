@@ -2,6 +2,7 @@
 import {
   BPF_F_MMAPABLE,
   BPF_F_RDONLY_PROG,
+  BPF_MAP_DELETE_BATCH,
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_FREEZE,
   BPF_MAP_GET_NEXT_KEY,
@@ -9,6 +10,7 @@ import {
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
   bpfCmdNames,
   E2BIG,
@@ -24,7 +26,7 @@ import {
   EPERM,
   errnoName,
 } from "../uapi/index.ts";
-import { BpfError, type ErrorMap } from "./error.ts";
+import { BpfError, BulkError, type BulkProgress, type ErrorMap } from "./error.ts";
 import { toHex } from "./hex.ts";
 import type { MapInfo } from "./info.ts";
 
@@ -34,6 +36,8 @@ export interface Shown {
   readonly key?: unknown;
   /** Of mmap: whether it was to be written. */
   readonly writable?: boolean;
+  /** Of a call with many elements: how far it came. */
+  readonly bulk?: BulkProgress;
 }
 
 export interface MapFailure extends Shown {
@@ -55,10 +59,13 @@ interface Reason {
 const reads: ReadonlySet<number | string> = new Set([BPF_MAP_LOOKUP_ELEM, BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_BATCH]);
 /** Commands that want both rights. */
 const takes: ReadonlySet<number | string> = new Set([BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_BATCH]);
+const updates: ReadonlySet<number | string> = new Set([BPF_MAP_UPDATE_ELEM, BPF_MAP_UPDATE_BATCH]);
 const verbs: Readonly<Record<number | string, string>> = {
   [BPF_MAP_LOOKUP_ELEM]: "read",
   [BPF_MAP_UPDATE_ELEM]: "write to",
+  [BPF_MAP_UPDATE_BATCH]: "write to",
   [BPF_MAP_DELETE_ELEM]: "delete from",
+  [BPF_MAP_DELETE_BATCH]: "delete from",
   [BPF_MAP_GET_NEXT_KEY]: "walk",
   [BPF_MAP_LOOKUP_BATCH]: "walk",
   [BPF_MAP_LOOKUP_AND_DELETE_ELEM]: "take from",
@@ -89,12 +96,15 @@ export function errorMap({ name, type, id, maxEntries }: MapInfo): ErrorMap {
 }
 
 export function mapFailure(failure: MapFailure): BpfError {
-  const { cmd, map } = failure;
+  const { cmd, map, key, bulk } = failure;
   const errno = failure.closed ? EBADF : Math.abs(failure.errno);
   const reason = reasonOf(failure, errno) ?? {
-    what: `cannot ${verbs[cmd] ?? "use"} ${mapTitle(map)}${failure.key === undefined ? "" : `: key ${shownKey(failure.key)}`}`,
+    what: `cannot ${verbs[cmd] ?? "use"} ${mapTitle(map)}${key === undefined ? "" : `: key ${shownKey(key)}`}`,
   };
-  return new BpfError({ errno, cmd, ...reason, map: errorMap(map) });
+  const parts = { errno, cmd, ...reason, map: errorMap(map) };
+  if (bulk === undefined) return new BpfError(parts);
+  const facts = [`done: ${bulk.done}; number ${bulk.index} of those given failed, with key ${shownKey(key)}`];
+  return new BulkError({ ...parts, ...bulk, key, facts });
 }
 
 function reasonOf(failure: MapFailure, errno: number): Reason | undefined {
@@ -103,13 +113,13 @@ function reasonOf(failure: MapFailure, errno: number): Reason | undefined {
   if (closed) return { what: `${title} is closed` };
   switch (errno) {
     case E2BIG:
-      return cmd === BPF_MAP_UPDATE_ELEM ? tooMany(failure, title) : undefined;
+      return updates.has(cmd) ? tooMany(failure, title) : undefined;
     case ENOSPC:
-      return cmd === BPF_MAP_UPDATE_ELEM && map.type === "lpm_trie" ? full(title, map, "raise maxEntries") : undefined;
+      return updates.has(cmd) && map.type === "lpm_trie" ? full(title, map, "raise maxEntries") : undefined;
     case EEXIST:
       return { what: `key ${shownKey(failure.key)} is in ${title} already` };
     case ENOENT:
-      return cmd === BPF_MAP_UPDATE_ELEM ? { what: `key ${shownKey(failure.key)} is not in ${title}` } : undefined;
+      return updates.has(cmd) ? { what: `key ${shownKey(failure.key)} is not in ${title}` } : undefined;
     case EPERM:
       return forbidden(failure, title);
     case EACCES:

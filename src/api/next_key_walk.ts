@@ -2,12 +2,14 @@
 import { BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM } from "../uapi/index.ts";
 import type { CodecBuffer } from "./codec/index.ts";
 import type { MapHandle } from "./map_handle.ts";
-import type { WalkSource } from "./walk.ts";
+import { BufferedSource, type TakingSource, type WalkSource } from "./walk.ts";
 
 /** Restarts after which a walk gives up: the map changes faster than it can be read. */
 const RESTARTS_MAX = 16;
 /** Elements that a walk visits at most, in terms of the map's size: a key that comes back again and again ends it. */
 const VISITS = 4;
+
+const empty = new Uint8Array();
 
 function copyKey(to: Uint8Array, from: Uint8Array): void {
   if (from.length > 32) to.set(from);
@@ -32,7 +34,7 @@ export interface NextKeyOptions {
  * delete while it is the next one would lead back to the first: the walk then goes on from the last element it gave, if
  * that is still there, and starts again otherwise.
  */
-export class NextKeySource implements WalkSource {
+export class NextKeySource implements TakingSource {
   readonly keyAt = 0;
   readonly valueAt = 0;
   complete = true;
@@ -72,6 +74,11 @@ export class NextKeySource implements WalkSource {
   }
 
   close(): void {}
+
+  leftover(current: boolean): BufferedSource {
+    const { key, value } = this.#handle;
+    return current ? new BufferedSource(key.bytes, value.bytes, 1) : new BufferedSource(empty, empty, 0);
+  }
 
   advance(): boolean {
     if (!this.#started) {

@@ -1,4 +1,5 @@
 /** The one error of the codecs: a value that does not fit its type, with the path to the place. */
+import { InputError } from "../../errors.ts";
 
 /**
  * What is wrong with the value: another JavaScript type than the codec takes, a number outside the limits, a field that is
@@ -10,7 +11,7 @@ export type CodecProblem = "type" | "range" | "missing" | "unknown" | "size";
  * A value cannot be encoded, or bytes cannot be decoded. `message` starts with the path and says the value, the limit and
  * what to do: `key.sport: 70000 is out of range for u16 (0 to 65535)`.
  */
-export class CodecError extends RangeError {
+export class CodecError extends InputError {
   override readonly name: string = "CodecError";
   readonly problem: CodecProblem;
   /** Where in the value, as in TypeScript: `key.ports[3]`. Empty when the value itself is wrong and nobody named it. */

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { InputError } from "../../errors.ts";
 import { bool, type Codec, CodecBuffer, CodecError, s8, s16, s32, s64, u8, u16, u32, u64 } from "./index.ts";
 
 function errorOf(fn: () => unknown): CodecError {
@@ -91,7 +92,7 @@ test.each(limits)("%# limits hold and are in the message", (codec, smallest, lar
   }
   for (const value of [smallest - 1, largest + 1]) {
     const error = errorOf(() => codec.encode(value));
-    expect(error).toBeInstanceOf(RangeError);
+    expect(error).toBeInstanceOf(InputError);
     expect(error.problem).toBe("range");
     expect(error.message).toContain(`${value} is out of range for ${codec.kind} (${smallest} to`);
   }
@@ -120,7 +121,7 @@ test("a number where a bigint belongs: the message says what to write", () => {
 
 test("asNumber refuses what a number cannot hold, both ways", () => {
   const beyond = u64.encode(2n ** 53n);
-  expect(() => u64.asNumber.decode(beyond)).toThrow(RangeError);
+  expect(() => u64.asNumber.decode(beyond)).toThrow(CodecError);
   expect(errorOf(() => u64.asNumber.decode(beyond)).message).toContain("9007199254740992 is beyond 2^53 - 1");
   expect(errorOf(() => u64.asNumber.decode(u64.encode(2n ** 64n - 1n))).problem).toBe("range");
   expect(errorOf(() => s64.asNumber.decode(s64.encode(-(2n ** 53n)))).problem).toBe("range");

@@ -13,7 +13,7 @@ export interface EndianCodec extends Codec<number> {
 
 /** A bigint of 64 bits. */
 export interface WordCodec extends Codec<bigint> {
-  /** The same bytes as a `number`: a value beyond 2^53 - 1 (either sign) is a CodecError, a RangeError, both ways. */
+  /** The same bytes as a `number`: a value beyond 2^53 - 1 (either sign) is a CodecError both ways. */
   readonly asNumber: Codec<number>;
 }
 

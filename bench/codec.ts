@@ -13,9 +13,9 @@ import {
   u32,
   u64,
 } from "../src/api/codec/index.ts";
-import { measure, printRows, type Side } from "./measure.ts";
+import { inProcess, measure, type Side } from "./measure.ts";
+import type { Report } from "./report.ts";
 
-const OPERATIONS = 300_000;
 /** Structs beside the measured ones: V8 is quicker where it knows only a few. */
 const OTHERS = 30;
 
@@ -28,44 +28,35 @@ function reading<T>(name: string, codec: Codec<T>, buffer: CodecBuffer): Side {
   const end = buffer.bytes.length;
   // Values that are kept cannot be optimised away.
   const kept: unknown[] = new Array<unknown>(8).fill(undefined);
-  return {
-    name,
-    run: (count) => {
-      for (let i = 0, at = 0; i < count; i++) {
-        kept[i & 7] = codec.read(buffer, at);
-        at += stride;
-        if (at + stride > end) at = 0;
-      }
-      return kept.length;
-    },
-  };
+  return inProcess(name, (count) => {
+    for (let i = 0, at = 0; i < count; i++) {
+      kept[i & 7] = codec.read(buffer, at);
+      at += stride;
+      if (at + stride > end) at = 0;
+    }
+    return kept.length;
+  });
 }
 
 function writing<T>(name: string, codec: Codec<T>, value: T): Side {
   const buffer = CodecBuffer.alloc(codec.size);
-  return {
-    name,
-    run: (count) => {
-      for (let i = 0; i < count; i++) codec.write(buffer, 0, value);
-      return buffer.bytes[0] ?? 0;
-    },
-  };
+  return inProcess(name, (count) => {
+    for (let i = 0; i < count; i++) codec.write(buffer, 0, value);
+    return buffer.bytes[0] ?? 0;
+  });
 }
 
 /** The same work without a codec. */
 function byHand(buffer: CodecBuffer): Side {
   const { words } = buffer;
   const kept: unknown[] = new Array<unknown>(8).fill(undefined);
-  return {
-    name: "read { packets, bytes } by hand",
-    run: (count) => {
-      for (let i = 0; i < count; i++) {
-        const at = (i * 2) & 0x7fe;
-        kept[i & 7] = { packets: words[at], bytes: words[at + 1] };
-      }
-      return kept.length;
-    },
-  };
+  return inProcess("read { packets, bytes } by hand", (count) => {
+    for (let i = 0; i < count; i++) {
+      const at = (i * 2) & 0x7fe;
+      kept[i & 7] = { packets: words[at], bytes: words[at + 1] };
+    }
+    return kept.length;
+  });
 }
 
 /** Makes and uses structs of many shapes, as a program with many maps does. */
@@ -81,7 +72,7 @@ function meetOthers(buffer: CodecBuffer): void {
   }
 }
 
-export function benchCodecs(): void {
+export function benchCodecs(report: Report): void {
   const buffer = CodecBuffer.alloc(64 * 1024);
   for (let i = 0; i < buffer.words.length; i++) buffer.words[i] = (BigInt(i * 7919) & 0xffff_ffffn) | (1n << 40n);
   const key = FlowKey.decode(Uint8Array.of(10, 0, 0, 1, 192, 168, 1, 1, 1, 187, 0, 80));
@@ -101,16 +92,13 @@ export function benchCodecs(): void {
     writing("write struct { u64, u64 }", Flow, { packets: 5n, bytes: 7n }),
     writing("write flow key", FlowKey, key),
     writing("write u32", u32, 7),
-    {
-      name: "sum of { u64, u64 } over 8 CPUs",
-      run: (count) => {
-        let seen = 0;
-        for (let i = 0; i < count; i++) if (perCpu.sum().packets > 0n) seen++;
-        return seen;
-      },
-    },
+    inProcess("sum of { u64, u64 } over 8 CPUs", (count) => {
+      let seen = 0;
+      for (let i = 0; i < count; i++) if (perCpu.sum().packets > 0n) seen++;
+      return seen;
+    }),
   ];
-  printRows("codecs, few structs in the program", measure(sides, OPERATIONS));
+  report.measured("few structs in the program", measure(sides));
   meetOthers(buffer);
-  printRows(`codecs, ${OTHERS} other structs in use`, measure(sides, OPERATIONS));
+  report.measured(`${OTHERS} other structs in use`, measure(sides));
 }

@@ -1,19 +1,96 @@
-/** `npm run bench [-- name ...]`: runs the benchmarks named, or all. */
+/** `npm run bench [-- NAME ...] [--full] [--write]`. */
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
 import { benchCodecs } from "./codec.ts";
+import { benchLpm } from "./lpm.ts";
+import { keepToOneCpu, machine } from "./machine.ts";
 import { benchMaps } from "./maps.ts";
-import { printMachine } from "./measure.ts";
+import { Report } from "./report.ts";
 
-const benchmarks: Readonly<Record<string, () => void>> = {
-  maps: benchMaps,
-  codec: benchCodecs,
+interface Benchmark {
+  readonly title: string;
+  /** Runs when nothing is named; the others take minutes or gigabytes. */
+  readonly usual: boolean;
+  run(report: Report): void;
+}
+
+const benchmarks: Readonly<Record<string, Benchmark>> = {
+  maps: { title: "Maps from user space", usual: true, run: benchMaps },
+  lpm: { title: "LPM tries with routing tables", usual: true, run: benchLpm },
+  codec: { title: "Codecs", usual: true, run: benchCodecs },
 };
 
-const names = process.argv.slice(2);
-const unknown = names.filter((n) => !(n in benchmarks));
-if (unknown.length > 0) {
-  console.error(`no benchmark named ${unknown.join(", ")}: there are ${Object.keys(benchmarks).join(", ")}`);
-  process.exitCode = 2;
-} else {
-  printMachine();
-  for (const name of names.length > 0 ? names : Object.keys(benchmarks)) benchmarks[name]?.();
+const PAGE = "docs/benchmarks.md";
+
+function help(): string {
+  const rows = Object.entries(benchmarks).map(
+    ([name, b]) => `  ${name.padEnd(12)} ${b.title}${b.usual ? "" : " (--full)"}`,
+  );
+  return [
+    "npm run bench [-- NAME ...] [--full] [--write]",
+    "  NAME         what to run; without names all that do not say --full",
+    "  --full       all of them",
+    `  --write      writes ${PAGE} from this run`,
+    ...rows,
+  ].join("\n");
 }
+
+class UsageError extends Error {}
+
+interface Choice {
+  readonly names: readonly string[];
+  readonly write: boolean;
+}
+
+/** Undefined: help was asked for. */
+function choose(args: string[]): Choice | undefined {
+  const options = {
+    full: { type: "boolean" },
+    write: { type: "boolean" },
+    help: { type: "boolean", short: "h" },
+  } as const;
+  let parsed: ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>>;
+  try {
+    parsed = parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+  const { values, positionals } = parsed;
+  if (values.help === true) return undefined;
+  const unknown = positionals.filter((n) => !Object.hasOwn(benchmarks, n));
+  if (unknown.length > 0) throw new UsageError(`no benchmark named ${unknown.join(", ")}`);
+  if (values.full === true && positionals.length > 0) {
+    throw new UsageError("--full runs all benchmarks: give either it or names");
+  }
+  const all = Object.keys(benchmarks).filter((n) => values.full === true || benchmarks[n]?.usual === true);
+  return { names: positionals.length > 0 ? positionals : all, write: values.write === true };
+}
+
+function main(args: string[]): number {
+  let choice: Choice | undefined;
+  try {
+    choice = choose(args);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(`${error.message}\n\n${help()}`);
+    return 2;
+  }
+  if (choice === undefined) {
+    console.log(help());
+    return 0;
+  }
+  const facts = [...machine(), keepToOneCpu()];
+  for (const fact of facts) console.log(fact);
+  const report = new Report();
+  for (const name of choice.names) {
+    const benchmark = benchmarks[name];
+    if (benchmark === undefined) continue;
+    report.section(benchmark.title);
+    benchmark.run(report);
+  }
+  report.summary();
+  if (choice.write) writeFileSync(PAGE, report.page(facts, `npm run bench -- ${args.join(" ")}`));
+  return 0;
+}
+
+process.exitCode = main(process.argv.slice(2));

@@ -1,121 +1,215 @@
-/** How long do lookup and update of HASH and ARRAY take from user space: embedded, the kernel, and a JS `Map`? */
+/** Maps from user space: embedded, the kernel through koffi and from C, and `Map` of JavaScript. */
 import { createEmbeddedHost } from "../src/host/embedded.ts";
-import { type Host, HostUnavailable } from "../src/host/host.ts";
-import { openKernelHost } from "../src/host/kernel.ts";
-import {
-  BPF_MAP_CREATE,
-  BPF_MAP_LOOKUP_ELEM,
-  BPF_MAP_TYPE_ARRAY,
-  BPF_MAP_TYPE_HASH,
-  BPF_MAP_UPDATE_ELEM,
-} from "../src/uapi/index.ts";
-import { keySequence, measure, printRows, type Side } from "./measure.ts";
+import { type BpfHost, createEmbedded, type Host, openKernel } from "../src/index.ts";
+import * as u from "../src/uapi/index.ts";
+import { C_LOOP, type CLoops, compileCLoops, type Operation } from "./c_loop.ts";
+import { kernelOrNone } from "./hosts.ts";
+import { type JsKey, JsMap } from "./js_map.ts";
+import { firstOf, indices, type KeySet, randomKeys } from "./keys.ts";
+import { measure, type Side } from "./measure.ts";
+import { RawMap } from "./raw_map.ts";
+import type { Report } from "./report.ts";
+import { TypedMap } from "./typed_map.ts";
 
 const ENTRIES = 100_000;
-const WORKING_SETS = [1_000, ENTRIES];
-const OPERATIONS = 300_000;
-const ATTR_SIZE = 32;
+const HOT = 1_000;
 
-interface MapSides {
-  readonly lookup: (keys: Uint32Array) => Side;
-  readonly update: (keys: Uint32Array) => Side;
+interface Kind {
+  readonly name: string;
+  readonly type: number;
+  readonly keys: KeySet;
+  readonly flags: number;
+  readonly percpu: boolean;
+  readonly js: readonly JsKey[];
+  readonly typed: boolean;
+  readonly operations: readonly Operation[];
+  readonly maxEntries: number;
 }
 
-/** One map on a host, worked on with one prebuilt attribute and the caller's buffers in user memory. */
-function rawMap(name: string, host: Host, type: number, all: Uint32Array): MapSides {
-  const fd = host.bpf(BPF_MAP_CREATE, { map_type: type, key_size: 4, value_size: 8, max_entries: ENTRIES });
-  if (fd < 0) throw new Error(`${name}: MAP_CREATE gave ${fd}`);
-  const attr = host.user.alloc(ATTR_SIZE);
-  const data = host.user.alloc(16);
-  const words = new DataView(attr.bytes.buffer, attr.bytes.byteOffset, ATTR_SIZE);
-  words.setUint32(0, fd, true);
-  words.setBigUint64(8, data.address, true);
-  words.setBigUint64(16, data.address + 8n, true);
-  const address = Number(attr.address);
-  const view = new Uint32Array(data.bytes.buffer, data.bytes.byteOffset, 4);
-  const each = (cmd: number, keys: Uint32Array, count: number): number => {
-    let sum = 0;
-    for (let i = 0, at = 0; i < count; i++) {
-      view[0] = keys[at]!;
-      sum += host.bpf(cmd, address, ATTR_SIZE) + view[2]!;
-      if (++at === keys.length) at = 0;
+const elements: readonly Operation[] = ["lookup", "update", "delete+insert"];
+const whole: readonly Operation[] = ["iterate", "batch lookup", "batch update", "batch delete+insert"];
+/** Arrays: nothing is deleted. */
+const arrayOperations: readonly Operation[] = ["lookup", "update", "iterate", "batch lookup", "batch update"];
+
+/** Prefixes of full length, so that the operations are those of the others; routing tables have their own benchmark. */
+function fullPrefixes(): KeySet {
+  const { words } = randomKeys(ENTRIES, 1);
+  return {
+    words: Uint32Array.from({ length: ENTRIES * 2 }, (_, i) => (i % 2 === 0 ? 32 : words[i >> 1]!)),
+    stride: 2,
+    count: ENTRIES,
+  };
+}
+
+const common = { flags: 0, percpu: false, typed: false, js: [], maxEntries: ENTRIES };
+const kinds: readonly Kind[] = [
+  {
+    ...common,
+    name: "HASH, 4-byte key",
+    type: u.BPF_MAP_TYPE_HASH,
+    keys: randomKeys(ENTRIES, 1),
+    js: ["number"],
+    typed: true,
+    operations: [...elements, ...whole],
+  },
+  {
+    ...common,
+    name: "HASH, 8-byte key",
+    type: u.BPF_MAP_TYPE_HASH,
+    keys: randomKeys(ENTRIES, 2),
+    js: ["bigint", "string"],
+    typed: true,
+    operations: ["lookup", "update"],
+  },
+  {
+    ...common,
+    name: "PERCPU_HASH",
+    type: u.BPF_MAP_TYPE_PERCPU_HASH,
+    keys: randomKeys(ENTRIES, 1),
+    percpu: true,
+    operations: [...elements, "batch lookup"],
+  },
+  {
+    ...common,
+    name: "LRU_HASH",
+    type: u.BPF_MAP_TYPE_LRU_HASH,
+    keys: randomKeys(ENTRIES, 1),
+    // Each CPU keeps some elements to itself: with room for all keys only, some would be evicted.
+    maxEntries: 2 * ENTRIES,
+    operations: ["lookup", "update", "batch lookup"],
+  },
+  {
+    ...common,
+    name: "ARRAY",
+    type: u.BPF_MAP_TYPE_ARRAY,
+    keys: indices(ENTRIES),
+    js: ["number"],
+    operations: arrayOperations,
+  },
+  {
+    ...common,
+    name: "PERCPU_ARRAY",
+    type: u.BPF_MAP_TYPE_PERCPU_ARRAY,
+    keys: indices(ENTRIES),
+    percpu: true,
+    operations: ["lookup", "update", "batch lookup"],
+  },
+  {
+    ...common,
+    name: "LPM_TRIE, 32-bit prefixes",
+    type: u.BPF_MAP_TYPE_LPM_TRIE,
+    keys: fullPrefixes(),
+    flags: u.BPF_F_NO_PREALLOC,
+    operations: [...elements, "batch lookup"],
+  },
+];
+
+const EXCLUSIVE = "embedded, exclusive";
+const SHARED = "embedded, shared";
+const KERNEL = "kernel, raw";
+const typed = (name: string): string => `${name.replace(", raw", "")}, typed`;
+
+interface Hosts {
+  readonly exclusive: Host;
+  readonly shared: Host;
+  readonly kernel: Host | undefined;
+  readonly typedEmbedded: BpfHost;
+  readonly typedKernel: BpfHost | undefined;
+  readonly c: CLoops | undefined;
+}
+
+function rawSide(map: RawMap, operation: Operation, keys: KeySet): Side {
+  switch (operation) {
+    case "lookup":
+      return map.lookup(keys);
+    case "update":
+      return map.update(keys);
+    case "delete+insert":
+      return map.deleteAndInsert(keys);
+    case "iterate":
+      return map.iterate();
+    case "batch lookup":
+      return map.batchLookup();
+    case "batch update":
+      return map.batchUpdate(keys);
+    default:
+      return map.batchDeleteAndInsert(keys);
+  }
+}
+
+function otherSide(map: JsMap | TypedMap, operation: Operation, keys: KeySet): Side | undefined {
+  if (operation === "lookup") return map.lookup(keys);
+  if (operation === "update") return map.update(keys);
+  if (operation === "delete+insert") return map.deleteAndInsert(keys);
+  // The typed API walks in batches by itself.
+  return operation === "iterate" ? map.iterate() : undefined;
+}
+
+function benchKind(report: Report, hosts: Hosts, kind: Kind): void {
+  const { type, flags, keys, percpu, maxEntries } = kind;
+  const shape = { type, flags, valueSize: 8, maxEntries };
+  const raw = [
+    new RawMap(EXCLUSIVE, hosts.exclusive, shape, keys, percpu),
+    new RawMap(SHARED, hosts.shared, shape, keys, percpu),
+  ];
+  const kernel = hosts.kernel && new RawMap(KERNEL, hosts.kernel, shape, keys, percpu);
+  const typedMaps: TypedMap[] = [];
+  if (kind.typed) {
+    typedMaps.push(new TypedMap(typed(EXCLUSIVE), hosts.typedEmbedded, keys, ENTRIES));
+    if (hosts.typedKernel) typedMaps.push(new TypedMap(typed(KERNEL), hosts.typedKernel, keys, ENTRIES));
+  }
+  const jsMaps = kind.js.map((js) => new JsMap(js, keys));
+  for (const operation of kind.operations) {
+    // Operations on the whole map have one working set.
+    for (const count of whole.includes(operation) ? [ENTRIES] : [HOT, ENTRIES]) {
+      const some = firstOf(keys, count);
+      const sides = [
+        ...jsMaps.map((m) => otherSide(m, operation, some)),
+        ...raw.map((m) => rawSide(m, operation, some)),
+        typedMaps[0] && otherSide(typedMaps[0], operation, some),
+        kernel && hosts.c?.side(operation, kernel, some),
+        kernel && rawSide(kernel, operation, some),
+        typedMaps[1] && otherSide(typedMaps[1], operation, some),
+      ].filter((s) => s !== undefined);
+      const set = count === ENTRIES ? `all ${ENTRIES} keys` : `${count} of ${ENTRIES} keys`;
+      const rows = measure(sides);
+      report.measured(`${kind.name}: ${operation}, ${set}`, rows);
+      if (kind.name === "HASH, 4-byte key") budgets(report, operation, set, rows);
     }
-    return sum;
-  };
-  each(BPF_MAP_UPDATE_ELEM, all, all.length);
-  return {
-    lookup: (keys) => ({ name, run: (count) => each(BPF_MAP_LOOKUP_ELEM, keys, count) }),
-    update: (keys) => ({ name, run: (count) => each(BPF_MAP_UPDATE_ELEM, keys, count) }),
-  };
+  }
+  for (const map of [...raw, kernel, ...typedMaps]) map?.close();
 }
 
-function jsMap(all: Uint32Array): MapSides {
-  const map = new Map<number, number>();
-  for (const key of all) map.set(key, key);
-  const name = "Map<number, number>";
-  return {
-    lookup: (keys) => ({
-      name,
-      run: (count) => {
-        let sum = 0;
-        for (let i = 0, at = 0; i < count; i++) {
-          sum += map.get(keys[at]!)!;
-          if (++at === keys.length) at = 0;
-        }
-        return sum;
-      },
-    }),
-    update: (keys) => ({
-      name,
-      run: (count) => {
-        for (let i = 0, at = 0; i < count; i++) {
-          map.set(keys[at]!, i);
-          if (++at === keys.length) at = 0;
-        }
-        return map.size;
-      },
-    }),
-  };
+function budgets(report: Report, operation: Operation, set: string, rows: Parameters<Report["judge"]>[2]): void {
+  const js = "Map<number, number>";
+  if (operation === "lookup") {
+    report.judge(`embedded raw lookup against Map.get, ${set}`, 1.5, rows, EXCLUSIVE, js);
+    report.judge(`embedded typed lookup (struct of two u64) against Map.get, ${set}`, 3, rows, typed(EXCLUSIVE), js);
+  }
+  if (operation === "lookup" || operation === "update") {
+    report.judge(`kernel host raw ${operation} against C, ${set}`, 1.15, rows, KERNEL, C_LOOP);
+  }
+  if (operation === "batch lookup")
+    report.judge("kernel host, batch lookup of 100,000 entries against C", 1.5, rows, KERNEL, C_LOOP);
 }
 
-function kernelOrNone(): Host | undefined {
+export function benchMaps(report: Report): void {
+  const say = (line: string): void => report.note(line);
+  const kernel = kernelOrNone(say);
+  const cpus = kernel?.possibleCpus ?? 1;
+  const hosts: Hosts = {
+    exclusive: createEmbeddedHost({ cpus, seed: 1 }),
+    shared: createEmbeddedHost({ cpus, seed: 1, shared: true }),
+    kernel,
+    typedEmbedded: createEmbedded({ cpus, seed: 1 }),
+    typedKernel: kernel && openKernel(),
+    c: kernel && compileCLoops(say),
+  };
   try {
-    return openKernelHost();
-  } catch (error) {
-    if (!(error instanceof HostUnavailable)) throw error;
-    console.log(`the kernel's column is missing: ${error.message}`);
-    return undefined;
+    for (const kind of kinds) benchKind(report, hosts, kind);
+  } finally {
+    hosts.c?.close();
+    for (const host of [hosts.typedEmbedded, hosts.typedKernel]) host?.close();
+    for (const host of [hosts.exclusive, hosts.shared, kernel]) host?.dispose();
   }
-}
-
-export function benchMaps(): void {
-  const exclusive = createEmbeddedHost();
-  const shared = createEmbeddedHost({ shared: true });
-  const kernel = kernelOrNone();
-  for (const [name, type, below] of [
-    ["HASH", BPF_MAP_TYPE_HASH, 2 ** 32],
-    ["ARRAY", BPF_MAP_TYPE_ARRAY, ENTRIES],
-  ] as const) {
-    const all = keySequence(ENTRIES, below);
-    const sides = [
-      jsMap(all),
-      rawMap("embedded, exclusive", exclusive, type, all),
-      rawMap("embedded, shared", shared, type, all),
-      ...(kernel ? [rawMap("kernel, bpf(2)", kernel, type, all)] : []),
-    ];
-    for (const size of WORKING_SETS) {
-      const keys = all.subarray(0, size);
-      for (const op of ["lookup", "update"] as const) {
-        const title = `${name} ${op}, 4-byte key, 8-byte value, ${size} of ${ENTRIES} keys`;
-        printRows(
-          title,
-          measure(
-            sides.map((s) => s[op](keys)),
-            OPERATIONS,
-          ),
-        );
-      }
-    }
-  }
-  for (const host of [exclusive, shared, kernel]) host?.dispose();
 }

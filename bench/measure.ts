@@ -1,10 +1,13 @@
-/** Measuring side by side: rounds in which every side runs once, so that noise of the machine hits all alike. */
-import { cpus, loadavg } from "node:os";
+/**
+ * Measuring side by side: rounds in which every side runs once, so that noise of the machine hits all alike. Time is CPU
+ * time of the process, as PROG_TEST_RUN also counts only the time in which a program ran.
+ */
 
+/** What is compared with others. */
 export interface Side {
   readonly name: string;
-  /** Runs `count` operations and returns something that depends on them, so that none can be left out. */
-  readonly run: (count: number) => number;
+  /** Does about `count` operations; returns nanoseconds for each of them. */
+  time(count: number): number;
 }
 
 export interface Row {
@@ -13,72 +16,85 @@ export interface Row {
   readonly median: number;
   readonly low: number;
   readonly high: number;
-  /** Median of the rounds' ratios to the first side. */
-  readonly ratio: number;
+  /** Nanoseconds of each round. */
+  readonly rounds: readonly number[];
 }
 
-const ROUNDS = 9;
+export const ROUNDS = 9;
+/** How long a side runs in a round, about. */
+const SLICE_NS = 15_000_000;
+const FIRST_COUNT = 1_000;
+const MAX_COUNT = 1_000_000;
 let sink = 0;
 
 function quantile(sorted: readonly number[], q: number): number {
   return sorted[Math.round(q * (sorted.length - 1))] ?? Number.NaN;
 }
 
-function timeOf(side: Side, count: number): number {
-  const start = process.hrtime.bigint();
-  sink += side.run(count);
-  return Number(process.hrtime.bigint() - start) / count;
+function sorted(numbers: readonly number[]): number[] {
+  return numbers.toSorted((a, b) => a - b);
 }
 
-/** The first side is the baseline that ratios are taken to. */
-export function measure(sides: readonly Side[], count: number, rounds: number = ROUNDS): Row[] {
-  for (const side of sides) timeOf(side, count);
+export function median(numbers: readonly number[]): number {
+  return quantile(sorted(numbers), 0.5);
+}
+
+/** A side in this process. `run` returns something that depends on all it does, so that nothing can be left out. */
+export function inProcess(name: string, run: (count: number) => number): Side {
+  return { name, time: (count) => timeOf(name, count, run).ns / count };
+}
+
+/** A side that goes over all elements, however many are asked for; `run` returns how many they were. */
+export function overAll(name: string, run: () => number): Side {
+  return {
+    name,
+    time: () => {
+      const { ns, result } = timeOf(name, 1, run);
+      return ns / result;
+    },
+  };
+}
+
+function timeOf(name: string, count: number, run: (count: number) => number): { ns: number; result: number } {
+  const start = process.cpuUsage();
+  const result = run(count);
+  const { user, system } = process.cpuUsage(start);
+  const ns = (user + system) * 1000;
+  sink += result;
+  if (Number.isNaN(sink)) throw new Error(`${name}: returned no number`);
+  return { ns, result };
+}
+
+/** How many operations fill a slice. Asked until the answer holds, which warms the side up too. */
+function countFor(side: Side): number {
+  let count = FIRST_COUNT;
+  for (let i = 0; i < 6; i++) {
+    const fits = Math.min(MAX_COUNT, Math.max(1, Math.round(SLICE_NS / Math.max(1, side.time(count)))));
+    if (i >= 2 && fits < count * 2) return fits;
+    count = fits;
+  }
+  return count;
+}
+
+export function measure(sides: readonly Side[], rounds: number = ROUNDS): Row[] {
+  const counts = sides.map(countFor);
   const times = sides.map(() => [] as number[]);
   for (let round = 0; round < rounds; round++) {
-    for (const [i, side] of sides.entries()) times[i]?.push(timeOf(side, count));
+    for (const [i, side] of sides.entries()) times[i]?.push(side.time(counts[i] ?? FIRST_COUNT));
   }
-  if (Number.isNaN(sink)) throw new Error("a side returned no number");
   return sides.map(({ name }, i) => {
     const own = times[i] ?? [];
-    const sorted = own.toSorted((a, b) => a - b);
-    const ratios = own.map((t, r) => t / (times[0]?.[r] ?? Number.NaN)).toSorted((a, b) => a - b);
-    return {
-      name,
-      median: quantile(sorted, 0.5),
-      low: quantile(sorted, 0.25),
-      high: quantile(sorted, 0.75),
-      ratio: quantile(ratios, 0.5),
-    };
+    const order = sorted(own);
+    return { name, median: quantile(order, 0.5), low: quantile(order, 0.25), high: quantile(order, 0.75), rounds: own };
   });
 }
 
-export function printRows(title: string, rows: readonly Row[]): void {
-  console.log(`\n${title}`);
-  const width = Math.max(...rows.map((r) => r.name.length));
-  for (const { name, median, low, high, ratio } of rows) {
-    const spread = `${low.toFixed(1)}..${high.toFixed(1)}`;
-    console.log(
-      `  ${name.padEnd(width)}  ${median.toFixed(1).padStart(8)} ns  ${spread.padStart(16)}  x${ratio.toFixed(2)}`,
-    );
-  }
+/** Median of the rounds' ratios: what a budget is judged on. */
+export function ratio(row: Row, to: Row): number {
+  return median(row.rounds.map((ns, round) => ns / (to.rounds[round] ?? Number.NaN)));
 }
 
-/** Machine, Node and load: what figures are worth depends on them. */
-export function printMachine(): void {
-  const [load] = loadavg();
-  console.log(
-    `${cpus()[0]?.model ?? "unknown CPU"}, ${cpus().length} CPUs, Node ${process.version}, load ${load?.toFixed(2)}`,
-  );
-  console.log(
-    "ns per operation: median, middle half, ratio to the first line. Other load moves all of them: read ratios.",
-  );
-}
-
-/** The same key sequence for every side: a full-period generator from one seed. */
-export function keySequence(count: number, below: number): Uint32Array {
-  let state = 12345;
-  return Uint32Array.from({ length: count }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return below === 2 ** 32 ? state : state % below;
-  });
+/** Half of the width of the middle half, as a part of the median: how far figures of this run can be trusted. */
+export function noise(rows: readonly Row[]): number {
+  return median(rows.map((r) => (r.high - r.low) / 2 / r.median));
 }

@@ -1,9 +1,8 @@
 /** Runs a TypeScript file of this project: Node 20 cannot. `node tools/run.mjs FILE.ts [args]`. */
 import { spawnSync } from "node:child_process";
-import { basename } from "node:path";
 import { buildSync } from "esbuild";
 
 const [entry, ...args] = process.argv.slice(2);
-const outfile = `node_modules/.cache/bpfmaps/${basename(entry, ".ts")}.mjs`;
+const outfile = `node_modules/.cache/bpfmaps/${entry.replace(/\.ts$/, "").replaceAll("/", "_")}.mjs`;
 buildSync({ entryPoints: [entry], bundle: true, platform: "node", format: "esm", outfile, logLevel: "warning" });
 process.exitCode = spawnSync(process.execPath, [outfile, ...args], { stdio: "inherit" }).status ?? 1;

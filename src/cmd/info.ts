@@ -2,6 +2,8 @@
 import { BTF_DATA, BTF_SIZE } from "../kern/btf.ts";
 import { entryObject, getEntry } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
+import { entryOfMap } from "../kern/map.ts";
+import { SHA256_SIZE, sha256 } from "../kern/sha256.ts";
 import { OBJ_BTF, OBJ_ID, OBJ_KIND, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
 import {
   MAP_BTF,
@@ -9,6 +11,7 @@ import {
   MAP_BTF_VALUE,
   MAP_EXTRA,
   MAP_FLAGS,
+  MAP_FROZEN,
   MAP_KEY_SIZE,
   MAP_MAX_ENTRIES,
   MAP_NAME,
@@ -16,12 +19,14 @@ import {
   MAP_TYPE,
   MAP_VALUE_SIZE,
 } from "../struct/map.ts";
-import { bpf_attr, bpf_btf_info, bpf_map_info, EBADFD, EFAULT, EINVAL, ENOSPC } from "../uapi/index.ts";
+import { bpf_attr, bpf_btf_info, bpf_map_info, EBADFD, EFAULT, EINVAL, ENOSPC, EPERM } from "../uapi/index.ts";
 import { pointerAt, pointerIn } from "./attr.ts";
 import { checkInfoTail, putInfo } from "./info_record.ts";
 import { progInfo } from "./prog_info.ts";
 
 const { info } = bpf_attr;
+/** Bytes of `hash` and `hash_size` in bpf_map_info. */
+const HASH_FIELDS = 12;
 
 export function objGetInfoByFd(kernel: Kernel, attr: number, uattr: number): number {
   const { u32 } = kernel.mem;
@@ -57,12 +62,13 @@ function mapInfo(kernel: Kernel, map: number, to: number, length: number, ulengt
   const { u32, u8 } = kernel.mem;
   const asked = new DataView(new ArrayBuffer(size));
   new Uint8Array(asked.buffer).set(u8.subarray(to, to + given));
-  // The hash of a map's contents is asked for with these; no map of this host offers it yet.
-  if (asked.getBigUint64(fields.hash.offset, true) !== 0n || asked.getUint32(fields.hash_size.offset, true) !== 0) {
-    return -EINVAL;
-  }
+  const hash = pointerIn(asked, fields.hash.offset);
+  const hashed = writeHash(kernel, map, hash, asked.getUint32(fields.hash_size.offset, true));
+  if (hashed !== 0) return hashed;
   const record = new Uint8Array(size);
   const view = new DataView(record.buffer);
+  // Where the hash went stays there.
+  record.set(new Uint8Array(asked.buffer, fields.hash.offset, HASH_FIELDS), fields.hash.offset);
   const copy = (field: { readonly offset: number }, from: number): void =>
     view.setUint32(field.offset, u32[(map + from) >>> 2]!, true);
   copy(fields.type, MAP_TYPE);
@@ -81,6 +87,18 @@ function mapInfo(kernel: Kernel, map: number, to: number, length: number, ulengt
     copy(fields.btf_value_type_id, MAP_BTF_VALUE);
   }
   return putInfo(kernel, record, to, length, ulength);
+}
+
+/** The SHA-256 of what a frozen map holds, of types that offer it. Programs that may write change what the next one gives. */
+function writeHash(kernel: Kernel, map: number, to: number, size: number): number {
+  if (to === 0 && size === 0) return 0;
+  const content = entryOfMap(kernel, map).ops.map_content(kernel, map);
+  if (content === undefined || to === 0 || size !== SHA256_SIZE) return -EINVAL;
+  const { u8, u32 } = kernel.mem;
+  if (u32[(map + MAP_FROZEN) >>> 2] === 0) return -EPERM;
+  if (!kernel.userOk(to, size, true)) return -EFAULT;
+  u8.set(sha256(u8.subarray(...content)), to);
+  return 0;
 }
 
 /** `btf` and `btf_size` ask for the bytes themselves; `name` is empty, since user space names no BTF. */

@@ -5,6 +5,7 @@
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { allocMap, setMapBtf } from "../kern/map.ts";
+import { SHA256_SIZE } from "../kern/sha256.ts";
 import { mapEntry } from "../maps/registry.ts";
 import { OBJ_BTF } from "../mem/layout.ts";
 import { onNode } from "../struct/check.ts";
@@ -14,7 +15,6 @@ import { BPF_F_RDONLY, BPF_F_TOKEN_FD, BPF_F_WRONLY, bpf_attr, EFAULT, EINVAL, E
 import { LOOPBACK, pointerAt, tokenError } from "./attr.ts";
 
 const { map_create } = bpf_attr;
-const SHA256_SIZE = 32;
 /** This host has one NUMA node, 0. */
 const LAST_NODE = 0;
 

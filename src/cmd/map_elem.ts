@@ -3,6 +3,7 @@ import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import type { MapTypeEntry } from "../maps/ops.ts";
+import { hasSpinLock } from "../struct/fields.ts";
 import { MAP_ABI_VALUE_SIZE, MAP_FROZEN, MAP_KEY_SIZE, MAP_WRITERS } from "../struct/map.ts";
 import { BPF_F_LOCK, bpf_attr, EFAULT, EINVAL, EPERM } from "../uapi/index.ts";
 import { intoNowhere, keyAt, pointerAt, u64At } from "./attr.ts";
@@ -36,9 +37,9 @@ function lookupFlagsBad(kernel: Kernel, attr: number): boolean {
   return ((u32[(attr + FLAGS) >>> 2]! & ~BPF_F_LOCK) | u32[(attr + FLAGS + 4) >>> 2]!) !== 0;
 }
 
-/** BPF_F_LOCK needs a bpf_spin_lock in the value; no map of this host has one yet. */
-function lockRefused(kernel: Kernel, attr: number): boolean {
-  return (kernel.mem.u32[(attr + FLAGS) >>> 2]! & BPF_F_LOCK) !== 0;
+/** BPF_F_LOCK needs a bpf_spin_lock in the value. */
+function lockRefused(kernel: Kernel, map: number, attr: number): boolean {
+  return (kernel.mem.u32[(attr + FLAGS) >>> 2]! & BPF_F_LOCK) !== 0 && !hasSpinLock(kernel.mem, map);
 }
 
 export function mapLookupElem(kernel: Kernel, attr: number): number {
@@ -51,21 +52,29 @@ export function mapLookupElem(kernel: Kernel, attr: number): number {
 }
 
 function lookup(kernel: Kernel, map: number, attr: number): number {
-  if (lockRefused(kernel, attr)) return -EINVAL;
+  if (lockRefused(kernel, map, attr)) return -EINVAL;
   const key = keyAt(kernel, map, attr + KEY);
   if (key < 0) return key;
   const entry = entryOfMap(kernel, map);
   const value = pointerAt(kernel, attr + VALUE);
   const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
   const reads = entry.traits.lookupReadsValue === true;
-  if (kernel.userOk(value, size, !reads)) return entry.ops.map_copy_value(kernel, map, key, value);
+  const flags = kernel.mem.u32[(attr + FLAGS) >>> 2]!;
+  if (kernel.userOk(value, size, !reads)) return entry.ops.map_copy_value(kernel, map, key, value, flags);
   if (reads) return -EFAULT;
-  return lookupNowhere(kernel, entry, map, key, size);
+  return lookupNowhere(kernel, entry, map, key, size, flags);
 }
 
 /** A closure here, not in `lookup`: that one stays free of allocations. */
-function lookupNowhere(kernel: Kernel, entry: MapTypeEntry, map: number, key: number, size: number): number {
-  return intoNowhere(kernel, size, (to) => entry.ops.map_copy_value(kernel, map, key, to));
+function lookupNowhere(
+  kernel: Kernel,
+  entry: MapTypeEntry,
+  map: number,
+  key: number,
+  size: number,
+  flags: number,
+): number {
+  return intoNowhere(kernel, size, (to) => entry.ops.map_copy_value(kernel, map, key, to, flags));
 }
 
 export function mapUpdateElem(kernel: Kernel, attr: number): number {
@@ -77,7 +86,7 @@ export function mapUpdateElem(kernel: Kernel, attr: number): number {
 }
 
 function update(kernel: Kernel, map: number, attr: number): number {
-  if (lockRefused(kernel, attr)) return -EINVAL;
+  if (lockRefused(kernel, map, attr)) return -EINVAL;
   const key = keyAt(kernel, map, attr + KEY);
   if (key < 0) return key;
   const value = pointerAt(kernel, attr + VALUE);
@@ -106,14 +115,15 @@ export function mapLookupAndDeleteElem(kernel: Kernel, attr: number): number {
 
 /** The element goes before the value is copied to the caller: a bad pointer loses it, as in the kernel. */
 function lookupAndDelete(kernel: Kernel, map: number, attr: number): number {
-  if (lockRefused(kernel, attr)) return -EINVAL;
+  if (lockRefused(kernel, map, attr)) return -EINVAL;
   const key = keyAt(kernel, map, attr + KEY);
   if (key < 0) return key;
   const { ops } = entryOfMap(kernel, map);
   const value = pointerAt(kernel, attr + VALUE);
   const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
-  if (kernel.userOk(value, size, true)) return ops.map_lookup_and_delete_elem(kernel, map, key, value, 0);
-  return intoNowhere(kernel, size, (to) => ops.map_lookup_and_delete_elem(kernel, map, key, to, 0));
+  const flags = kernel.mem.u32[(attr + FLAGS) >>> 2]!;
+  if (kernel.userOk(value, size, true)) return ops.map_lookup_and_delete_elem(kernel, map, key, value, flags);
+  return intoNowhere(kernel, size, (to) => ops.map_lookup_and_delete_elem(kernel, map, key, to, flags));
 }
 
 export function mapGetNextKey(kernel: Kernel, attr: number): number {

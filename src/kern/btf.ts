@@ -1,6 +1,8 @@
 /** BTF objects: the bytes lie in linear memory, each client parses them when it first needs them. */
 import { type Btf, parseBtf } from "../btf/index.ts";
-import { InputError } from "../errors.ts";
+import type { SpecialFields } from "../btf/special_fields.ts";
+import { specialStructs } from "../btf/special_structs.ts";
+import { Bug, InputError } from "../errors.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import { OBJ_BTF, OBJ_HEAD, OBJ_ID, OBJ_KIND, OBJ_REFS } from "../mem/layout.ts";
 import { EINVAL, ENOMEM } from "../uapi/index.ts";
@@ -25,15 +27,24 @@ export function createBtf(kernel: Kernel, from: number, size: number, log: (line
   u32[(object + OBJ_REFS) >>> 2] = 1;
   u32[(object + BTF_DATA) >>> 2] = data;
   u32[(object + BTF_SIZE) >>> 2] = size;
+  const ret = judge(kernel, object, log);
+  if (ret === 0) return object;
+  destroyBtf(kernel, object);
+  return ret;
+}
+
+/** What the kernel's validator says: 0 or an errno. */
+function judge(kernel: Kernel, object: number, log: (line: string) => void): number {
   try {
-    parseObject(kernel, object);
+    const structs = specialStructs(parseObject(kernel, object));
+    if (typeof structs !== "number") return 0;
+    log("BTF: a struct with special fields (locks, lists, trees, pointers to kernel objects) contradicts itself");
+    return structs;
   } catch (error) {
-    destroyBtf(kernel, object);
     if (!(error instanceof InputError)) throw error;
     log(error.message);
     return -EINVAL;
   }
-  return object;
 }
 
 function parseObject(kernel: Kernel, object: number): Btf {
@@ -51,6 +62,13 @@ export function btfOf(kernel: Kernel, object: number): Btf {
     kernel.btfCache.set(id, btf);
   }
   return btf;
+}
+
+/** The structs of a loaded BTF object that hold special fields. */
+export function structsOf(kernel: Kernel, object: number): ReadonlyMap<number, SpecialFields> {
+  const structs = specialStructs(btfOf(kernel, object));
+  if (typeof structs === "number") throw new Bug(`the BTF object at ${object} was loaded although it is refused`);
+  return structs;
 }
 
 export function destroyBtf(kernel: Kernel, object: number): void {

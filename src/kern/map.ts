@@ -1,11 +1,14 @@
 /** Making and ending maps: what is the same for every type. */
 import type { Btf } from "../btf/index.ts";
+import { FieldFinder, type SpecialFields, VALUE_FIELDS, valueTypeOf } from "../btf/special_fields.ts";
+import { checkOwners } from "../btf/special_structs.ts";
 import { Bug } from "../errors.ts";
 import type { MapTypeEntry } from "../maps/ops.ts";
 import { mapEntry } from "../maps/registry.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import { OBJ_KIND, OBJ_MAP, OBJ_REFS, rup8 } from "../mem/layout.ts";
 import type { MapCreateAttr } from "../struct/env.ts";
+import { freeFields, setFields } from "../struct/fields.ts";
 import {
   MAP_ABI_VALUE_SIZE,
   MAP_BTF,
@@ -19,8 +22,17 @@ import {
   MAP_TYPE,
   MAP_VALUE_SIZE,
 } from "../struct/map.ts";
-import { BPF_F_RDONLY, BPF_F_WRONLY, EINVAL, ENOMEM } from "../uapi/index.ts";
-import { btfOf } from "./btf.ts";
+import {
+  BPF_F_RDONLY,
+  BPF_F_RDONLY_PROG,
+  BPF_F_WRONLY,
+  BPF_F_WRONLY_PROG,
+  EACCES,
+  EINVAL,
+  ENOMEM,
+  EOPNOTSUPP,
+} from "../uapi/index.ts";
+import { btfOf, structsOf } from "./btf.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** The entry of an existing map. */
@@ -64,13 +76,30 @@ export function setMapBtf(kernel: Kernel, map: number, object: number, keyId: nu
   const entry = entryOfMap(kernel, map);
   if (keyId !== 0 && !sizeIs(btf, keyId, u32[(map + MAP_KEY_SIZE) >>> 2]!)) return -EINVAL;
   if (!sizeIs(btf, valueId, u32[(map + MAP_VALUE_SIZE) >>> 2]!)) return -EINVAL;
-  const ret = entry.ops.map_check_btf(kernel, map, btf, keyId, valueId);
+  const fields = fieldsOf(btf, valueId, u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  const bad = fields === undefined ? 0 : checkFields(kernel, map, entry, object, fields);
+  const ret = bad !== 0 ? bad : entry.ops.map_check_btf(kernel, map, btf, keyId, valueId);
   if (ret !== 0) return ret;
+  if (fields !== undefined && !setFields(kernel.mem, map, fields, object)) return -ENOMEM;
   kernel.hold(object);
   u32[(map + MAP_BTF) >>> 2] = object;
   u32[(map + MAP_BTF_KEY) >>> 2] = keyId;
   u32[(map + MAP_BTF_VALUE) >>> 2] = valueId;
   return 0;
+}
+
+/** A type whose fields contradict each other counts as one without, as in the kernel. */
+function fieldsOf(btf: Btf, valueId: number, size: number): SpecialFields | undefined {
+  const fields = new FieldFinder(btf).find(valueTypeOf(btf, valueId), VALUE_FIELDS, size);
+  return typeof fields === "number" ? undefined : fields;
+}
+
+/** Programs must be able to use the fields, then it is the type's turn, then that of what the fields own. */
+function checkFields(kernel: Kernel, map: number, entry: MapTypeEntry, object: number, fields: SpecialFields): number {
+  const flags = kernel.mem.u32[(map + MAP_FLAGS) >>> 2]!;
+  if (flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)) return -EACCES;
+  if (fields.mask & ~(entry.traits.fields ?? 0)) return -EOPNOTSUPP;
+  return checkOwners(btfOf(kernel, object), structsOf(kernel, object), fields);
 }
 
 function sizeIs(btf: Btf, id: number, size: number): boolean {
@@ -86,6 +115,7 @@ function sizeIs(btf: Btf, id: number, size: number): boolean {
 export function destroyMap(kernel: Kernel, map: number): void {
   const { mem } = kernel;
   entryOfMap(kernel, map).ops.map_free(kernel, map);
+  freeFields(mem, map);
   const btf = mem.u32[(map + MAP_BTF) >>> 2]!;
   if (btf !== 0) kernel.put(btf);
   free(mem, map, MAP_DESC_SIZE);

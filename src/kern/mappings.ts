@@ -17,7 +17,7 @@ import {
 } from "../mem/alloc.ts";
 import { OBJ_KIND, OBJ_MAP, PAGE_SIZE } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";
-import { MAP_FLAGS, MAP_FROZEN, MAP_WRITERS } from "../struct/map.ts";
+import { MAP_FIELDS, MAP_FLAGS, MAP_FROZEN, MAP_WRITERS } from "../struct/map.ts";
 import { BPF_F_RDONLY_PROG, EACCES, EBADF, EINVAL, ENODEV, ENOMEM, ENOTSUPP, EPERM } from "../uapi/index.ts";
 import type { ClientSlot } from "./clients.ts";
 import { entryMode, entryObject, FMODE_READ, FMODE_WRITE, getEntry, PROCESS_LOCK, PROCESS_MAPPINGS } from "./fds.ts";
@@ -77,11 +77,11 @@ function mapObject(
   return record === 0 ? -ENOMEM : { address, record };
 }
 
-/** The kernel's order: no mmap at all, no longer shared (a read-only fd), frozen, programs only read. */
+/** The kernel's order: no mmap at all, or not of values with special fields, no longer shared (a read-only fd), frozen, programs only read. */
 function mapPages(kernel: Kernel, map: number, mode: number, offset: number, pages: number, writable: boolean): number {
   const { u32 } = kernel.mem;
   const { ops, traits } = entryOfMap(kernel, map);
-  if (!traits.mmap) return -ENOTSUPP;
+  if (!traits.mmap || u32[(map + MAP_FIELDS) >>> 2] !== 0) return -ENOTSUPP;
   if ((mode & FMODE_WRITE) === 0) return -EINVAL;
   if (writable && u32[(map + MAP_FROZEN) >>> 2] !== 0) return -EPERM;
   if (writable && (u32[(map + MAP_FLAGS) >>> 2]! & BPF_F_RDONLY_PROG) !== 0) return -EACCES;

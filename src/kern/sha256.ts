@@ -1,5 +1,6 @@
 /** SHA-256 (FIPS 180-4), synchronous: what the kernel takes of programs (tag, exclusive maps) and of frozen maps. */
 
+export const SHA256_SIZE = 32;
 const BLOCK = 64;
 const ROUNDS = 64;
 
@@ -75,7 +76,7 @@ export function sha256(bytes: Uint8Array): Uint8Array {
     for (let i = 0; i < 16; i++) w[i] = view.getUint32(at + i * 4);
     compress(state, w);
   }
-  const digest = new Uint8Array(32);
+  const digest = new Uint8Array(SHA256_SIZE);
   const out = new DataView(digest.buffer);
   for (let i = 0; i < 8; i++) out.setUint32(i * 4, state[i]!);
   return digest;

@@ -1,6 +1,8 @@
 /** BPF_MAP_TYPE_ARRAY: max_entries values, all there from the beginning. Kernel counterpart: arraymap.c. */
+
 import * as array from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
+import { ELEMENT_FIELDS } from "../struct/fields.ts";
 import {
   BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
@@ -18,6 +20,7 @@ export const arrayMap: MapTypeEntry = {
     mapExtra: false,
     mmap: true,
     offload: true,
+    fields: ELEMENT_FIELDS,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
   },
@@ -39,5 +42,6 @@ export const arrayMap: MapTypeEntry = {
     map_lookup_batch: batchLookup(array.nextIndex, array.copyArray),
     map_update_batch: batchUpdate(array.updateArray),
     map_mmap: array.mmapArray,
+    map_content: array.contentOfArray,
   },
 };

@@ -1,5 +1,7 @@
 /** BPF_MAP_TYPE_HASH: any key to any value; an update replaces the whole element. Kernel counterpart: hashtab.c. */
+
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
+import { ELEMENT_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchHash } from "../struct/hash_batch.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
@@ -19,6 +21,7 @@ export const hashMap: MapTypeEntry = {
     percpu: false,
     mapExtra: false,
     offload: true,
+    fields: ELEMENT_FIELDS,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
   },

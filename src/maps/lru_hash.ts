@@ -2,7 +2,9 @@
  * BPF_MAP_TYPE_LRU_HASH: a hash that makes room by itself; what was not used lately goes. Kernel counterpart: hashtab.c,
  * bpf_lru_list.c.
  */
+
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
+import { EVICTED_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchLru } from "../struct/hash_batch.ts";
 import { copyHash } from "../struct/hash_ops.ts";
 import { nextKey } from "../struct/hashtab.ts";
@@ -22,6 +24,7 @@ export const lruHashMap: MapTypeEntry = {
     key: "bytes",
     percpu: false,
     mapExtra: false,
+    fields: EVICTED_FIELDS,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
   },

@@ -1,7 +1,9 @@
 /**
  * BPF_MAP_TYPE_LRU_PERCPU_HASH: a per-CPU hash that makes room by itself. Kernel counterpart: hashtab.c, bpf_lru_list.c.
  */
+
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
+import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchLruPercpu } from "../struct/hash_batch.ts";
 import { copyPercpu } from "../struct/hash_ops.ts";
 import { nextKey } from "../struct/hashtab.ts";
@@ -22,6 +24,7 @@ export const lruPercpuHashMap: MapTypeEntry = {
     key: "bytes",
     percpu: true,
     mapExtra: false,
+    fields: PERCPU_FIELDS,
     checkedEarly: true,
     helpers: [
       BPF_FUNC_map_lookup_elem,

@@ -21,6 +21,8 @@ export interface MapTraits {
   readonly mmap?: boolean;
   /** A network device may take the map over. */
   readonly offload?: boolean;
+  /** Special fields that a value may hold: bits of `btf/special_fields.ts`. */
+  readonly fields?: number;
   /** Types of the first check round: the kernel judges their sizes before it looks at permissions. */
   readonly checkedEarly: boolean;
   /** Ids of the helpers that take this type, as the verifier's compatibility table has it. */
@@ -52,8 +54,8 @@ export interface MapOps {
   map_direct_value_addr(env: MapEnv, map: number, offset: number): number;
 
   // From commands. `value` has the ABI's length; both pointers were checked.
-  /** BPF_MAP_LOOKUP_ELEM: copies out. */
-  map_copy_value(env: MapEnv, map: number, key: number, value: number): number;
+  /** BPF_MAP_LOOKUP_ELEM: copies out. `flags`: 0, or BPF_F_LOCK where the values hold a bpf_spin_lock. */
+  map_copy_value(env: MapEnv, map: number, key: number, value: number, flags: number): number;
   /** BPF_MAP_UPDATE_ELEM: copies in. */
   map_update_value(env: MapEnv, map: number, key: number, value: number, flags: number): number;
   /** BPF_MAP_DELETE_ELEM. */
@@ -70,6 +72,8 @@ export interface MapOps {
 
   /** mmap: address of byte `offset` of what the type maps, after the common checks; or an errno. */
   map_mmap(env: MapEnv, map: number, offset: number, length: number, writable: boolean): number;
+  /** Where the elements begin and end, of types whose contents can be hashed (bpf_map_info.hash); else undefined. */
+  map_content(env: MapEnv, map: number): readonly [begin: number, end: number] | undefined;
   /** poll: EPOLL* bits that are ready now. */
   map_poll(env: MapEnv, map: number): number;
 }
@@ -112,5 +116,6 @@ export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map
   map_update_batch: () => -ENOTSUPP,
   map_delete_batch: () => -ENOTSUPP,
   map_mmap: () => -ENOTSUPP,
+  map_content: () => undefined,
   map_poll: () => EPOLLERR,
 };

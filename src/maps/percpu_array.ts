@@ -1,6 +1,8 @@
 /** BPF_MAP_TYPE_PERCPU_ARRAY: an array with one value a CPU. Kernel counterpart: arraymap.c. */
+
 import * as array from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
+import { PERCPU_FIELDS } from "../struct/fields.ts";
 import {
   BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
@@ -17,6 +19,7 @@ export const percpuArrayMap: MapTypeEntry = {
     key: "index",
     percpu: true,
     mapExtra: false,
+    fields: PERCPU_FIELDS,
     checkedEarly: true,
     helpers: [
       BPF_FUNC_map_lookup_elem,

@@ -2,7 +2,9 @@
  * BPF_MAP_TYPE_PERCPU_HASH: a hash whose values are one a CPU; updates change them in place. Kernel counterpart:
  * hashtab.c.
  */
+
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
+import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchPercpu } from "../struct/hash_batch.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
@@ -22,6 +24,7 @@ export const percpuHashMap: MapTypeEntry = {
     key: "bytes",
     percpu: true,
     mapExtra: false,
+    fields: PERCPU_FIELDS,
     checkedEarly: true,
     helpers: [
       BPF_FUNC_map_lookup_elem,

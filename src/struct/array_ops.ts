@@ -20,7 +20,8 @@ import {
 } from "../uapi/index.ts";
 import { checkFlags, keyTypeOf, NUMA_AND_ACCESS, onNode, PERCPU_UNIT_MAX } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
-import { MAP_FLAGS, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
+import { hasSpinLock, readFields, storeInPlace, storeLocked } from "./fields.ts";
+import { MAP_FIELDS, MAP_FLAGS, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
 import { allocValues, copyPercpuIn, copyPercpuOut, valuesSpan } from "./values.ts";
 
 /** Address of element 0 (of CPU 0), distance of elements, distance of CPUs. */
@@ -130,37 +131,42 @@ export function lookupPercpuArrayOf(env: MapEnv, map: number, key: number, cpu: 
   return value === 0 ? 0 : value + cpu * env.mem.u32[(map + ARRAY_SPAN) >>> 2]!;
 }
 
-export function copyArray(env: MapEnv, map: number, key: number, value: number): number {
+export function copyArray(env: MapEnv, map: number, key: number, value: number, flags: number): number {
+  const { mem } = env;
   const from = lookupArray(env, map, key);
   if (from === 0) return -ENOENT;
-  env.mem.copy(value, from, env.mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  if (mem.u32[(map + MAP_FIELDS) >>> 2] !== 0) readFields(mem, map, value, from, flags);
+  else mem.copy(value, from, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
   return 0;
 }
 
 export function copyPercpuArray(env: MapEnv, map: number, key: number, value: number): number {
   const from = lookupArray(env, map, key);
   if (from === 0) return -ENOENT;
-  const { u32 } = env.mem;
-  copyPercpuOut(env.mem, value, from, u32[(map + ARRAY_STRIDE) >>> 2]!, u32[(map + ARRAY_SPAN) >>> 2]!, env.cpus);
+  copyPercpuOut(env, map, value, from, env.mem.u32[(map + ARRAY_SPAN) >>> 2]!);
   return 0;
 }
 
 /**
- * Flags of an update by a program: BPF_ANY, NOEXIST or EXIST. The kernel refuses BPF_F_LOCK, for which a value needs a
- * bpf_spin_lock, only after the index and NOEXIST; commands refuse it before they come here. `flags` is a whole u64.
+ * Flags of an update: BPF_ANY, NOEXIST or EXIST. From a program the kernel refuses BPF_F_LOCK without a bpf_spin_lock
+ * only after the index and NOEXIST; commands refuse it before they come here. `flags` is a whole u64.
  */
-function programFlagsBad(flags: number): boolean {
+function updateFlagsBad(flags: number): boolean {
   return flags > (BPF_F_LOCK | BPF_EXIST) || (flags & ~BPF_F_LOCK) > BPF_EXIST;
 }
 
 /** In place and without a lock, as in the kernel: readers may see a mix of two writes, never of one 8-byte word. */
 export function updateArray(env: MapEnv, map: number, key: number, value: number, flags: number): number {
-  if (programFlagsBad(flags)) return -EINVAL;
+  if (updateFlagsBad(flags)) return -EINVAL;
   const to = lookupArray(env, map, key);
   if (to === 0) return -E2BIG;
   if (flags & BPF_NOEXIST) return -EEXIST;
-  if (flags & BPF_F_LOCK) return -EINVAL;
-  env.mem.copy(to, value, env.mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  if (flags & BPF_F_LOCK) {
+    if (!hasSpinLock(env.mem, map)) return -EINVAL;
+    storeLocked(env.mem, map, to, value);
+    return 0;
+  }
+  storeInPlace(env.mem, map, to, value);
   return 0;
 }
 
@@ -170,19 +176,18 @@ export function updatePercpuArrayAll(env: MapEnv, map: number, key: number, valu
   const to = lookupArray(env, map, key);
   if (to === 0) return -E2BIG;
   if (flags === BPF_NOEXIST) return -EEXIST;
-  const { u32 } = env.mem;
-  copyPercpuIn(env.mem, to, value, u32[(map + ARRAY_STRIDE) >>> 2]!, u32[(map + ARRAY_SPAN) >>> 2]!, env.cpus);
+  copyPercpuIn(env, map, to, value, env.mem.u32[(map + ARRAY_SPAN) >>> 2]!);
   return 0;
 }
 
 /** From a program: this CPU's slot. */
 export function updatePercpuArrayOwn(env: MapEnv, map: number, key: number, value: number, flags: number): number {
-  if (programFlagsBad(flags)) return -EINVAL;
+  if (updateFlagsBad(flags)) return -EINVAL;
   const to = lookupPercpuArray(env, map, key);
   if (to === 0) return -E2BIG;
   if (flags & BPF_NOEXIST) return -EEXIST;
   if (flags & BPF_F_LOCK) return -EINVAL;
-  env.mem.copy(to, value, env.mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  storeInPlace(env.mem, map, to, value);
   return 0;
 }
 
@@ -207,4 +212,11 @@ export function mmapArray(env: MapEnv, map: number, offset: number, length: numb
   const bytes = u32[(map + MAP_MAX_ENTRIES) >>> 2]! * u32[(map + ARRAY_STRIDE) >>> 2]!;
   if (offset + length > Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE) return -EINVAL;
   return u32[(map + ARRAY_VALUES) >>> 2]! + offset;
+}
+
+/** All elements with their padding: what the kernel hashes. */
+export function contentOfArray(env: MapEnv, map: number): readonly [begin: number, end: number] {
+  const { u32 } = env.mem;
+  const begin = u32[(map + ARRAY_VALUES) >>> 2]!;
+  return [begin, begin + u32[(map + MAP_MAX_ENTRIES) >>> 2]! * u32[(map + ARRAY_STRIDE) >>> 2]!];
 }

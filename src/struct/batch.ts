@@ -5,8 +5,9 @@
 import { alloc, free } from "../mem/alloc.ts";
 import { GRANULE, rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
-import { EFAULT, EINVAL, ENOENT, ENOMEM } from "../uapi/index.ts";
+import { BPF_F_LOCK, EFAULT, EINVAL, ENOENT, ENOMEM } from "../uapi/index.ts";
 import type { MapEnv } from "./env.ts";
+import { hasSpinLock } from "./fields.ts";
 import { MAP_ABI_VALUE_SIZE, MAP_KEY_SIZE, mapField } from "./map.ts";
 
 /** One batch command: what its attributes say, and the caller's memory. Nothing behind the pointers was checked yet. */
@@ -29,9 +30,8 @@ export interface MapBatch {
 export type BatchOp = (env: MapEnv, map: number, batch: MapBatch) => number;
 
 /** What all batch operations begin with: 1 to go on, else the command's result. */
-export function beginBatch(batch: MapBatch): number {
-  // BPF_F_LOCK needs a bpf_spin_lock in the value; no map of this host has one yet.
-  if (batch.elemFlags !== 0) return -EINVAL;
+export function beginBatch(mem: Memory, map: number, batch: MapBatch): number {
+  if (batch.elemFlags !== 0 && (batch.elemFlags !== BPF_F_LOCK || !hasSpinLock(mem, map))) return -EINVAL;
   if (batch.room === 0) return 0;
   return batch.putCount(0) ? 1 : -EFAULT;
 }
@@ -54,7 +54,7 @@ export function writeUser(mem: Memory, batch: MapBatch, to: number, from: number
 /** LOOKUP_BATCH. A slot whose lookup says ENOENT (an empty one, or one that is gone) is passed over. */
 export function batchLookup(
   nextKey: (env: MapEnv, map: number, key: number, next: number) => number,
-  copyValue: (env: MapEnv, map: number, key: number, value: number) => number,
+  copyValue: (env: MapEnv, map: number, key: number, value: number, flags: number) => number,
 ): BatchOp {
   /** Everything goes through memory of its own at `temporary`: a slot that is passed over leaves no trace. */
   function lookup(env: MapEnv, map: number, batch: MapBatch, temporary: number): number {
@@ -75,7 +75,7 @@ export function batchLookup(
     while (done < batch.room) {
       ret = nextKey(env, map, last, key);
       if (ret !== 0) break;
-      ret = copyValue(env, map, key, value);
+      ret = copyValue(env, map, key, value, batch.elemFlags);
       if (ret === 0) {
         if (!writeUser(mem, batch, batch.keys + done * keySize, key, keySize)) return -EFAULT;
         if (!writeUser(mem, batch, batch.values + done * valueSize, value, valueSize)) return -EFAULT;
@@ -93,9 +93,9 @@ export function batchLookup(
   }
 
   return (env, map, batch) => {
-    const begun = beginBatch(batch);
-    if (begun <= 0) return begun;
     const { mem } = env;
+    const begun = beginBatch(mem, map, batch);
+    if (begun <= 0) return begun;
     const size = 2 * rup8(mapField(mem, map, MAP_KEY_SIZE)) + rup8(mapField(mem, map, MAP_ABI_VALUE_SIZE));
     const temporary = alloc(mem, size);
     if (temporary === 0) return -ENOMEM;
@@ -125,9 +125,9 @@ export function batchDelete(deleteValue: (env: MapEnv, map: number, key: number)
 
 /** Runs `change` for the keys that are given until one fails; `count` is then how many did not. */
 function eachKey(env: MapEnv, map: number, batch: MapBatch, change: (key: number, n: number) => number): number {
-  const begun = beginBatch(batch);
-  if (begun <= 0) return begun;
   const { mem } = env;
+  const begun = beginBatch(mem, map, batch);
+  if (begun <= 0) return begun;
   const keySize = mapField(mem, map, MAP_KEY_SIZE);
   // On a shared host another thread must not change a key between its hash and the comparison.
   const own = mem.shared ? alloc(mem, keySize) : 0;

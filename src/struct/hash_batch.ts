@@ -2,11 +2,13 @@
  * LOOKUP_BATCH and LOOKUP_AND_DELETE_BATCH of the hash types: whole buckets, the cursor is a bucket's number (u32). A
  * bucket is locked while it is read, so nothing is missed or seen twice in it. Kernel counterpart: hashtab.c.
  */
+import { alloc, free } from "../mem/alloc.ts";
 import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { EFAULT, EINVAL, ENOENT, ENOSPC } from "../uapi/index.ts";
 import { type BatchOp, beginBatch, type MapBatch, writeUser } from "./batch.ts";
 import type { MapEnv } from "./env.ts";
+import { readFields } from "./fields.ts";
 import {
   BUCKET_SIZE,
   dropNode,
@@ -21,7 +23,7 @@ import {
   unlockBucket,
 } from "./hashtab.ts";
 import { claimLruNode, giveLruNode } from "./lru.ts";
-import { MAP_ABI_VALUE_SIZE, MAP_KEY_SIZE, MAP_VALUE_SIZE, mapField } from "./map.ts";
+import { MAP_ABI_VALUE_SIZE, MAP_FIELDS, MAP_KEY_SIZE, MAP_VALUE_SIZE, mapField } from "./map.ts";
 
 /** Copies a value, as the syscall shows it, to the caller. False: -EFAULT. */
 type WriteValue = (env: MapEnv, map: number, batch: MapBatch, to: number, value: number) => boolean;
@@ -53,16 +55,32 @@ function emptyLru(env: MapEnv, map: number, bucket: number): void {
 }
 
 function writeBytes({ mem }: MapEnv, map: number, batch: MapBatch, to: number, value: number): boolean {
-  return writeUser(mem, batch, to, value, mapField(mem, map, MAP_VALUE_SIZE));
+  const write = mapField(mem, map, MAP_FIELDS) === 0 ? writePlain : writeFields;
+  return write(mem, map, batch, to, value, mapField(mem, map, MAP_VALUE_SIZE));
 }
 
 function writePercpu({ mem, cpus }: MapEnv, map: number, batch: MapBatch, to: number, value: number): boolean {
   const stride = rup8(mapField(mem, map, MAP_VALUE_SIZE));
   const span = mapField(mem, map, HT_SPAN);
+  const write = mapField(mem, map, MAP_FIELDS) === 0 ? writePlain : writeFields;
   for (let cpu = 0; cpu < cpus; cpu++) {
-    if (!writeUser(mem, batch, to + cpu * stride, value + cpu * span, stride)) return false;
+    if (!write(mem, map, batch, to + cpu * stride, value + cpu * span, stride)) return false;
   }
   return true;
+}
+
+function writePlain(mem: Memory, _map: number, batch: MapBatch, to: number, value: number, size: number): boolean {
+  return writeUser(mem, batch, to, value, size);
+}
+
+/** A value with special fields, by way of memory of its own: writing to the caller can end too soon. */
+function writeFields(mem: Memory, map: number, batch: MapBatch, to: number, value: number, size: number): boolean {
+  const temporary = alloc(mem, size);
+  if (temporary === 0) return false;
+  readFields(mem, map, temporary, value, batch.elemFlags);
+  const ok = writeUser(mem, batch, to, temporary, size);
+  free(mem, temporary, size);
+  return ok;
 }
 
 export const lookupBatchHash: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, undefined);
@@ -80,9 +98,9 @@ function walk(
   empty: EmptyBucket | undefined,
 ): number {
   if (batch.flags !== 0) return -EINVAL;
-  const begun = beginBatch(batch);
-  if (begun <= 0) return begun;
   const { mem } = env;
+  const begun = beginBatch(mem, map, batch);
+  if (begun <= 0) return begun;
   let index = 0;
   if (batch.inBatch !== 0) {
     if (!batch.userOk(batch.inBatch, 4, false)) return -EFAULT;

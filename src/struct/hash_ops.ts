@@ -6,6 +6,7 @@ import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import {
   BPF_EXIST,
+  BPF_F_LOCK,
   BPF_F_NO_PREALLOC,
   BPF_F_NUMA_NODE,
   BPF_F_ZERO_SEED,
@@ -17,6 +18,7 @@ import {
 } from "../uapi/index.ts";
 import { ACCESS_FLAGS, checkFlags, KMALLOC_MAX, onNode, PERCPU_UNIT_MAX } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
+import { hasSpinLock, initFields, readFields, storeInPlace, storeLocked } from "./fields.ts";
 import {
   allocTable,
   bucketOf,
@@ -32,8 +34,8 @@ import {
   takeNode,
   unlockBucket,
 } from "./hashtab.ts";
-import { MAP_VALUE_SIZE } from "./map.ts";
-import { copyPercpuIn, copyPercpuOut } from "./values.ts";
+import { MAP_FIELDS, MAP_VALUE_SIZE } from "./map.ts";
+import { copyPercpuIn, copyPercpuOut, initPercpu } from "./values.ts";
 
 /** Bytes that the kernel keeps in front of each element's key. */
 const KERNEL_ELEM_HEAD = 48;
@@ -90,7 +92,22 @@ export function lookupPercpuOf(env: MapEnv, map: number, key: number, cpu: numbe
 }
 
 /** BPF_MAP_LOOKUP_ELEM. A node that was reused while it was copied is looked up again. */
-export function copyHash(env: MapEnv, map: number, key: number, value: number): number {
+export function copyHash(env: MapEnv, map: number, key: number, value: number, flags: number): number {
+  const { mem } = env;
+  const { u32 } = mem;
+  if (u32[(map + MAP_FIELDS) >>> 2] !== 0) return copyFields(env, map, key, value, flags);
+  const hash = hashOf(mem, map, key);
+  for (;;) {
+    const node = findNode(mem, map, key, hash);
+    if (node === 0) return -ENOENT;
+    const seq = u32[(node + NODE_SEQ) >>> 2]!;
+    mem.copy(value, u32[(node + NODE_VALUE) >>> 2]!, u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+    if (!mem.shared || stillSame(mem, map, key, hash, node, seq)) return 0;
+  }
+}
+
+/** As `copyHash`, of values with special fields: under the element's lock if the caller wants that. */
+function copyFields(env: MapEnv, map: number, key: number, value: number, flags: number): number {
   const { mem } = env;
   const { u32 } = mem;
   const hash = hashOf(mem, map, key);
@@ -98,7 +115,8 @@ export function copyHash(env: MapEnv, map: number, key: number, value: number): 
     const node = findNode(mem, map, key, hash);
     if (node === 0) return -ENOENT;
     const seq = u32[(node + NODE_SEQ) >>> 2]!;
-    mem.copy(value, u32[(node + NODE_VALUE) >>> 2]!, u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+    const from = u32[(node + NODE_VALUE) >>> 2]!;
+    readFields(mem, map, value, from, flags);
     if (!mem.shared || stillSame(mem, map, key, hash, node, seq)) return 0;
   }
 }
@@ -112,8 +130,7 @@ export function copyPercpu(env: MapEnv, map: number, key: number, value: number)
   const { mem } = env;
   const from = lookupHash(env, map, key);
   if (from === 0) return -ENOENT;
-  const { u32 } = mem;
-  copyPercpuOut(mem, value, from, rup8(u32[(map + MAP_VALUE_SIZE) >>> 2]!), u32[(map + HT_SPAN) >>> 2]!, env.cpus);
+  copyPercpuOut(env, map, value, from, mem.u32[(map + HT_SPAN) >>> 2]!);
   return 0;
 }
 
@@ -126,7 +143,7 @@ export function checkExists(old: number, flags: number): number {
 
 /** HASH, from commands and programs: a new element goes to the head of its bucket, then the old one leaves. */
 export function updateHash(env: MapEnv, map: number, key: number, value: number, flags: number): number {
-  if (flags > BPF_EXIST) return -EINVAL;
+  if (flags > BPF_EXIST && lockRefused(env.mem, map, flags)) return -EINVAL;
   const { mem } = env;
   const hash = hashOf(mem, map, key);
   const bucket = bucketOf(mem, map, hash);
@@ -134,6 +151,11 @@ export function updateHash(env: MapEnv, map: number, key: number, value: number,
   const ret = replace(mem, map, bucket, hash, key, value, flags);
   unlockBucket(mem, bucket);
   return ret;
+}
+
+/** Of an update's flags beyond BPF_EXIST only BPF_F_LOCK is one, for values with a bpf_spin_lock. */
+function lockRefused(mem: Memory, map: number, flags: number): boolean {
+  return flags > (BPF_F_LOCK | BPF_EXIST) || (flags & ~BPF_F_LOCK) > BPF_EXIST || !hasSpinLock(mem, map);
 }
 
 function replace(
@@ -148,9 +170,15 @@ function replace(
   const old = findNode(mem, map, key, hash);
   const bad = checkExists(old, flags);
   if (bad !== 0) return bad;
+  if (flags & BPF_F_LOCK && old !== 0) {
+    storeLocked(mem, map, mem.u32[(old + NODE_VALUE) >>> 2]!, value);
+    return 0;
+  }
   const node = takeNode(mem, map, key, hash, old === 0);
   if (node < 0) return node;
-  mem.copy(mem.u32[(node + NODE_VALUE) >>> 2]!, value, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  const to = mem.u32[(node + NODE_VALUE) >>> 2]!;
+  mem.copy(to, value, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  if (mem.u32[(map + MAP_FIELDS) >>> 2] !== 0) initFields(mem, map, to);
   if (old === 0) linkHead(mem, map, bucket, node);
   else replaceNode(mem, map, bucket, node, old);
   return 0;
@@ -191,15 +219,10 @@ function updatePercpu(env: MapEnv, map: number, key: number, src: number, flags:
 /** Writes every CPU's slot, or this CPU's; in an element that is new the slots that are not written are zeroed. */
 export function storePercpu(env: MapEnv, map: number, value: number, src: number, all: boolean, isNew: boolean): void {
   const { mem } = env;
-  const size = mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!;
-  const stride = rup8(size);
   const span = mem.u32[(map + HT_SPAN) >>> 2]!;
-  if (all) {
-    copyPercpuIn(mem, value, src, stride, span, env.cpus);
-    return;
-  }
-  if (isNew) for (let cpu = 0; cpu < env.cpus; cpu++) mem.zero(value + cpu * span, stride);
-  mem.copy(value + env.cpu * span, src, size);
+  if (isNew && (!all || mem.u32[(map + MAP_FIELDS) >>> 2] !== 0)) initPercpu(env, map, value, span);
+  if (all) copyPercpuIn(env, map, value, src, span);
+  else storeInPlace(mem, map, value + env.cpu * span, src);
 }
 
 /** From commands and programs. */
@@ -215,14 +238,16 @@ export function deleteHash(env: MapEnv, map: number, key: number): number {
 }
 
 /** BPF_MAP_LOOKUP_AND_DELETE_ELEM: reads and removes under the bucket's lock. */
-export function takeHash(env: MapEnv, map: number, key: number, value: number): number {
+export function takeHash(env: MapEnv, map: number, key: number, value: number, flags: number): number {
   const { mem } = env;
   const hash = hashOf(mem, map, key);
   const bucket = bucketOf(mem, map, hash);
   lockBucket(mem, map, bucket);
   const node = findNode(mem, map, key, hash);
   if (node !== 0) {
-    mem.copy(value, mem.u32[(node + NODE_VALUE) >>> 2]!, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+    const from = mem.u32[(node + NODE_VALUE) >>> 2]!;
+    if (mem.u32[(map + MAP_FIELDS) >>> 2] !== 0) readFields(mem, map, value, from, flags);
+    else mem.copy(value, from, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
     dropNode(mem, map, bucket, node);
   }
   unlockBucket(mem, bucket);
@@ -236,10 +261,7 @@ export function takePercpu(env: MapEnv, map: number, key: number, value: number)
   lockBucket(mem, map, bucket);
   const node = findNode(mem, map, key, hash);
   if (node !== 0) {
-    const { u32 } = mem;
-    const stride = rup8(u32[(map + MAP_VALUE_SIZE) >>> 2]!);
-    const from = u32[(node + NODE_VALUE) >>> 2]!;
-    copyPercpuOut(mem, value, from, stride, u32[(map + HT_SPAN) >>> 2]!, env.cpus);
+    copyPercpuOut(env, map, value, mem.u32[(node + NODE_VALUE) >>> 2]!, mem.u32[(map + HT_SPAN) >>> 2]!);
     dropNode(mem, map, bucket, node);
   }
   unlockBucket(mem, bucket);

@@ -92,7 +92,7 @@ class Lpm {
   }
 
   copy(prefix: Prefix): number {
-    const ret = ops.map_copy_value(this.k, this.map, this.key(prefix), this.#at + 512);
+    const ret = ops.map_copy_value(this.k, this.map, this.key(prefix), this.#at + 512, 0);
     return ret === 0 ? this.k.mem.u32[(this.#at + 512) >>> 2]! : ret;
   }
 

@@ -74,7 +74,7 @@ class Lru {
 
   /** The first word of the value, or the errno. */
   copy(key: number): number {
-    const ret = ops.map_copy_value(this.k, this.map, this.#key(key), this.#at + 16);
+    const ret = ops.map_copy_value(this.k, this.map, this.#key(key), this.#at + 16, 0);
     return ret === 0 ? this.k.mem.u32[(this.#at + 16) >>> 2]! : ret;
   }
 

@@ -2,7 +2,6 @@
  * Operations of the LRU hash types: an update takes a node first, which may evict another element, and looks for the
  * key only then; so an update that fails can evict as well. Kernel counterpart: hashtab.c.
  */
-import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import {
   BPF_EXIST,
@@ -18,6 +17,7 @@ import {
 } from "../uapi/index.ts";
 import { ACCESS_FLAGS, checkFlags, onNode } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
+import { initFields, readFields } from "./fields.ts";
 import { checkExists, checkHashAttr, MAX_BUCKETS, storePercpu } from "./hash_ops.ts";
 import {
   allocTable,
@@ -35,7 +35,7 @@ import {
 } from "./hashtab.ts";
 import { allocLru, claimLruNode, freeLru, giveLruNode, referLruNode, settleLruNode, takeLruNode } from "./lru.ts";
 import { LRU_LINKS } from "./lru_list.ts";
-import { MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
+import { MAP_FIELDS, MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
 import { copyPercpuOut } from "./values.ts";
 
 export function allocCheckLru(_env: MapEnv, attr: MapCreateAttr): number {
@@ -110,7 +110,9 @@ export function updateLru(env: MapEnv, map: number, key: number, value: number, 
   const node = takeLruNode(env, map, hash);
   if (node === 0) return -ENOMEM;
   setKey(mem, map, node, key, hash);
-  mem.copy(mem.u32[(node + NODE_VALUE) >>> 2]!, value, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  const to = mem.u32[(node + NODE_VALUE) >>> 2]!;
+  mem.copy(to, value, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  if (mem.u32[(map + MAP_FIELDS) >>> 2] !== 0) initFields(mem, map, to);
   const bucket = bucketOf(mem, map, hash);
   lockBucket(mem, map, bucket);
   const old = findNode(mem, map, key, hash);
@@ -199,9 +201,9 @@ function remove(env: MapEnv, map: number, key: number, value: number, percpu: bo
   const node = findNode(mem, map, key, hash);
   if (node !== 0) {
     const from = u32[(node + NODE_VALUE) >>> 2]!;
-    const size = u32[(map + MAP_VALUE_SIZE) >>> 2]!;
-    if (percpu) copyPercpuOut(mem, value, from, rup8(size), u32[(map + HT_SPAN) >>> 2]!, env.cpus);
-    else if (value !== 0) mem.copy(value, from, size);
+    if (percpu) copyPercpuOut(env, map, value, from, u32[(map + HT_SPAN) >>> 2]!);
+    else if (value !== 0 && u32[(map + MAP_FIELDS) >>> 2] !== 0) readFields(mem, map, value, from, 0);
+    else if (value !== 0) mem.copy(value, from, u32[(map + MAP_VALUE_SIZE) >>> 2]!);
     unlink(mem, bucket, node);
   }
   unlockBucket(mem, bucket);

@@ -26,6 +26,8 @@ export const MAP_WRITERS: number = OBJ_HEAD + 68;
 /** SHA-256 of the only program that may use the map: 32 bytes, or 0 bytes when any may. */
 export const MAP_EXCL: number = OBJ_HEAD + 72;
 export const MAP_EXCL_SIZE: number = OBJ_HEAD + 104;
+/** The record of the special fields in the values, or 0: see `fields.ts`. */
+export const MAP_FIELDS: number = OBJ_HEAD + 108;
 export const MAP_PRIVATE: number = OBJ_HEAD + 112;
 export const MAP_DESC_SIZE = 256;
 

@@ -64,7 +64,7 @@ function run(k: Kernel, ops: MapOps, map: number, op: Op, at: number): number {
     case "pop":
       return ops.map_lookup_and_delete_elem(k, map, 0, at, 0);
     case "peek":
-      return ops.map_copy_value(k, map, 0, at);
+      return ops.map_copy_value(k, map, 0, at, 0);
     case "progPop":
       return ops.map_pop_elem(k, map, at);
     case "progPeek":
@@ -122,7 +122,7 @@ for (const [name, type, entry] of types) {
     }
     expect(ops.map_delete_value(k, map, 0)).toBe(-EINVAL);
     expect(ops.map_get_next_key(k, map, 0, at)).toBe(-EINVAL);
-    expect(ops.map_copy_value(k, map, 0, at)).toBe(-ENOENT);
+    expect(ops.map_copy_value(k, map, 0, at, 0)).toBe(-ENOENT);
     destroyMap(k, map);
   });
 

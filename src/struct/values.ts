@@ -3,6 +3,9 @@ import { AREA_PROG_READ, AREA_PROG_WRITE, AREA_VALUES, allocAreas, areaSpan } fr
 import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG } from "../uapi/index.ts";
+import type { MapEnv } from "./env.ts";
+import { copyBetweenFields, initFields } from "./fields.ts";
+import { MAP_FIELDS, MAP_VALUE_SIZE } from "./map.ts";
 
 /** What a program may do with the values of a map that was created with these flags. */
 export function programRights(mapFlags: number): number {
@@ -37,24 +40,31 @@ export function valuesSpan(count: number, valueSize: number): number {
 }
 
 /** Every CPU's slot of the value at `value`, CPU 0 first, rup8(value_size) bytes each: the ABI of per-CPU values. */
-export function copyPercpuOut(
-  mem: Memory,
-  dst: number,
-  value: number,
-  stride: number,
-  span: number,
-  cpus: number,
-): void {
+export function copyPercpuOut(env: MapEnv, map: number, dst: number, value: number, span: number): void {
+  const { mem, cpus } = env;
+  const stride = rup8(mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
   for (let cpu = 0; cpu < cpus; cpu++) mem.copy(dst + cpu * stride, value + cpu * span, stride);
+  if (mem.u32[(map + MAP_FIELDS) >>> 2] === 0) return;
+  for (let cpu = 0; cpu < cpus; cpu++) initFields(mem, map, dst + cpu * stride);
 }
 
-export function copyPercpuIn(
-  mem: Memory,
-  value: number,
-  src: number,
-  stride: number,
-  span: number,
-  cpus: number,
-): void {
-  for (let cpu = 0; cpu < cpus; cpu++) mem.copy(value + cpu * span, src + cpu * stride, stride);
+/** The other way, in place: special fields stay as they are, and beside them only value_size bytes are written. */
+export function copyPercpuIn(env: MapEnv, map: number, value: number, src: number, span: number): void {
+  const { mem, cpus } = env;
+  const stride = rup8(mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  const plain = mem.u32[(map + MAP_FIELDS) >>> 2] === 0;
+  for (let cpu = 0; cpu < cpus; cpu++) {
+    if (plain) mem.copy(value + cpu * span, src + cpu * stride, stride);
+    else copyBetweenFields(mem, map, value + cpu * span, src + cpu * stride);
+  }
+}
+
+/** Zero on every CPU, special fields as in a new element. */
+export function initPercpu(env: MapEnv, map: number, value: number, span: number): void {
+  const { mem, cpus } = env;
+  const stride = rup8(mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  for (let cpu = 0; cpu < cpus; cpu++) {
+    mem.zero(value + cpu * span, stride);
+    initFields(mem, map, value + cpu * span);
+  }
 }

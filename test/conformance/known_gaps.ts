@@ -7,21 +7,7 @@ export interface KnownGap {
   readonly since: string;
 }
 
-const since = "2026-11-26";
-const noHash = "the hash of a map's contents (bpf_map_info.hash) is not built yet";
-const noFields = "bpf_spin_lock and other special fields are not built yet";
-
-export const knownGaps: readonly KnownGap[] = [
-  { id: "map_create.special_fields", reason: noFields, since },
-  ...["lock.hash.update", "lock.hash.flags", "lock.hash.order", "lock.not_frozen", "lock.array"].map((id) => ({
-    id,
-    reason: noFields,
-    since,
-  })),
-  { id: "info.hash.refused", reason: noHash, since },
-  { id: "info.hash.frozen_array", reason: noHash, since },
-  { id: "info.hash.padding", reason: noHash, since },
-];
+export const knownGaps: readonly KnownGap[] = [];
 
 /** What is not built at all yet, so that no case could stand for it. */
 export const notBuilt: readonly string[] = [
@@ -29,7 +15,7 @@ export const notBuilt: readonly string[] = [
   "where several things are wrong in one program, which of their errnos comes first can differ from the kernel's",
   "program types other than XDP; XDP live frames in PROG_TEST_RUN",
   "callbacks (for_each_map_elem, loop, timers), tail calls, kfuncs, ksyms, CO-RE relocations, legacy `maps` sections",
-  "OBJ_PIN and OBJ_GET, BPF_F_LOCK, special fields in values",
+  "OBJ_PIN and OBJ_GET",
   "a ring's second half is no mirror of the first: records are contiguous past max_entries, as libbpf reads them",
   "BTF_LOAD reads robustly, but does not refuse everything that the kernel's validator refuses",
   "a client killed inside a command keeps its references to the map until the host goes; one killed in a change of an LPM_TRIE can leak a node",

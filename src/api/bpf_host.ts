@@ -1,7 +1,7 @@
 /** A host with the typed API on it: what `createEmbedded` and `openKernel` give. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import { InputError } from "../errors.ts";
-import type { Attr, Host, MmapOptions, UserMemory, WaitOptions } from "../host/host.ts";
+import type { Attr, Bpffs, Host, MmapOptions, UserMemory, WaitOptions } from "../host/host.ts";
 import {
   BPF_F_RDONLY,
   BPF_F_WRONLY,
@@ -69,6 +69,8 @@ export interface HostMemory {
 export class BpfHost implements Host {
   readonly kind: "embedded" | "kernel";
   readonly user: UserMemory;
+  /** Directories and names in bpffs, where maps and programs are pinned. */
+  readonly bpffs: Bpffs;
   /** How many CPUs per-CPU values have a slot for. */
   readonly possibleCpus: number;
   /**
@@ -85,6 +87,7 @@ export class BpfHost implements Host {
   constructor(seam: Host) {
     this.kind = seam.kind;
     this.user = seam.user;
+    this.bpffs = seam.bpffs;
     this.possibleCpus = seam.possibleCpus;
     this.context = new HostContext(seam);
     this.bpf = (cmd, attr, size) => {

@@ -18,7 +18,9 @@ import {
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
+  BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
+  BPF_OBJ_PIN,
   BPF_PROG_GET_FD_BY_ID,
   BPF_PROG_GET_NEXT_ID,
   BPF_PROG_LOAD,
@@ -32,6 +34,7 @@ import { mapDeleteBatch, mapLookupAndDeleteBatch, mapLookupBatch, mapUpdateBatch
 import { mapCreate } from "./map_create.ts";
 import { mapDeleteElem, mapGetNextKey, mapLookupAndDeleteElem, mapLookupElem, mapUpdateElem } from "./map_elem.ts";
 import { mapFreeze } from "./map_freeze.ts";
+import { objGet, objPin } from "./obj_pin.ts";
 import { progLoad } from "./prog_load.ts";
 import { progStreamRead } from "./prog_stream.ts";
 import { progTestRun } from "./prog_test_run.ts";
@@ -55,6 +58,8 @@ const handlers: Readonly<Record<number, Handler>> = {
   [BPF_MAP_GET_FD_BY_ID]: mapGetFdById,
   [BPF_BTF_GET_NEXT_ID]: btfGetNextId,
   [BPF_BTF_GET_FD_BY_ID]: btfGetFdById,
+  [BPF_OBJ_PIN]: objPin,
+  [BPF_OBJ_GET]: objGet,
   [BPF_OBJ_GET_INFO_BY_FD]: objGetInfoByFd,
   [BPF_BTF_LOAD]: btfLoad,
   [BPF_PROG_LOAD]: progLoad,

@@ -15,6 +15,12 @@ export function encodeText(text: string): Uint8Array {
   return encoder.encode(`${text}\0`);
 }
 
+/** A path as the kernel takes it, without its NUL. */
+export function pathBytes(path: string): Uint8Array {
+  if (typeof path === "string" && !path.includes("\0")) return encoder.encode(path);
+  throw new TypeError(`path is ${shown(path)}, expected a text without NUL`);
+}
+
 function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "object" && value !== null) return `a ${value.constructor?.name ?? "object"}`;

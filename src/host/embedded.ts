@@ -10,7 +10,8 @@ import { alloc, bytesOfMap, free, type MemoryUse, memoryUse, POOL_USER } from ".
 import { GRANULE, OBJ_MAP, SB_WAKES } from "../mem/layout.ts";
 import { MAP_ABI_VALUE_SIZE, MAP_KEY_SIZE } from "../struct/map.ts";
 import { EBADF, EINVAL } from "../uapi/index.ts";
-import type { Attr, Host, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
+import { embeddedBpffs } from "./bpffs.ts";
+import type { Attr, Bpffs, Host, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
 import { defaultSize, type MapShape, Marshal } from "./marshal.ts";
 
 export interface EmbeddedOptions {
@@ -93,6 +94,7 @@ class EmbeddedMemory implements UserMemory {
 export class EmbeddedHost implements Host {
   readonly kind = "embedded" as const;
   readonly user: UserMemory;
+  readonly bpffs: Bpffs;
   readonly possibleCpus: number;
   readonly #kernel: Kernel;
   readonly #memory: EmbeddedMemory;
@@ -109,6 +111,9 @@ export class EmbeddedHost implements Host {
     this.#kernel = kernel;
     this.#memory = new EmbeddedMemory(kernel);
     this.user = this.#memory;
+    this.bpffs = embeddedBpffs(kernel, () => {
+      if (!this.#open) refuse();
+    });
     this.possibleCpus = kernel.cpus;
     this.#marshal = new Marshal({
       user: this.user,

@@ -41,6 +41,24 @@ export interface WaitOptions {
   readonly timeoutMs?: number;
 }
 
+/**
+ * Names in bpffs, as the system calls of these names: 0 (of `open` an fd) or a negative errno. On the embedded host
+ * bpffs is at /sys/fs/bpf and nothing else is there; on the kernel host these are the machine's files, wherever bpffs is
+ * mounted. What is pinned is made and opened with BPF_OBJ_PIN and BPF_OBJ_GET.
+ */
+export interface Bpffs {
+  mkdir(path: string): number;
+  rmdir(path: string): number;
+  /** Drops a pin; what was pinned goes when nothing else holds it. */
+  unlink(path: string): number;
+  /** Moves a pin or a directory. A pin that had the new name is dropped in the same moment. */
+  rename(from: string, to: string): number;
+  /** The names in a directory, sorted. */
+  readdir(path: string): string[] | number;
+  /** An fd of a directory, for `path_fd` with BPF_F_PATH_FD. */
+  open(path: string): number;
+}
+
 export interface Host {
   readonly kind: "embedded" | "kernel";
   /**
@@ -61,6 +79,7 @@ export interface Host {
   /** As `poll`, without blocking. An aborted signal rejects with its reason. Keeps the process alive while it waits. */
   wait(fds: readonly number[], options?: WaitOptions): Promise<number[] | number>;
   readonly user: UserMemory;
+  readonly bpffs: Bpffs;
   /** How many CPUs per-CPU values have a slot for. */
   readonly possibleCpus: number;
   /** Closes every fd that the host opened and ends its mappings. A second call does nothing; any other is an error. */

@@ -21,8 +21,9 @@ import {
   ENOSYS,
   EPERM,
 } from "../uapi/index.ts";
-import type { Attr, Host, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
+import type { Attr, Bpffs, Host, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
 import { HostUnavailable } from "./host.ts";
+import { kernelBpffs } from "./kernel_bpffs.ts";
 import { Fds } from "./kernel_fds.ts";
 import { infoPointersOk } from "./kernel_info.ts";
 import { type Libc, openLibc } from "./kernel_libc.ts";
@@ -53,6 +54,7 @@ const BOUNDLESS = 2;
 class KernelHost implements Host {
   readonly kind = "kernel" as const;
   readonly user: UserMemory;
+  readonly bpffs: Bpffs;
   readonly possibleCpus: number;
   readonly #libc: Libc;
   readonly #memory: NativeMemory;
@@ -71,6 +73,14 @@ class KernelHost implements Host {
     this.#memory = new NativeMemory(libc, this.#mappings);
     this.user = this.#memory;
     this.#fds = new Fds(libc, this.#memory, possibleCpus);
+    this.bpffs = kernelBpffs(
+      libc,
+      this.#memory,
+      () => {
+        if (!this.#open) this.#refuse();
+      },
+      (fd) => this.#fds.opened(fd),
+    );
     this.#waiter = new Waiter(libc, this.#memory, (fd) =>
       this.#fds.shapeOf(fd)?.type === BPF_MAP_TYPE_USER_RINGBUF ? POLLOUT : POLLIN,
     );

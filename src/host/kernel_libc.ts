@@ -24,11 +24,19 @@ export interface PollHandle {
 export interface Libc {
   /** The number of bpf(2) on this machine, the first argument of `bpf`. */
   readonly nrBpf: number;
+  readonly nrGetdents64: number;
   readonly pageSize: number;
   bpf(nr: number, cmd: number, attr: number, size: number): number;
   mmap(address: number, length: number, prot: number, flags: number, fd: number, offset: number): number;
   munmap(address: number, length: number): number;
   close(fd: number): number;
+  open(path: string, flags: number): number;
+  mkdir(path: string, mode: number): number;
+  rmdir(path: string): number;
+  unlink(path: string): number;
+  rename(from: string, to: string): number;
+  /** The first argument is `nrGetdents64`. */
+  getdents64(nr: number, fd: number, entries: number, size: number): number;
   poll(fds: number, count: number, timeout: number): number;
   epoll_create1(flags: number): number;
   epoll_ctl(epoll: number, op: number, fd: number, event: number): number;
@@ -82,12 +90,19 @@ export function openLibc(): Libc {
   const getpagesize = func<() => number>("getpagesize", "int");
   return {
     nrBpf,
+    nrGetdents64: process.arch === "x64" ? 217 : 61,
     pageSize: getpagesize(),
     // syscall(2) is declared with `...`, but integers travel as in an ordinary call on all these machines.
     bpf: func("syscall", "int", "long", "int", "uintptr_t", "uint"),
     mmap: func("mmap", "intptr_t", "uintptr_t", "size_t", "int", "int", "int", "int64"),
     munmap: func("munmap", "int", "uintptr_t", "size_t"),
     close: func("close", "int", "int"),
+    open: func("open", "int", "str", "int"),
+    mkdir: func("mkdir", "int", "str", "uint"),
+    rmdir: func("rmdir", "int", "str"),
+    unlink: func("unlink", "int", "str"),
+    rename: func("rename", "int", "str", "str"),
+    getdents64: func("syscall", "int", "long", "int", "uintptr_t", "uint"),
     poll: func("poll", "int", "uintptr_t", "ulong", "int"),
     epoll_create1: func("epoll_create1", "int", "int"),
     epoll_ctl: func("epoll_ctl", "int", "int", "int", "int", "uintptr_t"),

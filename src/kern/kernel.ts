@@ -9,6 +9,7 @@ import {
   GRANULE,
   GRANULE_SHIFT,
   LAYOUT_VERSION,
+  OBJ_ID,
   OBJ_KIND,
   OBJ_MAP,
   OBJ_REFS,
@@ -32,6 +33,7 @@ import { attachMemory, type Memory, reserveMemory } from "../mem/memory.ts";
 import { random32, seedRandom } from "../mem/random.ts";
 import type { MapEnv } from "../struct/env.ts";
 import { EBADF, EINVAL, EPERM } from "../uapi/index.ts";
+import { mountBpffs } from "./bpffs_tree.ts";
 import {
   ATTR_BLOCK,
   announceClient,
@@ -214,7 +216,8 @@ export class Kernel implements MapEnv {
   /** Drops a reference; the last one takes the object away. */
   put(object: number): void {
     if (this.mem.atomics.add32(object + OBJ_REFS, -1) !== 1) return;
-    removeId(this.mem, this.mem.u32[(object + OBJ_KIND) >>> 2]!, object);
+    const { u32 } = this.mem;
+    if (u32[(object + OBJ_ID) >>> 2] !== 0) removeId(this.mem, u32[(object + OBJ_KIND) >>> 2]!, object);
     destroyObject(this, object);
   }
 
@@ -321,7 +324,7 @@ export function createKernel(options: KernelOptions): Kernel {
   u32[SB_MAGIC >>> 2] = SB_MAGIC_VALUE;
   // The first client has no owner number yet; nobody else is there who could hold a lock.
   mem.owner = 1;
-  const process = newProcess(mem);
+  const process = mountBpffs(mem) ? newProcess(mem) : 0;
   const client = process === 0 ? undefined : announceClient(mem, process);
   if (client === undefined) throw new Bug(`a memory of ${options.memory} bytes has no room for its first client`);
   return new Kernel(mem, client);

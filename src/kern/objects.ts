@@ -1,5 +1,6 @@
 /** What happens when the last references to an object go, by its kind. */
-import { OBJ_BTF, OBJ_KIND, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
+import { OBJ_BTF, OBJ_DIR, OBJ_KIND, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
+import { destroyDir } from "./bpffs_tree.ts";
 import { destroyBtf } from "./btf.ts";
 import type { Kernel } from "./kernel.ts";
 import { destroyMap, entryOfMap } from "./map.ts";
@@ -11,6 +12,7 @@ export function destroyObject(kernel: Kernel, object: number): void {
   if (kind === OBJ_MAP) destroyMap(kernel, object);
   else if (kind === OBJ_BTF) destroyBtf(kernel, object);
   else if (kind === OBJ_PROG) destroyProg(kernel, object);
+  else if (kind === OBJ_DIR) destroyDir(kernel, object);
 }
 
 /** No fd and no pin is left: only programs and other objects hold it, if anything does. Somebody may open it again. */

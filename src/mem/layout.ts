@@ -44,6 +44,9 @@ export const SB_CLOCK: number = SB + 80;
 export const SB_CLOCK_VIRTUAL: number = SB + 88;
 /** u64: most instructions of one run. */
 export const SB_RUN_BUDGET: number = SB + 96;
+/** bpffs: its lock, and the directory `/`. */
+export const SB_BPFFS_LOCK: number = SB + 104;
+export const SB_BPFFS_ROOT: number = SB + 108;
 /** Free-list heads of the slabs: one u32 a size class for metadata, then the same for user memory. */
 export const SB_SLABS: number = SB + 128;
 export const SLAB_CLASSES = 12;
@@ -68,6 +71,7 @@ export const SB_CPU_TABLE: number = SB + 52;
 export const OBJ_KIND = 0;
 /** References: fds, programs, outer maps, mappings, running operations of shared hosts. */
 export const OBJ_REFS = 4;
+/** 0: found by fd or path only. */
 export const OBJ_ID = 8;
 /** References that user space holds: fds and pins. */
 export const OBJ_USERS = 12;
@@ -76,6 +80,8 @@ export const OBJ_HEAD = 16;
 export const OBJ_MAP = 1;
 export const OBJ_PROG = 2;
 export const OBJ_BTF = 3;
+/** A directory of bpffs. It has no id. */
+export const OBJ_DIR = 4;
 
 /** Rounds up to a multiple of 8: the stride of values, and the size of one CPU's slot in the syscall ABI. */
 export function rup8(n: number): number {

@@ -1,5 +1,6 @@
 /** Runs the steps of a case in a session and tells the first that did not go as the table says. */
 import * as u from "../../src/uapi/index.ts";
+import { emptyBpffs } from "../bpffs.ts";
 import { constant, errnoOf, flagsOf, fromHex, isErrno, nameOf, toHex } from "./encode.ts";
 import { BAD_ADDRESS, type Session } from "./session.ts";
 import type { Case, Step, Table } from "./step.ts";
@@ -7,6 +8,7 @@ import { call } from "./steps/call.ts";
 import { eachFlag, eachName, eachValue } from "./steps/create.ts";
 import { fill, keys, member, members, next, pushEach, sameBuffer, take, update } from "./steps/element.ts";
 import { info, infoHash } from "./steps/info.ts";
+import { get, openDir, pathOf, pin, readDir } from "./steps/pin.ts";
 import { compare, resultOf, State } from "./steps/state.ts";
 
 const PROT = { r: 1, w: 2, rw: 3, rx: 5, rwx: 7 } as const;
@@ -29,6 +31,7 @@ export function runCase(session: Session, table: Table, test: Case): string | un
     return error instanceof Error ? error.message : String(error);
   } finally {
     state.end();
+    if (table.bpffs === true) emptyBpffs(session.host, session.bpffs);
   }
 }
 
@@ -128,6 +131,24 @@ function runStep(state: State, step: Step): string | undefined {
       const fields = { map_fd: state.map.fd, key: state.key(step[2]), value: at, flags: 0 };
       return compare(resultOf(step[4]), session.call(cmd, fields));
     }
+    case "pin":
+      return pin(state, step[1], step[2], step[3]);
+    case "get":
+      return get(state, step[1], step[2], step[3], step[4]);
+    case "mkdir":
+    case "rmdir":
+    case "unlink":
+      session.calls++;
+      return compare(resultOf(step[2]), session.host.bpffs[step[0]](pathOf(state, step[1])));
+    case "rename":
+      session.calls++;
+      return compare(resultOf(step[3]), session.host.bpffs.rename(pathOf(state, step[1]), pathOf(state, step[2])));
+    case "readdir":
+      return readDir(state, step[1], step[2]);
+    case "opendir":
+      return openDir(state, step[1], step[2], step[3]);
+    case "prog":
+      return state.loadProg(step[1]);
     case "poll": {
       session.calls++;
       const ready = session.host.poll([state.map.fd], 0);

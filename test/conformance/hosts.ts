@@ -3,6 +3,7 @@ import { release } from "node:os";
 import { createEmbeddedHost, type EmbeddedHost, type EmbeddedOptions } from "../../src/host/embedded.ts";
 import { type Host, HostUnavailable } from "../../src/host/host.ts";
 import { openKernelHost } from "../../src/host/kernel.ts";
+import { type BpffsMount, mountBpffs } from "../bpffs.ts";
 import { notRun, pinThread } from "../kernel.ts";
 import { Session } from "./session.ts";
 
@@ -15,6 +16,8 @@ export interface Hosts {
   readonly exclusive: EmbeddedHost;
   readonly shared: EmbeddedHost;
   readonly kernel: Host | undefined;
+  /** For the kernel's pins. */
+  readonly mount: BpffsMount | undefined;
   /** Of the kernel, or why there is none. */
   readonly kernelNote: string;
   readonly cpus: number;
@@ -50,6 +53,7 @@ export function openHosts(): Hosts {
     exclusive: createEmbeddedHost(options),
     shared: createEmbeddedHost({ ...options, shared: true }),
     kernel: typeof kernel === "string" ? undefined : kernel,
+    mount: typeof kernel === "string" ? undefined : mountBpffs(),
     kernelNote: typeof kernel === "string" ? kernel : `Linux ${release()}`,
     cpus,
   };
@@ -57,7 +61,7 @@ export function openHosts(): Hosts {
 
 /** Every host in every form of the calls. */
 export function sessionsOf(hosts: Hosts): NamedSession[] {
-  const { exclusive, shared, kernel } = hosts;
+  const { exclusive, shared, kernel, mount } = hosts;
   const sessions: NamedSession[] = [
     { name: "embedded, exclusive, object form", session: new Session(exclusive, "object") },
     { name: "embedded, exclusive, raw form", session: new Session(exclusive, "raw") },
@@ -67,9 +71,9 @@ export function sessionsOf(hosts: Hosts): NamedSession[] {
     { name: "embedded, shared, raw form unaligned", session: new Session(shared, "raw, unaligned") },
   ];
   if (kernel !== undefined) {
-    sessions.push({ name: "kernel, object form", session: new Session(kernel, "object") });
-    sessions.push({ name: "kernel, bytes form", session: new Session(kernel, "bytes") });
-    sessions.push({ name: "kernel, raw form unaligned", session: new Session(kernel, "raw, unaligned") });
+    sessions.push({ name: "kernel, object form", session: new Session(kernel, "object", mount?.path) });
+    sessions.push({ name: "kernel, bytes form", session: new Session(kernel, "bytes", mount?.path) });
+    sessions.push({ name: "kernel, raw form unaligned", session: new Session(kernel, "raw, unaligned", mount?.path) });
   }
   return sessions;
 }
@@ -79,5 +83,6 @@ export function closeHosts(hosts: Hosts): void {
   hosts.shared.dispose();
   if (hosts.kernel === undefined) return;
   hosts.kernel.dispose();
+  hosts.mount?.unmount();
   pinThread(-1);
 }

@@ -3,9 +3,11 @@
  * the kernel's bytes into user memory, with guard bytes around everything, aligned or with every address off by three;
  * `bytes` gives these bytes from memory of the caller's own.
  */
+
 import type { AttrObject, Host, UserBuffer } from "../../src/host/host.ts";
 import { bpfCommands } from "../../src/uapi/commands.ts";
 import * as u from "../../src/uapi/index.ts";
+import { EMBEDDED_BPFFS } from "../bpffs.ts";
 import { type Shape, toHex, valueBytes } from "./encode.ts";
 
 export type Form = "object" | "raw" | "raw, unaligned" | "bytes";
@@ -36,13 +38,16 @@ const perCpuTypes = new Set<number>([
 export class Session {
   readonly host: Host;
   readonly form: Form;
+  /** Where a bpffs is mounted that is the tests' own; empty where there is none. */
+  readonly bpffs: string;
   /** Calls that were made, for the report. */
   calls = 0;
   #block: UserBuffer | undefined;
 
-  constructor(host: Host, form: Form) {
+  constructor(host: Host, form: Form, bpffs: string = host.kind === "embedded" ? EMBEDDED_BPFFS : "") {
     this.host = host;
     this.form = form;
+    this.bpffs = bpffs;
   }
 
   /** One command. Buffers among the fields are read and written in place. Bytes by offset need a raw form. */
@@ -190,6 +195,20 @@ export class Session {
     const fields = { bpf_fd: map.fd, info_len: length, info };
     const ret = this.call(u.BPF_OBJ_GET_INFO_BY_FD, fields);
     return ret === 0 ? info.subarray(0, fields.info_len) : ret;
+  }
+
+  /** OBJ_PIN: 0 or the errno. The path is given as it is; names below `bpffs` are the tests' own. */
+  pin(fd: number, path: string, fields: Record<string, Value> = {}): number {
+    return this.call(u.BPF_OBJ_PIN, { pathname: this.#path(path), bpf_fd: fd, ...fields });
+  }
+
+  /** OBJ_GET: a new fd, or the errno. */
+  get(path: string, fields: Record<string, Value> = {}): number {
+    return this.call(u.BPF_OBJ_GET, { pathname: this.#path(path), ...fields });
+  }
+
+  #path(path: string): Value {
+    return this.form === "object" ? path : new TextEncoder().encode(`${path}\0`);
   }
 
   dispose(): void {

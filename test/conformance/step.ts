@@ -120,6 +120,18 @@ export type Step =
   | readonly ["store", offset: number, hex: string]
   /** An update or a lookup of this key whose value lies in the mapping, at this offset. */
   | readonly ["mapped value", op: "update" | "lookup", key: Data, offset: number, result: Result]
+  /** OBJ_PIN of the map in use, or of `bpf_fd`. A path begins at the mount; with `=` before it, it stands as it is. */
+  | readonly ["pin", path: string, result: Result, fields?: Fields]
+  /** OBJ_GET. With a name the map is known by it, and in use; without it is closed. */
+  | readonly ["get", path: string, result: Result, fields?: Fields, name?: string]
+  | readonly ["mkdir" | "rmdir" | "unlink", path: string, result: Result]
+  | readonly ["rename", from: string, to: string, result: Result]
+  /** What a directory holds, in any order. */
+  | readonly ["readdir", path: string, names: readonly string[] | Errno]
+  /** The fd of a directory, as `$name`. */
+  | readonly ["opendir", name: string, path: string, result: Result]
+  /** Loads a small program, as `$name`. */
+  | readonly ["prog", name: string]
   /** Whether poll(2) finds the map ready (readable, or in error). */
   | readonly ["poll", ready: boolean];
 
@@ -136,6 +148,8 @@ export interface Case {
 
 export interface Table {
   readonly name: string;
+  /** It needs a bpffs of its own, which is emptied after each case. */
+  readonly bpffs?: true;
   readonly attr: MapAttr & { readonly map_type: MapTypeName };
   readonly cases: readonly Case[];
 }

@@ -10,6 +10,8 @@ import { idsTable } from "./cmd/ids.table.ts";
 import { infoTable } from "./cmd/info.table.ts";
 import { lockTable } from "./cmd/lock.table.ts";
 import { mapCreateTable } from "./cmd/map_create.table.ts";
+import { pinTable } from "./cmd/pin.table.ts";
+import { pinNamesTable } from "./cmd/pin_names.table.ts";
 import { arrayTable } from "./maps/array.table.ts";
 import { bloomFilterTable } from "./maps/bloom_filter.table.ts";
 import { hashTable } from "./maps/hash.table.ts";
@@ -51,6 +53,8 @@ export const tables: readonly Table[] = [
   freezeTable,
   btfTable,
   lockTable,
+  pinTable,
+  pinNamesTable,
   hashBatchTable,
   arrayBatchTable,
   ...batchHashTables,

@@ -1,7 +1,9 @@
 /** What a case has opened, and how the words of its steps become numbers and bytes. */
+import { exit, mov64Imm, R0 } from "../../../src/insn/index.ts";
 import * as u from "../../../src/uapi/index.ts";
 import { btfBytes, typeIds } from "../btf_types.ts";
 import { encodeKey, encodeValue, errnoOf, flagsOf, fromHex, isErrno, nameOf, toHex } from "../encode.ts";
+import { loadProgram } from "../programs.ts";
 import { BAD_ADDRESS, FILL, type Opened, type Session, type Value } from "../session.ts";
 import type { Data, Errno, Field, MapAttr, Result } from "../step.ts";
 
@@ -27,7 +29,8 @@ export class State {
   /** The mapping in use. */
   mapping: Uint8Array | undefined;
   readonly #maps: Map<string, OpenMap> = new Map();
-  readonly #btf: Map<string, number> = new Map();
+  /** What is open and no map: BTF, programs, directories. */
+  readonly #others: Map<string, number> = new Map();
   #inUse = "map";
   readonly #mappings: Uint8Array[] = [];
 
@@ -79,7 +82,7 @@ export class State {
     if (typeof field === "object") return "hex" in field ? fromHex(field.hex) : new Uint8Array(field.length).fill(FILL);
     if (typeof field !== "string" || name === "map_name") return field;
     if (field === "BAD") return BAD_ADDRESS;
-    if (field.startsWith("$")) return this.#btf.get(field.slice(1)) ?? this.named(field.slice(1)).fd;
+    if (field.startsWith("$")) return this.#others.get(field.slice(1)) ?? this.named(field.slice(1)).fd;
     if (field.startsWith("type:")) {
       const id = typeIds[field.slice(5)];
       if (id === undefined) throw new Error(`btf_types.ts has no ${field}`);
@@ -114,19 +117,43 @@ export class State {
 
   close(name: string, result: Result): string | undefined {
     const map = this.#maps.get(name);
-    const fd = map?.fd ?? this.#btf.get(name);
+    const fd = map?.fd ?? this.#others.get(name);
     if (fd === undefined) throw new Error(`nothing was opened as ${name}`);
     const ret = this.session.close(fd);
     if (map !== undefined) this.#maps.set(name, { ...map, fd: -1 });
-    else this.#btf.set(name, -1);
+    else this.#others.set(name, -1);
     return compare(resultOf(result), ret);
   }
 
   loadBtf(name: string): string | undefined {
     const fd = this.session.call(u.BPF_BTF_LOAD, { btf: btfBytes.slice(), btf_size: btfBytes.length });
     if (fd < 0) return `BTF_LOAD: ${nameOf(fd)}`;
-    this.#btf.set(name, fd);
+    this.#others.set(name, fd);
     return undefined;
+  }
+
+  loadProg(name: string): string | undefined {
+    const { fd, log } = loadProgram(this.session.host, [mov64Imm(R0, 2), exit()]);
+    if (fd < 0) return `PROG_LOAD: ${nameOf(fd)} ${log}`;
+    this.keepFd(name, fd);
+    return undefined;
+  }
+
+  keepFd(name: string, fd: number): void {
+    this.#others.set(name, fd);
+  }
+
+  /** An fd that came from a pin: it must be of a map that the case has made. */
+  keepOpened(fd: number, name: string | undefined): void {
+    if (name === undefined) {
+      this.session.close(fd);
+      return;
+    }
+    const { id } = this.session.opened(fd, this.map.shape);
+    const map = [...this.#maps.values()].find((each) => each.id === id);
+    if (map === undefined) throw new Error(`map ${id} is none of the case's`);
+    this.#maps.set(name, { ...map, fd });
+    this.#inUse = name;
   }
 
   mmap(offset: number, length: number, prot: number, result: Result): string | undefined {
@@ -142,6 +169,6 @@ export class State {
   end(): void {
     for (const mapping of this.#mappings) this.session.host.munmap(mapping);
     for (const { fd } of this.#maps.values()) if (fd >= 0) this.session.host.close(fd);
-    for (const fd of this.#btf.values()) if (fd >= 0) this.session.host.close(fd);
+    for (const fd of this.#others.values()) if (fd >= 0) this.session.host.close(fd);
   }
 }

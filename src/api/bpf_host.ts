@@ -73,6 +73,8 @@ export class BpfHost implements Host {
   readonly bpffs: Bpffs;
   /** How many CPUs per-CPU values have a slot for. */
   readonly possibleCpus: number;
+  /** Bytes of a page: what `mmap` counts in. */
+  readonly pageSize: number;
   /**
    * bpf(2): a number >= 0, or a negative errno. `attr` is an object with the kernel's field names, the bytes of
    * `union bpf_attr`, or their address in user memory. Buffers in an object are read and written in place; an unknown
@@ -89,6 +91,7 @@ export class BpfHost implements Host {
     this.user = seam.user;
     this.bpffs = seam.bpffs;
     this.possibleCpus = seam.possibleCpus;
+    this.pageSize = seam.pageSize;
     this.context = new HostContext(seam);
     this.bpf = (cmd, attr, size) => {
       if (!this.#open) this.requireOpen();
@@ -100,6 +103,11 @@ export class BpfHost implements Host {
   mmap(fd: number, options: MmapOptions): Uint8Array | number {
     this.requireOpen();
     return this.context.seam.mmap(fd, options);
+  }
+
+  /** Where a mapping lies for programs: what pointers into an arena count from. -1n when it was ended, or is no mapping. */
+  mappedAt(bytes: Uint8Array): bigint {
+    return this.context.seam.mappedAt(bytes);
   }
 
   /** 0 or a negative errno. Also when the host is closed, which has ended the mapping. */

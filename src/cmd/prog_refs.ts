@@ -15,8 +15,10 @@ import {
   bpfFuncNames,
   E2BIG,
   EACCES,
+  EBUSY,
   EFAULT,
   EINVAL,
+  ENOMEM,
   EPROTO,
 } from "../uapi/index.ts";
 import type { ContextFamily } from "../vm/contexts.ts";
@@ -58,9 +60,26 @@ export function useMap(refs: Refs, map: number): number {
     refs.log(`more than ${MAX_MAPS} maps`);
     return -E2BIG;
   }
+  const bad = judgeAddresses(refs, map);
+  if (bad !== 0) return bad;
   refs.kernel.hold(map);
   refs.maps.push(map);
   return 0;
+}
+
+/** A program has one map that is known by user space's addresses, and these are known when it is loaded. */
+function judgeAddresses({ kernel, maps, log }: Refs, map: number): number {
+  const { ops, traits } = entryOfMap(kernel, map);
+  if (traits.userAddresses !== true) return 0;
+  if (maps.some((other) => entryOfMap(kernel, other).traits.userAddresses)) {
+    log("Only one arena per program");
+    return -EBUSY;
+  }
+  const to = kernel.scratch(8);
+  if (to === 0) return -ENOMEM;
+  if (ops.map_direct_value_addr(kernel, map, 0, to) === 0) return 0;
+  log("arena's user address must be set via map_extra or mmap()");
+  return -EINVAL;
 }
 
 /** Adds a BTF object of fd_array. 0 or an errno. */
@@ -146,12 +165,18 @@ function putValue(refs: Refs, at: number, map: number): number {
     log(`direct value offset of ${offset} is not allowed`);
     return -EINVAL;
   }
-  const address = entryOfMap(kernel, map).ops.map_direct_value_addr(kernel, map, offset);
-  if (address < 0) {
+  const { ops, traits } = entryOfMap(kernel, map);
+  const to = kernel.scratch(8);
+  if (to === 0) return -ENOMEM;
+  const bad = ops.map_direct_value_addr(kernel, map, offset, to);
+  if (bad < 0) {
     log(`no direct access to byte ${offset} of this map's value`);
-    return address;
+    return bad;
   }
-  return put(refs, at, BPF_PSEUDO_MAP_VALUE, address, 0);
+  const { u32 } = kernel.mem;
+  // An address of user space is a plain number, also for who reads the program.
+  const src = traits.userAddresses === true ? 0 : BPF_PSEUDO_MAP_VALUE;
+  return put(refs, at, src, u32[to >>> 2]!, u32[(to >>> 2) + 1]!);
 }
 
 /** Both words of the immediate; an index into fd_array has become what it stood for. */

@@ -5,9 +5,9 @@ import type { ClientSlot } from "../kern/clients.ts";
 import { nextOpenFd, openFds } from "../kern/fds.ts";
 import { attachKernel, createKernel, type Kernel, RUN_BUDGET } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
-import { forgetView, mapMemory, unmap } from "../kern/mappings.ts";
+import { forgetView, type Mapping, mapMemory, unmap } from "../kern/mappings.ts";
 import { alloc, bytesOfMap, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
-import { GRANULE, OBJ_MAP, SB_WAKES } from "../mem/layout.ts";
+import { GRANULE, OBJ_MAP, PAGE_SIZE, SB_WAKES } from "../mem/layout.ts";
 import { MAP_ABI_VALUE_SIZE, MAP_KEY_SIZE } from "../struct/map.ts";
 import { EBADF, EINVAL } from "../uapi/index.ts";
 import { embeddedBpffs } from "./bpffs.ts";
@@ -96,14 +96,16 @@ export class EmbeddedHost implements Host {
   readonly user: UserMemory;
   readonly bpffs: Bpffs;
   readonly possibleCpus: number;
+  readonly pageSize: number = PAGE_SIZE;
   readonly #kernel: Kernel;
   readonly #memory: EmbeddedMemory;
   readonly #marshal: Marshal;
   /**
-   * Mapping records by the view that was handed out. User space can make others of it, of which nothing tells when they
+   * Mappings by the view that was handed out. User space can make others of it, of which nothing tells when they
    * are gone: so what was mapped serves nothing else while the host is open, unless the caller said that it drops them.
    */
-  readonly #views: WeakMap<Uint8Array, { readonly record: number; readonly dropsViews: boolean }> = new WeakMap();
+  readonly #views: WeakMap<Uint8Array, { readonly mapping: Mapping; readonly dropsViews: boolean; live: boolean }> =
+    new WeakMap();
   #waiters: (() => void)[] = [];
   #open = true;
 
@@ -148,25 +150,31 @@ export class EmbeddedHost implements Host {
 
   mmap(fd: number, options: MmapOptions): Uint8Array | number {
     if (!this.#open) refuse();
-    const { offset, length, prot } = options;
-    const mapping = mapMemory(this.#kernel, fd, offset, length, prot);
+    const { offset, length, prot, address: hint = 0n } = options;
+    const mapping = mapMemory(this.#kernel, fd, { offset, length, prot, hint });
     if (typeof mapping === "number") return mapping;
-    const { address, record } = mapping;
-    const bytes = new Uint8Array(this.#kernel.mem.wasm.buffer, address, length);
-    this.#views.set(bytes, { record, dropsViews: options.dropsViews === true });
+    const bytes = new Uint8Array(this.#kernel.mem.wasm.buffer, mapping.address, mapping.length);
+    this.#views.set(bytes, { mapping, dropsViews: options.dropsViews === true, live: true });
     return bytes;
   }
 
+  mappedAt(bytes: Uint8Array): bigint {
+    const view = this.#views.get(bytes);
+    return this.#open && view?.live === true ? view.mapping.userAddress : -1n;
+  }
+
   munmap(bytes: Uint8Array): number {
-    const mapping = this.#views.get(bytes);
-    if (mapping === undefined) return -EINVAL;
+    const view = this.#views.get(bytes);
+    if (view === undefined) return -EINVAL;
     // `dispose` has ended it.
     if (!this.#open) return 0;
-    if (mapping.dropsViews) {
+    view.live = false;
+    const { record } = view.mapping;
+    if (view.dropsViews) {
       this.#views.delete(bytes);
-      forgetView(this.#kernel, mapping.record);
+      forgetView(this.#kernel, record);
     } else {
-      unmap(this.#kernel, mapping.record);
+      unmap(this.#kernel, record);
     }
     return 0;
   }
@@ -190,6 +198,7 @@ export class EmbeddedHost implements Host {
     const kernel = this.#kernel;
     const ready: number[] = [];
     for (const fd of fds) {
+      if (fd < 0) continue;
       const map = kernel.get(fd, OBJ_MAP);
       if (map === -EBADF) return map;
       if (map < 0 || entryOfMap(kernel, map).ops.map_poll(kernel, map) !== 0) ready.push(fd);

@@ -31,6 +31,11 @@ export interface MmapOptions {
   readonly offset: number;
   readonly length: number;
   readonly prot: number;
+  /**
+   * Where it is to lie, as the first argument of mmap(2): a wish. An arena that has an address must be mapped there, after
+   * its first mapping and where map_extra was given.
+   */
+  readonly address?: bigint;
   /** The caller keeps all views to itself and drops them at munmap: the embedded host uses the memory again at once. */
   readonly dropsViews?: boolean;
 }
@@ -67,13 +72,18 @@ export interface Host {
    */
   bpf(cmd: number, attr: Attr, size?: number): number;
   close(fd: number): number;
-  /** Maps a map's memory, shared. The view is live; without PROT_WRITE it must not be written. */
+  /**
+   * Maps a map's memory, shared. The view is live; without PROT_WRITE it must not be written. Of an arena it ends with the
+   * arena, however long the mapping is.
+   */
   mmap(fd: number, options: MmapOptions): Uint8Array | number;
+  /** Where a mapping lies for programs: what pointers into an arena count from. -1n when it was ended, or is no mapping. */
+  mappedAt(bytes: Uint8Array): bigint;
   /** Ends a mapping. Its views stay harmless to read and write, but what they show is nothing to rely on. */
   munmap(bytes: Uint8Array): number;
   /**
    * The fds of `fds` that are ready (data to read; room to write for a USER_RINGBUF), none when the time is over, or a
-   * negative errno. Blocks the thread; a negative timeout blocks until one is ready.
+   * negative errno. Negative fds are passed over. Blocks the thread; a negative timeout blocks until one is ready.
    */
   poll(fds: readonly number[], timeoutMs: number): number[] | number;
   /** As `poll`, without blocking. An aborted signal rejects with its reason. Keeps the process alive while it waits. */
@@ -82,6 +92,8 @@ export interface Host {
   readonly bpffs: Bpffs;
   /** How many CPUs per-CPU values have a slot for. */
   readonly possibleCpus: number;
+  /** Bytes of a page: what mmap counts in. */
+  readonly pageSize: number;
   /** Closes every fd that the host opened and ends its mappings. A second call does nothing; any other is an error. */
   dispose(): void;
 }

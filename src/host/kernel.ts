@@ -11,6 +11,7 @@ import {
   BPF_LINK_CREATE,
   BPF_LINK_GET_FD_BY_ID,
   BPF_MAP_CREATE,
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_USER_RINGBUF,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -56,6 +57,7 @@ class KernelHost implements Host {
   readonly user: UserMemory;
   readonly bpffs: Bpffs;
   readonly possibleCpus: number;
+  readonly pageSize: number;
   readonly #libc: Libc;
   readonly #memory: NativeMemory;
   readonly #mappings: Mappings;
@@ -69,6 +71,7 @@ class KernelHost implements Host {
   constructor(libc: Libc, possibleCpus: number) {
     this.#libc = libc;
     this.possibleCpus = possibleCpus;
+    this.pageSize = libc.pageSize;
     this.#mappings = new Mappings(libc);
     this.#memory = new NativeMemory(libc, this.#mappings);
     this.user = this.#memory;
@@ -218,7 +221,14 @@ class KernelHost implements Host {
 
   mmap(fd: number, options: MmapOptions): Uint8Array | number {
     if (!this.#open) this.#refuse();
-    return this.#mappings.map(fd, options);
+    const shape = this.#fds.shapeOf(fd);
+    return shape?.type === BPF_MAP_TYPE_ARENA
+      ? this.#mappings.mapArena(fd, options, shape.maxEntries)
+      : this.#mappings.map(fd, options);
+  }
+
+  mappedAt(bytes: Uint8Array): bigint {
+    return BigInt(this.#mappings.addressOf(bytes));
   }
 
   munmap(bytes: Uint8Array): number {

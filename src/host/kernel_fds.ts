@@ -47,9 +47,10 @@ const hashTypes: ReadonlySet<number> = new Set([
   BPF_MAP_TYPE_HASH_OF_MAPS,
 ]);
 
-/** A map's sizes, and its type. */
+/** What a map is: its sizes, and what else calls ask for. */
 export interface KernelMapShape extends MapShape {
   readonly type: number;
+  readonly maxEntries: number;
 }
 
 export type FdKind = "map" | "prog" | "btf" | "link";
@@ -100,7 +101,13 @@ export class Fds {
     let valueBytes = valueSize;
     if (perCpuTypes.has(type)) valueBytes = Math.ceil(valueSize / 8) * 8 * this.#cpus;
     else if (fdTypes.has(type)) valueBytes = 4;
-    const shape = { type, keySize, valueBytes, cursorBytes: hashTypes.has(type) ? 4 : keySize };
+    const shape = {
+      type,
+      maxEntries: field(infoFields.max_entries),
+      keySize,
+      valueBytes,
+      cursorBytes: hashTypes.has(type) ? 4 : keySize,
+    };
     this.#shapes[fd] = shape;
     return shape;
   }

@@ -6,8 +6,11 @@ import { EINVAL, ENOMEM } from "../uapi/index.ts";
 import type { MmapOptions } from "./host.ts";
 import type { Libc } from "./kernel_libc.ts";
 
+const PROT_READ = 1;
 const PROT_READ_WRITE = 3;
+const PROT_ANY = 7;
 const MAP_SHARED = 0x1;
+const MAP_FIXED = 0x10;
 /** MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE */
 const MAP_ZERO_PAGES_OVER = 0x2 | 0x10 | 0x20 | 0x4000;
 
@@ -15,12 +18,21 @@ interface Mapping {
   readonly address: number;
   /** Whole pages. */
   readonly length: number;
+  /** Bytes from the start on that may be looked at: those that are not behind an arena's end. */
+  readonly shown: number;
+  /** Of an arena. */
+  readonly arena: boolean;
+  readonly buffer: WeakRef<ArrayBuffer>;
+  /** Another mapping has taken the range over. */
+  replaced: boolean;
 }
 
 export class Mappings {
   readonly #libc: Libc;
   /** Those that show a map. */
   readonly #live: Set<Mapping> = new Set();
+  /** Those of arenas that were ended, by address. */
+  readonly #ended: Map<number, Mapping> = new Map();
   readonly #byBuffer: WeakMap<ArrayBufferLike, Mapping> = new WeakMap();
   readonly #collected: FinalizationRegistry<Mapping>;
 
@@ -28,28 +40,79 @@ export class Mappings {
     this.#libc = libc;
     this.#collected = new FinalizationRegistry((mapping) => {
       this.#live.delete(mapping);
+      if (mapping.replaced) return;
+      this.#ended.delete(mapping.address);
       libc.munmap(mapping.address, mapping.length);
     });
   }
 
-  map(fd: number, { offset, length, prot }: MmapOptions): Uint8Array | number {
+  map(fd: number, options: MmapOptions): Uint8Array | number {
+    const address = this.#mmap(fd, options, 0);
+    const whole = this.#wholePages(options.length);
+    return address < 0 ? address : this.#show({ address, length: whole, shown: whole, arena: false }, options.length);
+  }
+
+  /**
+   * The view ends with the arena's last page: behind it the mapping ends the process that looks. An arena can be mapped
+   * at one address only, where zero pages may lie that keep the place of a mapping that was ended, its own or another
+   * arena's: they make room. Views of that one then show this one.
+   */
+  mapArena(fd: number, options: MmapOptions, pages: number): Uint8Array | number {
+    const { address: hint = 0n, length } = options;
+    const range = this.#wholePages(length);
+    const bytes = Math.min(length, pages * this.#libc.pageSize);
+    const shown = this.#wholePages(bytes);
+    // The kernel rounds a wish down to its page, but not where it must.
+    const at = hint - (hint % BigInt(this.#libc.pageSize));
+    const ended = this.#ended.get(Number(at));
+    const buffer = ended?.buffer.deref();
+    const fits = ended !== undefined && range <= ended.length && (buffer === undefined || shown <= buffer.byteLength);
+    const address = this.#mmap(fd, { ...options, address: at }, fits ? MAP_FIXED : 0);
+    if (!fits) return address < 0 ? address : this.#show({ address, length: range, shown, arena: true }, bytes);
+    if (address < 0) {
+      // Old kernels have taken the zero pages away before they refuse.
+      this.#coverWithZeroes(ended);
+      return address;
+    }
+    this.#ended.delete(address);
+    if (buffer === undefined) {
+      ended.replaced = true;
+      return this.#show({ address, length: ended.length, shown, arena: true }, bytes);
+    }
+    this.#live.add(ended);
+    return new Uint8Array(buffer, 0, bytes);
+  }
+
+  #wholePages(length: number): number {
+    const { pageSize } = this.#libc;
+    return Math.ceil(length / pageSize) * pageSize;
+  }
+
+  #mmap(fd: number, { offset, length, prot, address: hint = 0n }: MmapOptions, flags: number): number {
     if (!Number.isSafeInteger(length) || !Number.isSafeInteger(offset) || length < 0 || offset < 0) return -EINVAL;
     const libc = this.#libc;
-    const address = libc.mmap(0, length, prot | 0, MAP_SHARED, fd | 0, offset);
-    if (address === -1) return -libc.errno();
-    const mapping: Mapping = { address, length: Math.ceil(length / libc.pageSize) * libc.pageSize };
+    // What may not even be read would end the process at the first look. The kernel judges both by the same rules.
+    const given = (prot & PROT_ANY) === 0 ? PROT_READ : prot | 0;
+    const address = libc.mmap(Number(BigInt.asUintN(63, hint)), length, given, MAP_SHARED | flags, fd | 0, offset);
+    return address === -1 ? -libc.errno() : address;
+  }
+
+  /** A view of the first `bytes` bytes of a new mapping. */
+  #show(range: Pick<Mapping, "address" | "length" | "shown" | "arena">, bytes: number): Uint8Array | number {
+    const libc = this.#libc;
     let buffer: ArrayBuffer;
     try {
-      buffer = libc.view(address, length);
+      buffer = libc.view(range.address, range.shown);
     } catch {
       // More than an ArrayBuffer can be.
-      libc.munmap(address, mapping.length);
+      libc.munmap(range.address, range.length);
       return -ENOMEM;
     }
+    const mapping: Mapping = { ...range, buffer: new WeakRef(buffer), replaced: false };
     this.#live.add(mapping);
     this.#byBuffer.set(buffer, mapping);
     this.#collected.register(buffer, mapping);
-    return new Uint8Array(buffer);
+    return new Uint8Array(buffer, 0, bytes);
   }
 
   /** Any view of the mapping will do. A mapping that has been ended is left alone, as munmap(2) leaves a free range. */
@@ -64,11 +127,16 @@ export class Mappings {
   }
 
   #end(mapping: Mapping): number {
-    const { address, length } = mapping;
-    const at = this.#libc.mmap(address, length, PROT_READ_WRITE, MAP_ZERO_PAGES_OVER, -1, 0);
-    if (at === -1) return -this.#libc.errno();
+    const error = this.#coverWithZeroes(mapping);
+    if (error !== 0) return error;
     this.#live.delete(mapping);
+    if (mapping.arena) this.#ended.set(mapping.address, mapping);
     return 0;
+  }
+
+  #coverWithZeroes({ address, length }: Mapping): number {
+    const at = this.#libc.mmap(address, length, PROT_READ_WRITE, MAP_ZERO_PAGES_OVER, -1, 0);
+    return at === -1 ? -this.#libc.errno() : 0;
   }
 
   /** Address of a view of a live mapping, else -1. */
@@ -80,13 +148,13 @@ export class Mappings {
   /** Bytes from an address to the end of its live mapping, else 0. */
   roomAt(address: number): number {
     for (const m of this.#live)
-      if (address >= m.address && address < m.address + m.length) return m.address + m.length - address;
+      if (address >= m.address && address < m.address + m.shown) return m.address + m.shown - address;
     return 0;
   }
 
   /** Whether all of the range lies in one live mapping. */
   holds(address: number, length: number): boolean {
-    for (const m of this.#live) if (address >= m.address && address + length <= m.address + m.length) return true;
+    for (const m of this.#live) if (address >= m.address && address + length <= m.address + m.shown) return true;
     return false;
   }
 

@@ -59,7 +59,7 @@ export class Waiter {
     for (;;) {
       for (let i = 0; i < fds.length; i++) {
         view.setInt32(i * POLLFD, fds[i]!, true);
-        view.setUint32(i * POLLFD + 4, this.#eventsOf(fds[i]!), true);
+        view.setUint32(i * POLLFD + 4, fds[i]! < 0 ? 0 : this.#eventsOf(fds[i]!), true);
       }
       const left = endless ? -1 : Math.min(Math.max(Math.ceil(until - performance.now()), 0), TIMEOUT_MAX);
       const n = this.#libc.poll(Number(list.address), fds.length, timeoutMs === 0 ? 0 : left);
@@ -113,7 +113,8 @@ export class Waiter {
 
   #armAll(fds: readonly number[]): number {
     for (const fd of fds) {
-      const error = this.#arm(fd);
+      // poll(2) passes over a negative fd; epoll_ctl(2) does not.
+      const error = fd < 0 ? 0 : this.#arm(fd);
       if (error < 0) return error;
     }
     return 0;

@@ -8,6 +8,7 @@ import {
   AREA_MAPPED,
   AREA_MAPPED_RW,
   AREA_READ_END,
+  AREA_SIZE,
   AREA_WRITE_END,
   addView,
   alloc,
@@ -37,63 +38,96 @@ const M_GENERATION = 16;
 const M_WRITABLE = 20;
 const MAPPING_SIZE = 32;
 
+/** What mmap(2) takes. */
+export interface MmapRequest {
+  readonly offset: number;
+  readonly length: number;
+  readonly prot: number;
+  /** A wish of the caller's, in user space's addresses; 0: none. Few types ask for it. */
+  readonly hint: bigint;
+}
+
 export interface Mapping {
   readonly address: number;
+  /** Bytes that are there: a mapping may reach beyond what it shows. */
+  readonly length: number;
+  /** Where user space believes it to be. */
+  readonly userAddress: bigint;
   /** For `unmap` and `forgetView`. */
   readonly record: number;
 }
 
-/** Maps `length` bytes from `offset` on, both as mmap(2) takes them; or a negative errno. */
-export function mapMemory(kernel: Kernel, fd: number, offset: number, length: number, prot: number): Mapping | number {
-  if (offset % PAGE_SIZE !== 0) return -EINVAL;
+/** Maps a part of what the fd's map offers; or a negative errno. */
+export function mapMemory(kernel: Kernel, fd: number, request: MmapRequest): Mapping | number {
+  if (request.offset % PAGE_SIZE !== 0) return -EINVAL;
   const entry = getEntry(kernel.mem, kernel.process, fd);
   if (entry === 0) return -EBADF;
   const object = entryObject(entry);
   const mapping =
     kernel.mem.u32[(object + OBJ_KIND) >>> 2] === OBJ_MAP
-      ? mapObject(kernel, object, entryMode(entry), offset, length, prot)
+      ? mapObject(kernel, object, entryMode(entry), request)
       : -ENODEV;
   kernel.done(object);
   return mapping;
 }
 
-function mapObject(
+function mapObject(kernel: Kernel, map: number, mode: number, request: MmapRequest): Mapping | number {
+  const { u32 } = kernel.mem;
+  const { offset, length, prot, hint } = request;
+  const writable = (prot & PROT_WRITE) !== 0;
+  if (length <= 0 || offset < 0) return -EINVAL;
+  const pages = Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
+  const misplaced = entryOfMap(kernel, map).ops.map_get_unmapped_area(kernel, map, hint, offset, pages);
+  if (misplaced !== 0) return misplaced;
+  if ((mode & FMODE_READ) === 0 || (writable && (mode & FMODE_WRITE) === 0)) return -EACCES;
+  if (prot & PROT_EXEC) return -EPERM;
+  const record = alloc(kernel.mem, MAPPING_SIZE);
+  if (record === 0) return -ENOMEM;
+  const address = mapPages(kernel, map, mode, offset, pages, writable, hint);
+  if (address < 0) {
+    free(kernel.mem, record, MAPPING_SIZE);
+    return address;
+  }
+  const area = areaOf(kernel.mem, address);
+  const base = u32[(area + AREA_BASE) >>> 2]!;
+  // The last page of an area is whole, whatever of it is used.
+  const end = Math.min(address + pages, base + Math.ceil(u32[(area + AREA_SIZE) >>> 2]! / PAGE_SIZE) * PAGE_SIZE);
+  const userAddress = userAddressOf(kernel, map, address, record);
+  fillRecord(kernel, record, map, area, writable, end - base);
+  return { address, length: Math.min(length, end - address), userAddress, record };
+}
+
+/** The kernel's order: no mmap at all, or not of values with special fields, no longer shared (a read-only fd), frozen, programs only read. */
+function mapPages(
   kernel: Kernel,
   map: number,
   mode: number,
   offset: number,
-  length: number,
-  prot: number,
-): Mapping | number {
-  const writable = (prot & PROT_WRITE) !== 0;
-  if (length <= 0 || offset < 0) return -EINVAL;
-  if ((mode & FMODE_READ) === 0 || (writable && (mode & FMODE_WRITE) === 0)) return -EACCES;
-  if (prot & PROT_EXEC) return -EPERM;
-  const pages = Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
-  const address = mapPages(kernel, map, mode, offset, pages, writable);
-  if (address < 0) return address;
-  const area = areaOf(kernel.mem, address);
-  const record = addRecord(kernel, map, area, writable, address + pages - kernel.mem.u32[(area + AREA_BASE) >>> 2]!);
-  return record === 0 ? -ENOMEM : { address, record };
-}
-
-/** The kernel's order: no mmap at all, or not of values with special fields, no longer shared (a read-only fd), frozen, programs only read. */
-function mapPages(kernel: Kernel, map: number, mode: number, offset: number, pages: number, writable: boolean): number {
+  pages: number,
+  writable: boolean,
+  hint: bigint,
+): number {
   const { u32 } = kernel.mem;
   const { ops, traits } = entryOfMap(kernel, map);
   if (!traits.mmap || u32[(map + MAP_FIELDS) >>> 2] !== 0) return -ENOTSUPP;
   if ((mode & FMODE_WRITE) === 0) return -EINVAL;
   if (writable && u32[(map + MAP_FROZEN) >>> 2] !== 0) return -EPERM;
   if (writable && (u32[(map + MAP_FLAGS) >>> 2]! & BPF_F_RDONLY_PROG) !== 0) return -EACCES;
-  return ops.map_mmap(kernel, map, offset, pages, writable);
+  return ops.map_mmap(kernel, map, offset, pages, writable, hint);
+}
+
+/** A view has no address but the linear memory's; user space may know it by another. `room`: for a u64. */
+function userAddressOf(kernel: Kernel, map: number, address: number, room: number): bigint {
+  const { ops, traits } = entryOfMap(kernel, map);
+  if (traits.userAddresses !== true) return BigInt(address);
+  ops.map_direct_value_addr(kernel, map, 0, room);
+  return kernel.mem.u64[room >>> 3]!;
 }
 
 /** `end`: how far from the area's base on the mapping reaches. */
-function addRecord(kernel: Kernel, map: number, area: number, writable: boolean, end: number): number {
+function fillRecord(kernel: Kernel, record: number, map: number, area: number, writable: boolean, end: number): void {
   const { mem, process } = kernel;
   const { u32, atomics } = mem;
-  const record = alloc(mem, MAPPING_SIZE);
-  if (record === 0) return 0;
   kernel.hold(map);
   addView(mem, area);
   lock(mem, process + PROCESS_LOCK);
@@ -110,7 +144,6 @@ function addRecord(kernel: Kernel, map: number, area: number, writable: boolean,
   u32[(record + M_NEXT) >>> 2] = u32[(process + PROCESS_MAPPINGS) >>> 2]!;
   u32[(process + PROCESS_MAPPINGS) >>> 2] = record;
   unlock(mem, process + PROCESS_LOCK);
-  return record;
 }
 
 /** One mapping more or less; the last one to go takes the reach with it. */

@@ -19,6 +19,8 @@ export interface MapTraits {
   readonly lookupReadsValue?: boolean;
   /** User space can map it (arrays: with BPF_F_MMAPABLE). */
   readonly mmap?: boolean;
+  /** Programs know its memory by user space's addresses: one such map a program, and only once it has an address. */
+  readonly userAddresses?: boolean;
   /** A network device may take the map over. */
   readonly offload?: boolean;
   /** Special fields that a value may hold: bits of `btf/special_fields.ts`. */
@@ -50,8 +52,8 @@ export interface MapOps {
   map_push_elem(env: MapEnv, map: number, value: number, flags: number): number;
   map_pop_elem(env: MapEnv, map: number, value: number): number;
   map_peek_elem(env: MapEnv, map: number, value: number): number;
-  /** BPF_PSEUDO_MAP_VALUE: address of byte `offset` of the map's only value, or an errno. */
-  map_direct_value_addr(env: MapEnv, map: number, offset: number): number;
+  /** BPF_PSEUDO_MAP_VALUE: puts the address of byte `offset` of the map's only value at `to`, a u64. 0 or an errno. */
+  map_direct_value_addr(env: MapEnv, map: number, offset: number, to: number): number;
 
   // From commands. `value` has the ABI's length; both pointers were checked.
   /** BPF_MAP_LOOKUP_ELEM: copies out. `flags`: 0, or BPF_F_LOCK where the values hold a bpf_spin_lock. */
@@ -70,8 +72,13 @@ export interface MapOps {
   readonly map_update_batch: BatchOp;
   readonly map_delete_batch: BatchOp;
 
-  /** mmap: address of byte `offset` of what the type maps, after the common checks; or an errno. */
-  map_mmap(env: MapEnv, map: number, offset: number, length: number, writable: boolean): number;
+  /**
+   * mmap, step one, before all other checks: judges where it may lie. `hint`: the caller's wish, a user space address, or
+   * 0. `length` is whole pages. 0 or an errno.
+   */
+  map_get_unmapped_area(env: MapEnv, map: number, hint: bigint, offset: number, length: number): number;
+  /** mmap, step two: address of byte `offset` of what the type maps, after the common checks; or an errno. */
+  map_mmap(env: MapEnv, map: number, offset: number, length: number, writable: boolean, hint: bigint): number;
   /** Where the elements begin and end, of types whose contents can be hashed (bpf_map_info.hash); else undefined. */
   map_content(env: MapEnv, map: number): readonly [begin: number, end: number] | undefined;
   /** poll: EPOLL* bits that are ready now. */
@@ -115,6 +122,7 @@ export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map
   map_lookup_and_delete_batch: () => -ENOTSUPP,
   map_update_batch: () => -ENOTSUPP,
   map_delete_batch: () => -ENOTSUPP,
+  map_get_unmapped_area: () => 0,
   map_mmap: () => -ENOTSUPP,
   map_content: () => undefined,
   map_poll: () => EPOLLERR,

@@ -1,5 +1,6 @@
 /** Which entry serves which map type. A type without a line here is refused as one that the kernel does not know. */
 import {
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
@@ -11,8 +12,10 @@ import {
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_USER_RINGBUF,
   type BpfMapType,
 } from "../uapi/index.ts";
+import { arenaMap } from "./arena.ts";
 import { arrayMap } from "./array.ts";
 import { bloomFilterMap } from "./bloom_filter.ts";
 import { hashMap } from "./hash.ts";
@@ -25,6 +28,7 @@ import { percpuHashMap } from "./percpu_hash.ts";
 import { queueMap } from "./queue.ts";
 import { ringbufMap } from "./ringbuf.ts";
 import { stackMap } from "./stack.ts";
+import { userRingbufMap } from "./user_ringbuf.ts";
 
 export const mapRegistry: Readonly<Partial<Record<BpfMapType, MapTypeEntry>>> = {
   [BPF_MAP_TYPE_HASH]: hashMap,
@@ -38,6 +42,8 @@ export const mapRegistry: Readonly<Partial<Record<BpfMapType, MapTypeEntry>>> = 
   [BPF_MAP_TYPE_LRU_HASH]: lruHashMap,
   [BPF_MAP_TYPE_LRU_PERCPU_HASH]: lruPercpuHashMap,
   [BPF_MAP_TYPE_LPM_TRIE]: lpmTrieMap,
+  [BPF_MAP_TYPE_USER_RINGBUF]: userRingbufMap,
+  [BPF_MAP_TYPE_ARENA]: arenaMap,
 };
 
 /** Dense by number: every command looks here. */

@@ -2,7 +2,8 @@
  * BPF_MAP_TYPE_RINGBUF: records of any length from programs to user space, which reads them from a mapping. Commands
  * have nothing to do here. Kernel counterpart: ringbuf.c.
  */
-import * as ring from "../struct/ring.ts";
+import { mmap, poll } from "../struct/ring.ts";
+import * as ring from "../struct/ring_map.ts";
 import {
   BPF_FUNC_ringbuf_output,
   BPF_FUNC_ringbuf_query,
@@ -33,7 +34,7 @@ export const ringbufMap: MapTypeEntry = {
     map_alloc_check: ring.allocCheck,
     map_alloc: ring.alloc,
     map_free: ring.free,
-    map_mmap: ring.mmap,
-    map_poll: ring.poll,
+    map_mmap: mmap,
+    map_poll: poll,
   },
 };

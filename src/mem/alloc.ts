@@ -55,6 +55,8 @@ export const AREA_VALUES = 4;
 export const AREA_NODES = 5;
 /** A ring's mapping: consumer page, producer page, data. Programs reach only the records that their run has reserved. */
 export const AREA_RING = 6;
+/** Pages of an arena: not for the pointers that reach values. */
+export const AREA_ARENA = 7;
 
 export const AREA_PROG_READ = 1;
 export const AREA_PROG_WRITE = 2;

@@ -114,11 +114,13 @@ export function lookupArray(env: MapEnv, map: number, key: number): number {
 }
 
 /** For globals of programs: an array of one element gives addresses inside it. */
-export function directValue(env: MapEnv, map: number, offset: number): number {
+export function directValue(env: MapEnv, map: number, offset: number, to: number): number {
   const { u32 } = env.mem;
   if (u32[(map + MAP_MAX_ENTRIES) >>> 2] !== 1) return -ENOTSUPP;
   if (offset >= u32[(map + MAP_VALUE_SIZE) >>> 2]!) return -EINVAL;
-  return u32[(map + ARRAY_VALUES) >>> 2]! + offset;
+  u32[to >>> 2] = u32[(map + ARRAY_VALUES) >>> 2]! + offset;
+  u32[(to >>> 2) + 1] = 0;
+  return 0;
 }
 
 export function lookupPercpuArray(env: MapEnv, map: number, key: number): number {

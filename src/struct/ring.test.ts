@@ -6,16 +6,8 @@ import { AREA_KIND, AREA_RING, alloc, areaOf, memoryUse } from "../mem/alloc.ts"
 import { BPF_MAP_TYPE_RINGBUF, EAGAIN, EINVAL, ENOMEM, EPERM } from "../uapi/index.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { MAP_LOCK } from "./map.ts";
-import {
-  RING_BASE,
-  RING_DATA,
-  RING_PROD_PAGE,
-  RING_WAKEUPS,
-  ringCommit,
-  ringOutput,
-  ringQuery,
-  ringReserve,
-} from "./ring.ts";
+import { RING_WAKEUPS, ringCommit, ringOutput, ringQuery, ringReserve } from "./ring.ts";
+import { RING_BASE, RING_DATA, RING_PROD_PAGE } from "./ring_map.ts";
 
 const { ops } = ringbufMap;
 const BUSY = 0x8000_0000;
@@ -381,13 +373,13 @@ test("query gives all 64 bits", () => {
 test("mmap: the consumer page for writing, all of it for reading", () => {
   const map = newRing(one);
   const at = (offset: number, length: number, writable: boolean): number =>
-    ops.map_mmap(one, map, offset, length, writable) - base(one, map);
+    ops.map_mmap(one, map, offset, length, writable, 0n) - base(one, map);
   const whole = 8192 + 2 * 4096;
   expect(at(0, 4096, true)).toBe(0);
   expect(at(4096, whole - 4096, false)).toBe(4096);
   expect(at(0, whole, false)).toBe(0);
   const bad = (offset: number, length: number, writable: boolean): number =>
-    ops.map_mmap(one, map, offset, length, writable);
+    ops.map_mmap(one, map, offset, length, writable, 0n);
   expect(bad(0, 8192, true)).toBe(-EPERM);
   expect(bad(4096, 4096, true)).toBe(-EPERM);
   expect(bad(2 ** 40, 4096, true)).toBe(-EPERM);

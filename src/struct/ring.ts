@@ -1,18 +1,14 @@
 /**
- * The ring behind RINGBUF: programs produce, user space consumes from a mapping of consumer page, producer page and data
- * of 2 x max_entries. A record lies contiguous from `position & mask` on, also past max_entries. Positions count bytes
- * and never wrap. Kernel counterpart: ringbuf.c.
+ * The ring of RINGBUF: programs produce, user space consumes from the mapping. Kernel counterpart: ringbuf.c.
  *
  * The map's descriptor holds the true positions; the producer page shows a copy. What user space can write (all of the
  * mapping, on a host whose views cannot be read-only) is believed for arithmetic within this ring only. Producers hold
  * the map's lock to reserve; commits and consumers take none.
  */
-import { AREA_RING, allocAreas, freeAreas } from "../mem/alloc.ts";
 import { PAGE_SIZE } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import {
-  BPF_F_NUMA_NODE,
   BPF_RB_AVAIL_DATA,
   BPF_RB_CONS_POS,
   BPF_RB_FORCE_WAKEUP,
@@ -24,26 +20,20 @@ import {
   BPF_RINGBUF_HDR_SZ,
   EAGAIN,
   EINVAL,
-  ENOMEM,
   EPERM,
 } from "../uapi/index.ts";
-import type { MapCreateAttr, MapEnv } from "./env.ts";
-import { MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE } from "./map.ts";
+import type { MapEnv } from "./env.ts";
+import { MAP_LOCK, MAP_MAX_ENTRIES } from "./map.ts";
+import { high, low, mmapRing, RING_BASE, RING_DATA, RING_PRIVATE, RING_PROD_PAGE } from "./ring_map.ts";
 
-/** Address of the mapping: the consumer page. */
-export const RING_BASE: number = MAP_PRIVATE;
 /** u32: wake-ups so far. Who waits is told through `MapEnv.wake`. */
-export const RING_WAKEUPS: number = MAP_PRIVATE + 4;
+export const RING_WAKEUPS: number = RING_PRIVATE;
 /** u64: end of the last record that was reserved. */
-const RING_PROD: number = MAP_PRIVATE + 8;
+const RING_PROD: number = RING_PRIVATE + 4;
 /** u64: where a producer position is put together before it is stored whole. */
-const RING_NEXT: number = MAP_PRIVATE + 16;
+const RING_NEXT: number = RING_PRIVATE + 12;
 /** u32: low half of the position up to which all records are known to be committed. */
-const RING_PENDING: number = MAP_PRIVATE + 24;
-
-/** Offsets in the mapping: u64 consumer position, u64 producer position, records. */
-export const RING_PROD_PAGE: number = PAGE_SIZE;
-export const RING_DATA: number = 2 * PAGE_SIZE;
+const RING_PENDING: number = RING_PRIVATE + 20;
 
 const LENGTH_MASK: number = BPF_RINGBUF_DISCARD_BIT - 1;
 const WAKEUP_FLAGS: number = BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP;
@@ -54,34 +44,9 @@ const PAGE_SHIFT = 12;
 /** EPOLLIN | EPOLLRDNORM */
 const POLL_IN = 0x41;
 
-export function allocCheck(_env: MapEnv, attr: MapCreateAttr): number {
-  const { max_entries } = attr;
-  if (attr.map_flags & ~BPF_F_NUMA_NODE || attr.key_size !== 0 || attr.value_size !== 0) return -EINVAL;
-  return max_entries < PAGE_SIZE || (max_entries & (max_entries - 1)) !== 0 ? -EINVAL : 0;
-}
-
-function mappingSize(maxEntries: number): number {
-  return RING_DATA + 2 * maxEntries;
-}
-
-export function alloc(env: MapEnv, map: number, attr: MapCreateAttr): number {
-  const base = allocAreas(env.mem, mappingSize(attr.max_entries), 1, { kind: AREA_RING, map });
-  if (base === 0) return -ENOMEM;
-  env.mem.u32[(map + RING_BASE) >>> 2] = base;
-  return 0;
-}
-
-export function free(env: MapEnv, map: number): void {
-  const { u32 } = env.mem;
-  freeAreas(env.mem, u32[(map + RING_BASE) >>> 2]!, mappingSize(u32[(map + MAP_MAX_ENTRIES) >>> 2]!), 1);
-}
-
 /** mmap of whole pages: the consumer page alone may be written; everything may be read. */
 export function mmap(env: MapEnv, map: number, offset: number, length: number, writable: boolean): number {
-  const { u32 } = env.mem;
-  if (writable && (offset !== 0 || length !== PAGE_SIZE)) return -EPERM;
-  if (offset + length > mappingSize(u32[(map + MAP_MAX_ENTRIES) >>> 2]!)) return -EINVAL;
-  return u32[(map + RING_BASE) >>> 2]! + offset;
+  return writable && (offset !== 0 || length !== PAGE_SIZE) ? -EPERM : mmapRing(env, map, offset, length);
 }
 
 /** Ready when the consumer is not where the producers are; records that are still being filled count. */
@@ -93,14 +58,6 @@ export function poll(env: MapEnv, map: number): number {
 
 function sameU64(mem: Memory, a: number, b: number): boolean {
   return low(mem, a) === low(mem, b) && high(mem, a) === high(mem, b);
-}
-
-function low(mem: Memory, address: number): number {
-  return mem.u32[address >>> 2]!;
-}
-
-function high(mem: Memory, address: number): number {
-  return mem.u32[(address >>> 2) + 1]!;
 }
 
 /**

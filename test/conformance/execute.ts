@@ -3,15 +3,13 @@ import * as u from "../../src/uapi/index.ts";
 import { emptyBpffs } from "../bpffs.ts";
 import { constant, errnoOf, flagsOf, fromHex, isErrno, nameOf, toHex } from "./encode.ts";
 import { BAD_ADDRESS, type Session } from "./session.ts";
-import type { Case, Step, Table } from "./step.ts";
+import { type Case, PROT, type Step, type Table } from "./step.ts";
 import { call } from "./steps/call.ts";
 import { eachFlag, eachName, eachValue } from "./steps/create.ts";
 import { fill, keys, member, members, next, pushEach, sameBuffer, take, update } from "./steps/element.ts";
 import { info, infoHash } from "./steps/info.ts";
 import { get, openDir, pathOf, pin, readDir } from "./steps/pin.ts";
 import { compare, resultOf, State } from "./steps/state.ts";
-
-const PROT = { r: 1, w: 2, rw: 3, rx: 5, rwx: 7 } as const;
 
 /** What is wrong with the case in this session, or undefined. */
 export function runCase(session: Session, table: Table, test: Case): string | undefined {
@@ -113,7 +111,7 @@ function runStep(state: State, step: Step): string | undefined {
     case "info hash":
       return infoHash(state, step[1]);
     case "mmap":
-      return state.mmap(step[1], step[2], PROT[step[3]], step[4]);
+      return state.mmap(step[1], step[2], PROT[step[3]], step[4], step[5]);
     case "munmap":
       return state.mapping === undefined
         ? "nothing is mapped"

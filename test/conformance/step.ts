@@ -57,6 +57,11 @@ export interface InfoFields {
   readonly [field: string]: number | bigint | string;
 }
 
+/** The protections of mmap(2), by letters. */
+export const PROT = { none: 0, r: 1, w: 2, rw: 3, rx: 5, rwx: 7 } as const;
+
+export type MapAt = bigint | "same" | "behind";
+
 export type Step =
   /** Creates another map with the table's and case's attributes and these. It stays open only if it is given a name. */
   | readonly ["create", attr: MapAttr, result: Result, name?: string]
@@ -112,8 +117,11 @@ export type Step =
   | readonly ["info length", length: number, result: number | Errno]
   /** The SHA-256 of the map's contents. */
   | readonly ["info hash", result: string]
-  /** From then on the mapping in use. */
-  | readonly ["mmap", offset: number, length: number, prot: "r" | "w" | "rw" | "rx" | "rwx", result: Result]
+  /**
+   * From then on the mapping in use. `at`: the address that is asked for; `same`: where the last one was (also when it is
+   * ended), `behind`: a page further.
+   */
+  | readonly ["mmap", offset: number, length: number, prot: keyof typeof PROT, result: Result, at?: MapAt]
   | readonly ["munmap", result: Result]
   /** What is in the mapping at this offset, in hex. */
   | readonly ["bytes", offset: number, hex: string]

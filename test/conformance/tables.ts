@@ -12,6 +12,7 @@ import { lockTable } from "./cmd/lock.table.ts";
 import { mapCreateTable } from "./cmd/map_create.table.ts";
 import { pinTable } from "./cmd/pin.table.ts";
 import { pinNamesTable } from "./cmd/pin_names.table.ts";
+import { arenaTable } from "./maps/arena.table.ts";
 import { arrayTable } from "./maps/array.table.ts";
 import { bloomFilterTable } from "./maps/bloom_filter.table.ts";
 import { hashTable } from "./maps/hash.table.ts";
@@ -23,6 +24,7 @@ import { percpuHashTable } from "./maps/percpu_hash.table.ts";
 import { queueTable } from "./maps/queue.table.ts";
 import { ringbufTable } from "./maps/ringbuf.table.ts";
 import { stackTable } from "./maps/stack.table.ts";
+import { userRingbufTable } from "./maps/user_ringbuf.table.ts";
 import type { MapTable, Table } from "./step.ts";
 
 function ofMap({ type, attr, cases }: MapTable): Table {
@@ -41,6 +43,8 @@ export const mapTables: readonly MapTable[] = [
   stackTable,
   ringbufTable,
   bloomFilterTable,
+  userRingbufTable,
+  arenaTable,
 ];
 
 export const tables: readonly Table[] = [

@@ -12,16 +12,8 @@ import { createKernel } from "../../src/kern/kernel.ts";
 import { allocMap, destroyMap } from "../../src/kern/map.ts";
 import { ringbufMap } from "../../src/maps/ringbuf.ts";
 import { alloc } from "../../src/mem/alloc.ts";
-import {
-  RING_BASE,
-  RING_DATA,
-  RING_PROD_PAGE,
-  RING_WAKEUPS,
-  ringCommit,
-  ringOutput,
-  ringQuery,
-  ringReserve,
-} from "../../src/struct/ring.ts";
+import { RING_WAKEUPS, ringCommit, ringOutput, ringQuery, ringReserve } from "../../src/struct/ring.ts";
+import { RING_BASE, RING_DATA, RING_PROD_PAGE } from "../../src/struct/ring_map.ts";
 import * as u from "../../src/uapi/index.ts";
 import { kernelHost } from "../kernel.ts";
 import { randomOf } from "./sides.ts";

@@ -5,7 +5,7 @@ import { btfBytes, typeIds } from "../btf_types.ts";
 import { encodeKey, encodeValue, errnoOf, flagsOf, fromHex, isErrno, nameOf, toHex } from "../encode.ts";
 import { loadProgram } from "../programs.ts";
 import { BAD_ADDRESS, FILL, type Opened, type Session, type Value } from "../session.ts";
-import type { Data, Errno, Field, MapAttr, Result } from "../step.ts";
+import type { Data, Errno, Field, MapAt, MapAttr, Result } from "../step.ts";
 
 export interface OpenMap extends Opened {
   readonly attr: Record<string, Value>;
@@ -33,6 +33,8 @@ export class State {
   readonly #others: Map<string, number> = new Map();
   #inUse = "map";
   readonly #mappings: Uint8Array[] = [];
+  /** Where the last mapping was. */
+  #mappedAt = 0n;
 
   constructor(session: Session, base: MapAttr) {
     this.session = session;
@@ -156,10 +158,13 @@ export class State {
     this.#inUse = name;
   }
 
-  mmap(offset: number, length: number, prot: number, result: Result): string | undefined {
+  mmap(offset: number, length: number, prot: number, result: Result, at: MapAt = 0n): string | undefined {
+    const { host } = this.session;
     this.session.calls++;
-    const made = this.session.host.mmap(this.map.fd, { offset, length, prot });
+    const address = typeof at === "bigint" ? at : this.#mappedAt + (at === "same" ? 0n : BigInt(host.pageSize));
+    const made = host.mmap(this.map.fd, { offset, length, prot, address });
     if (typeof made !== "number") {
+      this.#mappedAt = host.mappedAt(made);
       this.#mappings.push(made);
       this.mapping = made;
     }

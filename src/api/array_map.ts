@@ -1,7 +1,7 @@
 /** ARRAY and PERCPU_ARRAY. */
 import { BPF_ANY, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM } from "../uapi/index.ts";
 import { arraySource } from "./batch_walk.ts";
-import { BpfMap } from "./bpf_map.ts";
+import { BpfMap, type MapStats } from "./bpf_map.ts";
 import { setMany } from "./bulk.ts";
 import { nested } from "./codec/error.ts";
 import { type PerCpu, u32 } from "./codec/index.ts";
@@ -23,6 +23,15 @@ abstract class AnyArrayMap<V, VIn> extends BpfMap implements Iterable<[number, V
   /** How many elements there are, always. */
   get length(): number {
     return this.handle.info.maxEntries;
+  }
+
+  override stats(): MapStats<number> {
+    return super.stats() as MapStats<number>;
+  }
+
+  /** @internal */
+  protected override countByHand(): Pick<MapStats<number>, "entries" | "exact"> {
+    return { entries: this.length, exact: true };
   }
 
   #putIndex(index: number): void {

@@ -5,6 +5,23 @@ import type { MapInfo } from "./info.ts";
 import type { MapHandle } from "./map_handle.ts";
 import type { MapType } from "./map_types.ts";
 
+/** What can be known of a map's contents. */
+export interface MapStats<Entries extends number | undefined = number | undefined> {
+  /** Elements now; undefined where nobody tells: bloom filters, rings, and on the kernel host queues and stacks. */
+  readonly entries: Entries;
+  /**
+   * True: `entries` is the number at one moment. False: it was found by a walk, as on the kernel host, and is the number
+   * only if nobody changed the map meanwhile.
+   */
+  readonly exact: boolean;
+  /** Most elements. */
+  readonly maxEntries: number;
+  /** Elements that the map dropped for others since it was created: LRU maps, `whenFull: "evict"`. Undefined: the host does not count. */
+  readonly evictions: number | undefined;
+  /** Updates and pushes that the map refused (full, exists, ...), by whomever, programs included. Undefined: as above. */
+  readonly failedUpdates: number | undefined;
+}
+
 /** A handle on a map. Closing it does not end the map while programs, other fds or other maps hold it. */
 export abstract class BpfMap implements Disposable {
   /** Tells the classes apart: `if (map.type === "hash")`. `other`: a type without a class of its own, see `info.type`. */
@@ -43,6 +60,26 @@ export abstract class BpfMap implements Disposable {
 
   get closed(): boolean {
     return this.handle.closed;
+  }
+
+  /**
+   * How full the map is, and what it dropped and refused. The embedded host counts: exact, and quick (LRU maps: a pass
+   * over their elements). The kernel does not: hash types and tries are walked.
+   *
+   *     const { entries, maxEntries, evictions } = flows.stats();
+   */
+  stats(): MapStats {
+    const { handle } = this;
+    const counters = handle.counters();
+    const counted = counters?.entries;
+    const { evictions, failedUpdates } = counters ?? { evictions: undefined, failedUpdates: undefined };
+    const { entries, exact } = counted === undefined ? this.countByHand() : { entries: counted, exact: true };
+    return { entries, exact, maxEntries: this.maxEntries, evictions, failedUpdates };
+  }
+
+  /** @internal How many elements there are, when the host does not say. */
+  protected countByHand(): Pick<MapStats, "entries" | "exact"> {
+    return { entries: undefined, exact: false };
   }
 
   /**

@@ -1,15 +1,21 @@
 /** HASH, LRU_HASH, PERCPU_HASH and LRU_PERCPU_HASH. */
 import { BPF_MAP_LOOKUP_AND_DELETE_ELEM } from "../uapi/index.ts";
-import { hashSource, takingSource } from "./batch_walk.ts";
+import { hasBatches, hashSource, takingSource } from "./batch_walk.ts";
 import type { PerCpu } from "./codec/index.ts";
 import { type Io, KeyedMap } from "./keyed_map.ts";
 import type { MapHandle } from "./map_handle.ts";
+import { NextKeySource } from "./next_key_walk.ts";
 import { countOf, Drain, type WalkSource } from "./walk.ts";
 
 abstract class AnyHashMap<K, V, KIn, VIn> extends KeyedMap<K, V, KIn, VIn> {
   /** @internal */
   protected source(): WalkSource {
     return hashSource(this.handle);
+  }
+
+  /** @internal */
+  protected countSource(): WalkSource {
+    return hasBatches(this.handle) ? this.source() : new NextKeySource(this.handle, { keysOnly: true });
   }
 
   /** The value of `key`, which is deleted in the same step; undefined where there is none. Since Linux 5.14. */

@@ -6,6 +6,7 @@ export type {
   AttrObject,
   AttrValue,
   Host,
+  MapCounters,
   MmapOptions,
   UserBuffer,
   UserMemory,
@@ -16,7 +17,7 @@ export type { AnyMap, MapOf } from "./any_map.ts";
 export { ArrayMap, PerCpuArrayMap } from "./array_map.ts";
 export { BloomFilterMap } from "./bloom_filter_map.ts";
 export { BpfHost, type HostMemory, type Leak, type MapMemory, type MapRef } from "./bpf_host.ts";
-export { BpfMap, OtherMap } from "./bpf_map.ts";
+export { BpfMap, type MapStats, OtherMap } from "./bpf_map.ts";
 export * from "./codec/index.ts";
 export { attachEmbedded, createEmbedded, EmbeddedBpfHost } from "./embedded.ts";
 export { BpfError, type BpfErrorParts, BulkError, type BulkProgress, type ErrorMap } from "./error.ts";

@@ -8,7 +8,7 @@ import {
   BPF_MAP_UPDATE_ELEM,
   BPF_NOEXIST,
 } from "../uapi/index.ts";
-import { BpfMap } from "./bpf_map.ts";
+import { BpfMap, type MapStats } from "./bpf_map.ts";
 import { type BulkWriters, deleteMany, deleteWalked, setMany } from "./bulk.ts";
 import { nested } from "./codec/error.ts";
 import type { CodecBuffer } from "./codec/index.ts";
@@ -68,6 +68,9 @@ export abstract class KeyedMap<K, V, KIn = K, VIn = V> extends BpfMap implements
 
   /** @internal */
   protected abstract source(): WalkSource;
+
+  /** @internal For counting only: values need not be read. */
+  protected abstract countSource(): WalkSource;
 
   /** @internal Puts the key where calls find it. */
   protected putKey(key: KIn): void {
@@ -167,9 +170,18 @@ export abstract class KeyedMap<K, V, KIn = K, VIn = V> extends BpfMap implements
     return deleteMany(this.handle, keys, this.#writeKey);
   }
 
-  /** How many elements there are, by walking over them all: no map keeps count. */
+  override stats(): MapStats<number> {
+    return super.stats() as MapStats<number>;
+  }
+
+  /** @internal */
+  protected override countByHand(): Pick<MapStats<number>, "entries" | "exact"> {
+    return { entries: countOf(this.countSource()), exact: false };
+  }
+
+  /** How many elements there are: `stats().entries`, which see for when it is exact and what it costs. */
   count(): number {
-    return countOf(this.source());
+    return this.stats().entries;
   }
 
   /** Elements in the kernel's order, which has no meaning. What may happen to the map meanwhile: see `Walk`. */

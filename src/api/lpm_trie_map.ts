@@ -29,6 +29,11 @@ export class LpmTrieMap<D, V, DIn = D, VIn = V> extends KeyedMap<LpmKey<D>, V, R
     return new NextKeySource(this.handle, { covering: true });
   }
 
+  /** @internal */
+  protected countSource(): WalkSource {
+    return new NextKeySource(this.handle, { covering: true, keysOnly: true });
+  }
+
   /** The value of the longest prefix that covers this address; undefined where none does. */
   lookup(address: DIn): V | undefined {
     return this.get({ prefixLen: this.#bits, data: address });

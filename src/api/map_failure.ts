@@ -56,7 +56,12 @@ interface Reason {
   readonly hint?: string;
 }
 
-const reads: ReadonlySet<number | string> = new Set([BPF_MAP_LOOKUP_ELEM, BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_BATCH]);
+const reads: ReadonlySet<number | string> = new Set([
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_LOOKUP_BATCH,
+  "stats",
+]);
 /** Commands that want both rights. */
 const takes: ReadonlySet<number | string> = new Set([BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_BATCH]);
 const updates: ReadonlySet<number | string> = new Set([BPF_MAP_UPDATE_ELEM, BPF_MAP_UPDATE_BATCH]);

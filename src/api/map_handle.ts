@@ -2,7 +2,7 @@
  * An open map: its fd, and the attributes and buffers that all its calls use, allocated once in user memory. Calls are
  * made in raw form, so that nothing is allocated or copied on the way. Only the classes of this folder see it.
  */
-import type { Host, UserBuffer } from "../host/host.ts";
+import type { Host, MapCounters, UserBuffer } from "../host/host.ts";
 import { rup8 } from "../mem/layout.ts";
 import {
   BPF_MAP_DELETE_ELEM,
@@ -145,6 +145,12 @@ export class MapHandle implements Owned {
   /** The first key, to `next`. */
   firstKey(): number {
     return this.#at === 0 ? -EBADF : this.host.bpf(BPF_MAP_GET_NEXT_KEY, this.#at + FIRST, NEXT_SIZE);
+  }
+
+  /** What the host has counted; undefined: it does not count. */
+  counters(): MapCounters | undefined {
+    const counters = this.closed ? -EBADF : this.host.mapCounters?.(this.#fd);
+    return typeof counters === "number" ? this.fail("stats", counters) : counters;
   }
 
   /** Throws the error for a call that failed. `shown` says more about it. */

@@ -25,6 +25,8 @@ function sameKey(a: Uint8Array, b: Uint8Array): boolean {
 export interface NextKeyOptions {
   /** Elements are removed as they are given. */
   readonly take?: boolean;
+  /** Nobody is going to look at the values. */
+  readonly keysOnly?: boolean;
   /** A lookup can answer for another key (a trie): whether a key is there has to be found out otherwise. */
   readonly covering?: boolean;
 }
@@ -43,6 +45,7 @@ export class NextKeySource implements TakingSource {
   readonly #handle: MapHandle;
   readonly #take: boolean;
   readonly #covering: boolean;
+  readonly #keysOnly: boolean;
   readonly #first: Uint8Array;
   #current: Uint8Array;
   #previous: Uint8Array;
@@ -58,6 +61,7 @@ export class NextKeySource implements TakingSource {
     this.#handle = handle;
     this.#take = options.take ?? false;
     this.#covering = options.covering ?? false;
+    this.#keysOnly = options.keysOnly ?? false;
     this.#first = new Uint8Array(keySize);
     this.#current = new Uint8Array(keySize);
     this.#previous = new Uint8Array(keySize);
@@ -118,6 +122,7 @@ export class NextKeySource implements TakingSource {
   /** The value of the key in the handle; false when the element is gone. */
   #fetch(): boolean {
     const handle = this.#handle;
+    if (this.#keysOnly) return true;
     if (this.#take) return handle.found(BPF_MAP_LOOKUP_AND_DELETE_ELEM, handle.take());
     return handle.found(BPF_MAP_LOOKUP_ELEM, handle.lookup());
   }

@@ -4,7 +4,7 @@ import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import type { MapTypeEntry } from "../maps/ops.ts";
 import { hasSpinLock } from "../struct/fields.ts";
-import { MAP_ABI_VALUE_SIZE, MAP_FROZEN, MAP_KEY_SIZE, MAP_WRITERS } from "../struct/map.ts";
+import { countRefused, MAP_ABI_VALUE_SIZE, MAP_FROZEN, MAP_KEY_SIZE, MAP_WRITERS } from "../struct/map.ts";
 import { BPF_F_LOCK, bpf_attr, EFAULT, EINVAL, EPERM } from "../uapi/index.ts";
 import { intoNowhere, keyAt, pointerAt, u64At } from "./attr.ts";
 
@@ -92,7 +92,9 @@ function update(kernel: Kernel, map: number, attr: number): number {
   const value = pointerAt(kernel, attr + VALUE);
   const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
   if (!kernel.userOk(value, size, false)) return -EFAULT;
-  return entryOfMap(kernel, map).ops.map_update_value(kernel, map, key, value, u64At(kernel, attr + FLAGS));
+  const { ops } = entryOfMap(kernel, map);
+  const ret = ops.map_update_value(kernel, map, key, value, u64At(kernel, attr + FLAGS));
+  return countRefused(kernel.mem, map, ret);
 }
 
 export function mapDeleteElem(kernel: Kernel, attr: number): number {

@@ -1,6 +1,7 @@
 /** Helpers for maps: the program path to a type's operations. The map is one of the program's, and goes with the helper. */
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
+import { countRefused } from "../struct/map.ts";
 import {
   BPF_FUNC_map_delete_elem,
   BPF_FUNC_map_lookup_elem,
@@ -23,7 +24,8 @@ function lookup(kernel: Kernel, map: number, key: number): number {
 
 function update(kernel: Kernel, map: number, key: number, value: number, low: number, high: number): number {
   const { ops } = entryOfMap(kernel, map >>> 0);
-  return ops.map_update_elem(kernel, map >>> 0, key >>> 0, value >>> 0, wide(low, high));
+  const ret = ops.map_update_elem(kernel, map >>> 0, key >>> 0, value >>> 0, wide(low, high));
+  return countRefused(kernel.mem, map >>> 0, ret);
 }
 
 function remove(kernel: Kernel, map: number, key: number): number {
@@ -31,7 +33,8 @@ function remove(kernel: Kernel, map: number, key: number): number {
 }
 
 function push(kernel: Kernel, map: number, value: number, low: number, high: number): number {
-  return entryOfMap(kernel, map >>> 0).ops.map_push_elem(kernel, map >>> 0, value >>> 0, wide(low, high));
+  const { ops } = entryOfMap(kernel, map >>> 0);
+  return countRefused(kernel.mem, map >>> 0, ops.map_push_elem(kernel, map >>> 0, value >>> 0, wide(low, high)));
 }
 
 function pop(kernel: Kernel, map: number, value: number): number {

@@ -2,16 +2,16 @@
 import { bpf } from "../cmd/bpf.ts";
 import { InputError } from "../errors.ts";
 import type { ClientSlot } from "../kern/clients.ts";
-import { nextOpenFd, openFds } from "../kern/fds.ts";
+import { FMODE_READ, nextOpenFd, openFds } from "../kern/fds.ts";
 import { attachKernel, createKernel, type Kernel, RUN_BUDGET } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { forgetView, type Mapping, mapMemory, unmap } from "../kern/mappings.ts";
 import { alloc, bytesOfMap, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
 import { GRANULE, OBJ_MAP, PAGE_SIZE, SB_WAKES } from "../mem/layout.ts";
-import { MAP_ABI_VALUE_SIZE, MAP_KEY_SIZE } from "../struct/map.ts";
+import { counterOf, MAP_ABI_VALUE_SIZE, MAP_EVICTIONS, MAP_FAILED_UPDATES, MAP_KEY_SIZE } from "../struct/map.ts";
 import { EBADF, EINVAL } from "../uapi/index.ts";
 import { embeddedBpffs } from "./bpffs.ts";
-import type { Attr, Bpffs, Host, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
+import type { Attr, Bpffs, Host, MapCounters, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
 import { defaultSize, type MapShape, Marshal } from "./marshal.ts";
 
 export interface EmbeddedOptions {
@@ -266,6 +266,22 @@ export class EmbeddedHost implements Host {
     const bytes = bytesOfMap(this.#kernel.mem, map);
     this.#kernel.done(map);
     return bytes;
+  }
+
+  /** Exact, also between the threads of a shared host; one that dies while it evicts an element may leave that out. */
+  mapCounters(fd: number): MapCounters | number {
+    if (!this.#open) refuse();
+    const kernel = this.#kernel;
+    const map = kernel.getMap(fd, FMODE_READ);
+    if (map < 0) return map;
+    const entries = entryOfMap(kernel, map).ops.map_count(kernel, map);
+    const counters = {
+      entries: entries < 0 ? undefined : entries,
+      evictions: counterOf(kernel.mem, map, MAP_EVICTIONS),
+      failedUpdates: counterOf(kernel.mem, map, MAP_FAILED_UPDATES),
+    };
+    kernel.done(map);
+    return counters;
   }
 
   /** The fds that are still open. */

@@ -64,6 +64,16 @@ export interface Bpffs {
   open(path: string): number;
 }
 
+/** What a host that keeps count tells of a map. All since the map was created. */
+export interface MapCounters {
+  /** Elements now; undefined: the type does not know (bloom filters, rings). */
+  readonly entries: number | undefined;
+  /** Elements that were dropped to make room for others. */
+  readonly evictions: number;
+  /** Updates and pushes, from programs and commands, that the map's type refused. */
+  readonly failedUpdates: number;
+}
+
 export interface Host {
   readonly kind: "embedded" | "kernel";
   /**
@@ -88,6 +98,11 @@ export interface Host {
   poll(fds: readonly number[], timeoutMs: number): number[] | number;
   /** As `poll`, without blocking. An aborted signal rejects with its reason. Keeps the process alive while it waits. */
   wait(fds: readonly number[], options?: WaitOptions): Promise<number[] | number>;
+  /**
+   * Counters of the map behind an fd that may read, or a negative errno. bpf(2) has none: a host that only passes calls
+   * on leaves this out.
+   */
+  mapCounters?(fd: number): MapCounters | number;
   readonly user: UserMemory;
   readonly bpffs: Bpffs;
   /** How many CPUs per-CPU values have a slot for. */

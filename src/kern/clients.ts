@@ -3,7 +3,7 @@
  * of a lock still lives. A worker is announced by the thread that made it, then attaches, and is reaped when it ends.
  * A slot's generation tells one client from the next in the same slot.
  */
-import { CLIENT_SLOT_SIZE, CLIENT_SLOTS, SB_CLIENTS } from "../mem/layout.ts";
+import { CLIENT_SLOT_SIZE, CLIENT_SLOTS, SB_CLIENTS, SB_DEATHS } from "../mem/layout.ts";
 import {
   CLIENT_ALIVE,
   CLIENT_ANNOUNCED,
@@ -73,6 +73,7 @@ export function releaseClient(mem: Memory, client: ClientSlot): number {
   if (!isClient(mem, client)) return -1;
   const process = mem.u32[(at + C_PROCESS) >>> 2]!;
   if (mem.atomics.cas32(at, state, word(generation, CLIENT_FREE)) !== state) return -1;
+  mem.atomics.add32(SB_DEATHS, 1);
   return mem.atomics.add32(process + PROCESS_CLIENTS, -1) === 1 ? process : 0;
 }
 

@@ -39,6 +39,7 @@ export const arrayMap: MapTypeEntry = {
     map_update_value: array.updateArray,
     map_delete_value: array.deleteArray,
     map_get_next_key: array.nextIndex,
+    map_count: array.countArray,
     map_lookup_batch: batchLookup(array.nextIndex, array.copyArray),
     map_update_batch: batchUpdate(array.updateArray),
     map_mmap: array.mmapArray,

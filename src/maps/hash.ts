@@ -3,6 +3,7 @@
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { ELEMENT_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchHash } from "../struct/hash_batch.ts";
+import { countHash } from "../struct/hash_count.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
 import {
@@ -39,6 +40,7 @@ export const hashMap: MapTypeEntry = {
     map_delete_value: hash.deleteHash,
     map_lookup_and_delete_elem: hash.takeHash,
     map_get_next_key: nextKey,
+    map_count: countHash,
     map_lookup_batch: lookupBatchHash,
     map_lookup_and_delete_batch: takeBatchHash,
     map_update_batch: batchUpdate(hash.updateHash),

@@ -33,6 +33,7 @@ export const lpmTrieMap: MapTypeEntry = {
     map_update_value: lpm.updateLpm,
     map_delete_value: lpm.deleteLpm,
     map_get_next_key: lpm.nextLpm,
+    map_count: lpm.countLpm,
     map_lookup_batch: batchLookup(lpm.nextLpm, lpm.copyLpm),
     map_update_batch: batchUpdate(lpm.updateLpm),
     map_delete_batch: batchDelete(lpm.deleteLpm),

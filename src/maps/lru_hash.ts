@@ -6,6 +6,7 @@
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { EVICTED_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchLru } from "../struct/hash_batch.ts";
+import { countLru } from "../struct/hash_count.ts";
 import { copyHash } from "../struct/hash_ops.ts";
 import { nextKey } from "../struct/hashtab.ts";
 import * as lru from "../struct/lru_ops.ts";
@@ -42,6 +43,7 @@ export const lruHashMap: MapTypeEntry = {
     map_delete_value: lru.deleteLru,
     map_lookup_and_delete_elem: lru.takeLru,
     map_get_next_key: nextKey,
+    map_count: countLru,
     map_lookup_batch: lookupBatchHash,
     map_lookup_and_delete_batch: takeBatchLru,
     map_update_batch: batchUpdate(lru.updateLru),

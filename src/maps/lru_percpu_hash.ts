@@ -5,6 +5,7 @@
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchLruPercpu } from "../struct/hash_batch.ts";
+import { countLru } from "../struct/hash_count.ts";
 import { copyPercpu } from "../struct/hash_ops.ts";
 import { nextKey } from "../struct/hashtab.ts";
 import * as lru from "../struct/lru_ops.ts";
@@ -49,6 +50,7 @@ export const lruPercpuHashMap: MapTypeEntry = {
     map_delete_value: lru.deleteLru,
     map_lookup_and_delete_elem: lru.takeLruPercpu,
     map_get_next_key: nextKey,
+    map_count: countLru,
     map_lookup_batch: lookupBatchPercpu,
     map_lookup_and_delete_batch: takeBatchLruPercpu,
     map_update_batch: batchUpdate(lru.updateLruPercpuAll),

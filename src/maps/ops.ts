@@ -72,6 +72,8 @@ export interface MapOps {
   readonly map_update_batch: BatchOp;
   readonly map_delete_batch: BatchOp;
 
+  /** How many elements there are now: no command of bpf(2), asked by the API. -ENOTSUPP: the type does not know. */
+  map_count(env: MapEnv, map: number): number;
   /**
    * mmap, step one, before all other checks: judges where it may lie. `hint`: the caller's wish, a user space address, or
    * 0. `length` is whole pages. 0 or an errno.
@@ -122,6 +124,7 @@ export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map
   map_lookup_and_delete_batch: () => -ENOTSUPP,
   map_update_batch: () => -ENOTSUPP,
   map_delete_batch: () => -ENOTSUPP,
+  map_count: () => -ENOTSUPP,
   map_get_unmapped_area: () => 0,
   map_mmap: () => -ENOTSUPP,
   map_content: () => undefined,

@@ -44,6 +44,7 @@ export const percpuArrayMap: MapTypeEntry = {
     map_update_value: array.updatePercpuArrayAll,
     map_delete_value: array.deleteArray,
     map_get_next_key: array.nextIndex,
+    map_count: array.countArray,
     map_lookup_batch: batchLookup(array.nextIndex, array.copyPercpuArray),
     map_update_batch: batchUpdate(array.updatePercpuArrayAll),
   },

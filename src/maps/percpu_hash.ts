@@ -6,6 +6,7 @@
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchPercpu } from "../struct/hash_batch.ts";
+import { countHash } from "../struct/hash_count.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
 import {
@@ -49,6 +50,7 @@ export const percpuHashMap: MapTypeEntry = {
     map_delete_value: hash.deleteHash,
     map_lookup_and_delete_elem: hash.takePercpu,
     map_get_next_key: nextKey,
+    map_count: countHash,
     map_lookup_batch: lookupBatchPercpu,
     map_lookup_and_delete_batch: takeBatchPercpu,
     map_update_batch: batchUpdate(hash.updatePercpuAll),

@@ -29,5 +29,6 @@ export const queueMap: MapTypeEntry = {
     map_delete_value: queueStack.noKeys,
     map_lookup_and_delete_elem: (env, map, _key, value) => queueStack.take(env, map, value, "tail", true),
     map_get_next_key: queueStack.noKeys,
+    map_count: queueStack.count,
   },
 };

@@ -47,6 +47,8 @@ export const SB_RUN_BUDGET: number = SB + 96;
 /** bpffs: its lock, and the directory `/`. */
 export const SB_BPFFS_LOCK: number = SB + 104;
 export const SB_BPFFS_ROOT: number = SB + 108;
+/** Clients that are gone, counted. */
+export const SB_DEATHS: number = SB + 112;
 /** Free-list heads of the slabs: one u32 a size class for metadata, then the same for user memory. */
 export const SB_SLABS: number = SB + 128;
 export const SLAB_CLASSES = 12;

@@ -193,6 +193,11 @@ export function updatePercpuArrayOwn(env: MapEnv, map: number, key: number, valu
   return 0;
 }
 
+/** All elements are there always. */
+export function countArray(env: MapEnv, map: number): number {
+  return env.mem.u32[(map + MAP_MAX_ENTRIES) >>> 2]!;
+}
+
 /** Elements of an array cannot go. */
 export function deleteArray(): number {
   return -EINVAL;

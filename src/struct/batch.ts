@@ -8,7 +8,7 @@ import type { Memory } from "../mem/memory.ts";
 import { BPF_F_LOCK, EFAULT, EINVAL, ENOENT, ENOMEM } from "../uapi/index.ts";
 import type { MapEnv } from "./env.ts";
 import { hasSpinLock } from "./fields.ts";
-import { MAP_ABI_VALUE_SIZE, MAP_KEY_SIZE, mapField } from "./map.ts";
+import { countRefused, MAP_ABI_VALUE_SIZE, MAP_KEY_SIZE, mapField } from "./map.ts";
 
 /** One batch command: what its attributes say, and the caller's memory. Nothing behind the pointers was checked yet. */
 export interface MapBatch {
@@ -114,7 +114,7 @@ export function batchUpdate(
       const valueSize = mapField(env.mem, map, MAP_ABI_VALUE_SIZE);
       const value = batch.values + n * valueSize;
       if (!batch.userOk(value, valueSize, false)) return -EFAULT;
-      return updateValue(env, map, key, value, batch.elemFlags);
+      return countRefused(env.mem, map, updateValue(env, map, key, value, batch.elemFlags));
     });
 }
 

@@ -49,7 +49,7 @@ export const HT_PRIVATE: number = MAP_PRIVATE + 64;
 const FREE_END = 0xffff_ffff;
 
 export const BUCKET_SIZE = 8;
-const BUCKET_LOCK = 4;
+export const BUCKET_LOCK = 4;
 
 /** A node: next (0 or odd: end of chain), hash, address of the value, sequence number; then the type's links and the key. */
 export const NODE_HASH = 4;

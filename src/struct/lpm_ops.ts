@@ -8,7 +8,7 @@ import type { Memory } from "../mem/memory.ts";
 import { BPF_EXIST, BPF_F_NO_PREALLOC, EINVAL, ENOENT } from "../uapi/index.ts";
 import { checkFlags, KMALLOC_MAX, keyTypeOf, NUMA_AND_ACCESS } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
-import { DATA, KEY_DATA, LPM_SEQ, lenOf, maxPrefix, prefixOf, VALUE } from "./lpm_node.ts";
+import { DATA, KEY_DATA, LPM_COUNT, LPM_SEQ, lenOf, maxPrefix, prefixOf, VALUE } from "./lpm_node.ts";
 import { freeTrie, initTrie, nextNode, putTrie, removeTrie, repairTrie, searchTrie } from "./lpm_trie.ts";
 import { MAP_KEY_SIZE, MAP_LOCK, MAP_VALUE_SIZE } from "./map.ts";
 
@@ -123,6 +123,15 @@ export function deleteLpm(env: MapEnv, map: number, key: number): number {
   const ret = removeTrie(mem, map, key);
   endChange(mem, map);
   return ret;
+}
+
+/** How many prefixes there are. */
+export function countLpm(env: MapEnv, map: number): number {
+  const { mem } = env;
+  lockToRead(mem, map);
+  const count = mem.u32[(map + LPM_COUNT) >>> 2]!;
+  unlock(mem, map + MAP_LOCK);
+  return count;
 }
 
 /** BPF_MAP_GET_NEXT_KEY: longer prefixes before those that they begin with. */

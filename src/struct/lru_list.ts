@@ -17,6 +17,7 @@ import {
   unlinkNode,
   unlockBucket,
 } from "./hashtab.ts";
+import { countUp, MAP_EVICTIONS } from "./map.ts";
 
 /**
  * A node's links, behind its head: previous, next; then bytes for the list it is in, the reference bit and the CPU that
@@ -197,7 +198,10 @@ function evict(mem: Memory, map: number, link: number): boolean {
   const bucket = bucketOf(mem, map, mem.i32[(node + NODE_HASH) >>> 2]!);
   lockBucket(mem, map, bucket);
   const linked = (mem.u32[(node + NODE_SEQ) >>> 2]! & 1) === 1;
-  if (linked) unlinkNode(mem, bucket, node);
+  if (linked) {
+    unlinkNode(mem, bucket, node);
+    countUp(mem, map, MAP_EVICTIONS);
+  }
   // Asked under the bucket's lock: there a client ends its work on a node by linking it.
   const gone = linked || !ownerLives(mem, mem.u32[(link + OWNER) >>> 2]!);
   unlockBucket(mem, bucket);

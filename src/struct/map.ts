@@ -29,7 +29,36 @@ export const MAP_EXCL_SIZE: number = OBJ_HEAD + 104;
 /** The record of the special fields in the values, or 0: see `fields.ts`. */
 export const MAP_FIELDS: number = OBJ_HEAD + 108;
 export const MAP_PRIVATE: number = OBJ_HEAD + 112;
-export const MAP_DESC_SIZE = 256;
+/** Counters behind what is the types', u64 each: updates that a type refused, and elements that it threw out for others. */
+export const MAP_FAILED_UPDATES = 256;
+export const MAP_EVICTIONS = 264;
+/** Deaths of clients (SB_DEATHS) after which the map's elements were counted. */
+export const MAP_DEATHS = 272;
+export const MAP_DESC_SIZE = 320;
+
+/** Adds one to a counter. Not for paths that are hot. */
+export function countUp(mem: Memory, map: number, counter: number): void {
+  const at = map + counter;
+  if (!mem.shared) mem.writeU64(at, mem.readU64(at) + 1);
+  else if (mem.atomics.add32(at, 1) === -1) mem.atomics.add32(at + 4, 1);
+}
+
+/** A counter. Others may add to it meanwhile: the halves are read until they go together. */
+export function counterOf(mem: Memory, map: number, counter: number): number {
+  const { u32 } = mem;
+  const at = (map + counter) >>> 2;
+  for (;;) {
+    const high = u32[at + 1]!;
+    const low = u32[at]!;
+    if (u32[at + 1] === high) return high * 0x1_0000_0000 + low;
+  }
+}
+
+/** A type's answer to an update, of which failures are counted. */
+export function countRefused(mem: Memory, map: number, ret: number): number {
+  if (ret !== 0) countUp(mem, map, MAP_FAILED_UPDATES);
+  return ret;
+}
 
 export function mapField(mem: Memory, map: number, field: number): number {
   return mem.u32[(map + field) >>> 2]!;

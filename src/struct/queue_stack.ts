@@ -11,7 +11,7 @@ import { lock, unlock } from "../mem/locks.ts";
 import { BPF_EXIST, E2BIG, EINVAL, ENOENT, ENOMEM } from "../uapi/index.ts";
 import { checkFlags, KMALLOC_MAX, NUMA_AND_ACCESS } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
-import { MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
+import { countUp, MAP_EVICTIONS, MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
 
 const QS_VALUES = MAP_PRIVATE;
 /** Slot that the next push fills. */
@@ -52,7 +52,10 @@ export function push(env: MapEnv, map: number, value: number, flags: number): nu
   const head = u32[d + (QS_HEAD >>> 2)]!;
   const next = head === last ? 0 : head + 1;
   const full = next === u32[d + (QS_TAIL >>> 2)];
-  if (full && flags !== 0) u32[d + (QS_TAIL >>> 2)] = next === last ? 0 : next + 1;
+  if (full && flags !== 0) {
+    u32[d + (QS_TAIL >>> 2)] = next === last ? 0 : next + 1;
+    countUp(mem, map, MAP_EVICTIONS);
+  }
   if (!full || flags !== 0) {
     mem.copy(u32[d + (QS_VALUES >>> 2)]! + head * size, value, size);
     u32[d + (QS_HEAD >>> 2)] = next;
@@ -94,6 +97,17 @@ export function takeOrZero(env: MapEnv, map: number, value: number, end: "head" 
   const ret = take(env, map, value, end, remove);
   if (ret !== 0) env.mem.zero(value, env.mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
   return ret;
+}
+
+/** How many elements there are. */
+export function count(env: MapEnv, map: number): number {
+  const { mem } = env;
+  const { u32 } = mem;
+  const d = map >>> 2;
+  lock(mem, map + MAP_LOCK);
+  const used = u32[d + (QS_HEAD >>> 2)]! - u32[d + (QS_TAIL >>> 2)]!;
+  unlock(mem, map + MAP_LOCK);
+  return used < 0 ? used + u32[d + (MAP_MAX_ENTRIES >>> 2)]! + 1 : used;
 }
 
 /** What has no keys has nothing to update, delete or walk by key. */

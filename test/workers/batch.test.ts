@@ -184,7 +184,10 @@ function refill(h: EmbeddedHost, fd: number, most: number): number {
   const keys = new Uint32Array(most);
   const cursor = new Uint32Array(1);
   const attr = { map_fd: fd, out_batch: cursor, keys, values: new Uint32Array(2 * most), count: most };
+  // Before anybody has been at the buckets that the dead had locked.
+  const counted = h.mapCounters(fd);
   expect(h.bpf(u.BPF_MAP_LOOKUP_AND_DELETE_BATCH, attr)).toBe(-u.ENOENT);
+  expect(counted).toMatchObject({ entries: attr.count });
   for (let n = 0; n < 2 * most; n++) {
     const ret = h.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: Uint32Array.of(5000 + n), value: new Uint32Array(2) });
     if (ret !== 0 && ret !== -u.E2BIG) return ret;

@@ -1,0 +1,50 @@
+/** How many elements a hash table has: the table's own count, or by its nodes where the type on it keeps none. */
+import { SB_DEATHS } from "../mem/layout.ts";
+import type { Memory } from "../mem/memory.ts";
+import type { MapEnv } from "./env.ts";
+import {
+  BUCKET_LOCK,
+  BUCKET_SIZE,
+  forEachUsedNode,
+  HT_BUCKETS,
+  HT_COUNT,
+  HT_MASK,
+  lockBucket,
+  NODE_SEQ,
+  unlockBucket,
+} from "./hashtab.ts";
+import { MAP_DEATHS, mapField } from "./map.ts";
+
+export function countHash(env: MapEnv, map: number): number {
+  settle(env.mem, map);
+  return mapField(env.mem, map, HT_COUNT);
+}
+
+/** Lists tell less: they have elements as well that are on their way into the map, or out of it. */
+export function countLru(env: MapEnv, map: number): number {
+  const { mem } = env;
+  settle(mem, map);
+  let count = 0;
+  forEachUsedNode(mem, map, (node) => {
+    count += mem.u32[(node + NODE_SEQ) >>> 2]! & 1;
+  });
+  return count;
+}
+
+/**
+ * After the death of a client: a bucket that it had locked may be half changed, and nobody has been there since. Taking
+ * its lock repairs it, and the count with it.
+ */
+function settle(mem: Memory, map: number): void {
+  if (!mem.shared) return;
+  const deaths = mem.atomics.load32(SB_DEATHS);
+  if (mem.atomics.load32(map + MAP_DEATHS) === deaths) return;
+  let bucket = mapField(mem, map, HT_BUCKETS);
+  const end = bucket + (mapField(mem, map, HT_MASK) + 1) * BUCKET_SIZE;
+  for (; bucket < end; bucket += BUCKET_SIZE) {
+    if (mem.u32[(bucket + BUCKET_LOCK) >>> 2] === 0) continue;
+    lockBucket(mem, map, bucket);
+    unlockBucket(mem, bucket);
+  }
+  mem.atomics.store32(map + MAP_DEATHS, deaths);
+}

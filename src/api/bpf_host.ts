@@ -99,6 +99,15 @@ export class BpfHost implements Host {
     };
   }
 
+  /**
+   * What Linux shows of an fd in /proc/self/fdinfo: lines of `name:`, a tab and the value, with `memlock`, the bytes that
+   * the kernel counts for a map, and `frozen`. Or -EBADF. The embedded host gives Linux 6.18's lines but `mnt_id` and `ino`.
+   */
+  fdinfo(fd: number): string | number {
+    this.requireOpen();
+    return this.context.seam.fdinfo(fd);
+  }
+
   /** Maps what an fd offers, shared: a live view, or a negative errno. `prot`: 1 to read, 2 to write. */
   mmap(fd: number, options: MmapOptions): Uint8Array | number {
     this.requireOpen();

@@ -2,6 +2,7 @@
 import { bpf } from "../cmd/bpf.ts";
 import { InputError } from "../errors.ts";
 import type { ClientSlot } from "../kern/clients.ts";
+import { fdinfo } from "../kern/fdinfo.ts";
 import { FMODE_READ, nextOpenFd, openFds } from "../kern/fds.ts";
 import { attachKernel, createKernel, type Kernel, RUN_BUDGET } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
@@ -146,6 +147,11 @@ export class EmbeddedHost implements Host {
   close(fd: number): number {
     if (!this.#open) refuse();
     return this.#kernel.close(fd);
+  }
+
+  fdinfo(fd: number): string | number {
+    if (!this.#open) refuse();
+    return fdinfo(this.#kernel, fd);
   }
 
   mmap(fd: number, options: MmapOptions): Uint8Array | number {

@@ -103,6 +103,11 @@ export interface Host {
    * on leaves this out.
    */
   mapCounters?(fd: number): MapCounters | number;
+  /**
+   * What Linux shows in /proc/self/fdinfo of this fd: lines of `name:`, a tab and the value. Or -EBADF. The embedded
+   * host has no `mnt_id` and `ino`; it counts no runs and compiles nothing, and says so with 0.
+   */
+  fdinfo(fd: number): string | number;
   readonly user: UserMemory;
   readonly bpffs: Bpffs;
   /** How many CPUs per-CPU values have a slot for. */

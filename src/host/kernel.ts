@@ -219,6 +219,11 @@ class KernelHost implements Host {
     return this.#fds.close(fd);
   }
 
+  fdinfo(fd: number): string | number {
+    if (!this.#open) this.#refuse();
+    return this.#fds.fdinfo(fd);
+  }
+
   mmap(fd: number, options: MmapOptions): Uint8Array | number {
     if (!this.#open) this.#refuse();
     const shape = this.#fds.shapeOf(fd);

@@ -18,6 +18,7 @@ import {
   BPF_OBJ_GET_INFO_BY_FD,
   bpf_attr,
   bpf_map_info,
+  EBADF,
 } from "../uapi/index.ts";
 import type { UserBuffer } from "./host.ts";
 import type { Libc } from "./kernel_libc.ts";
@@ -118,6 +119,15 @@ export class Fds {
       return kindsByLink[process.getBuiltinModule("fs").readlinkSync(`/proc/self/fd/${fd}`)];
     } catch {
       return undefined;
+    }
+  }
+
+  /** The fd's file below /proc, or -EBADF when it is not open. */
+  fdinfo(fd: number): string | number {
+    try {
+      return process.getBuiltinModule("fs").readFileSync(`/proc/self/fdinfo/${fd}`, "utf8");
+    } catch {
+      return -EBADF;
     }
   }
 

@@ -44,6 +44,15 @@ function maskFor(entries: number, hashes: number): number {
   return roundUpPow2(bits) - 1;
 }
 
+function hashesOf(mapExtra: number): number {
+  return mapExtra === 0 ? HASHES_DEFAULT : mapExtra;
+}
+
+/** Bits of a filter for so many entries with so many hash functions, 0 for the default. */
+export function bitsOf(entries: number, mapExtra: number): number {
+  return maskFor(entries, hashesOf(mapExtra)) + 1;
+}
+
 function bytesOf(mask: number): number {
   return (mask + 1) / 8;
 }
@@ -52,7 +61,7 @@ export function alloc(env: MapEnv, map: number, attr: MapCreateAttr): number {
   const bad = checkRest(attr);
   if (bad !== 0) return bad;
   const { u32 } = env.mem;
-  const hashes = attr.map_extra_lo === 0 ? HASHES_DEFAULT : attr.map_extra_lo;
+  const hashes = hashesOf(attr.map_extra_lo);
   const mask = maskFor(attr.max_entries, hashes);
   const bits = allocAreas(env.mem, bytesOf(mask), 1, { kind: AREA_NODES, map });
   if (bits === 0) return -ENOMEM;

@@ -7,7 +7,7 @@ import { type Case, PROT, type Step, type Table } from "./step.ts";
 import { call } from "./steps/call.ts";
 import { eachFlag, eachName, eachValue } from "./steps/create.ts";
 import { fill, keys, member, members, next, pushEach, sameBuffer, take, update } from "./steps/element.ts";
-import { info, infoHash } from "./steps/info.ts";
+import { fdinfo, info, infoHash } from "./steps/info.ts";
 import { get, openDir, pathOf, pin, readDir } from "./steps/pin.ts";
 import { compare, resultOf, State } from "./steps/state.ts";
 
@@ -83,6 +83,8 @@ function runStep(state: State, step: Step): string | undefined {
       return compare(resultOf(step[1]), session.call(u.BPF_MAP_FREEZE, { map_fd: state.map.fd }));
     case "info":
       return info(state, step[1]);
+    case "fdinfo":
+      return fdinfo(state, step[1], step[2] ?? {});
     case "open":
       return state.open(step[1], flagsOf(step[2]), step[3]);
     case "use":

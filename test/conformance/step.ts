@@ -94,6 +94,8 @@ export type Step =
   | readonly ["members", first: number, last: number, found: "all" | readonly number[]]
   | readonly ["freeze", result: Result]
   | readonly ["info", fields: InfoFields]
+  /** The lines of the fd in /proc/self/fdinfo: `memlock`, and what differs from the map's attributes. */
+  | readonly ["fdinfo", memlock: number, lines?: Readonly<Record<string, string>>]
   /** Another fd of the map in use, by its id, with these open_flags; from then on it is the one in use. */
   | readonly ["open", name: string, flags: Flags, result: Result]
   /** The map that was opened under this name is the one in use. The case's own is `map`. */

@@ -5,6 +5,7 @@ import { batchHashTables } from "./cmd/batch_hash.table.ts";
 import { btfTable } from "./cmd/btf.table.ts";
 import { elemTable } from "./cmd/elem.table.ts";
 import { entryTable } from "./cmd/entry.table.ts";
+import { fdinfoTable } from "./cmd/fdinfo.table.ts";
 import { freezeTable } from "./cmd/freeze.table.ts";
 import { idsTable } from "./cmd/ids.table.ts";
 import { infoTable } from "./cmd/info.table.ts";
@@ -54,6 +55,7 @@ export const tables: readonly Table[] = [
   elemTable,
   idsTable,
   infoTable,
+  fdinfoTable,
   freezeTable,
   btfTable,
   lockTable,

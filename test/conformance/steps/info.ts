@@ -51,6 +51,35 @@ export function infoHash(state: State, result: string): string | undefined {
   return compare(isErrno(result) ? errnoOf(result) : result, found);
 }
 
+/** Lines that say nothing of the map. */
+const PLACE = new Set(["mnt_id", "ino"]);
+
+/** Every line, in the kernel's order. */
+export function fdinfo(state: State, memlock: number, overrides: Readonly<Record<string, string>>): string | undefined {
+  const { attr, id, fd } = state.map;
+  const text = state.session.host.fdinfo(fd);
+  if (typeof text === "number") return `fdinfo: ${nameOf(text)}`;
+  const hex = (field: string): string => `0x${Number(attr[field] ?? 0).toString(16)}`;
+  const access = Number(attr.map_flags ?? 0) & ACCESS;
+  const lines: Record<string, string | number | bigint | Uint8Array> = {
+    pos: 0,
+    flags: access === 0 ? "02000002" : access === u.BPF_F_WRONLY ? "02000001" : "02000000",
+    map_type: attr.map_type ?? 0,
+    key_size: attr.key_size ?? 0,
+    value_size: attr.value_size ?? 0,
+    max_entries: attr.max_entries ?? 0,
+    map_flags: `0x${(Number(attr.map_flags ?? 0) & ~ACCESS).toString(16)}`,
+    map_extra: hex("map_extra"),
+    memlock,
+    map_id: id,
+    frozen: 0,
+    ...overrides,
+  };
+  const expected = Object.entries(lines).map(([name, value]) => `${name}:\t${String(value)}\n`);
+  const found = text.split(/(?<=\n)/).filter((line) => !PLACE.has(line.split(":", 1)[0]!));
+  return compare(expected.join(""), found.join(""));
+}
+
 /** `any`: whatever it is, it is not zero. */
 export function infoValue(state: State, name: string, value: number | bigint | string, info: Uint8Array): Value {
   if (value !== "any") return state.value(name, value);

@@ -1,0 +1,94 @@
+/** What Linux shows of an fd in /proc/self/fdinfo: lines of `name:` TAB `value`. Kernel counterpart: show_fdinfo. */
+import { kernelMapMemory } from "../maps/kernel_memory.ts";
+import { OBJ_ID, OBJ_KIND, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
+import {
+  MAP_EXTRA,
+  MAP_FLAGS,
+  MAP_FROZEN,
+  MAP_KEY_SIZE,
+  MAP_MAX_ENTRIES,
+  MAP_TYPE,
+  MAP_VALUE_SIZE,
+} from "../struct/map.ts";
+import { BPF_TAG_SIZE, EBADF } from "../uapi/index.ts";
+import { entryMode, entryObject, FMODE_READ, FMODE_WRITE, getEntry } from "./fds.ts";
+import type { Kernel } from "./kernel.ts";
+import { entryOfMap } from "./map.ts";
+import { PROG_DIGEST, PROG_INSN_CNT, PROG_TYPE } from "./prog.ts";
+
+type Line = readonly [name: string, value: string | number];
+
+const O_WRONLY = 1;
+const O_RDWR = 2;
+const O_CLOEXEC = 0o2000000;
+/** The kernel's head of a program, and bytes of an instruction. */
+const PROG_HEAD = 96;
+const INSN_SIZE = 8;
+
+/** The text of the fd's file, or -EBADF. The lines on inodes and mounts, which this host does not have, are left out. */
+export function fdinfo(kernel: Kernel, fd: number): string | number {
+  const { mem, process } = kernel;
+  const entry = getEntry(mem, process, fd);
+  if (entry === 0) return -EBADF;
+  const object = entryObject(entry);
+  const kind = mem.u32[(object + OBJ_KIND) >>> 2];
+  const own =
+    kind === OBJ_MAP ? ofMap(kernel, object) : kind === OBJ_PROG ? ofProg(kernel, object) : ofBtf(kernel, object);
+  const lines: Line[] = [["pos", 0], ["flags", `0${(openFlags(entryMode(entry)) | O_CLOEXEC).toString(8)}`], ...own];
+  kernel.done(object);
+  return lines.map(([name, value]) => `${name}:\t${value}\n`).join("");
+}
+
+function openFlags(mode: number): number {
+  if (mode === (FMODE_READ | FMODE_WRITE)) return O_RDWR;
+  return mode === FMODE_WRITE ? O_WRONLY : 0;
+}
+
+function ofMap(kernel: Kernel, map: number): readonly Line[] {
+  const { u32, u64 } = kernel.mem;
+  const word = (field: number): number => u32[(map + field) >>> 2]!;
+  const size = {
+    map_type: word(MAP_TYPE),
+    key_size: word(MAP_KEY_SIZE),
+    value_size: word(MAP_VALUE_SIZE),
+    max_entries: word(MAP_MAX_ENTRIES),
+    map_flags: word(MAP_FLAGS),
+    map_extra: word(MAP_EXTRA),
+  };
+  // A type that does not count its elements has memory for all of them from the beginning.
+  const elements = Math.max(entryOfMap(kernel, map).ops.map_count(kernel, map), 0);
+  return [
+    ["map_type", size.map_type],
+    ["key_size", size.key_size],
+    ["value_size", size.value_size],
+    ["max_entries", size.max_entries],
+    ["map_flags", `0x${size.map_flags.toString(16)}`],
+    ["map_extra", `0x${u64[(map + MAP_EXTRA) >>> 3]!.toString(16)}`],
+    ["memlock", kernelMapMemory(size, kernel.cpus, elements) ?? 0],
+    ["map_id", word(OBJ_ID)],
+    ["frozen", word(MAP_FROZEN)],
+  ];
+}
+
+/** Nothing is compiled and nothing counted here; the other lines are the kernel's. */
+function ofProg(kernel: Kernel, prog: number): readonly Line[] {
+  const { u32, u8 } = kernel.mem;
+  const word = (field: number): number => u32[(prog + field) >>> 2]!;
+  const tag = u8.slice(prog + PROG_DIGEST, prog + PROG_DIGEST + BPF_TAG_SIZE);
+  const bytes = PROG_HEAD + word(PROG_INSN_CNT) * INSN_SIZE;
+  return [
+    ["prog_type", word(PROG_TYPE)],
+    ["prog_jited", 0],
+    ["prog_tag", Array.from(tag, (byte) => byte.toString(16).padStart(2, "0")).join("")],
+    ["memlock", Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE],
+    ["prog_id", word(OBJ_ID)],
+    ["run_time_ns", 0],
+    ["run_cnt", 0],
+    ["recursion_misses", 0],
+    ["verified_insns", 0],
+  ];
+}
+
+function ofBtf(kernel: Kernel, btf: number): readonly Line[] {
+  return [["btf_id", kernel.mem.u32[(btf + OBJ_ID) >>> 2]!]];
+}

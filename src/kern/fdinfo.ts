@@ -1,6 +1,7 @@
 /** What Linux shows of an fd in /proc/self/fdinfo: lines of `name:` TAB `value`. Kernel counterpart: show_fdinfo. */
-import { kernelMapMemory } from "../maps/kernel_memory.ts";
+
 import { OBJ_ID, OBJ_KIND, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
+import { kernelMapMemory } from "../struct/kernel_memory.ts";
 import {
   MAP_EXTRA,
   MAP_FLAGS,

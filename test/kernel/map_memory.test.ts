@@ -1,6 +1,6 @@
 /** `kernelMapMemory` against memlock of the running kernel, for every type that can be made without more than sizes. */
 import { expect, test } from "vitest";
-import { kernelMapMemory } from "../../src/maps/kernel_memory.ts";
+import { kernelMapMemory } from "../../src/struct/kernel_memory.ts";
 import * as u from "../../src/uapi/index.ts";
 import { kernelHost } from "../kernel.ts";
 

@@ -4,9 +4,9 @@
  * Kernel counterpart: map_mem_usage in struct bpf_map_ops.
  */
 import { PAGE_SIZE, roundUpPow2, rup8 } from "../mem/layout.ts";
-import { bitsOf } from "../struct/bloom.ts";
 import * as u from "../uapi/index.ts";
 import { BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, type BpfMapType } from "../uapi/index.ts";
+import { bitsOf } from "./bloom.ts";
 
 /** What decides a map's size, with the kernel's names: attributes of MAP_CREATE. */
 export interface MapSize {

@@ -11,13 +11,15 @@ import { EBADF, EFAULT, EINVAL, ENOMEM } from "../uapi/index.ts";
 
 /** An address that is never user memory: what pointers beyond 4 GiB are read as. */
 const NOWHERE = 1;
+const W_KEY_SIZE: number = MAP_KEY_SIZE >>> 2;
 /** The only interface of this host, with one queue. */
 export const LOOPBACK = 1;
 
 /** A u64 pointer field of the attributes. */
 export function pointerAt(kernel: Kernel, address: number): number {
   const { u32 } = kernel.mem;
-  return u32[(address >>> 2) + 1] === 0 ? u32[address >>> 2]! : NOWHERE;
+  const a = address >>> 2;
+  return u32[a + 1] === 0 ? u32[a]! : NOWHERE;
 }
 
 /** A u64 pointer field of a record that was copied. */
@@ -61,10 +63,13 @@ export function tokenError(kernel: Kernel, fd: number): number {
  */
 export function keyAt(kernel: Kernel, map: number, field: number): number {
   const key = pointerAt(kernel, field);
-  const size = kernel.mem.u32[(map + MAP_KEY_SIZE) >>> 2]!;
+  const size = kernel.mem.u32[(map >>> 2) + W_KEY_SIZE]!;
   if (size === 0) return key === 0 ? 0 : -EINVAL;
   if (!kernel.userOk(key, size, false)) return -EFAULT;
-  if (!kernel.mem.shared) return key;
+  return kernel.mem.shared ? copiedKey(kernel, key, size) : key;
+}
+
+function copiedKey(kernel: Kernel, key: number, size: number): number {
   const copy = kernel.scratch(size);
   if (copy === 0) return -ENOMEM;
   kernel.mem.copy(copy, key, size);

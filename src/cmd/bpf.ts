@@ -1,7 +1,7 @@
 /** bpf(cmd, attr, size): the entry. Sizes and tails are judged here, then the command's handler runs. */
 import type { Kernel } from "../kern/kernel.ts";
 import { bpf_attr, E2BIG, EFAULT, EINVAL } from "../uapi/index.ts";
-import { commandTable } from "./table.ts";
+import { type Command, commandTable } from "./table.ts";
 
 const ATTR_SIZE = bpf_attr.size;
 /** The kernel copies at most one page. */
@@ -12,14 +12,22 @@ const SIZE_MAX = 4096;
  * else runs meanwhile.
  */
 export function bpf(kernel: Kernel, cmd: number, uattr: number, attrSize: number): number {
-  const size = attrSize >>> 0;
+  const command = commandTable[cmd | 0];
+  // Attributes that end with the command's last field have nothing behind it to judge.
+  const exact = command !== undefined && attrSize === command.end && (uattr & 7) === 0 && uattr >>> 0 === uattr;
+  if (exact && !kernel.mem.shared && kernel.userOk(uattr, attrSize, false)) {
+    return command.run(kernel, uattr, uattr, attrSize);
+  }
+  return bpfAny(kernel, command, uattr, attrSize >>> 0);
+}
+
+function bpfAny(kernel: Kernel, command: Command | undefined, uattr: number, size: number): number {
   if (size > SIZE_MAX) return -E2BIG;
   if (uattr >>> 0 !== uattr) return -EFAULT;
   const known = Math.min(size, ATTR_SIZE);
   if (!kernel.userOk(uattr, size, false)) return -EFAULT;
   const { mem } = kernel;
   for (let i = uattr + known; i < uattr + size; i++) if (mem.u8[i] !== 0) return -E2BIG;
-  const command = commandTable[cmd | 0];
   if (command === undefined) return -EINVAL;
   const { end } = command;
   for (let i = uattr + end; i < uattr + known; i++) if (mem.u8[i] !== 0) return -EINVAL;

@@ -2,7 +2,7 @@
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
-import type { MapTypeEntry } from "../maps/ops.ts";
+import type { MapOps } from "../maps/ops.ts";
 import { hasSpinLock } from "../struct/fields.ts";
 import { countRefused, MAP_ABI_VALUE_SIZE, MAP_FROZEN, MAP_KEY_SIZE, MAP_WRITERS } from "../struct/map.ts";
 import { BPF_F_LOCK, bpf_attr, EFAULT, EINVAL, EPERM } from "../uapi/index.ts";
@@ -14,6 +14,11 @@ const KEY = elem.key.offset;
 const VALUE = elem.value.offset;
 const NEXT_KEY = elem.next_key.offset;
 const FLAGS = elem.flags.offset;
+
+// Constants of this module are folded into compiled code; imported ones are read and checked each time.
+const W_ABI_VALUE_SIZE: number = MAP_ABI_VALUE_SIZE >>> 2;
+const READ: number = FMODE_READ;
+const LOCK: number = BPF_F_LOCK;
 
 /** The map for a writing command: -EPERM also when it is frozen. Pair with `endWrite`. */
 export function beginWrite(kernel: Kernel, fd: number, mode: number): number {
@@ -34,7 +39,7 @@ export function endWrite(kernel: Kernel, map: number): void {
 /** Flags of a lookup: none, or BPF_F_LOCK. */
 function lookupFlagsBad(kernel: Kernel, attr: number): boolean {
   const { u32 } = kernel.mem;
-  return ((u32[(attr + FLAGS) >>> 2]! & ~BPF_F_LOCK) | u32[(attr + FLAGS + 4) >>> 2]!) !== 0;
+  return ((u32[(attr + FLAGS) >>> 2]! & ~LOCK) | u32[(attr + FLAGS + 4) >>> 2]!) !== 0;
 }
 
 /** BPF_F_LOCK needs a bpf_spin_lock in the value. */
@@ -44,37 +49,28 @@ function lockRefused(kernel: Kernel, map: number, attr: number): boolean {
 
 export function mapLookupElem(kernel: Kernel, attr: number): number {
   if (lookupFlagsBad(kernel, attr)) return -EINVAL;
-  const map = kernel.getMap(kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_READ);
+  const map = kernel.getMap(kernel.mem.u32[(attr + FD) >>> 2]!, READ);
   if (map < 0) return map;
-  const ret = lookup(kernel, map, attr);
+  const ret = lookup(kernel, map, attr, kernel.mem.u32[(attr + FLAGS) >>> 2]!);
   kernel.done(map);
   return ret;
 }
 
-function lookup(kernel: Kernel, map: number, attr: number): number {
-  if (lockRefused(kernel, map, attr)) return -EINVAL;
+function lookup(kernel: Kernel, map: number, attr: number, flags: number): number {
+  if (flags !== 0 && !hasSpinLock(kernel.mem, map)) return -EINVAL;
   const key = keyAt(kernel, map, attr + KEY);
   if (key < 0) return key;
-  const entry = entryOfMap(kernel, map);
+  const { ops, traits } = entryOfMap(kernel, map);
   const value = pointerAt(kernel, attr + VALUE);
-  const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
-  const reads = entry.traits.lookupReadsValue === true;
-  const flags = kernel.mem.u32[(attr + FLAGS) >>> 2]!;
-  if (kernel.userOk(value, size, !reads)) return entry.ops.map_copy_value(kernel, map, key, value, flags);
-  if (reads) return -EFAULT;
-  return lookupNowhere(kernel, entry, map, key, size, flags);
+  const size = kernel.mem.u32[(map >>> 2) + W_ABI_VALUE_SIZE]!;
+  const reads = traits.lookupReadsValue;
+  if (kernel.userOk(value, size, !reads)) return ops.map_copy_value(kernel, map, key, value, flags);
+  return reads ? -EFAULT : lookupNowhere(kernel, ops, map, key, size, flags);
 }
 
 /** A closure here, not in `lookup`: that one stays free of allocations. */
-function lookupNowhere(
-  kernel: Kernel,
-  entry: MapTypeEntry,
-  map: number,
-  key: number,
-  size: number,
-  flags: number,
-): number {
-  return intoNowhere(kernel, size, (to) => entry.ops.map_copy_value(kernel, map, key, to, flags));
+function lookupNowhere(kernel: Kernel, ops: MapOps, map: number, key: number, size: number, flags: number): number {
+  return intoNowhere(kernel, size, (to) => ops.map_copy_value(kernel, map, key, to, flags));
 }
 
 export function mapUpdateElem(kernel: Kernel, attr: number): number {

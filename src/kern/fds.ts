@@ -20,6 +20,8 @@ const P_OPEN = 20;
 /** First mapping record: see `mappings.ts`. */
 export const PROCESS_MAPPINGS = 24;
 const PROCESS_SIZE = 32;
+const W_TABLE: number = P_TABLE >>> 2;
+const W_CAPACITY: number = P_CAPACITY >>> 2;
 
 /** 0, 1 and 2 are a process's standard streams. */
 const FIRST_FD = 3;
@@ -97,8 +99,9 @@ function growTable(mem: Memory, process: number, capacity: number): boolean {
 /** What the fd refers to, with its mode in the low bits; 0: it is not open. */
 function entryOf(mem: Memory, process: number, fd: number): number {
   const { u32 } = mem;
-  if (fd < 0 || fd >= u32[(process + P_CAPACITY) >>> 2]!) return 0;
-  return u32[(u32[(process + P_TABLE) >>> 2]! >>> 2) + fd]!;
+  const p = process >>> 2;
+  if (fd >>> 0 >= u32[p + W_CAPACITY]!) return 0;
+  return u32[(u32[p + W_TABLE]! >>> 2) + fd]!;
 }
 
 /**
@@ -106,7 +109,10 @@ function entryOf(mem: Memory, process: number, fd: number): number {
  * over, since another thread may close the fd meanwhile; on an exclusive host nobody can.
  */
 export function getEntry(mem: Memory, process: number, fd: number): number {
-  if (!mem.shared) return entryOf(mem, process, fd);
+  return mem.shared ? getHeld(mem, process, fd) : entryOf(mem, process, fd);
+}
+
+function getHeld(mem: Memory, process: number, fd: number): number {
   lock(mem, process + PROCESS_LOCK);
   const entry = entryOf(mem, process, fd);
   if (entry !== 0) mem.atomics.add32(entryObject(entry) + OBJ_REFS, 1);

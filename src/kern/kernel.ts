@@ -47,7 +47,6 @@ import {
 } from "./clients.ts";
 import { endRunsOf } from "./cpus.ts";
 import {
-  entryMode,
   entryObject,
   freeProcess,
   getEntry,
@@ -77,6 +76,13 @@ export const RUN_BUDGET = 100_000_000;
 
 /** Linux 6.18, as `major << 16 | minor << 8`. */
 const KERNEL_6_18 = (6 << 16) | (18 << 8);
+// Constants of this module are folded into compiled code; imported ones are read and checked each time.
+const USER: number = USER_AREA;
+const SIZE: number = GRANULE;
+const IN_GRANULE: number = GRANULE - 1;
+const SHIFT: number = GRANULE_SHIFT;
+const MAP_KIND: number = OBJ_MAP;
+const W_KIND: number = OBJ_KIND >>> 2;
 const SCRATCH_MIN = 4096;
 const ATTR_ROOM = 256;
 
@@ -146,9 +152,8 @@ export class Kernel implements MapEnv {
 
   /** True when every byte of [address, address + length) is user memory, or a mapping that allows the access. */
   userOk(address: number, length: number, write: boolean): boolean {
-    const first = address >>> GRANULE_SHIFT;
-    if ((address & (GRANULE - 1)) + length <= GRANULE && this.mem.u32[this.#table + first] === USER_AREA) return true;
-    return length === 0 || this.#rangeOk(address, length, write);
+    const inOne = (address & IN_GRANULE) + length <= SIZE && this.mem.i32[this.#table + (address >>> SHIFT)] === USER;
+    return inOne || length === 0 || this.#rangeOk(address, length, write);
   }
 
   #rangeOk(address: number, length: number, write: boolean): boolean {
@@ -192,15 +197,18 @@ export class Kernel implements MapEnv {
   /** The map behind an fd that allows `mode`; -EPERM when it does not. Pair with `done`. */
   getMap(fd: number, mode: number): number {
     const entry = getEntry(this.mem, this.process, fd);
+    const object = entryObject(entry);
+    // An fd that is not open has no entry, which is no mode either.
+    if ((entry & mode) === mode && this.mem.i32[(object >>> 2) + W_KIND] === MAP_KIND) return object;
+    return this.#noMap(entry);
+  }
+
+  #noMap(entry: number): number {
     if (entry === 0) return -EBADF;
     const object = entryObject(entry);
-    if (this.mem.u32[(object + OBJ_KIND) >>> 2] !== OBJ_MAP) {
-      this.done(object);
-      return -EINVAL;
-    }
-    if ((entryMode(entry) & mode) === mode) return object;
+    const isMap = this.mem.u32[(object + OBJ_KIND) >>> 2] === OBJ_MAP;
     this.done(object);
-    return -EPERM;
+    return isMap ? -EPERM : -EINVAL;
   }
 
   /** Ends what `get` began: shared hosts hold the object during an operation. */

@@ -4,7 +4,7 @@ import { FieldFinder, type SpecialFields, VALUE_FIELDS, valueTypeOf } from "../b
 import { checkOwners } from "../btf/special_structs.ts";
 import { Bug } from "../errors.ts";
 import type { MapTypeEntry } from "../maps/ops.ts";
-import { mapEntry } from "../maps/registry.ts";
+import { mapEntry, type RegisteredType } from "../maps/registry.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import { OBJ_KIND, OBJ_MAP, OBJ_REFS, rup8 } from "../mem/layout.ts";
 import type { MapCreateAttr } from "../struct/env.ts";
@@ -35,11 +35,15 @@ import {
 import { btfOf, structsOf } from "./btf.ts";
 import type { Kernel } from "./kernel.ts";
 
+const W_TYPE: number = MAP_TYPE >>> 2;
+
 /** The entry of an existing map. */
-export function entryOfMap(kernel: Kernel, map: number): MapTypeEntry {
-  const entry = mapEntry(kernel.mem.u32[(map + MAP_TYPE) >>> 2]!);
-  if (entry === undefined) throw new Bug(`the map at ${map} has type ${kernel.mem.u32[(map + MAP_TYPE) >>> 2]}`);
-  return entry;
+export function entryOfMap(kernel: Kernel, map: number): RegisteredType {
+  return mapEntry(kernel.mem.u32[(map >>> 2) + W_TYPE]!) ?? noEntry(kernel, map);
+}
+
+function noEntry(kernel: Kernel, map: number): never {
+  throw new Bug(`the map at ${map} has type ${kernel.mem.u32[(map + MAP_TYPE) >>> 2]}`);
 }
 
 /** A map without name, BTF and id, with one reference: the caller's. Or an errno, with nothing taken. */

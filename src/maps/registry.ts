@@ -22,7 +22,7 @@ import { hashMap } from "./hash.ts";
 import { lpmTrieMap } from "./lpm_trie.ts";
 import { lruHashMap } from "./lru_hash.ts";
 import { lruPercpuHashMap } from "./lru_percpu_hash.ts";
-import type { MapTypeEntry } from "./ops.ts";
+import type { MapTraits, MapTypeEntry } from "./ops.ts";
 import { percpuArrayMap } from "./percpu_array.ts";
 import { percpuHashMap } from "./percpu_hash.ts";
 import { queueMap } from "./queue.ts";
@@ -46,13 +46,21 @@ export const mapRegistry: Readonly<Partial<Record<BpfMapType, MapTypeEntry>>> = 
   [BPF_MAP_TYPE_ARENA]: arenaMap,
 };
 
+/** Traits that an entry may leave out. With them all entries have one shape, which commands read without a detour. */
+const unsaid = { lookupReadsValue: false, mmap: false, offload: false };
+
+export type RegisteredType = MapTypeEntry & { readonly traits: MapTraits & typeof unsaid };
+
 /** Dense by number: every command looks here. */
-const byNumber: readonly (MapTypeEntry | undefined)[] = Array.from(
+const byNumber: readonly (RegisteredType | undefined)[] = Array.from(
   { length: 1 + Math.max(...Object.keys(mapRegistry).map(Number)) },
-  (_, type) => mapRegistry[type as BpfMapType],
+  (_, type) => {
+    const entry = mapRegistry[type as BpfMapType];
+    return entry && { ...entry, traits: { ...unsaid, ...entry.traits } };
+  },
 );
 
 /** The entry of a map type's number, as it stands in a map's descriptor or comes from a caller. */
-export function mapEntry(type: number): MapTypeEntry | undefined {
+export function mapEntry(type: number): RegisteredType | undefined {
   return byNumber[type];
 }

@@ -42,6 +42,17 @@ export class Memory {
    * without making a BigInt of each.
    */
   copy(dst: number, src: number, n: number): void {
+    // One aligned word, the usual value and key: apart and short, so that callers have it inline.
+    if (n === 8 && ((dst | src) & 7) === 0 && !this.shared) {
+      const { i32 } = this;
+      i32[dst >>> 2] = i32[src >>> 2]!;
+      i32[(dst >>> 2) + 1] = i32[(src >>> 2) + 1]!;
+    } else {
+      this.#copyAny(dst, src, n);
+    }
+  }
+
+  #copyAny(dst: number, src: number, n: number): void {
     if (((dst | src | n) & 7) === 0 && n <= COPY_LOOP_MAX) {
       if (this.shared) {
         // That function goes downwards: a source that begins inside the destination would be overwritten.

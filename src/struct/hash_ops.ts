@@ -42,6 +42,13 @@ const KERNEL_ELEM_HEAD = 48;
 /** The kernel counts the bytes of its buckets, 16 each, in 32 bits, and the buckets are a power of two. */
 export const MAX_BUCKETS: number = 2 ** 27;
 
+// Constants of this module are folded into compiled code; imported ones are read and checked each time.
+const W_SEQ: number = NODE_SEQ >>> 2;
+const W_VALUE: number = NODE_VALUE >>> 2;
+const W_VALUE_SIZE: number = MAP_VALUE_SIZE >>> 2;
+const W_FIELDS: number = MAP_FIELDS >>> 2;
+const NOT_FOUND: number = -ENOENT;
+
 /** Sizes and flags of any hash type; `flags` are those that the type allows beside the ones for access. */
 export function checkHashAttr(attr: MapCreateAttr, flags: number, percpu: boolean): number {
   const bad = checkFlags(attr, flags | ACCESS_FLAGS);
@@ -91,39 +98,29 @@ export function lookupPercpuOf(env: MapEnv, map: number, key: number, cpu: numbe
   return value === 0 ? 0 : value + cpu * env.mem.u32[(map + HT_SPAN) >>> 2]!;
 }
 
-/** BPF_MAP_LOOKUP_ELEM. A node that was reused while it was copied is looked up again. */
+/**
+ * BPF_MAP_LOOKUP_ELEM; values with special fields under the element's lock if the caller wants that. A node that was
+ * reused while it was copied is looked up again.
+ */
 export function copyHash(env: MapEnv, map: number, key: number, value: number, flags: number): number {
   const { mem } = env;
-  const { u32 } = mem;
-  if (u32[(map + MAP_FIELDS) >>> 2] !== 0) return copyFields(env, map, key, value, flags);
+  const { i32 } = mem;
   const hash = hashOf(mem, map, key);
   for (;;) {
     const node = findNode(mem, map, key, hash);
-    if (node === 0) return -ENOENT;
-    const seq = u32[(node + NODE_SEQ) >>> 2]!;
-    mem.copy(value, u32[(node + NODE_VALUE) >>> 2]!, u32[(map + MAP_VALUE_SIZE) >>> 2]!);
-    if (!mem.shared || stillSame(mem, map, key, hash, node, seq)) return 0;
-  }
-}
-
-/** As `copyHash`, of values with special fields: under the element's lock if the caller wants that. */
-function copyFields(env: MapEnv, map: number, key: number, value: number, flags: number): number {
-  const { mem } = env;
-  const { u32 } = mem;
-  const hash = hashOf(mem, map, key);
-  for (;;) {
-    const node = findNode(mem, map, key, hash);
-    if (node === 0) return -ENOENT;
-    const seq = u32[(node + NODE_SEQ) >>> 2]!;
-    const from = u32[(node + NODE_VALUE) >>> 2]!;
-    readFields(mem, map, value, from, flags);
+    if (node === 0) return NOT_FOUND;
+    const n = node >>> 2;
+    const seq = i32[n + W_SEQ]!;
+    const from = i32[n + W_VALUE]! >>> 0;
+    if (i32[(map >>> 2) + W_FIELDS] === 0) mem.copy(value, from, i32[(map >>> 2) + W_VALUE_SIZE]!);
+    else readFields(mem, map, value, from, flags);
     if (!mem.shared || stillSame(mem, map, key, hash, node, seq)) return 0;
   }
 }
 
 /** The copy is good when the node was in its chain with this key all the time. */
 function stillSame(mem: Memory, map: number, key: number, hash: number, node: number, seq: number): boolean {
-  return (seq & 1) === 1 && mem.atomics.load32(node + NODE_SEQ) >>> 0 === seq && findNode(mem, map, key, hash) === node;
+  return (seq & 1) === 1 && mem.atomics.load32(node + NODE_SEQ) === seq && findNode(mem, map, key, hash) === node;
 }
 
 export function copyPercpu(env: MapEnv, map: number, key: number, value: number): number {

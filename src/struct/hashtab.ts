@@ -67,6 +67,14 @@ const SEQ_USE = 4;
 const IN_FLIGHT = 0x8000_0001;
 export const NODE_HEAD = 16;
 
+// Constants of this module are folded into compiled code; imported ones are read and checked each time.
+const W_KEY_SIZE: number = MAP_KEY_SIZE >>> 2;
+const W_BUCKETS: number = HT_BUCKETS >>> 2;
+const W_MASK: number = HT_MASK >>> 2;
+const W_SEED: number = HT_SEED >>> 2;
+const W_KEY: number = HT_KEY >>> 2;
+const W_HASH: number = NODE_HASH >>> 2;
+
 /** Chunk record: next chunk, nodes, bytes of them, values, number of elements. */
 const CHUNK_SIZE = 32;
 /** A table without preallocation grows by about this many bytes of values or nodes. */
@@ -162,47 +170,50 @@ export function freeTable(env: MapEnv, map: number): void {
 
 /** The hash of the key at this address, in this table. */
 export function hashOf(mem: Memory, map: number, key: number): number {
-  const { u32 } = mem;
+  const { i32 } = mem;
   const d = map >>> 2;
-  return jhash(mem, key, u32[d + (MAP_KEY_SIZE >>> 2)]!, u32[d + (HT_SEED >>> 2)]!);
+  return jhash(mem, key, i32[d + W_KEY_SIZE]!, i32[d + W_SEED]!);
 }
 
 /** Address of the bucket that a hash falls into: its chain's head. */
 export function bucketOf(mem: Memory, map: number, hash: number): number {
-  const { u32 } = mem;
+  const { i32 } = mem;
   const d = map >>> 2;
-  return (u32[d + (HT_BUCKETS >>> 2)]! + ((hash & u32[d + (HT_MASK >>> 2)]!) << 3)) >>> 0;
+  return (i32[d + W_BUCKETS]! + ((hash & i32[d + W_MASK]!) << 3)) >>> 0;
 }
 
 /** The node with this key, or 0. Called by readers without a lock and by writers under the bucket's. */
 export function findNode(mem: Memory, map: number, key: number, hash: number): number {
-  const { u32, i32 } = mem;
+  const { i32 } = mem;
   const d = map >>> 2;
-  const keySize = u32[d + (MAP_KEY_SIZE >>> 2)]!;
-  const keyAt = u32[d + (HT_KEY >>> 2)]!;
-  const index = hash & u32[d + (HT_MASK >>> 2)]!;
-  const bucket = (u32[d + (HT_BUCKETS >>> 2)]! + (index << 3)) >>> 2;
-  const marker = ((index << 1) | 1) >>> 0;
+  const index = hash & i32[d + W_MASK]!;
+  const bucket = (i32[d + W_BUCKETS]! >>> 2) + (index << 1);
+  const keyAt = i32[d + W_KEY]!;
+  const keySize = i32[d + W_KEY_SIZE]!;
   for (;;) {
-    let node = u32[bucket]!;
-    for (; node !== 0 && (node & 1) === 0; node = u32[node >>> 2]!) {
-      if (i32[(node + NODE_HASH) >>> 2] === hash && sameKey(mem, node + keyAt, key, keySize)) return node;
+    let node = i32[bucket]!;
+    for (; node !== 0 && (node & 1) === 0; node = i32[node >>> 2]!) {
+      if (i32[(node >>> 2) + W_HASH] === hash && sameKey(mem, node + keyAt, key, keySize)) return node >>> 0;
     }
-    if (node === 0 || node === marker) return 0;
+    if (node === 0 || node === ((index << 1) | 1)) return 0;
   }
 }
 
 /** Compares the key in a node, which is aligned, with one anywhere. */
 function sameKey(mem: Memory, stored: number, key: number, size: number): boolean {
-  if (((key | size) & 3) === 0) {
-    const { i32 } = mem;
-    let a = stored >>> 2;
-    let b = key >>> 2;
-    for (const end = a + (size >>> 2); a < end; ) if (i32[a++] !== i32[b++]) return false;
-    return true;
-  }
-  const { u8 } = mem;
-  for (let i = 0; i < size; i++) if (u8[stored + i] !== u8[key + i]) return false;
+  const { i32 } = mem;
+  if (((key | size) & 3) !== 0) return sameBytes(mem.u8, stored >>> 0, key, size);
+  if (i32[stored >>> 2] !== i32[key >>> 2]) return false;
+  return size === 4 || sameWords(i32, stored >>> 2, key >>> 2, size >>> 2);
+}
+
+function sameWords(i32: Int32Array, a: number, b: number, count: number): boolean {
+  for (let i = 0; i < count; i++) if (i32[a + i] !== i32[b + i]) return false;
+  return true;
+}
+
+function sameBytes(u8: Uint8Array, a: number, b: number, size: number): boolean {
+  for (let i = 0; i < size; i++) if (u8[a + i] !== u8[b + i]) return false;
   return true;
 }
 
@@ -393,9 +404,12 @@ export function forEachUsedNode(mem: Memory, map: number, visit: (node: number) 
 
 /** Fills in hash and key of a node that is in no chain. */
 export function setKey(mem: Memory, map: number, node: number, key: number, hash: number): void {
+  const { i32 } = mem;
   const d = map >>> 2;
-  mem.i32[(node + NODE_HASH) >>> 2] = hash;
-  mem.copy(node + mem.u32[d + (HT_KEY >>> 2)]!, key, mem.u32[d + (MAP_KEY_SIZE >>> 2)]!);
+  const size = i32[d + W_KEY_SIZE]!;
+  i32[(node >>> 2) + W_HASH] = hash;
+  if (size === 4 && (key & 3) === 0) i32[(node + i32[d + W_KEY]!) >>> 2] = i32[key >>> 2]!;
+  else mem.copy(node + i32[d + W_KEY]!, key, size);
 }
 
 /** BPF_MAP_GET_NEXT_KEY: buckets ascending, chains from the head; a key that is not there starts from the first. */

@@ -9,14 +9,10 @@ const INIT = 0xdead_beef | 0;
 /** Hash of `size` bytes at any address, as jhash() does; where the size is a multiple of 4, jhash2() gives the same. */
 export function jhash(mem: Memory, address: number, size: number, seed: number): number {
   const init = (INIT + size + seed) | 0;
-  if ((address & 3) === 0) {
-    if (size === 4) return final(init, init, (init + mem.i32[address >>> 2]!) | 0);
-    if (size === 8) {
-      return final(init, (init + mem.i32[(address >>> 2) + 1]!) | 0, (init + mem.i32[address >>> 2]!) | 0);
-    }
-    if ((size & 3) === 0) return words(mem.i32, address >>> 2, size >>> 2, init);
-  }
-  return bytes(mem.u8, address, size, init);
+  if (((address | size) & 3) !== 0) return bytes(mem.u8, address, size, init);
+  const { i32 } = mem;
+  if (size !== 4) return words(i32, address >>> 2, size >>> 2, init);
+  return final(init, init, (init + i32[address >>> 2]!) | 0);
 }
 
 function words(i32: Int32Array, start: number, count: number, init: number): number {

@@ -25,8 +25,6 @@ import { checkInfoTail, putInfo } from "./info_record.ts";
 import { progInfo } from "./prog_info.ts";
 
 const { info } = bpf_attr;
-/** Bytes of `hash` and `hash_size` in bpf_map_info. */
-const HASH_FIELDS = 12;
 
 export function objGetInfoByFd(kernel: Kernel, attr: number, uattr: number): number {
   const { u32 } = kernel.mem;
@@ -55,7 +53,8 @@ function infoOf(kernel: Kernel, object: number, to: number, length: number, ulen
 
 function mapInfo(kernel: Kernel, map: number, to: number, length: number, ulength: number): number {
   const { fields, size } = bpf_map_info;
-  const bad = checkInfoTail(kernel, to, length, size);
+  // The struct's padding behind its last field counts as unknown.
+  const bad = checkInfoTail(kernel, to, length, fields.hash_size.offset + fields.hash_size.size);
   if (bad !== 0) return bad;
   const given = Math.min(length, size);
   if (!kernel.userOk(to, given, false)) return -EFAULT;
@@ -65,10 +64,10 @@ function mapInfo(kernel: Kernel, map: number, to: number, length: number, ulengt
   const hash = pointerIn(asked, fields.hash.offset);
   const hashed = writeHash(kernel, map, hash, asked.getUint32(fields.hash_size.offset, true));
   if (hashed !== 0) return hashed;
-  const record = new Uint8Array(size);
-  const view = new DataView(record.buffer);
-  // Where the hash went stays there.
-  record.set(new Uint8Array(asked.buffer, fields.hash.offset, HASH_FIELDS), fields.hash.offset);
+  // As the kernel does: what the map does not have, and where the hash went, keeps the caller's bytes.
+  const record = new Uint8Array(asked.buffer);
+  const view = asked;
+  view.setUint32(fields.btf_vmlinux_value_type_id.offset, 0, true);
   const copy = (field: { readonly offset: number }, from: number): void =>
     view.setUint32(field.offset, u32[(map + from) >>> 2]!, true);
   copy(fields.type, MAP_TYPE);

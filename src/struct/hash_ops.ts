@@ -213,7 +213,10 @@ function updatePercpu(env: MapEnv, map: number, key: number, src: number, flags:
   return ret;
 }
 
-/** Writes every CPU's slot, or this CPU's; in an element that is new the slots that are not written are zeroed. */
+/**
+ * Writes every CPU's slot, or this CPU's; in an element that is new the values that are not written are zeroed. As in
+ * the kernel the bytes behind value_size, which commands read and write too, keep what the element had before.
+ */
 export function storePercpu(env: MapEnv, map: number, value: number, src: number, all: boolean, isNew: boolean): void {
   const { mem } = env;
   const span = mem.u32[(map + HT_SPAN) >>> 2]!;

@@ -34,6 +34,8 @@ const RING_PROD: number = RING_PRIVATE + 4;
 const RING_NEXT: number = RING_PRIVATE + 12;
 /** u32: low half of the position up to which all records are known to be committed. */
 const RING_PENDING: number = RING_PRIVATE + 20;
+/** In the mapping: u64 pending position, beside the producer's as in the kernel's struct. */
+const RING_PENDING_POS: number = RING_PROD_PAGE + 8;
 
 const LENGTH_MASK: number = BPF_RINGBUF_DISCARD_BIT - 1;
 const WAKEUP_FLAGS: number = BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP;
@@ -98,7 +100,12 @@ function claim(mem: Memory, map: number, total: number): number {
   const next = (prod + total) >>> 0;
   const nextHigh = u32[d + (RING_PROD >>> 2) + 1]! + (next < prod ? 1 : 0);
   // Neither may the newest record reach the consumer, nor the oldest that is still busy.
-  if (pendingBytes(mem, map, base, mask, prod) + total > mask) return 0;
+  const pending = pendingBytes(mem, map, base, mask, prod);
+  // Nobody reads it there; the kernel's struct has it beside the producer position, so that user space sees it.
+  const shown = (base + RING_PENDING_POS) >>> 2;
+  u32[shown] = prod - pending;
+  u32[shown + 1] = u32[d + (RING_PROD >>> 2) + 1]! - (prod < pending ? 1 : 0);
+  if (pending + total > mask) return 0;
   if (!fits(mem, base, next, nextHigh, mask)) return 0;
   const at = prod & mask;
   const header = base + RING_DATA + at;

@@ -62,9 +62,9 @@ export function copyPercpuIn(env: MapEnv, map: number, value: number, src: numbe
 /** Zero on every CPU, special fields as in a new element. */
 export function initPercpu(env: MapEnv, map: number, value: number, span: number): void {
   const { mem, cpus } = env;
-  const stride = rup8(mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  const size = mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!;
   for (let cpu = 0; cpu < cpus; cpu++) {
-    mem.zero(value + cpu * span, stride);
+    mem.zero(value + cpu * span, size);
     initFields(mem, map, value + cpu * span);
   }
 }

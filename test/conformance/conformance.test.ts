@@ -5,7 +5,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { createEmbeddedHost } from "../../src/host/embedded.ts";
 import { runCase } from "./execute.ts";
-import { closeHosts, EMBEDDED, type NamedSession, openHosts, sessionsOf, VERSION } from "./hosts.ts";
+import { closeHosts, EMBEDDED, openHosts, sessionsOf, VERSION } from "./hosts.ts";
 import { knownGaps } from "./known_gaps.ts";
 import { defineRandomTests } from "./random/random_tests.ts";
 import { Session } from "./session.ts";
@@ -15,10 +15,6 @@ import { tables } from "./tables.ts";
 const hosts = openHosts();
 const sessions = sessionsOf(hosts);
 const embedded = sessions.filter((s) => s.session.host.kind === "embedded").length;
-
-function named(name: string): NamedSession {
-  return sessions.find((s) => s.name === name)!;
-}
 
 for (const table of tables) {
   describe(table.name, () => {
@@ -67,10 +63,7 @@ test.each([false, true])("a second run of all cases leaves no byte behind (share
   host.dispose();
 });
 
-defineRandomTests(hosts, {
-  embedded: [named("embedded, exclusive, raw form"), named("embedded, shared, object form")],
-  kernel: hosts.kernel === undefined ? undefined : named("kernel, raw form unaligned"),
-});
+defineRandomTests(hosts);
 
 afterAll(() => {
   expect(hosts.exclusive.openFds()).toEqual([]);

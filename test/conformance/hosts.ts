@@ -21,6 +21,8 @@ export interface Hosts {
   /** Of the kernel, or why there is none. */
   readonly kernelNote: string;
   readonly cpus: number;
+  /** Of this machine's system. */
+  readonly release: string;
 }
 
 export interface NamedSession {
@@ -29,6 +31,10 @@ export interface NamedSession {
 }
 
 function openKernel(): Host | string {
+  if (process.env.BPFMAPS_NO_KERNEL === "1") {
+    notRun("on the kernel (BPFMAPS_NO_KERNEL)", "not wanted");
+    return "BPFMAPS_NO_KERNEL=1";
+  }
   if (process.platform === "linux" && !release().startsWith(`${VERSION}.`)) {
     const why = `this is Linux ${release()}, the tables state the answers of ${VERSION}`;
     notRun("on the kernel (version)", why);
@@ -56,6 +62,7 @@ export function openHosts(): Hosts {
     mount: typeof kernel === "string" ? undefined : mountBpffs(),
     kernelNote: typeof kernel === "string" ? kernel : `Linux ${release()}`,
     cpus,
+    release: release(),
   };
 }
 

@@ -6,7 +6,8 @@ import { createHash } from "node:crypto";
 import { afterEach, expect, test } from "vitest";
 import * as u from "../../src/uapi/index.ts";
 import { pinThread } from "../kernel.ts";
-import { EmbeddedSide, judge, type MapShape, openKernelSide, randomOf, type Side } from "./sides.ts";
+import { randomOf } from "../random.ts";
+import { EmbeddedSide, judge, type MapShape, openKernelSide, type Side } from "./sides.ts";
 
 const CPUS = 2;
 const kernel = openKernelSide(CPUS);

@@ -5,7 +5,7 @@ import { createEmbeddedHost } from "../../src/host/embedded.ts";
 import type { AttrObject, Host } from "../../src/host/host.ts";
 import * as u from "../../src/uapi/index.ts";
 import { kernelHost } from "../kernel.ts";
-import { randomOf } from "./sides.ts";
+import { randomOf } from "../random.ts";
 
 const kernel = kernelHost();
 const embedded = [false, true].map((shared) => createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared, seed: 1 }));

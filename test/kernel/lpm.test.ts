@@ -1,7 +1,8 @@
 /** LPM tries against Linux 6.18: results, bytes and the order of iteration. Digests are of the kernel's answers. */
 import { expect, test } from "vitest";
 import * as u from "../../src/uapi/index.ts";
-import { EmbeddedSide, judge, type MapShape, openKernelSide, randomOf, type Side } from "./sides.ts";
+import { randomOf } from "../random.ts";
+import { EmbeddedSide, judge, type MapShape, openKernelSide, type Side } from "./sides.ts";
 
 const kernel = openKernelSide();
 

@@ -16,7 +16,7 @@ import { RING_WAKEUPS, ringCommit, ringOutput, ringQuery, ringReserve } from "..
 import { RING_BASE, RING_DATA, RING_PROD_PAGE } from "../../src/struct/ring_map.ts";
 import * as u from "../../src/uapi/index.ts";
 import { kernelHost } from "../kernel.ts";
-import { randomOf } from "./sides.ts";
+import { randomOf } from "../random.ts";
 
 type Op =
   | { readonly do: "output"; readonly size: number; readonly from: number; readonly flags: number }

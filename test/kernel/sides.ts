@@ -235,14 +235,3 @@ export function judge(
   const hash = createHash("sha256").update(embedded.join("\n")).digest("hex").slice(0, 16);
   return hash === digest ? undefined : `the answers' digest is ${hash}, recorded was ${digest}`;
 }
-
-/** Repeatable random numbers below n (mulberry32). */
-export function randomOf(seed: number): (n: number) => number {
-  let state = seed >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b_79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}

@@ -79,6 +79,13 @@ export const infoTable: Table = {
           { bpf_fd: "$map", info_len: 200, info: { hex: `${"00".repeat(199)}80` } },
           "-E2BIG",
         ],
+        // The padding behind hash_size, which the record's length has in it.
+        [
+          "call",
+          "BPF_OBJ_GET_INFO_BY_FD",
+          { bpf_fd: "$map", info_len: 104, info: { hex: `${"00".repeat(103)}01` } },
+          "-E2BIG",
+        ],
       ],
     },
     // What is there before does not matter, but hash and hash_size do.

@@ -1,77 +1,67 @@
 /**
- * Tests of random calls, one a type. With the kernel at hand its answers decide: for the recorded seed, so that the
- * recording is known to be right, and for a seed of its own each time. Without it the recording stands in.
+ * Tests of random calls, 2,000 a type. With the kernel at hand its answers decide, for a seed of its own each time; the
+ * recording stands in for it where it is not, and is compared in any case.
  *
- * BPFMAPS_RANDOM_SEED, BPFMAPS_RANDOM_CALLS (a type): run this. BPFMAPS_RECORD=1: write what the kernel answers down.
+ * BPFMAPS_RANDOM_SEED: run this seed.
  */
-import { release } from "node:os";
-import { afterAll, describe, expect, test } from "vitest";
-import type { Hosts, NamedSession } from "../hosts.ts";
-import { answersOf, BATCH, compareSessions, differAt, digests } from "./differential.ts";
-import { generate, plans, type TypePlan } from "./generate.ts";
-import { type Recording, readRecording, writeRecording } from "./recorded.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createEmbeddedHost, type EmbeddedHost } from "../../../src/host/embedded.ts";
+import { EMBEDDED, type Hosts } from "../hosts.ts";
+import recording from "../recorded/random.json" with { type: "json" };
+import { compare, type Sides, shrink } from "./compare.ts";
+import { generate } from "./generate.ts";
+import { plans } from "./plans.ts";
+import { CHUNK, differsAt, digestsOf, recordedDigests } from "./recording.ts";
+import { showDifference } from "./show.ts";
+import { Side } from "./side.ts";
 
-const CALLS = 2000;
-const RECORDED_SEED = 1;
-const PAGE_SIZE = 4096;
-const TIMEOUT = 600_000;
+/** Of each seed: one on an exclusive host, one on a shared one. */
+const CHUNKS = 2;
 
-/** The sessions that take part: every embedded host in one form, and the kernel in one. */
-export interface RandomSessions {
-  readonly embedded: readonly NamedSession[];
-  readonly kernel: NamedSession | undefined;
-}
+export function defineRandomTests(hosts: Hosts): void {
+  const seed = Number(process.env.BPFMAPS_RANDOM_SEED ?? Date.now() % 1_000_000);
 
-export function defineRandomTests(hosts: Hosts, { embedded, kernel }: RandomSessions): void {
-  const { env } = process;
-  const calls = Number(env.BPFMAPS_RANDOM_CALLS ?? CALLS);
-  const seed = Number(env.BPFMAPS_RANDOM_SEED ?? Date.now() % 1_000_000);
-  const recording = env.BPFMAPS_RECORD === "1" && kernel !== undefined ? undefined : readRecording();
-  const recorded: Record<string, string> = {};
-
-  /** What differs from the first of the sessions, for which the kernel is taken where there is one. */
-  function differences(plan: TypePlan, of: number, count: number): { problem: string; answers: string[] } {
-    const ops = generate(plan, of, count, hosts.cpus);
-    const [first, ...others] = kernel === undefined ? embedded : [kernel, ...embedded];
-    const answers = answersOf(first!, ops);
-    for (const other of others) {
-      if (differAt(answers, answersOf(other, ops)) < 0) continue;
-      return { problem: `seed ${of}: ${compareSessions(other, first!, ops) ?? "differed once, not again"}`, answers };
-    }
-    return { problem: "", answers };
-  }
-
-  describe("random calls", () => {
-    for (const plan of plans) {
-      test(`${plan.name}, recorded`, { timeout: TIMEOUT }, () => {
-        const { problem, answers } = differences(plan, RECORDED_SEED, CALLS);
-        expect(problem).toBe("");
-        const found = digests(answers).join(" ");
-        recorded[plan.name] = found;
-        if (recording?.possibleCpus !== hosts.cpus) return;
-        const at = differAt((recording.digests[plan.name] ?? "").split(" "), found.split(" "));
-        const from = `${at * BATCH} to ${(at + 1) * BATCH}`;
-        const who = kernel === undefined ? "the embedded host" : "the kernel, which was not recorded again";
-        const what = `calls ${from} of seed ${RECORDED_SEED} differ from the recording of ${recording.release}: ${who}`;
-        if (at >= 0) expect.fail(`${what}. BPFMAPS_RECORD=1 records again when the generator has changed`);
-      });
-
-      test.skipIf(kernel === undefined)(`${plan.name}, seed ${seed}`, { timeout: TIMEOUT }, () => {
-        expect(differences(plan, seed, calls).problem).toBe("");
-      });
-    }
+  describe(`random calls of seed ${seed}`, () => {
+    const { kernel } = hosts;
+    test.skipIf(kernel === undefined).each(plans)("$name", (plan) => {
+      const real = new Side("kernel", kernel!);
+      for (const [chunk, host] of [hosts.exclusive, hosts.shared].entries()) {
+        const sides: Sides = [new Side(`embedded ${chunk === 0 ? "exclusive" : "shared"}`, host), real];
+        const ops = generate(plan, seed, chunk, CHUNK);
+        const at = compare(plan, sides, ops);
+        if (at >= 0) {
+          const again = `BPFMAPS_RANDOM_SEED=${seed}`;
+          expect.fail(`${again}\n${showDifference(plan, sides, shrink(plan, sides, ops, at))}`);
+        }
+        sides[0].dispose();
+      }
+      real.dispose();
+    });
   });
 
-  afterAll(() => {
-    if (recording !== undefined || Object.keys(recorded).length < plans.length) return;
-    const fresh: Recording = {
-      release: release(),
-      possibleCpus: hosts.cpus,
-      pageSize: PAGE_SIZE,
-      seed: RECORDED_SEED,
-      calls: CALLS,
-      digests: recorded,
-    };
-    writeRecording(fresh);
+  describe("recorded random calls", () => {
+    const fresh: EmbeddedHost[] = [];
+    beforeAll(() => {
+      for (const shared of [false, true])
+        fresh.push(createEmbeddedHost({ ...EMBEDDED, cpus: recording.possibleCpus, shared }));
+    });
+    afterAll(() => {
+      for (const host of fresh) {
+        expect(host.openFds()).toEqual([]);
+        host.dispose();
+      }
+    });
+    test.each(plans)("$name", (plan) => {
+      const all = [...fresh, ...(hosts.kernel?.possibleCpus === recording.possibleCpus ? [hosts.kernel] : [])];
+      for (const host of all) {
+        const side = new Side(host.kind, host);
+        const found = digestsOf(plan, side, recording.seed, 0, CHUNKS);
+        side.dispose();
+        const at = differsAt(found, recordedDigests(recording, plan, 0, CHUNKS));
+        const what = `${host.kind}: not as recorded of ${recording.release}, seed ${recording.seed}, ${at}`;
+        if (at !== undefined)
+          expect.fail(`${what}. \`npm run conformance -- --record\` when the generator has changed`);
+      }
+    });
   });
 }

@@ -1,0 +1,82 @@
+/** The command line of `npm run conformance`. */
+import { planOf, plans, type TypePlan } from "./random/plans.ts";
+
+export interface Arguments {
+  /** Generated calls a type and seed. */
+  readonly calls: number;
+  readonly seeds: readonly number[];
+  readonly plans: readonly TypePlan[];
+  /** Only this one of the sequences. */
+  readonly chunk: number | undefined;
+  readonly shrink: boolean;
+  readonly tables: boolean;
+  readonly record: boolean;
+  /** Whether docs/conformance.md is written: a whole run, or asked for. */
+  readonly write: boolean;
+}
+
+const CALLS = 200_000;
+const SEEDS = [1, 2, 3, 4, 5];
+
+export const USAGE: string = `npm run conformance -- [options]
+
+Compares the embedded host with this machine's kernel: all tables, then random sequences of calls for each map type.
+Where bpf(2) is not permitted the recorded answers of Linux 6.18 stand in.
+
+  --calls N        generated calls a type and seed (${CALLS.toLocaleString("en")})
+  --seeds A,B,...  seeds (${SEEDS.join(",")})
+  --type A,B,...   map types (all): ${plans.map((plan) => plan.name.toLowerCase()).join(" ")}
+  --chunk N        of each seed only the sequence with this number
+  --no-shrink      show a difference without making its sequence shorter
+  --no-tables      random sequences only
+  --record         write down what the kernel answers: test/conformance/recorded/*.json
+  --write          write docs/conformance.md, which otherwise only a whole run does
+
+Exit code: 0 no difference, 1 differences, 2 wrong arguments.`;
+
+function numberOf(option: string, text: string | undefined): number {
+  const n = Number(text);
+  if (text === undefined || !/^\d+$/.test(text) || n > 0xffff_ffff)
+    throw new RangeError(`${option} ${text ?? ""}: expected a number from 0 to 4294967295`);
+  return n;
+}
+
+/** Throws `RangeError` for what it does not understand. */
+export function parseArguments(args: readonly string[]): Arguments {
+  let calls = CALLS;
+  let seeds: readonly number[] = SEEDS;
+  let chosen: readonly TypePlan[] = plans;
+  let chunk: number | undefined;
+  const flags = new Set<string>();
+  let whole = true;
+  for (let i = 0; i < args.length; i++) {
+    const option = args[i]!;
+    if (["--no-shrink", "--no-tables", "--record", "--write"].includes(option)) {
+      flags.add(option);
+      continue;
+    }
+    const value = args[++i];
+    whole = false;
+    if (option === "--calls") calls = numberOf(option, value);
+    else if (option === "--seeds") seeds = (value ?? "").split(",").map((text) => numberOf(option, text));
+    else if (option === "--chunk") chunk = numberOf(option, value);
+    else if (option === "--type") {
+      chosen = (value ?? "").split(",").map((name) => {
+        const plan = planOf(name);
+        if (plan === undefined)
+          throw new RangeError(`--type ${name}: expected one of ${plans.map((p) => p.name.toLowerCase()).join(" ")}`);
+        return plan;
+      });
+    } else throw new RangeError(`${option}: no such option`);
+  }
+  return {
+    calls,
+    seeds,
+    plans: chosen,
+    chunk,
+    shrink: !flags.has("--no-shrink"),
+    tables: !flags.has("--no-tables"),
+    record: flags.has("--record"),
+    write: flags.has("--write") || (whole && !flags.has("--no-tables")),
+  };
+}

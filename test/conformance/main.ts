@@ -1,0 +1,203 @@
+/** `npm run conformance`: see `USAGE`. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { createEmbeddedHost } from "../../src/host/embedded.ts";
+import { type Arguments, parseArguments, USAGE } from "./arguments.ts";
+import { runCase } from "./execute.ts";
+import { closeHosts, EMBEDDED, type Hosts, openHosts, sessionsOf, VERSION } from "./hosts.ts";
+import { knownGaps } from "./known_gaps.ts";
+import { compare, type Sides, shrink } from "./random/compare.ts";
+import { generate } from "./random/generate.ts";
+import type { TypePlan } from "./random/plans.ts";
+import { CHUNK, differsAt, digestsOf, type Recording, recordedDigests } from "./random/recording.ts";
+import { showDifference } from "./random/show.ts";
+import { Side } from "./random/side.ts";
+import { Tally } from "./random/tally.ts";
+import { matrix, page, type TableResult } from "./report.ts";
+import { tables } from "./tables.ts";
+
+const PAGE = "docs/conformance.md";
+const RECORDING = "test/conformance/recorded/random.json";
+/** What is recorded of each type. */
+const RECORDED_SEED = 1;
+const RECORDED_CHUNKS = 100;
+/** After so many differences of a type the rest is not looked at. */
+const MOST_DIFFERENCES = 5;
+/** Mappings that are done with go when their views are collected, and a process has a limited number of them. */
+const COLLECT_EVERY = 20;
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+function readRecording(): Recording {
+  return JSON.parse(readFileSync(RECORDING, "utf8")) as Recording;
+}
+
+/** Lets mappings and finalizers go: nothing else in a run waits. */
+async function rest(chunk: number): Promise<void> {
+  if (chunk % COLLECT_EVERY === COLLECT_EVERY - 1) collect();
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Every case on every host; prints what is wrong. */
+function runTables(hosts: Hosts): TableResult[] {
+  const sessions = sessionsOf(hosts);
+  const results = tables.map((table) => {
+    let cases = 0;
+    let failed = 0;
+    for (const one of table.cases) {
+      if (one.cpus !== undefined && one.cpus !== hosts.cpus) continue;
+      cases++;
+      const gap = knownGaps.some((g) => g.id === one.id);
+      const problems = sessions.flatMap(({ name, session }) => {
+        if (gap && session.host.kind === "embedded") return [];
+        const problem = runCase(session, table, one);
+        return problem === undefined ? [] : [`${name}: ${problem}`];
+      });
+      if (problems.length > 0) failed++;
+      for (const problem of problems) console.log(`${one.id}: ${problem}`);
+    }
+    return { name: table.name, cases, failed };
+  });
+  for (const { session } of sessions) session.dispose();
+  return results;
+}
+
+/** One type's sequences on the kernel and on one of the embedded hosts in turn. */
+async function compareType(plan: TypePlan, embedded: readonly Side[], kernel: Side, args: Arguments): Promise<Tally> {
+  const tally = new Tally();
+  for (const seed of args.seeds) {
+    const chunks = args.chunk === undefined ? Math.ceil(args.calls / CHUNK) : args.chunk + 1;
+    for (let chunk = args.chunk ?? 0; chunk < chunks; chunk++) {
+      const ops = generate(plan, seed, chunk, Math.min(CHUNK, Math.max(1, args.calls - chunk * CHUNK)));
+      const sides: Sides = [embedded[chunk % embedded.length]!, kernel];
+      const at = compare(plan, sides, ops, tally);
+      if (at >= 0) tellDifference(plan, sides, seed, chunk, at, args.shrink);
+      if (tally.differing() >= MOST_DIFFERENCES) {
+        console.log(`${plan.name}: ${MOST_DIFFERENCES} differences, the rest is left out`);
+        return tally;
+      }
+      await rest(chunk);
+    }
+  }
+  return tally;
+}
+
+function tellDifference(plan: TypePlan, sides: Sides, seed: number, chunk: number, at: number, short: boolean): void {
+  const ops = generate(plan, seed, chunk, CHUNK);
+  const kept = short ? shrink(plan, sides, ops, at) : ops.slice(0, at + 1);
+  const again = `npm run conformance -- --no-tables --type ${plan.name.toLowerCase()} --seeds ${seed} --chunk ${chunk}`;
+  console.log(
+    `\n${plan.name}: a difference after call ${at + 1} of seed ${seed}, chunk ${chunk}; ${kept.length} calls show it:`,
+  );
+  console.log(showDifference(plan, sides, kept));
+  console.log(`again: ${again}\n`);
+}
+
+/** Against the kernel. The number of differences and failed cases. */
+async function compareAll(hosts: Hosts, args: Arguments): Promise<number> {
+  const results = args.tables ? runTables(hosts) : [];
+  const failed = results.reduce((sum, one) => sum + one.failed, 0);
+  if (args.tables) console.log(`${results.reduce((sum, one) => sum + one.cases, 0)} cases, ${failed} failed`);
+  const kernel = new Side(`kernel, Linux ${hosts.release}`, hosts.kernel!);
+  const embedded = [new Side("embedded, exclusive", hosts.exclusive), new Side("embedded, shared", hosts.shared)];
+  const random = new Map<string, Tally>();
+  for (const plan of args.plans) {
+    const start = performance.now();
+    const tally = await compareType(plan, embedded, kernel, args);
+    random.set(plan.name, tally);
+    const seconds = (performance.now() - start) / 1000;
+    const rate = `${((seconds * 1e6) / Math.max(1, tally.total())).toFixed(1)} us a call`;
+    console.log(`${plan.name}: ${tally.total().toLocaleString("en")} calls, ${tally.differing()} differences, ${rate}`);
+  }
+  for (const side of [kernel, ...embedded]) side.dispose();
+  console.log(`\n${matrix(random)}\n`);
+  const different = [...random.values()].reduce((sum, tally) => sum + tally.differing(), 0);
+  if (args.write) {
+    const { seeds, calls: callsPerSeed } = args;
+    const date = new Date().toISOString().slice(0, 10);
+    const { release, cpus } = hosts;
+    writeFileSync(PAGE, page({ release, cpus, date, seeds, callsPerSeed, tables: results, random }));
+    console.log(`written: ${PAGE}`);
+  }
+  return failed + different;
+}
+
+/** Writes down what the kernel answers. */
+async function record(hosts: Hosts, args: Arguments): Promise<void> {
+  const kernel = new Side("kernel", hosts.kernel!);
+  const digests: Record<string, string> = {};
+  for (const plan of args.plans) {
+    let text = "";
+    for (let chunk = 0; chunk < RECORDED_CHUNKS; chunk++) {
+      text += digestsOf(plan, kernel, RECORDED_SEED, chunk, 1);
+      await rest(chunk);
+    }
+    digests[plan.name] = text;
+  }
+  kernel.dispose();
+  const recording: Recording = {
+    release: hosts.release,
+    possibleCpus: hosts.cpus,
+    pageSize: 4096,
+    seed: RECORDED_SEED,
+    chunks: RECORDED_CHUNKS,
+    digests,
+  };
+  writeFileSync(RECORDING, `${JSON.stringify(recording, undefined, 2)}\n`);
+  console.log(`written: ${RECORDING}`);
+}
+
+/** Without the kernel: tables, and recorded digests. The number of what is wrong. */
+async function replayAll(hosts: Hosts, args: Arguments): Promise<number> {
+  const recording = readRecording();
+  console.log(`no kernel to compare with: ${hosts.kernelNote}`);
+  console.log(`what Linux ${recording.release} answered to seed ${recording.seed} stands in for it\n`);
+  let wrong = 0;
+  if (args.tables) {
+    const results = runTables(hosts);
+    const failed = results.reduce((sum, one) => sum + one.failed, 0);
+    console.log(`${results.reduce((sum, one) => sum + one.cases, 0)} cases, ${failed} failed`);
+    wrong += failed;
+  }
+  for (const shared of [false, true]) {
+    const host = createEmbeddedHost({ ...EMBEDDED, cpus: recording.possibleCpus, shared });
+    const side = new Side("embedded", host);
+    for (const plan of args.plans) {
+      const found = digestsOf(plan, side, recording.seed, 0, recording.chunks);
+      const at = differsAt(found, recordedDigests(recording, plan, 0, recording.chunks));
+      if (at !== undefined) wrong++;
+      const calls = (recording.chunks * CHUNK).toLocaleString("en");
+      console.log(`${plan.name}, ${shared ? "shared" : "exclusive"}: ${calls} calls, ${at ?? "no difference"}`);
+    }
+    host.dispose();
+  }
+  return wrong;
+}
+
+async function main(): Promise<number> {
+  let args: Arguments;
+  try {
+    args = parseArguments(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    console.error(`${error.message}\n\n${USAGE}`);
+    return 2;
+  }
+  const hosts = openHosts();
+  try {
+    if (hosts.kernel === undefined && args.record) {
+      console.error(`--record needs the kernel (Linux ${VERSION}): ${hosts.kernelNote}`);
+      return 2;
+    }
+    if (hosts.kernel === undefined) return (await replayAll(hosts, args)) === 0 ? 0 : 1;
+    if (args.record) await record(hosts, args);
+    else return (await compareAll(hosts, args)) === 0 ? 0 : 1;
+    return 0;
+  } finally {
+    closeHosts(hosts);
+  }
+}
+
+process.exitCode = await main();

@@ -13,7 +13,7 @@ import {
   PROG_LINE_INFO,
 } from "../kern/prog.ts";
 import { OBJ_BTF } from "../mem/layout.ts";
-import { bpf_attr, E2BIG, EFAULT, EINVAL, ENOMEM } from "../uapi/index.ts";
+import { BPF_FUNC_tail_call, bpf_attr, E2BIG, EFAULT, EINVAL, ENOMEM } from "../uapi/index.ts";
 import { pointerAt, putU32 } from "./attr.ts";
 
 const { prog_load } = bpf_attr;
@@ -68,6 +68,11 @@ export function setProgBtf(
     from: pointerAt(kernel, attr + prog_load.line_info.offset),
     sizeField: uattr + prog_load.line_info_rec_size.offset,
   };
+  const starts = functionStarts(insns);
+  if (functions.count === 0 && starts.slice(1).some((_, i) => callsTail(insns, starts, i + 1))) {
+    log("tail_call is not allowed in subprogs without BTF");
+    return -EINVAL;
+  }
   if (functions.count === 0 && lines.count === 0) return 0;
   const object = kernel.get(field(prog_load.prog_btf_fd), OBJ_BTF);
   if (object < 0) return object;
@@ -75,7 +80,7 @@ export function setProgBtf(
   kernel.hold(object);
   kernel.done(object);
   u32[(prog + PROG_BTF) >>> 2] = object;
-  const source: Source = { kernel, prog, insns, btf: btfOf(kernel, object), functions: functionStarts(insns), log };
+  const source: Source = { kernel, prog, insns, btf: btfOf(kernel, object), functions: starts, log };
   return setFunctions(source, functions) || setLines(source, lines) || refuseRelocations(source, attr);
 }
 
@@ -95,6 +100,21 @@ function functionStarts(insns: readonly Insn[]): readonly number[] {
     if (insn.opcode === LD_IMM64_OPCODE) at++;
   }
   return [...starts].sort((a, b) => a - b);
+}
+
+/** Whether the i-th function makes tail calls. */
+function callsTail(insns: readonly Insn[], starts: readonly number[], i: number): boolean {
+  return insns.slice(starts[i], starts[i + 1]).some((insn) => {
+    return insn.imm === BPF_FUNC_tail_call && variantOf(insnTable[insn.opcode]!, insn)?.op === "helper";
+  });
+}
+
+/** Whether a function's type says that it returns a number. */
+function returnsNumber(btf: Btf, func: number): boolean {
+  const type = btf.type(func);
+  const proto = type.kind === "func" ? btf.type(type.typeId) : type;
+  const result = proto.kind === "func_proto" ? btf.type(btf.resolve(proto.returnTypeId)).kind : "void";
+  return result === "int" || result === "enum" || result === "enum64";
 }
 
 /** Copies the records into the program, after checking what is the same for both kinds. */
@@ -140,9 +160,15 @@ function setFunctions(source: Source, records: Records): number {
     }
   }
   for (let i = 0; i < Math.max(records.count, functions.length); i++) {
-    if (i < records.count && i < functions.length && u32[at + i * 2] === functions[i]) continue;
-    log(`func info names ${records.count} functions that are not the program's ${functions.length}`);
-    return -EINVAL;
+    if (i >= records.count || i >= functions.length || u32[at + i * 2] !== functions[i]) {
+      log(`func info names ${records.count} functions that are not the program's ${functions.length}`);
+      return -EINVAL;
+    }
+    // What a tail call goes on in returns to the function's caller.
+    if (i > 0 && callsTail(source.insns, functions, i) && !returnsNumber(btf, u32[at + i * 2 + 1]!)) {
+      log("tail_call is only allowed in functions that return 'int'.");
+      return -EINVAL;
+    }
   }
   return 0;
 }

@@ -5,6 +5,8 @@
 import { decodeInsns, type Insn, LD_IMM64_OPCODE, validateProgram } from "../insn/index.ts";
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
+import { entryOfMap } from "../kern/map.ts";
+import { ownerFits } from "../kern/owner.ts";
 import {
   allocProg,
   DIGEST_SIZE,
@@ -185,8 +187,17 @@ function checkCode(load: Load, refs: Refs, family: ContextFamily, flags: number)
   return (
     setProgBtf(kernel, prog, attr, load.uattr, insns, log) ||
     resolveImmediates(refs) ||
-    checkCalls(refs, family, mem.u32[(prog + PROG_GPL) >>> 2] === 1)
+    checkCalls(refs, family, mem.u32[(prog + PROG_GPL) >>> 2] === 1) ||
+    checkOwners(refs, prog)
   );
+}
+
+/** Maps that hold programs take this kind of program, whether it calls into them or not. The log says nothing of it. */
+function checkOwners({ kernel, maps }: Refs, prog: number): number {
+  for (const map of maps) {
+    if (entryOfMap(kernel, map).traits.holdsPrograms === true && !ownerFits(kernel, map, prog)) return -EINVAL;
+  }
+  return 0;
 }
 
 /** SHA-256 over the instructions, fds of maps and offsets into values zeroed, as the kernel's tag is made since 6.18. */

@@ -244,10 +244,16 @@ function checkInsn(
   }
   if (op === "addrSpaceCast") return invalid("addr_space_cast can only be used in a program that has an arena");
   if (op === "kfunc") return invalid("calls of kernel functions are not supported yet");
-  return op === "helper" ? checkHelper(refs, insn.imm, family, gpl, known[1]!) : undefined;
+  return op === "helper" ? checkHelper(refs, insn.imm, family, gpl, known) : undefined;
 }
 
-function checkHelper(refs: Refs, id: number, family: ContextFamily, gpl: boolean, map: number): Refusal | undefined {
+function checkHelper(
+  refs: Refs,
+  id: number,
+  family: ContextFamily,
+  gpl: boolean,
+  known: readonly number[],
+): Refusal | undefined {
   const helper = helperTable[id];
   if (helper === undefined) {
     const name = bpfFuncNames[id]?.replace("BPF_FUNC_", "bpf_");
@@ -258,7 +264,8 @@ function checkHelper(refs: Refs, id: number, family: ContextFamily, gpl: boolean
     return invalid(`program of this type cannot use helper ${name}#${id}`);
   }
   if (helper.gplOnly && !gpl) return invalid("cannot call GPL-restricted function from non-GPL compatible program");
-  if (args[0] !== "map" || map === 0) return undefined;
+  const map = known[args.indexOf("map") + 1]!;
+  if (!args.includes("map") || map === 0) return undefined;
   const { u32 } = refs.kernel.mem;
   const noKey = args.includes("key") && u32[(map + MAP_KEY_SIZE) >>> 2] === 0;
   const takesValue = args.includes("value") || args.includes("valueOut");

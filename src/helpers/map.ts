@@ -1,7 +1,9 @@
 /** Helpers for maps: the program path to a type's operations. The map is one of the program's, and goes with the helper. */
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
+import { RUN_TAIL_CALLS } from "../kern/run_record.ts";
 import { countRefused } from "../struct/map.ts";
+import { keepSlot } from "../struct/slots.ts";
 import {
   BPF_FUNC_map_delete_elem,
   BPF_FUNC_map_lookup_elem,
@@ -10,6 +12,7 @@ import {
   BPF_FUNC_map_pop_elem,
   BPF_FUNC_map_push_elem,
   BPF_FUNC_map_update_elem,
+  BPF_FUNC_tail_call,
 } from "../uapi/index.ts";
 import type { Helper } from "./types.ts";
 
@@ -49,6 +52,19 @@ function lookupPercpu(kernel: Kernel, map: number, key: number, cpu: number): nu
   return entryOfMap(kernel, map >>> 0).ops.map_lookup_percpu_elem(kernel, map >>> 0, key >>> 0, cpu >>> 0);
 }
 
+/** Tail calls of one run; the program that is run comes on top. */
+const MAX_TAIL_CALLS = 33;
+
+/** An empty slot does not count. */
+function tailCall(kernel: Kernel, _ctx: number, map: number, index: number): number {
+  const { u32 } = kernel.mem;
+  const calls = (kernel.run + RUN_TAIL_CALLS) >>> 2;
+  if (u32[calls]! >= MAX_TAIL_CALLS) return 0;
+  const prog = keepSlot(kernel, map >>> 0, index >>> 0);
+  if (prog !== 0) u32[calls]!++;
+  return prog;
+}
+
 export const mapHelpers: Readonly<Record<number, Helper>> = {
   [BPF_FUNC_map_lookup_elem]: {
     name: "bpf_map_lookup_elem",
@@ -73,6 +89,14 @@ export const mapHelpers: Readonly<Record<number, Helper>> = {
     args: ["map", "key"],
     result: "errno",
     fn: remove,
+  },
+  [BPF_FUNC_tail_call]: {
+    name: "bpf_tail_call",
+    since: "4.2",
+    gplOnly: false,
+    args: ["ctx", "map", "u32"],
+    result: "program",
+    fn: tailCall,
   },
   [BPF_FUNC_map_push_elem]: {
     name: "bpf_map_push_elem",

@@ -31,8 +31,11 @@ export type HelperArg =
   | "u32"
   | "u64";
 
-/** How r0 follows from what the function returns: `errno` is sign-extended, `u32` and `pointer` are zero-extended. */
-export type HelperResult = "errno" | "u32" | "u64" | "pointer" | "void";
+/**
+ * How r0 follows from what the function returns: `errno` is sign-extended, `u32` and `pointer` are zero-extended.
+ * `program`: the run goes on in that program; behind the call when it is 0.
+ */
+export type HelperResult = "errno" | "u32" | "u64" | "pointer" | "void" | "program";
 
 /** Ten numbers are what five arguments come to at most; a function names those it has. */
 export type HelperFn = (

@@ -57,8 +57,11 @@ import {
   removeFd,
 } from "./fds.ts";
 import { addId, removeId } from "./ids.ts";
+import { entryOfMap } from "./map.ts";
 import { dropMappingsOf } from "./mappings.ts";
 import { destroyObject, releaseUsers } from "./objects.ts";
+import { ownerFits } from "./owner.ts";
+import { keepReference } from "./run_record.ts";
 
 export interface KernelOptions {
   /** Bytes of linear memory, a multiple of 64 KiB. */
@@ -209,6 +212,24 @@ export class Kernel implements MapEnv {
     const isMap = this.mem.u32[(object + OBJ_KIND) >>> 2] === OBJ_MAP;
     this.done(object);
     return isMap ? -EPERM : -EINVAL;
+  }
+
+  take(fd: number, kind: number): number {
+    const object = this.get(fd, kind);
+    if (object >= 0 && !this.mem.shared) this.hold(object);
+    return object;
+  }
+
+  keep(object: number): number {
+    return keepReference(this, this.run, object);
+  }
+
+  metaEqual(template: number, map: number): number {
+    return entryOfMap(this, template).ops.map_meta_equal(this.mem, template, map);
+  }
+
+  ownerFits(map: number, prog: number): boolean {
+    return ownerFits(this, map, prog);
   }
 
   /** Ends what `get` began: shared hosts hold the object during an operation. */

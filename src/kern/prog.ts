@@ -133,6 +133,11 @@ export function progMap(mem: Memory, prog: number, map: number): number {
   return 0;
 }
 
+/** Whether a map that a run reached through another one goes with the helper. */
+export function innerAllowed(kernel: Kernel, map: number, helper: number): boolean {
+  return entryOfMap(kernel, map).traits.helpers.includes(helper) && !readOnlyFor(kernel.mem, map, helper);
+}
+
 /** Whether the map of this entry goes with the helper. */
 export function helperAllowed(mem: Memory, entry: number, helper: number): boolean {
   return (mem.u32[((entry + PROG_MAP_HELPERS) >>> 2) + (helper >>> 5)]! & (1 << (helper & 31))) !== 0;

@@ -10,6 +10,7 @@ import { ringCommit } from "../struct/ring.ts";
 
 /** RUN_RUNNING, or how the run ended. */
 export const RUN_STATUS = 0;
+/** The program that was run. */
 export const RUN_PROG = 4;
 /** Index of the instruction that is next; after a fault, of the one that faulted. */
 export const RUN_PC = 8;
@@ -50,6 +51,10 @@ export const RUN_FAULT_HIGH = 100;
 export const RUN_FAULT_SIZE = 104;
 export const RUN_FAULT_WRITE = 108;
 export const RUN_FAULT_ARG = 112;
+/** The program whose instructions are executed: RUN_PROG, or one that a tail call went on in. */
+export const RUN_CURRENT = 116;
+/** Tail calls of this run. */
+export const RUN_TAIL_CALLS = 120;
 /** r0 .. r10, each a u64. */
 export const RUN_REGS = 128;
 /** One record a call that may be open. */
@@ -65,6 +70,8 @@ export const FRAME_KIND = 0;
 export const FRAME_RETURN = 4;
 /** Turns that may_goto loops of this frame have left. */
 export const FRAME_TURNS = 8;
+/** The caller's program: a tail call may have gone on in another one since. */
+export const FRAME_PROG = 12;
 /** The caller's r6 .. r9. */
 export const FRAME_SAVED = 16;
 export const FRAME_CALL = 1;
@@ -87,6 +94,8 @@ export const HELD_BYTES = 12;
 export const HELD_SIZE = 16;
 /** A ring record that was reserved and neither submitted nor discarded. */
 export const HELD_RING = 1;
+/** A reference to an object that the program found in a map: an inner map, or a program of a tail call. */
+export const HELD_REFERENCE = 2;
 
 export const RUN_SIZE: number = RUN_HELD_FIRST + HELD_FIRST_ROOM * HELD_SIZE;
 
@@ -142,6 +151,26 @@ export function findHeld(mem: Memory, run: number, kind: number, address: number
   return 0;
 }
 
+/** Whether the run holds a reference to the object. */
+export function holdsReference(mem: Memory, run: number, object: number): boolean {
+  const { u32 } = mem;
+  const list = u32[(run + RUN_HELD) >>> 2]!;
+  for (let i = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1; i >= 0; i--) {
+    const entry = list + i * HELD_SIZE;
+    if (u32[(entry + HELD_OBJECT) >>> 2] === object && u32[(entry + HELD_KIND) >>> 2] === HELD_REFERENCE) return true;
+  }
+  return false;
+}
+
+/** Notes a reference to an object that cannot go meanwhile, once for each object. Returns it; 0: out of memory. */
+export function keepReference(env: MapEnv, run: number, object: number): number {
+  if (holdsReference(env.mem, run, object)) return object;
+  env.hold(object);
+  if (hold(env.mem, run, HELD_REFERENCE, object, 0, 0)) return object;
+  env.put(object);
+  return 0;
+}
+
 /** Forgets a resource that was given back; the order of the others stays. */
 export function letGo(mem: Memory, run: number, entry: number): void {
   const { u32 } = mem;
@@ -159,9 +188,9 @@ export function endRun(env: MapEnv, run: number): void {
   for (let i = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1; i >= 0; i--) {
     const entry = list + i * HELD_SIZE;
     u32[(run + RUN_HELD_COUNT) >>> 2] = i;
-    if (u32[(entry + HELD_KIND) >>> 2] === HELD_RING) {
-      ringCommit(env, u32[(entry + HELD_OBJECT) >>> 2]!, u32[(entry + HELD_ADDRESS) >>> 2]!, 0, true);
-    }
+    const object = u32[(entry + HELD_OBJECT) >>> 2]!;
+    if (u32[(entry + HELD_KIND) >>> 2] === HELD_REFERENCE) env.put(object);
+    else ringCommit(env, object, u32[(entry + HELD_ADDRESS) >>> 2]!, 0, true);
   }
   freeHeld(mem, run);
   u32[(run + RUN_HELD_ROOM) >>> 2] = 0;

@@ -3,6 +3,7 @@
 import * as array from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import { ELEMENT_FIELDS } from "../struct/fields.ts";
+import { metaEqualSized } from "../struct/inner_map.ts";
 import {
   BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
@@ -30,6 +31,7 @@ export const arrayMap: MapTypeEntry = {
     map_alloc_check: array.allocCheckArray,
     map_alloc: array.allocArray,
     map_free: array.freeArray,
+    map_meta_equal: metaEqualSized,
     map_check_btf: array.checkBtfArray,
     map_lookup_elem: array.lookupArray,
     map_update_elem: array.updateArray,

@@ -4,9 +4,11 @@
  * all the same and gives the kernel's errno, so callers never test for its absence.
  */
 import type { Btf } from "../btf/index.ts";
+import type { Memory } from "../mem/memory.ts";
 import type { BatchOp } from "../struct/batch.ts";
 import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
-import { EINVAL, ENOTSUPP, EOPNOTSUPP } from "../uapi/index.ts";
+import { metaEqual } from "../struct/inner_map.ts";
+import { BPF_MAP_TYPE_ARRAY, EINVAL, ENOTSUPP, EOPNOTSUPP } from "../uapi/index.ts";
 
 export interface MapTraits {
   /** What a key is: bytes, a u32 index, a prefix with its length, or nothing (the key pointer must be NULL). */
@@ -17,6 +19,8 @@ export interface MapTraits {
   readonly mapExtra: boolean;
   /** A lookup asks about the value that the caller gives; nothing is copied out (bloom filter). */
   readonly lookupReadsValue?: boolean;
+  /** Holds programs, all of one kind: the first one decides. */
+  readonly holdsPrograms?: boolean;
   /** User space can map it (arrays: with BPF_F_MMAPABLE). */
   readonly mmap?: boolean;
   /** Programs know its memory by user space's addresses: one such map a program, and only once it has an address. */
@@ -40,6 +44,11 @@ export interface MapOps {
   map_free(env: MapEnv, map: number): void;
   /** The last fd and the last pin are gone; programs may use the map still, and another fd can be opened by its id. */
   map_release_uref(env: MapEnv, map: number): void;
+  /**
+   * Whether a map of this type may take the place that a template describes: 0, -EINVAL, or -ENOTSUPP when the type is
+   * never inside another map. `template` has type, sizes and flags where a map's descriptor has them.
+   */
+  map_meta_equal(mem: Memory, template: number, map: number): number;
   /** MAP_CREATE with BTF: judges the key's and the value's type. Sizes were compared before. */
   map_check_btf(env: MapEnv, map: number, btf: Btf, keyId: number, valueId: number): number;
 
@@ -87,17 +96,29 @@ export interface MapOps {
   map_poll(env: MapEnv, map: number): number;
 }
 
+export interface MinimalAttr {
+  readonly key_size: number;
+  readonly value_size: number;
+  readonly max_entries: number;
+  readonly map_flags?: number;
+  /** Types that hold maps: of the map behind inner_map_fd. */
+  readonly inner?: MinimalAttr & { readonly map_type: number };
+}
+
+/** The smallest map to stand behind inner_map_fd. */
+export const minimalInner: MinimalAttr & { readonly map_type: number } = {
+  map_type: BPF_MAP_TYPE_ARRAY,
+  key_size: 4,
+  value_size: 1,
+  max_entries: 1,
+};
+
 export interface MapTypeEntry {
   /** First Linux release that has the type. */
   readonly since: string;
   readonly traits: MapTraits;
   /** The smallest attributes that the kernel accepts: probes, docs and tests start from them. */
-  readonly minimalAttr: {
-    readonly key_size: number;
-    readonly value_size: number;
-    readonly max_entries: number;
-    readonly map_flags?: number;
-  };
+  readonly minimalAttr: MinimalAttr;
   readonly ops: MapOps;
 }
 
@@ -106,6 +127,7 @@ export const EPOLLERR = 8;
 /** The kernel's answers for operations that a type leaves out. Every type spreads this first. */
 export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map_free"> = {
   map_release_uref: () => {},
+  map_meta_equal: metaEqual,
   map_check_btf: (_env, _map, _btf, keyId) => (keyId === 0 ? -EINVAL : 0),
   map_lookup_elem: () => 0,
   map_lookup_percpu_elem: () => 0,

@@ -2,13 +2,16 @@
 import {
   BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_STACK,
@@ -17,14 +20,17 @@ import {
 } from "../uapi/index.ts";
 import { arenaMap } from "./arena.ts";
 import { arrayMap } from "./array.ts";
+import { arrayOfMapsMap } from "./array_of_maps.ts";
 import { bloomFilterMap } from "./bloom_filter.ts";
 import { hashMap } from "./hash.ts";
+import { hashOfMapsMap } from "./hash_of_maps.ts";
 import { lpmTrieMap } from "./lpm_trie.ts";
 import { lruHashMap } from "./lru_hash.ts";
 import { lruPercpuHashMap } from "./lru_percpu_hash.ts";
 import type { MapTraits, MapTypeEntry } from "./ops.ts";
 import { percpuArrayMap } from "./percpu_array.ts";
 import { percpuHashMap } from "./percpu_hash.ts";
+import { progArrayMap } from "./prog_array.ts";
 import { queueMap } from "./queue.ts";
 import { ringbufMap } from "./ringbuf.ts";
 import { stackMap } from "./stack.ts";
@@ -44,6 +50,9 @@ export const mapRegistry: Readonly<Partial<Record<BpfMapType, MapTypeEntry>>> = 
   [BPF_MAP_TYPE_LPM_TRIE]: lpmTrieMap,
   [BPF_MAP_TYPE_USER_RINGBUF]: userRingbufMap,
   [BPF_MAP_TYPE_ARENA]: arenaMap,
+  [BPF_MAP_TYPE_PROG_ARRAY]: progArrayMap,
+  [BPF_MAP_TYPE_ARRAY_OF_MAPS]: arrayOfMapsMap,
+  [BPF_MAP_TYPE_HASH_OF_MAPS]: hashOfMapsMap,
 };
 
 /** Traits that an entry may leave out. With them all entries have one shape, which commands read without a detour. */

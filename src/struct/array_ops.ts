@@ -101,7 +101,7 @@ function checkIndexType(btf: Btf, keyId: number): number {
 }
 
 /** The u32 index at this address, wherever it lies. */
-function indexAt(env: MapEnv, key: number): number {
+export function indexAt(env: MapEnv, key: number): number {
   return (key & 3) === 0 ? env.mem.u32[key >>> 2]! : env.mem.view.getUint32(key, true);
 }
 

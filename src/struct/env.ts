@@ -9,6 +9,21 @@ export interface MapEnv {
   /** The virtual CPU of the operation or run under way. */
   cpu: number;
   random32(): number;
+  /** The object of this kind (OBJ_*) behind an fd of the caller's process, with one more reference; -EBADF, or -EINVAL. */
+  take(fd: number, kind: number): number;
+  /** One more reference to an object that the caller can already reach. */
+  hold(object: number): void;
+  /** Drops a reference; with the last one the object goes. Not under a lock that ending the object may need. */
+  put(object: number): void;
+  /**
+   * The run under way holds the object until it ends, so that its program may be given the address. Called while the
+   * object cannot go. Returns the object; 0: memory is out.
+   */
+  keep(object: number): number;
+  /** `map_meta_equal` of the template's type: 0, -EINVAL, or -ENOTSUPP for a type that is never inside another map. */
+  metaEqual(template: number, map: number): number;
+  /** Whether the map may hold the program, or be used by it: the first one decides for which kind of programs it is. */
+  ownerFits(map: number, prog: number): boolean;
   /** A ring has news for who waits on it. Called after all locks are dropped; must not throw. */
   wake?(map: number): void;
 }

@@ -63,6 +63,19 @@ export function setFields(mem: Memory, map: number, { fields, mask }: SpecialFie
   return true;
 }
 
+/** Gives a template the record of the map that it is like. False: out of memory. */
+export function copyRecord(mem: Memory, from: number, to: number): boolean {
+  const record = mem.u32[(from + MAP_FIELDS) >>> 2]!;
+  if (record === 0) return true;
+  const size = mem.u32[(record + R_SIZE) >>> 2]!;
+  const copy = alloc(mem, size);
+  if (copy === 0) return false;
+  // Not the locks behind the fields.
+  mem.copy(copy, record, R_HEAD + mem.u32[(record + R_COUNT) >>> 2]! * FIELD_SIZE);
+  mem.u32[(to + MAP_FIELDS) >>> 2] = copy;
+  return true;
+}
+
 export function freeFields(mem: Memory, map: number): void {
   const record = mem.u32[(map + MAP_FIELDS) >>> 2]!;
   if (record !== 0) free(mem, record, mem.u32[(record + R_SIZE) >>> 2]!);

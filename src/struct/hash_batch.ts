@@ -3,7 +3,7 @@
  * bucket is locked while it is read, so nothing is missed or seen twice in it. Kernel counterpart: hashtab.c.
  */
 import { alloc, free } from "../mem/alloc.ts";
-import { rup8 } from "../mem/layout.ts";
+import { OBJ_ID, rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { EFAULT, EINVAL, ENOENT, ENOSPC } from "../uapi/index.ts";
 import { type BatchOp, beginBatch, type MapBatch, writeUser } from "./batch.ts";
@@ -25,7 +25,7 @@ import {
 import { claimLruNode, giveLruNode } from "./lru.ts";
 import { MAP_ABI_VALUE_SIZE, MAP_FIELDS, MAP_KEY_SIZE, MAP_VALUE_SIZE, mapField } from "./map.ts";
 
-/** Copies a value, as the syscall shows it, to the caller. False: -EFAULT. */
+/** Copies a value, as the syscall shows it, to the caller. `value` is what stands in the node. False: -EFAULT. */
 type WriteValue = (env: MapEnv, map: number, batch: MapBatch, to: number, value: number) => boolean;
 
 /** Takes all elements out of a bucket. Called with its lock, returns without. */
@@ -52,6 +52,19 @@ function emptyLru(env: MapEnv, map: number, bucket: number): void {
     giveLruNode(env, map, node);
     node = next;
   }
+}
+
+/** Objects are let go without the lock: the last reference may end a whole map. */
+function emptyObjects(env: MapEnv, map: number, bucket: number): void {
+  const { mem } = env;
+  const { u32 } = mem;
+  const objects: number[] = [];
+  for (let node = u32[bucket >>> 2]!; isNode(node); node = u32[bucket >>> 2]!) {
+    objects.push(u32[(node + NODE_VALUE) >>> 2]!);
+    dropNode(mem, map, bucket, node);
+  }
+  unlockBucket(mem, bucket);
+  for (const object of objects) env.put(object);
 }
 
 function writeBytes({ mem }: MapEnv, map: number, batch: MapBatch, to: number, value: number): boolean {
@@ -83,10 +96,17 @@ function writeFields(mem: Memory, map: number, batch: MapBatch, to: number, valu
   return ok;
 }
 
+/** Where nodes hold objects: the id. */
+function writeId({ mem }: MapEnv, _map: number, batch: MapBatch, to: number, object: number): boolean {
+  return writeUser(mem, batch, to, object + OBJ_ID, 4);
+}
+
 export const lookupBatchHash: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, undefined);
 export const lookupBatchPercpu: BatchOp = (env, map, batch) => walk(env, map, batch, writePercpu, undefined);
 export const takeBatchHash: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, emptyHash);
 export const takeBatchPercpu: BatchOp = (env, map, batch) => walk(env, map, batch, writePercpu, emptyHash);
+export const lookupBatchObjects: BatchOp = (env, map, batch) => walk(env, map, batch, writeId, undefined);
+export const takeBatchObjects: BatchOp = (env, map, batch) => walk(env, map, batch, writeId, emptyObjects);
 export const takeBatchLru: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, emptyLru);
 export const takeBatchLruPercpu: BatchOp = (env, map, batch) => walk(env, map, batch, writePercpu, emptyLru);
 

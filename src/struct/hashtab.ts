@@ -33,7 +33,7 @@ const HT_CHUNKS: number = MAP_PRIVATE + 40;
 const HT_GROW: number = MAP_PRIVATE + 44;
 /** Per-CPU types: distance from one CPU's values to the next one's. */
 export const HT_SPAN: number = MAP_PRIVATE + 48;
-/** CPUs whose values are kept apart: 1, or all. */
+/** CPUs whose values are kept apart: 1, all, or 0 where there are no values. */
 const HT_CPUS: number = MAP_PRIVATE + 52;
 /** Lock of the free list, the chunks and the count. Taken inside a bucket's lock, never the other way round. */
 const HT_LOCK: number = MAP_PRIVATE + 56;
@@ -85,7 +85,7 @@ export interface TableSpec {
   readonly nodes: number;
   /** Bytes of links that the type keeps in each node. */
   readonly links: number;
-  /** CPUs whose values are kept apart. */
+  /** CPUs whose values are kept apart. 0: there are no values; the node's word for their address is the type's. */
   readonly cpus: number;
   /** The table counts elements and keeps free nodes; false: the type does. */
   readonly counted: boolean;
@@ -130,8 +130,9 @@ function addChunk(mem: Memory, map: number, count: number): boolean {
   const chunk = alloc(mem, CHUNK_SIZE);
   if (chunk === 0) return false;
   const nodes = allocAreas(mem, count * nodeSize, 1, { kind: AREA_NODES, map });
-  const values = nodes === 0 ? 0 : allocValues(mem, map, count, valueSize, u32[d + (MAP_FLAGS >>> 2)]!, cpus);
-  if (values === 0) {
+  const wanted = nodes !== 0 && cpus !== 0;
+  const values = wanted ? allocValues(mem, map, count, valueSize, u32[d + (MAP_FLAGS >>> 2)]!, cpus) : 0;
+  if (nodes === 0 || (wanted && values === 0)) {
     if (nodes !== 0) freeAreas(mem, nodes, count * nodeSize, 1);
     free(mem, chunk, CHUNK_SIZE);
     return false;
@@ -156,12 +157,13 @@ export function freeTable(env: MapEnv, map: number): void {
   const d = map >>> 2;
   const nodeSize = u32[d + (HT_NODE_SIZE >>> 2)]!;
   const stride = rup8(u32[d + (MAP_VALUE_SIZE >>> 2)]!);
+  const cpus = u32[d + (HT_CPUS >>> 2)]!;
   for (let chunk = u32[d + (HT_CHUNKS >>> 2)]!; chunk !== 0; ) {
     const c = chunk >>> 2;
     const next = u32[c]!;
     const count = u32[c + 3]!;
     freeAreas(mem, u32[c + 1]!, count * nodeSize, 1);
-    freeAreas(mem, u32[c + 2]!, count * stride, u32[d + (HT_CPUS >>> 2)]!);
+    if (cpus !== 0) freeAreas(mem, u32[c + 2]!, count * stride, cpus);
     free(mem, chunk, CHUNK_SIZE);
     chunk = next;
   }

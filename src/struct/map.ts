@@ -34,6 +34,10 @@ export const MAP_FAILED_UPDATES = 256;
 export const MAP_EVICTIONS = 264;
 /** Deaths of clients (SB_DEATHS) after which the map's elements were counted. */
 export const MAP_DEATHS = 272;
+/** Types that hold maps: the template that inner maps are compared with, itself a descriptor. 0: maps of other types. */
+export const MAP_INNER = 280;
+/** Types that hold programs: for which kind of them the map is; 0: not decided yet. See `kern/owner.ts`. */
+export const MAP_OWNER = 284;
 export const MAP_DESC_SIZE = 320;
 
 /** Adds one to a counter. Not for paths that are hot. */

@@ -3,11 +3,12 @@
  * between metadata and end, its context, ring records it has reserved, and values of its maps. Everything else faults,
  * whatever lies there.
  */
-import { helperAllowed, PROG_TYPE, progMap } from "../kern/prog.ts";
+import { helperAllowed, innerAllowed, PROG_TYPE, progMap } from "../kern/prog.ts";
 import {
   HELD_ADDRESS,
   HELD_BYTES,
   HELD_SIZE,
+  holdsReference,
   RUN_CTX,
   RUN_CTX_SIZE,
   RUN_DATA_END,
@@ -28,6 +29,7 @@ import {
   AREA_VALUES,
   areaOf,
 } from "../mem/alloc.ts";
+import { OBJ_KIND, OBJ_MAP } from "../mem/layout.ts";
 import { contextOf } from "./contexts.ts";
 import {
   FAULT_ALIGNMENT,
@@ -117,7 +119,7 @@ function memoryKind(m: Machine, address: number, size: number, write: boolean): 
   if (area === 0 || u32[area + (AREA_KIND >>> 2)] !== AREA_VALUES) return heldKind(m, address, size);
   const map = u32[area + (AREA_MAP >>> 2)]!;
   if (map !== m.lastMap) {
-    if (progMap(m.mem, m.prog, map) === 0) return FAULT_OUTSIDE;
+    if (progMap(m.mem, m.prog, map) === 0 && !holdsReference(m.mem, m.run, map)) return FAULT_OUTSIDE;
     m.lastMap = map;
   }
   const at = address - u32[area + (AREA_BASE >>> 2)]!;
@@ -139,10 +141,18 @@ function heldKind(m: Machine, address: number, size: number): number {
   return FAULT_OUTSIDE;
 }
 
-/** Whether high:low is the handle of a map of this program that goes with the helper; else the run has faulted. */
+/**
+ * Whether high:low is the handle of a map that goes with the helper: one of this program, or one that the run reached
+ * through another map; else the run has faulted.
+ */
 export function mapOk(m: Machine, low: number, high: number, helper: number, arg: number): boolean {
   const entry = high === 0 ? progMap(m.mem, m.prog, low) : 0;
-  if (entry !== 0 && helperAllowed(m.mem, entry, helper)) return true;
-  fault(m, entry === 0 ? FAULT_MAP : FAULT_MAP_HELPER, low, high, 0, false, arg);
+  const inner = entry === 0 && high === 0 && reached(m, low);
+  if (entry !== 0 ? helperAllowed(m.mem, entry, helper) : inner && innerAllowed(m.kernel, low, helper)) return true;
+  fault(m, entry !== 0 || inner ? FAULT_MAP_HELPER : FAULT_MAP, low, high, 0, false, arg);
   return false;
+}
+
+function reached(m: Machine, map: number): boolean {
+  return holdsReference(m.mem, m.run, map) && m.u32[(map + OBJ_KIND) >>> 2] === OBJ_MAP;
 }

@@ -5,6 +5,7 @@ import { entryOfMap } from "../kern/map.ts";
 import {
   FRAME_CALL,
   FRAME_KIND,
+  FRAME_PROG,
   FRAME_RETURN,
   FRAME_SAVED,
   FRAME_SIZE,
@@ -24,7 +25,7 @@ import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "../struct/map.ts";
 import { BPF_PSEUDO_CALL } from "../uapi/index.ts";
 import { argumentOk, mapOk } from "./access.ts";
 import { FAULT_DEPTH, FAULT_NOT_CONTEXT, FAULT_NOT_RECORD, FAULT_SIZE } from "./fault_kinds.ts";
-import { fault, MAY_GOTO_TURNS, type Machine } from "./machine.ts";
+import { fault, goOnIn, MAY_GOTO_TURNS, type Machine } from "./machine.ts";
 
 /** r6 .. r9, and r10: indices from r0's. */
 const SAVED_FIRST = 12;
@@ -73,6 +74,7 @@ function callLocal(m: Machine, distance: number): void {
   const frame = run + RUN_FRAMES + depth * FRAME_SIZE;
   u32[(run + RUN_DEPTH) >>> 2] = depth;
   u32[(frame + FRAME_KIND) >>> 2] = FRAME_CALL;
+  u32[(frame + FRAME_PROG) >>> 2] = m.prog;
   u32[(frame + FRAME_RETURN) >>> 2] = m.pc;
   u32[(frame + FRAME_TURNS) >>> 2] = MAY_GOTO_TURNS;
   const saved = (frame + FRAME_SAVED) >>> 2;
@@ -96,8 +98,24 @@ export function exit(m: Machine): void {
   for (let i = 0; i < SAVED_WORDS; i++) u32[regs + SAVED_FIRST + i] = u32[saved + i]!;
   u32[regs + FRAME_POINTER]! += STACK_FRAME;
   m.stackLow += STACK_FRAME;
+  const caller = u32[(frame + FRAME_PROG) >>> 2]!;
+  if (caller !== m.prog) goOnIn(m, caller);
   m.pc = u32[(frame + FRAME_RETURN) >>> 2]!;
   u32[(run + RUN_DEPTH) >>> 2] = depth - 1;
+}
+
+/**
+ * A tail call: the program goes on in the frame of the one that called, on a stack that is zero. Where that is a
+ * function's frame, its exit leads back to the function's caller.
+ */
+function enterProgram(m: Machine, prog: number): void {
+  const { u32, run, regs } = m;
+  goOnIn(m, prog);
+  u32[regs + 2] = u32[(run + RUN_CTX) >>> 2]!;
+  u32[regs + 3] = 0;
+  u32[(run + RUN_FRAMES + u32[(run + RUN_DEPTH) >>> 2]! * FRAME_SIZE + FRAME_TURNS) >>> 2] = MAY_GOTO_TURNS;
+  m.mem.zero(m.stackLow, STACK_FRAME);
+  m.pc = 0;
 }
 
 /** Jumps once the frame's turns are spent: a loop around it ends. */
@@ -127,6 +145,10 @@ function callHelper(m: Machine, plan: Plan): void {
     u32[r + w[9]!]!,
   );
   if (m.status !== RUN_RUNNING) return;
+  if (result === "program" && value !== 0) {
+    enterProgram(m, value);
+    return;
+  }
   u32[r] = value;
   if (result === "errno") u32[r + 1] = value >> 31;
   else if (result === "u64") u32[r + 1] = u32[(m.run + RUN_RESULT_HIGH) >>> 2]!;

@@ -14,9 +14,11 @@ import {
   progMap,
 } from "../kern/prog.ts";
 import {
+  holdsReference,
   MAX_FRAMES,
   RUN_CTX,
   RUN_CTX_SIZE,
+  RUN_CURRENT,
   RUN_DATA_END,
   RUN_DEPTH,
   RUN_FAULT,
@@ -29,7 +31,6 @@ import {
   RUN_PACKET,
   RUN_PACKET_END,
   RUN_PC,
-  RUN_PROG,
   RUN_SPENT,
   RUN_STACK_TOP,
   RUN_STATUS,
@@ -91,7 +92,7 @@ export function describeFault(kernel: Kernel, run: number): RunFault {
   const { mem } = kernel;
   const { u32 } = mem;
   const word = (field: number): number => u32[(run + field) >>> 2]!;
-  const prog = word(RUN_PROG);
+  const prog = word(RUN_CURRENT);
   const insn = word(RUN_PC);
   const [first, second] = insnsAt(mem, prog, insn);
   const code = disassemble(first!, second, { helper: helperName });
@@ -181,7 +182,7 @@ function words(kernel: Kernel, run: number, kind: number, address: bigint): stri
 }
 
 function calledHelper(mem: Memory, run: number): string {
-  const [insn] = insnsAt(mem, mem.u32[(run + RUN_PROG) >>> 2]!, mem.u32[(run + RUN_PC) >>> 2]!);
+  const [insn] = insnsAt(mem, mem.u32[(run + RUN_CURRENT) >>> 2]!, mem.u32[(run + RUN_PC) >>> 2]!);
   return helperName(insn!.imm) ?? "a helper";
 }
 
@@ -197,7 +198,7 @@ function whatIsAt(kernel: Kernel, run: number, address: number, size: number): s
   }
   const ctx = word(RUN_CTX);
   if (near(address, ctx, ctx + NEAR)) return `byte ${address - ctx} of the context, which has ${word(RUN_CTX_SIZE)}`;
-  return areaWords(mem, word(RUN_PROG), address, size);
+  return areaWords(mem, run, address, size);
 }
 
 function near(address: number, from: number, to: number): boolean {
@@ -229,15 +230,17 @@ const kinds: Readonly<Record<number, string>> = {
   [AREA_RING]: "a ring record that this run has not reserved",
 };
 
-function areaWords(mem: Memory, prog: number, address: number, size: number): string {
+function areaWords(mem: Memory, run: number, address: number, size: number): string {
   const { u32 } = mem;
+  const prog = u32[(run + RUN_CURRENT) >>> 2]!;
   const area = areaOf(mem, address) >>> 2;
   if (area === 0) return "memory that is not in use";
   const kind = u32[area + (AREA_KIND >>> 2)]!;
   const map = u32[area + (AREA_MAP >>> 2)]!;
   const name = map === 0 ? "" : ` of map "${text(mem, map + MAP_NAME)}"`;
   if (kind !== AREA_VALUES) return `${kinds[kind] ?? "memory"}${name}`;
-  if (progMap(mem, prog, map) === 0) return `a value${name}, which is none of the program's maps`;
+  if (progMap(mem, prog, map) === 0 && !holdsReference(mem, run, map))
+    return `a value${name}, which is none of the program's maps`;
   const stride = u32[area + (AREA_STRIDE >>> 2)]!;
   const valueSize = u32[area + (AREA_VALUE_SIZE >>> 2)]!;
   const at = address - u32[area + (AREA_BASE >>> 2)]!;

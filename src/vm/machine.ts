@@ -8,6 +8,7 @@ import { PROG_INSNS } from "../kern/prog.ts";
 import {
   FRAME_TURNS,
   RUN_CTX,
+  RUN_CURRENT,
   RUN_DEPTH,
   RUN_FAULT,
   RUN_FAULT_ARG,
@@ -23,6 +24,7 @@ import {
   RUN_RUNNING,
   RUN_STACK_TOP,
   RUN_STATUS,
+  RUN_TAIL_CALLS,
   STACK_FRAME,
 } from "../kern/run_record.ts";
 import type { Memory } from "../mem/memory.ts";
@@ -50,7 +52,7 @@ export class Machine {
   /** What may be touched of the stack: all frames that are open. */
   readonly stackTop: number;
   stackLow: number;
-  /** The map that the last access of a value went to: it belongs to the program. */
+  /** The map that the last access of a value went to: the program may use it. */
   lastMap = 0;
 
   constructor(kernel: Kernel, run: number) {
@@ -61,7 +63,7 @@ export class Machine {
     this.i32 = mem.i32;
     this.run = run;
     this.regs = (run + RUN_REGS) >>> 2;
-    this.prog = mem.u32[(run + RUN_PROG) >>> 2]!;
+    this.prog = mem.u32[(run + RUN_CURRENT) >>> 2]! || mem.u32[(run + RUN_PROG) >>> 2]!;
     this.code = mem.u32[(this.prog + PROG_INSNS) >>> 2]! >>> 2;
     this.pc = mem.u32[(run + RUN_PC) >>> 2]!;
     this.status = mem.u32[(run + RUN_STATUS) >>> 2]!;
@@ -78,6 +80,8 @@ export function begin(m: Machine, budget: number): void {
   u32[regs + 2] = u32[(run + RUN_CTX) >>> 2]!;
   u32[regs + 20] = m.stackTop;
   u32[(run + RUN_DEPTH) >>> 2] = 0;
+  u32[(run + RUN_TAIL_CALLS) >>> 2] = 0;
+  goOnIn(m, u32[(run + RUN_PROG) >>> 2]!);
   u32[(run + RUN_FRAMES + FRAME_TURNS) >>> 2] = MAY_GOTO_TURNS;
   m.stackLow = m.stackTop - STACK_FRAME;
   mem.zero(m.stackLow, STACK_FRAME);
@@ -85,6 +89,14 @@ export function begin(m: Machine, budget: number): void {
   m.status = RUN_RUNNING;
   m.budget = budget;
   save(m);
+}
+
+/** From now on the instructions are those of this program, which the run holds. */
+export function goOnIn(m: Machine, prog: number): void {
+  m.prog = prog;
+  m.code = m.u32[(prog + PROG_INSNS) >>> 2]! >>> 2;
+  m.lastMap = 0;
+  m.u32[(m.run + RUN_CURRENT) >>> 2] = prog;
 }
 
 /** Brings the run record up to date with what the machine keeps beside it. */

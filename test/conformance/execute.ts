@@ -15,6 +15,8 @@ import { compare, resultOf, State } from "./steps/state.ts";
 export function runCase(session: Session, table: Table, test: Case): string | undefined {
   const state = new State(session, { ...table.attr, ...test.attr });
   try {
+    const inner = test.inner ?? table.inner;
+    if (inner !== undefined) state.makePlain("inner", inner);
     if (test.noMap !== true) {
       const map = state.make({});
       if (typeof map === "number") return `MAP_CREATE of the case's map: ${nameOf(map)}`;
@@ -45,6 +47,10 @@ function runStep(state: State, step: Step): string | undefined {
       if (typeof made !== "number") state.keep(made, step[3]);
       return compare(resultOf(step[2]), typeof made === "number" ? made : 0);
     }
+    case "map":
+      return state.makePlain(step[1], step[2]);
+    case "prog":
+      return state.loadProg(step[1], step[2] ?? {}, step[3] ?? 0);
     case "create flags":
       return eachFlag(state, Number(flagsOf(step[1])), step[2] ?? {});
     case "create each":
@@ -147,8 +153,6 @@ function runStep(state: State, step: Step): string | undefined {
       return readDir(state, step[1], step[2]);
     case "opendir":
       return openDir(state, step[1], step[2], step[3]);
-    case "prog":
-      return state.loadProg(step[1]);
     case "poll": {
       session.calls++;
       const ready = session.host.poll([state.map.fd], 0);

@@ -14,7 +14,7 @@ export const notBuilt: readonly string[] = [
   "verifier: PROG_LOAD refuses only what is structurally wrong; every access is checked while a program runs",
   "where several things are wrong in one program, which of their errnos comes first can differ from the kernel's",
   "program types other than XDP; XDP live frames in PROG_TEST_RUN",
-  "callbacks (for_each_map_elem, loop, timers), tail calls, kfuncs, ksyms, CO-RE relocations, legacy `maps` sections",
+  "callbacks (for_each_map_elem, loop, timers), kfuncs, ksyms, CO-RE relocations, legacy `maps` sections",
   "bpffs: links, permissions of files, and the files that the kernel puts into it (maps.debug, progs.debug)",
   "a ring's second half is no mirror of the first: records are contiguous past max_entries, as libbpf reads them",
   "BTF_LOAD reads robustly, but does not refuse everything that the kernel's validator refuses",

@@ -12,7 +12,8 @@ export type Result = 0 | Errno;
 /**
  * A key or value. A number is written little-endian into all of the key or value; text is hex, zero-padded on the right.
  * `10.1.0.0/16` and `0a01/16` are the keys of an LPM trie. A list is one entry a CPU, slots without one are zero; for
- * per-CPU types anything but a list is written to every CPU's slot.
+ * per-CPU types anything but a list is written to every CPU's slot. `$name` is the fd of what was opened under that name,
+ * `#name` its id.
  */
 export type Data = Scalar | readonly Scalar[];
 export type Scalar = number | bigint | string;
@@ -38,8 +39,12 @@ export type MapTypeName = `BPF_MAP_TYPE_${string}`;
  */
 export type Field = number | bigint | string | Buffer;
 
-/** Bytes in hex, or `length` bytes of 0xee. */
-export type Buffer = { readonly hex: string } | { readonly length: number };
+/** Bytes in hex, `length` bytes of 0xee, or u32 words, which may be `$name` and `#name`. */
+export type Buffer = { readonly hex: string } | { readonly length: number } | Words;
+
+export interface Words {
+  readonly words: readonly (number | string)[];
+}
 
 export interface Fields {
   readonly [field: string]: Field;
@@ -49,7 +54,7 @@ export interface CallOptions {
   /** How much of the attributes counts. */
   readonly size?: number;
   /** What must be in output fields and buffers afterwards: a number, hex, or `?` for anything. What is not named must be unchanged. */
-  readonly out?: { readonly [field: string]: number | string };
+  readonly out?: { readonly [field: string]: number | string | Words };
 }
 
 /** The fields of bpf_map_info that differ from the map's attributes. `#name` is an id; what is not named is zero. */
@@ -62,9 +67,20 @@ export const PROT = { none: 0, r: 1, w: 2, rw: 3, rx: 5, rwx: 7 } as const;
 
 export type MapAt = bigint | "same" | "behind";
 
+/** A program of one instruction for each of the maps that it names. */
+export interface ProgramSpec {
+  readonly maps?: readonly string[];
+  readonly flags?: Flags;
+  readonly attachType?: Flags;
+}
+
 export type Step =
   /** Creates another map with the table's and case's attributes and these. It stays open only if it is given a name. */
   | readonly ["create", attr: MapAttr, result: Result, name?: string]
+  /** Creates a map with these attributes alone. */
+  | readonly ["map", name: string, attr: MapAttr]
+  /** Loads a program that returns XDP_PASS under this name. */
+  | readonly ["prog", name: string, program?: ProgramSpec, result?: Result]
   /** For each of the 32 flags alone, added to the case's own: allowed, or the errno, -EINVAL when it is not named. */
   | readonly ["create flags", allowed: Flags, refused?: Readonly<Record<`BPF_F_${string}`, Errno>>]
   /** Tries values of one attribute. */
@@ -140,8 +156,6 @@ export type Step =
   | readonly ["readdir", path: string, names: readonly string[] | Errno]
   /** The fd of a directory, as `$name`. */
   | readonly ["opendir", name: string, path: string, result: Result]
-  /** Loads a small program, as `$name`. */
-  | readonly ["prog", name: string]
   /** Whether poll(2) finds the map ready (readable, or in error). */
   | readonly ["poll", ready: boolean];
 
@@ -149,6 +163,8 @@ export interface Case {
   /** `type.what.detail`; stays the same when the table changes. */
   readonly id: string;
   readonly attr?: MapAttr;
+  /** Attributes of a map that is made first, with these alone; it is `inner`. */
+  readonly inner?: MapAttr;
   /** The case makes its maps itself. */
   readonly noMap?: true;
   /** The answers are those of a machine with this many possible CPUs. */
@@ -161,6 +177,7 @@ export interface Table {
   /** It needs a bpffs of its own, which is emptied after each case. */
   readonly bpffs?: true;
   readonly attr: MapAttr & { readonly map_type: MapTypeName };
+  readonly inner?: MapAttr;
   readonly cases: readonly Case[];
 }
 
@@ -168,5 +185,7 @@ export interface Table {
 export interface MapTable {
   readonly type: MapTypeName;
   readonly attr: MapAttr;
+  /** For types that hold maps: see `Case`. */
+  readonly inner?: MapAttr;
   readonly cases: readonly Case[];
 }

@@ -15,21 +15,24 @@ import { pinTable } from "./cmd/pin.table.ts";
 import { pinNamesTable } from "./cmd/pin_names.table.ts";
 import { arenaTable } from "./maps/arena.table.ts";
 import { arrayTable } from "./maps/array.table.ts";
+import { arrayOfMapsTable } from "./maps/array_of_maps.table.ts";
 import { bloomFilterTable } from "./maps/bloom_filter.table.ts";
 import { hashTable } from "./maps/hash.table.ts";
+import { hashOfMapsTable } from "./maps/hash_of_maps.table.ts";
 import { lpmTrieTable } from "./maps/lpm_trie.table.ts";
 import { lruHashTable } from "./maps/lru_hash.table.ts";
 import { lruPercpuHashTable } from "./maps/lru_percpu_hash.table.ts";
 import { percpuArrayTable } from "./maps/percpu_array.table.ts";
 import { percpuHashTable } from "./maps/percpu_hash.table.ts";
+import { progArrayTable } from "./maps/prog_array.table.ts";
 import { queueTable } from "./maps/queue.table.ts";
 import { ringbufTable } from "./maps/ringbuf.table.ts";
 import { stackTable } from "./maps/stack.table.ts";
 import { userRingbufTable } from "./maps/user_ringbuf.table.ts";
 import type { MapTable, Table } from "./step.ts";
 
-function ofMap({ type, attr, cases }: MapTable): Table {
-  return { name: type, attr: { ...attr, map_type: type }, cases };
+function ofMap({ type, attr, ...rest }: MapTable): Table {
+  return { name: type, attr: { ...attr, map_type: type }, ...rest };
 }
 
 export const mapTables: readonly MapTable[] = [
@@ -46,6 +49,9 @@ export const mapTables: readonly MapTable[] = [
   bloomFilterTable,
   userRingbufTable,
   arenaTable,
+  progArrayTable,
+  arrayOfMapsTable,
+  hashOfMapsTable,
 ];
 
 export const tables: readonly Table[] = [

@@ -28,10 +28,15 @@ export function call(
     const wanted = out[name];
     if (wanted === "?") continue;
     if (value instanceof Uint8Array) {
-      const expected = typeof wanted === "string" ? wanted : toHex(before[name] as Uint8Array);
+      const expected =
+        typeof wanted === "object"
+          ? toHex(state.words(wanted))
+          : typeof wanted === "string"
+            ? wanted
+            : toHex(before[name] as Uint8Array);
       const wrong = compare(expected, toHex(value));
       if (wrong !== undefined) return `${name}: ${wrong}`;
-    } else if (wanted !== undefined) {
+    } else if (wanted !== undefined && typeof wanted !== "object") {
       const expected = typeof wanted === "string" ? state.value(name, wanted) : wanted;
       if (Number(expected) !== Number(value)) return `${name}: expected ${String(expected)}, got ${String(value)}`;
     }

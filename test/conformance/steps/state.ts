@@ -1,11 +1,10 @@
 /** What a case has opened, and how the words of its steps become numbers and bytes. */
-import { exit, mov64Imm, R0 } from "../../../src/insn/index.ts";
+import { assemble, encodeInsns, exit, ldMapFd, mov64Imm, R0, R1 } from "../../../src/insn/index.ts";
 import * as u from "../../../src/uapi/index.ts";
 import { btfBytes, typeIds } from "../btf_types.ts";
 import { encodeKey, encodeValue, errnoOf, flagsOf, fromHex, isErrno, nameOf, toHex } from "../encode.ts";
-import { loadProgram } from "../programs.ts";
 import { BAD_ADDRESS, FILL, type Opened, type Session, type Value } from "../session.ts";
-import type { Data, Errno, Field, MapAt, MapAttr, Result } from "../step.ts";
+import type { Data, Errno, Field, MapAt, MapAttr, ProgramSpec, Result, Words } from "../step.ts";
 
 export interface OpenMap extends Opened {
   readonly attr: Record<string, Value>;
@@ -30,7 +29,7 @@ export class State {
   mapping: Uint8Array | undefined;
   readonly #maps: Map<string, OpenMap> = new Map();
   /** What is open and no map: BTF, programs, directories. */
-  readonly #others: Map<string, number> = new Map();
+  readonly #others: Map<string, { readonly fd: number; readonly id: number }> = new Map();
   #inUse = "map";
   readonly #mappings: Uint8Array[] = [];
   /** Where the last mapping was. */
@@ -72,6 +71,53 @@ export class State {
     return typeof opened === "number" ? opened : { ...opened, attr: fields };
   }
 
+  /** A map with these attributes alone. */
+  makePlain(name: string, attr: MapAttr): string | undefined {
+    const fields: Record<string, Value> = {};
+    for (const [field, value] of Object.entries(attr))
+      if (value !== undefined) fields[field] = this.value(field, value);
+    const opened = this.session.create(fields);
+    if (typeof opened === "number") return `MAP_CREATE of ${name}: ${nameOf(opened)}`;
+    this.#maps.set(name, { ...opened, attr: fields });
+    return undefined;
+  }
+
+  loadProg(name: string, { maps = [], flags = 0, attachType = 0 }: ProgramSpec, result: Result): string | undefined {
+    const items = [...maps.map((map) => ldMapFd(R1, this.named(map).fd)), mov64Imm(R0, u.XDP_PASS), exit()];
+    const insns = assemble(items);
+    const fd = this.session.call(u.BPF_PROG_LOAD, {
+      prog_type: u.BPF_PROG_TYPE_XDP,
+      insn_cnt: insns.length,
+      insns: encodeInsns(insns),
+      license: new TextEncoder().encode("GPL\0"),
+      prog_flags: flagsOf(flags),
+      expected_attach_type: flagsOf(attachType),
+    });
+    if (fd >= 0) this.#others.set(name, { fd, id: this.#idOf(fd) });
+    return compare(resultOf(result), Math.min(fd, 0));
+  }
+
+  #idOf(fd: number): number {
+    const info = new Uint8Array(8);
+    const ret = this.session.call(u.BPF_OBJ_GET_INFO_BY_FD, { bpf_fd: fd, info_len: info.length, info });
+    if (ret !== 0) throw new Error(`OBJ_GET_INFO_BY_FD of a new program: ${ret}`);
+    return new DataView(info.buffer).getUint32(4, true);
+  }
+
+  /** What `$name`, `#name` and `#name-1` stand for; undefined for any other text. */
+  #reference(text: string): number | undefined {
+    const named = /^([$#])(\w+)([+-]\d+)?$/.exec(text);
+    if (named === null) return undefined;
+    const [, kind, name, more] = named;
+    const { fd, id } = this.#others.get(name!) ?? this.named(name!);
+    return (kind === "$" ? fd : id) + Number(more ?? 0);
+  }
+
+  words({ words }: Words): Uint8Array {
+    const all = words.map((word) => (typeof word === "number" ? word : this.#reference(word)));
+    return new Uint8Array(Uint32Array.from(all, (word) => word ?? Number.NaN).buffer);
+  }
+
   /** Makes a map only to see whether it can be made: 0, or the errno. */
   tryToMake(attr: MapAttr): number {
     const made = this.make(attr);
@@ -81,18 +127,18 @@ export class State {
   }
 
   value(name: string, field: Field): Value {
-    if (typeof field === "object") return "hex" in field ? fromHex(field.hex) : new Uint8Array(field.length).fill(FILL);
+    if (typeof field === "object") {
+      if ("words" in field) return this.words(field);
+      return "hex" in field ? fromHex(field.hex) : new Uint8Array(field.length).fill(FILL);
+    }
     if (typeof field !== "string" || name === "map_name") return field;
     if (field === "BAD") return BAD_ADDRESS;
-    if (field.startsWith("$")) return this.#others.get(field.slice(1)) ?? this.named(field.slice(1)).fd;
     if (field.startsWith("type:")) {
       const id = typeIds[field.slice(5)];
       if (id === undefined) throw new Error(`btf_types.ts has no ${field}`);
       return id;
     }
-    const id = /^#(\w+)([+-]\d+)?$/.exec(field);
-    if (id !== null) return this.named(id[1]!).id + Number(id[2] ?? 0);
-    return flagsOf(field as `BPF_${string}`);
+    return this.#reference(field) ?? flagsOf(field as `BPF_${string}`);
   }
 
   key(key: Data): Uint8Array {
@@ -100,7 +146,8 @@ export class State {
   }
 
   val(value: Data): Uint8Array {
-    return encodeValue(value, this.map.shape);
+    const known = typeof value === "string" ? this.#reference(value) : undefined;
+    return encodeValue(known ?? value, this.map.shape);
   }
 
   expectedValue(result: Data | Errno): string | number {
@@ -119,30 +166,23 @@ export class State {
 
   close(name: string, result: Result): string | undefined {
     const map = this.#maps.get(name);
-    const fd = map?.fd ?? this.#others.get(name);
+    const fd = map?.fd ?? this.#others.get(name)?.fd;
     if (fd === undefined) throw new Error(`nothing was opened as ${name}`);
     const ret = this.session.close(fd);
     if (map !== undefined) this.#maps.set(name, { ...map, fd: -1 });
-    else this.#others.set(name, -1);
+    else this.#others.set(name, { fd: -1, id: this.#others.get(name)!.id });
     return compare(resultOf(result), ret);
   }
 
   loadBtf(name: string): string | undefined {
     const fd = this.session.call(u.BPF_BTF_LOAD, { btf: btfBytes.slice(), btf_size: btfBytes.length });
     if (fd < 0) return `BTF_LOAD: ${nameOf(fd)}`;
-    this.#others.set(name, fd);
-    return undefined;
-  }
-
-  loadProg(name: string): string | undefined {
-    const { fd, log } = loadProgram(this.session.host, [mov64Imm(R0, 2), exit()]);
-    if (fd < 0) return `PROG_LOAD: ${nameOf(fd)} ${log}`;
-    this.keepFd(name, fd);
+    this.#others.set(name, { fd, id: 0 });
     return undefined;
   }
 
   keepFd(name: string, fd: number): void {
-    this.#others.set(name, fd);
+    this.#others.set(name, { fd, id: 0 });
   }
 
   /** An fd that came from a pin: it must be of a map that the case has made. */
@@ -174,6 +214,6 @@ export class State {
   end(): void {
     for (const mapping of this.#mappings) this.session.host.munmap(mapping);
     for (const { fd } of this.#maps.values()) if (fd >= 0) this.session.host.close(fd);
-    for (const fd of this.#others.values()) if (fd >= 0) this.session.host.close(fd);
+    for (const { fd } of this.#others.values()) if (fd >= 0) this.session.host.close(fd);
   }
 }

@@ -9,6 +9,7 @@ import {
   compareWithBtf,
   decodePerCpu,
   formatDifferences,
+  formatLayout,
   lpmKey,
   type PerCpu,
   perCpuStride,
@@ -78,7 +79,14 @@ function checked(
   if (codec.size === size && wrong.length === 0) return codec as Codec<unknown>;
   const title = `${mapTitle(types)}: the codec does not fit its ${part}`;
   const sizes = codec.size === size ? "" : `: ${codec.kind} has ${codec.size} bytes, the map's ${part}s have ${size}`;
-  throw new InputError(`${title}${sizes}${wrong.length === 0 ? "" : `\n${formatDifferences(differences)}`}`);
+  throw new InputError(
+    `${title}${sizes}\n${wrong.length > 0 ? formatDifferences(differences) : bothSizes(codec, size)}`,
+  );
+}
+
+/** All that is known without BTF: what the codec has where, and how long the map's bytes are. */
+function bothSizes(codec: AnyCodec, size: number): string {
+  return `${formatLayout(codec)}\nof the map only the size is known, ${size} bytes: it has no BTF for this`;
 }
 
 /** A codec as its two halves. */

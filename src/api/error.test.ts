@@ -166,6 +166,10 @@ onEachHost((host: BpfHost) => {
     expect(bare.info.btfId).toBe(0);
     // Without BTF only the sizes are known.
     host.openMap({ id: bare.id }, { type: "hash", key: Wrong, value: u64 }).close();
+    const Short = struct({ saddr: ipv4 });
+    expect(() => host.openMap({ id: bare.id }, { type: "hash", key: Short, value: u64 })).toThrow(
+      /does not fit its key: struct has 4 bytes.* have 8\nfield {2}offset {2}size {2}type\nsaddr {2}0 {7}4 {5}ipv4\n.*8 bytes: it has no BTF/,
+    );
     for (const each of [map, bare]) each.close();
   });
 

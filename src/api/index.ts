@@ -21,6 +21,7 @@ export { BpfMap, type MapStats, OtherMap } from "./bpf_map.ts";
 export * from "./codec/index.ts";
 export { attachEmbedded, createEmbedded, EmbeddedBpfHost } from "./embedded.ts";
 export { BpfError, type BpfErrorParts, BulkError, type BulkProgress, type ErrorMap } from "./error.ts";
+export { type EstimateOptions, estimateMemory } from "./estimate_memory.ts";
 export { Globals } from "./globals.ts";
 export { HashMap, PerCpuHashMap } from "./hash_map.ts";
 export type { MapInfo } from "./info.ts";

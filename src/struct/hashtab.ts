@@ -78,7 +78,7 @@ const W_HASH: number = NODE_HASH >>> 2;
 /** Chunk record: next chunk, nodes, bytes of them, values, number of elements. */
 const CHUNK_SIZE = 32;
 /** A table without preallocation grows by about this many bytes of values or nodes. */
-const GROW_BYTES = 0x1_0000 - 8;
+export const GROW_BYTES: number = 0x1_0000 - 8;
 
 export interface TableSpec {
   /** Nodes that are there from the beginning when the table is preallocated. */

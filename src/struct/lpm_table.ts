@@ -34,8 +34,8 @@ const MAX_BITS = 16;
 /** A way of more nodes than these gets a small table, as long as there is none yet for so many prefixes. */
 const LONG_WAY = 4;
 const SMALL_BITS = 8;
-const SMALL_SIZE: number = 4 << SMALL_BITS;
-const PREFIXES_PER_TABLE = 64;
+export const SMALL_SIZE: number = 4 << SMALL_BITS;
+export const PREFIXES_PER_TABLE = 64;
 
 export function initTables(mem: Memory, map: number): void {
   initPool(mem, map, LPM_TABLES, SMALL_SIZE, 0);

@@ -53,11 +53,15 @@ const KEEP_BYTES = 0x1_0000;
 /** Longest prefix of the longest key. */
 const MAX_LEN = 2048;
 
+/** Behind each value is room for the link of the pool's queue. */
+export function valueStride(valueSize: number): number {
+  return rup8(valueSize + 4);
+}
+
 export function initTrie(mem: Memory, map: number): void {
   const { u32 } = mem;
   const data = u32[(map + MAP_KEY_SIZE) >>> 2]! - KEY_DATA;
-  // Behind each value is room for the link of the pool's queue.
-  const stride = rup8(u32[(map + MAP_VALUE_SIZE) >>> 2]! + 4);
+  const stride = valueStride(u32[(map + MAP_VALUE_SIZE) >>> 2]!);
   initPool(mem, map, LPM_NODES, rup8(DATA + data), 0);
   initPool(mem, map, LPM_VALUES, stride, Math.min(KEEP_VALUES, Math.floor(KEEP_BYTES / stride)));
   initTables(mem, map);

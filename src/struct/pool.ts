@@ -70,10 +70,15 @@ export function giveBlock(mem: Memory, map: number, pool: number, block: number)
   u32[p + (WAITING >>> 2)] = waiting + 1;
 }
 
+/** How many blocks of so many bytes are taken at once. */
+export function blocksPerChunk(stride: number): number {
+  return Math.max(1, Math.floor(CHUNK_BYTES / stride));
+}
+
 function addChunk(mem: Memory, map: number, p: number, kind: number): boolean {
   const { u32 } = mem;
   const stride = u32[p + (STRIDE >>> 2)]!;
-  const count = Math.max(1, Math.floor(CHUNK_BYTES / stride));
+  const count = blocksPerChunk(stride);
   const bytes = count * stride;
   const chunk = alloc(mem, CHUNK_SIZE);
   if (chunk === 0) return false;

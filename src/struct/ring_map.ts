@@ -24,7 +24,7 @@ export function allocCheck(_env: MapEnv, attr: MapCreateAttr): number {
   return max_entries < PAGE_SIZE || (max_entries & (max_entries - 1)) !== 0 ? -EINVAL : 0;
 }
 
-function mappingSize(maxEntries: number): number {
+export function mappingSize(maxEntries: number): number {
   return RING_DATA + 2 * maxEntries;
 }
 

@@ -11,6 +11,7 @@ import {
   cstring,
   enumOf,
   formatDifferences,
+  formatLayout,
   ipv4,
   ipv6,
   lpmKey,
@@ -105,6 +106,27 @@ test("28 bytes here, 32 bytes there: the fields that make the difference", () =>
       "ret      u32 at 24               __u32 at 28             offset",
     ].join("\n"),
   );
+});
+
+test("a layout on its own", () => {
+  const Key = struct({
+    addr: union({ v4: ipv4, words: array(u32, 4) }),
+    ports: struct({ src: u16.be, dst: u16.be }),
+    kind: bits(u8, 3),
+    flags: bits(u8, 5),
+  });
+  expect(formatLayout(Key).split("\n")).toEqual([
+    "field       offset  size  type",
+    "addr.v4     0       4     ipv4",
+    "addr.words  0       16    u32[4]",
+    "ports.src   16      2     u16.be",
+    "ports.dst   18      2     u16.be",
+    "kind        20      1     u8:3",
+    "flags       20      1     u8:5",
+  ]);
+  expect(formatLayout(u64)).toBe("field    offset  size  type\n(whole)  0       8     u64");
+  const wide = struct(Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`f${i}`, u8])));
+  expect(formatLayout(wide)).toMatch(/\n\.\.\. and 11 more$/);
 });
 
 test("swapped fields are found by their names", () => {

@@ -43,14 +43,60 @@ const MAX_FIELDS = 10_000;
 const FILLER = /^_*(pad|padding|unused|reserved|rsvd|rsv|res|hole|fill)\d*_*$/i;
 
 /**
- * All differences between a codec and type `typeId` of `btf`, in the order of the codec's fields; empty when the codec
+ * Field by field: all differences between a codec and type `typeId` of `btf`, in the order of the codec's fields; empty when the codec
  * fits. A plain integer in BTF fits either byte order; `ipv4`, `ipv6`, `mac` and `bytes(n)` fit anything of their size;
- * names are compared without case and underscores, so that `srcPort` is `src_port`.
+ * names are compared without case and underscores, so that `srcPort` is `src_port`, and a field whose name BTF has not is
+ * compared with the one at its place.
+ *
+ *     const Flow = struct({ packets: u64, bytes: u32 });
+ *     const wrong = compareWithBtf(Flow, btf, typeId).filter((d) => d.severity === "error");
+ *     // [{ path: "bytes", problem: "size", codec: "u32, 4 bytes", btf: "__u64, 8 bytes", severity: "error" }]
+ *     if (wrong.length > 0) throw new Error(formatDifferences(wrong));
  */
 export function compareWithBtf(codec: AnyCodec, btf: Btf, typeId: number): FieldDifference[] {
   const comparison = new Comparison(btf);
   comparison.type("", codec.layout, typeId, 0);
   return comparison.found;
+}
+
+/** Rows of cells, the first one the heads, in columns. */
+function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i]!))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+/**
+ * Where a codec has what, for a map without BTF to compare with.
+ *
+ *     field      offset  size  type
+ *     saddr      0       4     ipv4
+ *     ports.src  4       2     u16.be
+ */
+export function formatLayout(codec: AnyCodec): string {
+  const rows = [["field", "offset", "size", "type"]];
+  layoutRows(rows, "", codec.layout, 0, "");
+  const more = rows.splice(LAYOUT_ROWS).length;
+  return aligned(rows) + (more === 0 ? "" : `\n... and ${more} more`);
+}
+
+const LAYOUT_ROWS = 40;
+
+function layoutRows(rows: string[][], path: string, layout: CodecLayout, offset: number, bits: string): void {
+  if ((layout.kind === "struct" || layout.kind === "union") && bits === "" && layout.fields.length > 0) {
+    for (const field of layout.fields) {
+      const width = field.bits === undefined ? "" : `:${field.bits.width}`;
+      layoutRows(rows, field.name === "" ? path : join(path, field.name), field.layout, offset + field.offset, width);
+    }
+    return;
+  }
+  rows.push([path === "" ? "(whole)" : path, `${offset}`, `${layout.size}`, describeLayout(layout) + bits]);
 }
 
 /** The differences as an aligned table with one line each, errors first. */
@@ -62,11 +108,7 @@ export function formatDifferences(differences: readonly FieldDifference[]): stri
     d.btf || "nothing",
     d.problem,
   ]);
-  const table = [["field", "codec", "map", "difference"], ...rows];
-  const widths = [0, 1, 2].map((column) => Math.max(...table.map((row) => row[column]!.length)));
-  const line = (row: readonly string[]): string =>
-    row.map((cell, column) => (column < 3 ? cell.padEnd(widths[column]!) : cell)).join("  ");
-  return table.map(line).join("\n");
+  return aligned([["field", "codec", "map", "difference"], ...rows]);
 }
 
 /** A member of BTF with the members of anonymous structs and unions counted as the holder's. */

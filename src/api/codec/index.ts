@@ -14,7 +14,13 @@ export {
   makeCodec,
   transform,
 } from "./codec.ts";
-export { compareWithBtf, type FieldDifference, type FieldProblem, formatDifferences } from "./compare_btf.ts";
+export {
+  compareWithBtf,
+  type FieldDifference,
+  type FieldProblem,
+  formatDifferences,
+  formatLayout,
+} from "./compare_btf.ts";
 export { type EnumCodec, enumOf } from "./enum.ts";
 export { CodecError, type CodecProblem } from "./error.ts";
 export { codecFromBtf } from "./from_btf.ts";

@@ -74,6 +74,8 @@ onEachHost((host) => {
 
 test("what is asked must make sense", () => {
   const spec = { type: "hash", key: u32, value: u64, maxEntries: 10 } as const;
+  const example = { type: "lru_hash", key: bytes(12), value: bytes(16), maxEntries: 1_000_000 } as const;
+  expect(estimateMemory(example, { host: "kernel", cpus: 8 })).toBe(96_778_112);
   expect(() => estimateMemory(spec, { host: "kernel", cpus: 0 })).toThrow(InputError);
   expect(() => estimateMemory(spec, { host: "kernel", cpus: 1, entries: -1 })).toThrow(/entries is -1/);
   // More than fit are not going to be there.

@@ -21,7 +21,7 @@ export interface EstimateOptions {
  * follow from its prefixes.
  *
  *     const spec = { type: "lru_hash", key: FlowKey, value: Flow, maxEntries: 1_000_000 } as const;
- *     estimateMemory(spec, { host: "kernel", cpus: 8 }); // 104777,... bytes
+ *     estimateMemory(spec, { host: "kernel", cpus: 8 }); // 96_778_112
  */
 export function estimateMemory<S extends MapSpec>(spec: ExactSpec<S>, options: EstimateOptions): number {
   const { cpus } = options;

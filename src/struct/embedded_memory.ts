@@ -4,17 +4,17 @@
  */
 import { areaSpan } from "../mem/alloc.ts";
 import { PAGE_SIZE, roundUpPow2, rup8 } from "../mem/layout.ts";
+import * as u from "../uapi/index.ts";
+import { BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, type BpfMapType } from "../uapi/index.ts";
 import { bitsOf } from "./bloom.ts";
 import { BUCKET_SIZE, GROW_BYTES, NODE_HEAD } from "./hashtab.ts";
+import type { MapSize } from "./kernel_memory.ts";
 import { DATA, KEY_DATA } from "./lpm_node.ts";
 import { PREFIXES_PER_TABLE, SMALL_SIZE } from "./lpm_table.ts";
 import { valueStride } from "./lpm_trie.ts";
 import { LRU_LINKS } from "./lru_list.ts";
 import { blocksPerChunk } from "./pool.ts";
 import { mappingSize } from "./ring_map.ts";
-import * as u from "../uapi/index.ts";
-import { BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, type BpfMapType } from "../uapi/index.ts";
-import type { MapSize } from "./kernel_memory.ts";
 
 type Usage = (size: MapSize, cpus: number, elements: number) => number;
 

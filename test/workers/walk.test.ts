@@ -77,8 +77,12 @@ async function underChange(host: BpfHost, map: BpfMap, type: string, walk: () =>
   try {
     await first;
     const walks: Walked[] = [];
-    const end = performance.now() + 150;
-    while (walks.length < 5 || performance.now() < end) walks.push(walk());
+    const start = performance.now();
+    const enough = (): boolean => {
+      const ms = performance.now() - start;
+      return walks.length >= 5 && ms > 80 && (walks.some((each) => each.complete) || ms > 3000);
+    };
+    while (!enough()) walks.push(walk());
     return walks;
   } finally {
     Atomics.store(new Int32Array(stop), 0, 1);

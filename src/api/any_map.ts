@@ -16,7 +16,7 @@ import { MapHandle } from "./map_handle.ts";
 import { isMapType, type MapType } from "./map_types.ts";
 import { QueueMap, StackMap } from "./queue_map.ts";
 import { type Decoded, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
-import type { Access, MapShape } from "./spec.ts";
+import type { Access } from "./spec.ts";
 
 /** A map of whatever type: `map.type` tells which. Keys and values are what its BTF says, or bytes. */
 export type AnyMap =
@@ -169,7 +169,7 @@ function objectFor(handle: MapHandle, { key, value }: Codecs, record: RecordDeco
 }
 
 /** Throws when a map is not of the type that its user expects. */
-export function requireType(info: MapInfo, shape: MapShape | undefined): void {
+export function requireType(info: MapInfo, shape: { readonly type: string } | undefined): void {
   if (shape === undefined || shape.type === info.type) return;
   throw new InputError(`${mapTitle(info)}: found type ${info.type}, expected ${shape.type}`);
 }

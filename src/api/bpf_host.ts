@@ -2,34 +2,15 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { InputError } from "../errors.ts";
 import type { Attr, Bpffs, Host, MmapOptions, UserMemory, WaitOptions } from "../host/host.ts";
-import {
-  BPF_F_RDONLY,
-  BPF_F_WRONLY,
-  BPF_MAP_GET_FD_BY_ID,
-  BPF_MAP_GET_NEXT_ID,
-  BPF_MAP_UPDATE_ELEM,
-  BPF_OBJ_GET_INFO_BY_FD,
-  EBADF,
-  EINVAL,
-  ENOENT,
-  EPERM,
-} from "../uapi/index.ts";
-import { type AnyMap, type GivenCodecs, type MapOf, noTypes, requireType, wrapMap } from "./any_map.ts";
+import { BPF_MAP_GET_FD_BY_ID, BPF_MAP_GET_NEXT_ID, ENOENT } from "../uapi/index.ts";
+import type { AnyMap, MapOf } from "./any_map.ts";
 import { HostContext } from "./context.ts";
-import { createFromSpec } from "./create_map.ts";
-import { BpfError } from "./error.ts";
 import { type MapInfo, readMapInfo } from "./info.ts";
 import { type LoadedObject, type LoadObjectOptions, loadObject } from "./load_object.ts";
-import { permissionHint } from "./permission.ts";
-import { loadProgram, type Program, type ProgramOptions } from "./program.ts";
-import type { Access, ExactShape, ExactSpec, MapShape, MapSpec } from "./spec.ts";
-
-/** Which map to open. */
-export type MapRef =
-  /** By its id. Needs CAP_SYS_ADMIN on the kernel host. Since Linux 4.13. */
-  | { readonly id: number; readonly access?: Access }
-  /** By an fd that is open. It stays the caller's, unless `own` is true: then closing the map closes it. */
-  | { readonly fd: number; readonly own?: boolean };
+import { createMap, idFailure, type MapRef, openMap } from "./open_map.ts";
+import { unpin } from "./pin.ts";
+import { loadProgram, openProgram, type Program, type ProgramOptions, type ProgramRef } from "./program.ts";
+import type { ExactShape, ExactSpec, MapShape, MapSpec } from "./spec.ts";
 
 /** Something that is open. */
 export interface Leak {
@@ -138,21 +119,14 @@ export class BpfHost implements Host {
 
   /**
    * Creates a map. `type` decides the class and the options; sizes come from the codecs, which also give the map's BTF.
-   * Throws `BpfError` when the host refuses, with the rule that is broken.
+   * Throws `BpfError` when the host refuses, with the rule that is broken. With `pin` it opens the map that is pinned
+   * there instead, if it fits; `IncompatibleMapError` tells in what it does not.
    *
    *     const flows = host.createMap({ type: "hash", name: "flows", key: FlowKey, value: Flow, maxEntries: 4096 });
    */
   createMap<S extends MapSpec>(spec: ExactSpec<S>): MapOf<S> {
     this.requireOpen();
-    const given: GivenCodecs & { readonly access?: Access } = spec as MapSpec;
-    const fd = createFromSpec(this.context, spec as MapSpec);
-    const info = readMapInfo(this.context.seam, fd);
-    if (typeof info === "number") {
-      this.context.seam.close(fd);
-      throw new BpfError({ errno: info, cmd: BPF_OBJ_GET_INFO_BY_FD, what: "cannot read what was created" });
-    }
-    const map = { fd, owned: true, info, access: given.access ?? ("rw" as const), types: noTypes };
-    return wrapMap(this.context, map, given) as AnyMap as MapOf<S>;
+    return createMap(this.context, spec as MapSpec) as AnyMap as MapOf<S>;
   }
 
   /**
@@ -161,49 +135,19 @@ export class BpfHost implements Host {
    * fields that differ.
    *
    *     const flows = host.openMap({ id: 17 }, { type: "hash", key: FlowKey, value: Flow });
+   *     const pinned = host.openMap({ pin: "/sys/fs/bpf/flows" }, { type: "hash", key: FlowKey, value: Flow });
    */
   openMap(ref: MapRef): AnyMap;
   openMap<S extends MapShape>(ref: MapRef, shape: ExactShape<S>): MapOf<S>;
   openMap(ref: MapRef, shape?: MapShape): AnyMap {
     this.requireOpen();
-    const { seam } = this.context;
-    const byId = "id" in ref;
-    const fd = byId ? this.#fdOf(ref.id, ref.access) : ref.fd;
-    const owned = byId || ref.own === true;
-    if (!byId) this.#requireMap(fd);
-    const info = readMapInfo(seam, fd);
-    if (typeof info === "number") {
-      if (byId) seam.close(fd);
-      throw new BpfError({ errno: info, cmd: BPF_OBJ_GET_INFO_BY_FD, what: `cannot read what map fd ${fd} is` });
-    }
-    try {
-      requireType(info, shape);
-    } catch (error) {
-      if (owned) seam.close(fd);
-      throw error;
-    }
-    const access = byId ? (ref.access ?? "rw") : undefined;
-    return wrapMap(this.context, { fd, owned, info, access }, shape ?? {});
+    return openMap(this.context, ref, shape);
   }
 
-  /**
-   * What OBJ_GET_INFO_BY_FD says of programs can be taken for a map. An update without key and value never does
-   * anything, and is EINVAL for what is no map alone.
-   */
-  #requireMap(fd: number): void {
-    const result = this.context.seam.bpf(BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: null, value: null, flags: 0 });
-    if (result !== -EBADF && result !== -EINVAL) return;
-    const what = result === -EBADF ? `fd ${fd} is not open` : `fd ${fd} is no map`;
-    throw new BpfError({ errno: result, cmd: "openMap", what });
-  }
-
-  #fdOf(id: number, access: Access | undefined): number {
-    const open_flags = access === undefined ? 0 : access === "ro" ? BPF_F_RDONLY : BPF_F_WRONLY;
-    const fd = this.context.seam.bpf(BPF_MAP_GET_FD_BY_ID, { map_id: id, open_flags });
-    if (fd >= 0) return fd;
-    if (fd === -ENOENT)
-      throw new BpfError({ errno: fd, cmd: BPF_MAP_GET_FD_BY_ID, what: `there is no map with id ${id}` });
-    throw idFailure(fd, BPF_MAP_GET_FD_BY_ID, `cannot open map ${id}`);
+  /** Drops a name that something is pinned at; what was pinned ends when nothing else holds it. */
+  unpin(path: string): void {
+    this.requireOpen();
+    unpin(this.context, path);
   }
 
   /** All maps of the machine, or of the embedded host, whoever made them. Needs CAP_SYS_ADMIN. Since Linux 4.13. */
@@ -237,6 +181,12 @@ export class BpfHost implements Host {
   loadProgram(options: ProgramOptions): Program {
     this.requireOpen();
     return loadProgram(this.context, options);
+  }
+
+  /** Opens a program that is loaded already, by its id or its pin. */
+  openProgram(ref: ProgramRef): Program {
+    this.requireOpen();
+    return openProgram(this.context, ref);
   }
 
   /**
@@ -323,9 +273,4 @@ export class BpfHost implements Host {
   protected requireOpen(): void {
     if (!this.#open) throw new InputError("this host is closed");
   }
-}
-
-function idFailure(errno: number, cmd: number, what: string): BpfError {
-  const hint = errno === -EPERM ? permissionHint("CAP_SYS_ADMIN") : undefined;
-  return new BpfError({ errno, cmd, what, hint });
 }

@@ -1,9 +1,11 @@
 /** What maps of every type have. */
 /// <reference lib="esnext.disposable" preserve="true" />
-import { BPF_MAP_FREEZE } from "../uapi/index.ts";
+import { BPF_MAP_FREEZE, BPF_OBJ_PIN, EBADF } from "../uapi/index.ts";
 import type { MapInfo } from "./info.ts";
+import { mapTitle } from "./map_failure.ts";
 import type { MapHandle } from "./map_handle.ts";
 import type { MapType } from "./map_types.ts";
+import { pin } from "./pin.ts";
 
 /** What can be known of a map's contents. */
 export interface MapStats<Entries extends number | undefined = number | undefined> {
@@ -91,6 +93,20 @@ export abstract class BpfMap implements Disposable {
     const result = handle.closed ? -1 : handle.host.bpf(BPF_MAP_FREEZE, { map_fd: handle.fd });
     if (result < 0) handle.fail(BPF_MAP_FREEZE, result);
     handle.frozen = true;
+  }
+
+  /**
+   * Gives the map a name in bpffs, which holds it until `host.unpin(path)`: also when this process has ended. A map can
+   * have several. The path is absolute, its directories are there (`host.bpffs.mkdir`), and the name is free and has no
+   * dot in it; otherwise a `BpfError` says what is wrong with it. Since Linux 4.4.
+   *
+   *     flows.pin("/sys/fs/bpf/flows");
+   */
+  pin(path: string): void {
+    const { handle } = this;
+    if (handle.closed) handle.fail(BPF_OBJ_PIN, EBADF);
+    const { id, name, type, maxEntries } = handle.info;
+    pin(handle.context, handle.fd, path, mapTitle(handle.info), { id, name, type, maxEntries });
   }
 
   /** Gives fd and buffers back. A second call does nothing; any other call is a `BpfError` EBADF. */

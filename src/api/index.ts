@@ -5,6 +5,7 @@ export type {
   Attr,
   AttrObject,
   AttrValue,
+  Bpffs,
   Host,
   MapCounters,
   MmapOptions,
@@ -16,9 +17,10 @@ export { HostUnavailable, type HostUnavailableReason } from "../host/host.ts";
 export type { AnyMap, MapOf } from "./any_map.ts";
 export { ArrayMap, PerCpuArrayMap } from "./array_map.ts";
 export { BloomFilterMap } from "./bloom_filter_map.ts";
-export { BpfHost, type HostMemory, type Leak, type MapMemory, type MapRef } from "./bpf_host.ts";
+export { BpfHost, type HostMemory, type Leak, type MapMemory } from "./bpf_host.ts";
 export { BpfMap, type MapStats, OtherMap } from "./bpf_map.ts";
 export * from "./codec/index.ts";
+export { type DiffOptions, diffSpec, type SpecDifference } from "./diff_spec.ts";
 export { attachEmbedded, createEmbedded, EmbeddedBpfHost } from "./embedded.ts";
 export { BpfError, type BpfErrorParts, BulkError, type BulkProgress, type ErrorMap } from "./error.ts";
 export { type EstimateOptions, estimateMemory } from "./estimate_memory.ts";
@@ -31,7 +33,9 @@ export { LoadedObject, type LoadObjectOptions, type NamedMaps } from "./load_obj
 export { LpmTrieMap } from "./lpm_trie_map.ts";
 export type { MapType } from "./map_types.ts";
 export { MappedArray, type MmapArrayOptions } from "./mapping.ts";
-export { Program, type ProgramBtf, type ProgramOptions } from "./program.ts";
+export type { MapRef } from "./open_map.ts";
+export { type IncompatibleAction, IncompatibleMapError, type PinOptions } from "./pin.ts";
+export { Program, type ProgramBtf, type ProgramOptions, type ProgramRef } from "./program.ts";
 export { type PushOptions, QueueMap, StackMap } from "./queue_map.ts";
 export { type BatchOptions, type Decoded, type DrainOptions, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
 export type { RunOptions, RunResult } from "./run.ts";

@@ -190,7 +190,11 @@ onEachHost((host) => {
     if (host.kind !== "kernel") return;
     const object = host.loadObject(path("maps"), {
       edit: (spec) => {
-        for (const map of spec.maps) if (map.name === "pinned") map.numaNode = 0;
+        for (const map of spec.maps) {
+          if (map.name !== "pinned") continue;
+          map.numaNode = 0;
+          map.pinning = "none";
+        }
       },
     });
     expect(object.map("outer").type).toBe("other");

@@ -21,6 +21,7 @@ import { type AnyMap, type KnownTypes, type MapOf, noTypes, requireType, wrapMap
 import type { ArrayMap } from "./array_map.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import { bytes } from "./codec/index.ts";
+import { keyCodec, valueCodec } from "./codecs_of.ts";
 import type { HostContext } from "./context.ts";
 import { type CreateAttr, createFd, type MapBtf } from "./create_map.ts";
 import { BpfError } from "./error.ts";
@@ -28,6 +29,8 @@ import { Globals, setInitialGlobals } from "./globals.ts";
 import { readMapInfo } from "./info.ts";
 import { mapTypeName } from "./map_types.ts";
 import { readObject } from "./object_file.ts";
+import { openOrPin, type PinnedMap, type PinOptions, pathByName } from "./pin.ts";
+import { BPFFS_DIR } from "./pin_failure.ts";
 import { kernelName, loadProgram, type Program, type ProgramBtf } from "./program.ts";
 import type { MapShape } from "./spec.ts";
 
@@ -43,6 +46,13 @@ export interface LoadObjectOptions<T extends Readonly<Record<string, MapShape>> 
   readonly globals?: Readonly<Record<string, unknown>>;
   /** Types and codecs of maps, by name: they are checked, and `object.map(name)` has their type. */
   readonly shapes?: T;
+  /**
+   * The directory in bpffs for maps that the source pins by name (LIBBPF_PIN_BY_NAME): those that are pinned there are
+   * used, others are made and pinned. Default /sys/fs/bpf; it must be there. Not to pin: set `pinning` in `edit`.
+   */
+  readonly pinPath?: string;
+  /** What becomes of a pinned map that does not fit the object's. Default `error`. */
+  readonly onIncompatible?: PinOptions["onIncompatible"];
   /** Called with what was found in the file, before anything is created: to change sizes, types, anything. */
   readonly edit?: (spec: ObjectSpec) => void;
 }
@@ -150,6 +160,10 @@ class Loader<T extends Readonly<Record<string, MapShape>>> {
   readonly #maps: Map<string, AnyMap> = new Map();
   readonly #kept: Set<AnyMap> = new Set();
   readonly #programs: Map<string, Program> = new Map();
+  /** Maps that were pinned already: what is in them stays. */
+  readonly #reused: Set<string> = new Set();
+  /** Pins that were made. */
+  readonly #pins: string[] = [];
   /** fds that are wanted during loading only. */
   readonly #temporary: number[] = [];
   #btfFd = -1;
@@ -185,22 +199,55 @@ class Loader<T extends Readonly<Record<string, MapShape>>> {
     const shape: MapShape | undefined = this.#options.shapes?.[map.name];
     const given = this.#options.maps?.[map.name];
     if (given !== undefined) return this.#replacement(map, given, shape);
-    const { seam } = this.#context;
-    const fd = this.#create(map);
-    const info = readMapInfo(seam, fd);
-    if (typeof info === "number") {
-      seam.close(fd);
-      throw new BpfError({ errno: info, cmd: BPF_OBJ_GET_INFO_BY_FD, what: `cannot read map \`${map.name}\`` });
-    }
+    const { fd, info, reused } = map.pinning === "byName" ? this.#pinned(map) : this.#created(map);
     const types = this.#typesOf(map);
     try {
       requireType(info, shape);
-      this.#fill(map, fd);
+      if (!reused) this.#fill(map, fd);
     } catch (error) {
-      seam.close(fd);
+      this.#context.seam.close(fd);
       throw error;
     }
-    return wrapMap(this.#context, { fd, owned: true, info, access: "rw", types }, shape ?? {});
+    // A map that was there says best itself what is in it.
+    const known = reused && info.btfId !== 0 ? {} : { types };
+    return wrapMap(this.#context, { fd, owned: true, info, access: "rw", ...known }, shape ?? {});
+  }
+
+  #created(map: MapSpec): PinnedMap {
+    const { seam } = this.#context;
+    const fd = this.#create(map);
+    const info = readMapInfo(seam, fd);
+    if (typeof info !== "number") return { fd, info, reused: false };
+    seam.close(fd);
+    throw new BpfError({ errno: info, cmd: BPF_OBJ_GET_INFO_BY_FD, what: `cannot read map \`${map.name}\`` });
+  }
+
+  /** The map that is pinned under this name, or a new one that is pinned from now on. */
+  #pinned(map: MapSpec): PinnedMap {
+    const { pinPath = BPFFS_DIR, onIncompatible } = this.#options;
+    const { map_type, key_size, value_size, max_entries, map_flags, map_extra } = this.#attrOf(map);
+    const path = pathByName(pinPath, map.name);
+    const type = mapTypeName(map_type);
+    const sizes = { keySize: key_size, valueSize: value_size };
+    const types = { ...this.#typesOf(map), ...sizes, type, name: map.name, id: 0 };
+    const found = openOrPin(this.#context, {
+      path,
+      wanted: {
+        ...sizes,
+        type,
+        maxEntries: max_entries,
+        flags: map_flags,
+        mapExtra: map_extra,
+        key: keyCodec(types, undefined),
+        value: valueCodec(types, undefined),
+      },
+      onIncompatible,
+      title: `${type} map \`${map.name}\``,
+      create: () => this.#create(map),
+    });
+    if (found.reused) this.#reused.add(map.name);
+    else this.#pins.push(path);
+    return found;
   }
 
   #typesOf({ keyTypeId = 0, valueTypeId = 0 }: MapSpec): KnownTypes {
@@ -208,12 +255,12 @@ class Loader<T extends Readonly<Record<string, MapShape>>> {
     return btf === undefined ? noTypes : { btf, keyTypeId, valueTypeId };
   }
 
-  #create(map: MapSpec): number {
+  #attrOf(map: MapSpec): CreateAttr {
     const { type, flags, numaNode = 0 } = map;
     const { possibleCpus } = this.#context.seam;
     // Without a size: a ring for each CPU.
     const perCpu = type === BPF_MAP_TYPE_PERF_EVENT_ARRAY && map.maxEntries === 0;
-    const attr: CreateAttr = {
+    return {
       map_type: type,
       key_size: map.keySize,
       value_size: map.valueSize,
@@ -223,12 +270,16 @@ class Loader<T extends Readonly<Record<string, MapShape>>> {
       numa_node: (flags & BPF_F_NUMA_NODE) === 0 ? 0 : numaNode,
       map_extra: map.mapExtra,
     };
+  }
+
+  #create(map: MapSpec): number {
+    const attr = this.#attrOf(map);
     if (map.innerSpec !== undefined) {
       const inner = this.#create(map.innerSpec);
       this.#temporary.push(inner);
       attr.inner_map_fd = inner;
     }
-    return createFd(this.#context, attr, mapTypeName(type), this.#btfOf(map));
+    return createFd(this.#context, attr, mapTypeName(map.type), this.#btfOf(map));
   }
 
   /** Types of one side alone are left out, except where a data section is the value. */
@@ -297,6 +348,7 @@ class Loader<T extends Readonly<Record<string, MapShape>>> {
   /** Elements that the source gives: fds of maps and programs. Programs that were not chosen leave theirs empty. */
   #fillSlots({ name, slots = [] }: MapSpec): void {
     const { fd } = this.#maps.get(name)!;
+    if (this.#reused.has(name)) return;
     for (const { index, kind, name: target } of slots) {
       const object = kind === "map" ? this.#maps.get(target) : this.#programs.get(target);
       if (object === undefined) continue;
@@ -320,7 +372,9 @@ class Loader<T extends Readonly<Record<string, MapShape>>> {
     for (const fd of this.#temporary.splice(0)) this.#context.seam.close(fd);
   }
 
+  /** Nothing is left of an object that could not be loaded. */
   closeAll(): void {
+    for (const path of this.#pins) this.#context.seam.bpffs.unlink(path);
     for (const program of this.#programs.values()) program.close();
     for (const map of this.#maps.values()) if (!this.#kept.has(map)) map.close();
   }

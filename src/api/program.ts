@@ -6,12 +6,14 @@ import { encodeInsns, type Insn } from "../insn/index.ts";
 import {
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_NAME_LEN,
+  BPF_PROG_GET_FD_BY_ID,
   BPF_PROG_LOAD,
   BPF_PROG_STREAM_READ_BY_FD,
   BPF_STDERR,
   BPF_STDOUT,
   bpf_prog_info,
   EBADF,
+  EINVAL,
   ENOSPC,
   EPERM,
 } from "../uapi/index.ts";
@@ -20,6 +22,7 @@ import { BpfError } from "./error.ts";
 import { toHex } from "./hex.ts";
 import { nameAt } from "./info.ts";
 import { permissionHint } from "./permission.ts";
+import { fdKind, openPinned, pin } from "./pin.ts";
 import { progTypeName, progTypeNumber } from "./prog_types.ts";
 import { Runner, type RunOptions, type RunResult } from "./run.ts";
 
@@ -75,6 +78,7 @@ export class Program implements Owned, Disposable {
   readonly tag: string;
   readonly #context: HostContext;
   readonly #runner: Runner;
+  readonly #title: string;
   #fd: number;
 
   /** @internal */
@@ -86,7 +90,8 @@ export class Program implements Owned, Disposable {
     const info = readInfo(context.seam, fd);
     this.id = info?.id ?? 0;
     this.tag = info?.tag ?? "";
-    this.#runner = new Runner(context, { fd, type, title: programTitle(type, name) });
+    this.#title = programTitle(type, name);
+    this.#runner = new Runner(context, { fd, type, title: this.#title });
     context.owned.add(this);
   }
 
@@ -136,6 +141,12 @@ export class Program implements Owned, Disposable {
     throw new BpfError({ errno: EBADF, cmd: what, what: `program \`${this.name}\` is closed` });
   }
 
+  /** Gives the program a name in bpffs, as `BpfMap.pin`. Since Linux 4.4. */
+  pin(path: string): void {
+    if (this.#fd < 0) this.#failClosed("pin");
+    pin(this.#context, this.#fd, path, this.#title);
+  }
+
   /** Gives fd and buffers back. A second call does nothing. */
   close(): void {
     if (this.#fd < 0) return;
@@ -154,12 +165,45 @@ function programTitle(type: number, name: string): string {
   return `${progTypeName(type)} program${name === "" ? "" : ` \`${name}\``}`;
 }
 
-function readInfo(host: Host, fd: number): { readonly id: number; readonly tag: string } | undefined {
+interface ProgramInfo {
+  readonly id: number;
+  readonly tag: string;
+  readonly type: number;
+  readonly name: string;
+}
+
+function readInfo(host: Host, fd: number): ProgramInfo | undefined {
   const info = new Uint8Array(INFO_SIZE);
   if (host.bpf(BPF_OBJ_GET_INFO_BY_FD, { bpf_fd: fd, info_len: INFO_SIZE, info }) < 0) return undefined;
-  const { tag, id } = infoFields;
-  const hex = toHex(info.subarray(tag.offset, tag.offset + tag.size));
-  return { id: new DataView(info.buffer).getUint32(id.offset, true), tag: hex };
+  const view = new DataView(info.buffer);
+  const { tag, id, type, name } = infoFields;
+  return {
+    id: view.getUint32(id.offset, true),
+    tag: toHex(info.subarray(tag.offset, tag.offset + tag.size)),
+    type: view.getUint32(type.offset, true),
+    name: nameAt(info, name),
+  };
+}
+
+/** Which program to open. */
+export type ProgramRef =
+  /** By its id. Needs CAP_SYS_ADMIN on the kernel host. Since Linux 4.13. */
+  | { readonly id: number }
+  /** By the path that it is pinned at. Since Linux 4.4. */
+  | { readonly pin: string };
+
+export function openProgram(context: HostContext, ref: ProgramRef): Program {
+  const { seam } = context;
+  const fd = "id" in ref ? seam.bpf(BPF_PROG_GET_FD_BY_ID, { prog_id: ref.id }) : openPinned(context, ref.pin);
+  if (fd < 0) {
+    const what = `cannot open program ${"id" in ref ? ref.id : ref.pin}`;
+    const hint = fd === -EPERM ? permissionHint("CAP_SYS_ADMIN") : undefined;
+    throw new BpfError({ errno: fd, cmd: BPF_PROG_GET_FD_BY_ID, what, hint });
+  }
+  const info = fdKind(context, fd) === "map" ? undefined : readInfo(seam, fd);
+  if (info !== undefined) return new Program(context, fd, info.name, info.type);
+  seam.close(fd);
+  throw new BpfError({ errno: EINVAL, cmd: "openProgram", what: `${"id" in ref ? ref.id : ref.pin} is no program` });
 }
 
 function typeOf({ type }: ProgramOptions): number {

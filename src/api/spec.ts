@@ -1,5 +1,6 @@
 /** What `createMap` takes: one shape for each map type, told apart by `type`. An option that a type lacks does not compile. */
 import type { AnyCodec, LpmKeyCodec } from "./codec/index.ts";
+import type { PinOptions } from "./pin.ts";
 import type { RecordDecoder } from "./ring_buffer.ts";
 
 interface CommonSpec {
@@ -7,6 +8,12 @@ interface CommonSpec {
   readonly name?: string;
   /** False: no BTF is made of the codecs. Default true: `bpftool` and others show keys and values by name. */
   readonly btf?: boolean;
+  /**
+   * Opens the map that is pinned there if it is what this spec asks for, and otherwise makes and pins one. An absolute
+   * path in a bpffs whose directories exist; or `by-name`: /sys/fs/bpf/<name>; or with what to do when it does not fit.
+   * Since Linux 4.4.
+   */
+  readonly pin?: string | PinOptions;
   /** More of map_flags than the options have words for. */
   readonly rawFlags?: number;
 }

@@ -30,7 +30,11 @@ export async function runCommand(args: readonly string[]): Promise<void> {
   const host =
     options.host === "kernel" ? openKernel() : createEmbedded(options.cpus === undefined ? {} : { cpus: options.cpus });
   try {
-    const object = host.loadObject(bytes, { name, programs: [wanted.name] });
+    // A trial run neither leaves pins behind nor works on maps that others have pinned.
+    const unpinned = ({ maps }: ObjectSpec): void => {
+      for (const map of maps) map.pinning = "none";
+    };
+    const object = host.loadObject(bytes, { name, programs: [wanted.name], edit: unpinned });
     if (options.fill !== undefined) fillMaps(host, object, options.fill);
     const program = object.program(wanted.name);
     const { runs, returns, last } = runAll(program, options);

@@ -1,10 +1,12 @@
-/** Docs are run: paths that they name exist, links lead somewhere, and the README's TypeScript works as it stands. */
+/** Docs are run: paths that they name exist, links lead somewhere, and the TypeScript of README and guides works as it stands. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { buildSync } from "esbuild";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
+import { mountBpffs } from "../bpffs.ts";
+import { kernelHost } from "../kernel.ts";
 
 const root = join(import.meta.dirname, "../..");
 const pages = [
@@ -29,11 +31,36 @@ test.each(pages)("%s: every relative link leads somewhere", (page) => {
   expect(links.filter((link) => !existsSync(join(root, dirname(page), link)))).toEqual([]);
 });
 
-const snippets = [...textOf("README.md").matchAll(/```ts\n(.*?)```/gs)].map((m) => m[1]!);
+interface Snippet {
+  readonly title: string;
+  readonly code: string;
+}
 
-test("the README has code", () => expect(snippets.length).toBeGreaterThan(0));
+const guides = ["README.md", ...pages.filter((page) => dirname(page) === "docs")];
+const snippets = guides.flatMap((page) =>
+  [...textOf(page).matchAll(/```ts\n(.*?)```/gs)].map(
+    (m, i): Snippet => ({ title: `${page} snippet ${i + 1}`, code: m[1]! }),
+  ),
+);
 
-test.each(snippets.map((code, i) => [i + 1, code] as const))("README snippet %i runs", (_, code) => {
+test("the README has code", () => expect(snippets.map(({ title }) => title)).toContain("README.md snippet 1"));
+
+test.each(snippets)("$title runs", ({ code }) => run(code));
+
+const kernel = kernelHost();
+const mount = kernel === undefined ? undefined : mountBpffs();
+kernel?.dispose();
+afterAll(() => mount?.unmount());
+
+// A child of this thread sees its mounts.
+test.skipIf(mount === undefined)("docs/pinning.md runs on the kernel as well", () => {
+  const { code } = snippets.find(({ title }) => title.startsWith("docs/pinning.md"))!;
+  const there = code.replaceAll("createEmbedded", "openKernel").replace('"/sys/fs/bpf"', JSON.stringify(mount!.path));
+  expect(there).toContain(mount!.path);
+  run(there);
+});
+
+function run(code: string): void {
   const dir = mkdtempSync(join(tmpdir(), "bpfmaps-readme-"));
   try {
     const entry = join(dir, "snippet.ts");
@@ -49,8 +76,10 @@ test.each(snippets.map((code, i) => [i + 1, code] as const))("README snippet %i 
       logLevel: "error",
       alias: { bpfmaps: join(root, "src/index.ts") },
     });
-    execFileSync("node", [outfile], { cwd: root, stdio: "pipe" });
+    // koffi is looked for from where the snippet lies.
+    const env = { ...process.env, NODE_PATH: join(root, "node_modules") };
+    execFileSync("node", [outfile], { cwd: root, stdio: "pipe", env });
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
-});
+}

@@ -33,6 +33,12 @@ const indexVariable = builder.var("index", u32);
 const i32 = builder.int("int", 4, { signed: true });
 const constIndex = builder.const(typedef);
 const enumName = builder.typedef("state_t", state);
+const timer = builder.struct("bpf_timer", 16, [member("a", u64, 0), member("b", u64, 8)]);
+const timed = builder.struct("timed", 32, [member("a", u64, 0), member("timer", timer, 8), member("b", u64, 24)]);
+const owned = builder.ptr(builder.typeTag("kptr", pair));
+const pointed = builder.struct("pointed", 20, [member("a", u64, 0), member("k", owned, 8), member("b", u32, 16)]);
+const resLock = builder.struct("bpf_res_spin_lock", 4, [member("val", u32, 0)]);
+const resLocked = builder.struct("resLocked", 32, [member("lock", resLock, 0), member("n", u64, 8)]);
 
 export const btfBytes: Uint8Array = builder.build();
 
@@ -55,6 +61,9 @@ export const typeIds: Readonly<Record<string, number>> = {
   variable,
   section,
   locked,
+  timed,
+  resLocked,
+  pointed,
   prefixName,
   constPrefix,
   prefixUnion,

@@ -9,6 +9,7 @@ import { eachFlag, eachName, eachValue } from "./steps/create.ts";
 import { fill, keys, member, members, next, pushEach, sameBuffer, take, update } from "./steps/element.ts";
 import { fdinfo, info, infoHash } from "./steps/info.ts";
 import { get, openDir, pathOf, pin, readDir } from "./steps/pin.ts";
+import { shape } from "./steps/shape.ts";
 import { compare, resultOf, State } from "./steps/state.ts";
 
 /** What is wrong with the case in this session, or undefined. */
@@ -100,6 +101,8 @@ function runStep(state: State, step: Step): string | undefined {
       return state.close(step[1], step[2]);
     case "btf":
       return state.loadBtf(step[1]);
+    case "shape":
+      return shape(state, step[1], step[2], step[3] ?? {});
     case "call":
     case "object":
     case "raw":

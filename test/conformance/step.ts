@@ -119,6 +119,12 @@ export type Step =
   | readonly ["close", name: string, result: Result]
   /** Loads the BTF of `btf_types.ts` under this name. */
   | readonly ["btf", name: string]
+  /**
+   * BTF_LOAD of a shape from `field_shapes.ts`: the errno; or a map of the table's type is made with it, all bytes of an
+   * element are written as 0xff, and what is read back, special fields in brackets: `8 (4) 20` for ff * 8, 00 * 4, ff * 20.
+   * `types`: what MAP_CREATE of others gives.
+   */
+  | readonly ["shape", name: string, result: Errno | string, types?: Readonly<Record<string, Result>>]
   /** Any command, in whatever form the run uses; `object` and `raw` always use that form. */
   | readonly [
       "call" | "object" | "raw",

@@ -6,6 +6,7 @@ import { btfTable } from "./cmd/btf.table.ts";
 import { elemTable } from "./cmd/elem.table.ts";
 import { entryTable } from "./cmd/entry.table.ts";
 import { fdinfoTable } from "./cmd/fdinfo.table.ts";
+import { fieldsTable } from "./cmd/fields.table.ts";
 import { freezeTable } from "./cmd/freeze.table.ts";
 import { idsTable } from "./cmd/ids.table.ts";
 import { infoTable } from "./cmd/info.table.ts";
@@ -62,6 +63,7 @@ export const tables: readonly Table[] = [
   idsTable,
   infoTable,
   fdinfoTable,
+  fieldsTable,
   freezeTable,
   btfTable,
   lockTable,

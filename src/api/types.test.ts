@@ -6,6 +6,8 @@ import {
   type BloomFilterMap,
   type BpfHost,
   createEmbedded,
+  type Drain,
+  estimateMemory,
   type HashMap,
   type Infer,
   ipv4,
@@ -38,6 +40,22 @@ function shapes(host: BpfHost): void {
   expectTypeOf(hash.get).returns.toEqualTypeOf<Flow | undefined>();
   expectTypeOf(hash.get).parameter(0).toEqualTypeOf<{ readonly saddr: string; readonly sport: number }>();
   expectTypeOf(hash.take).returns.toEqualTypeOf<Flow | undefined>();
+  expectTypeOf(hash.getMany).returns.toEqualTypeOf<(Flow | undefined)[]>();
+  expectTypeOf(hash.setMany).parameter(0).toExtend<Iterable<readonly [{ readonly saddr: string }, Readonly<Flow>]>>();
+  expectTypeOf(
+    hash.setMany(
+      new Map([
+        [
+          { saddr: "10.0.0.1", sport: 1 },
+          { packets: 1n, bytes: 1n },
+        ],
+      ]),
+    ),
+  ).toBeNumber();
+  expectTypeOf(hash.drain()).toEqualTypeOf<Drain<[FlowKey, Flow]>>();
+  expectTypeOf(hash.drain().rest()).toEqualTypeOf<[FlowKey, Flow][]>();
+  expectTypeOf(hash.stats().entries).toBeNumber();
+  expectTypeOf(hash.stats().evictions).toEqualTypeOf<number | undefined>();
   for (const [key, value] of hash) {
     expectTypeOf(key).toEqualTypeOf<FlowKey>();
     expectTypeOf(value).toEqualTypeOf<Flow>();
@@ -53,6 +71,9 @@ function shapes(host: BpfHost): void {
   expectTypeOf(lruPerCpu).toEqualTypeOf<PerCpuHashMap<number, bigint, number, bigint>>();
   const array = host.createMap({ type: "array", value: u32, maxEntries: 1, mmapable: true });
   expectTypeOf(array).toEqualTypeOf<ArrayMap<number, number>>();
+  expectTypeOf(array.getMany([1])).toEqualTypeOf<(number | undefined)[]>();
+  expectTypeOf(array.setMany([5, 6].entries())).toBeNumber();
+  expectTypeOf(array.stats().entries).toBeNumber();
   expectTypeOf(array.mmap().get(0)).toEqualTypeOf<number | undefined>();
   expectTypeOf(host.createMap({ type: "percpu_array", value: u32, maxEntries: 1 })).toEqualTypeOf<
     PerCpuArrayMap<number, number>
@@ -62,6 +83,7 @@ function shapes(host: BpfHost): void {
   expectTypeOf(trie.lookup).parameter(0).toBeString();
   expectTypeOf(trie.set).parameter(0).toEqualTypeOf<{ readonly prefixLen: number; readonly data: string }>();
   const queue = host.createMap({ type: "queue", value: Either, maxEntries: 1 });
+  expectTypeOf(queue.stats().entries).toEqualTypeOf<number | undefined>();
   // What decoding gives and what encoding takes differ.
   expectTypeOf(queue).toEqualTypeOf<QueueMap<Infer<typeof Either>, Parameters<typeof Either.encode>[0]>>();
   expectTypeOf(host.createMap({ type: "stack", value: u64, maxEntries: 1 })).toEqualTypeOf<StackMap<bigint, bigint>>();
@@ -109,9 +131,22 @@ function refused(host: BpfHost): void {
   hash.set({ saddr: "10.0.0.1", sport: 1 }, { packets: 1, bytes: 1n });
   // @ts-expect-error no such word
   hash.set({ saddr: "10.0.0.1", sport: 1 }, { packets: 1n, bytes: 1n }, { ifExists: "throw" });
+  // @ts-expect-error entries are pairs
+  hash.setMany([{ saddr: "10.0.0.1", sport: 1 }]);
+  // @ts-expect-error a field is missing in one of many
+  hash.deleteMany([{ saddr: "10.0.0.1" }]);
   // @ts-expect-error a hash has no push
   hash.push;
+  const array = host.createMap({ type: "array", value: u32, maxEntries: 1 });
+  // @ts-expect-error elements of an array stay
+  array.deleteMany;
+  // @ts-expect-error an estimate is for a host
+  estimateMemory({ type: "array", value: u32, maxEntries: 1 }, { cpus: 1 });
+  // @ts-expect-error and for a spec as createMap takes it
+  estimateMemory({ type: "array", key: u32, value: u32, maxEntries: 1 }, { host: "kernel", cpus: 1 });
   const queue = host.createMap({ type: "queue", value: u32, maxEntries: 1 });
+  // @ts-expect-error a queue has no getMany
+  queue.getMany;
   // @ts-expect-error a queue has no get
   queue.get;
   // @ts-expect-error nor can it be walked

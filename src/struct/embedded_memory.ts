@@ -15,15 +15,18 @@ import { valueStride } from "./lpm_trie.ts";
 import { LRU_LINKS } from "./lru_list.ts";
 import { blocksPerChunk } from "./pool.ts";
 import { mappingSize } from "./ring_map.ts";
+import { SLOT_SIZE } from "./slots.ts";
 
 type Usage = (size: MapSize, cpus: number, elements: number) => number;
 
-function hash(percpu: boolean, evicts: boolean): Usage {
+/** `values`: one an element, one a CPU, or none of their own. */
+function hash(values: "one" | "percpu" | "none", evicts: boolean): Usage {
   return ({ key_size, value_size, max_entries, map_flags }, cpus, elements) => {
     const entries = map_flags & BPF_F_NO_COMMON_LRU ? Math.ceil(max_entries / cpus) * cpus : max_entries;
     const node = NODE_HEAD + (evicts ? LRU_LINKS : 0) + rup8(key_size);
     const stride = rup8(value_size);
-    const chunk = (count: number): number => areaSpan(count * node) + areaSpan(count * stride) * (percpu ? cpus : 1);
+    const valueAreas = values === "percpu" ? cpus : values === "one" ? 1 : 0;
+    const chunk = (count: number): number => areaSpan(count * node) + areaSpan(count * stride) * valueAreas;
     const table = areaSpan(roundUpPow2(entries) * BUCKET_SIZE);
     if ((map_flags & BPF_F_NO_PREALLOC) === 0) return table + chunk(entries + (evicts ? 0 : cpus));
     const perChunk = Math.max(1, Math.floor(GROW_BYTES / Math.max(stride, node)));
@@ -34,6 +37,8 @@ function hash(percpu: boolean, evicts: boolean): Usage {
 function array(percpu: boolean): Usage {
   return ({ value_size, max_entries }, cpus) => areaSpan(max_entries * rup8(value_size)) * (percpu ? cpus : 1);
 }
+
+const slots: Usage = ({ max_entries }) => areaSpan(max_entries * SLOT_SIZE);
 
 function pool(blocks: number, stride: number): number {
   const perChunk = blocksPerChunk(stride);
@@ -53,12 +58,15 @@ const bloomFilter: Usage = ({ max_entries, map_extra }) => areaSpan(bitsOf(max_e
 const ring: Usage = ({ max_entries }) => areaSpan(mappingSize(max_entries));
 
 const usages: Readonly<Partial<Record<BpfMapType, Usage>>> = {
-  [u.BPF_MAP_TYPE_HASH]: hash(false, false),
-  [u.BPF_MAP_TYPE_PERCPU_HASH]: hash(true, false),
-  [u.BPF_MAP_TYPE_LRU_HASH]: hash(false, true),
-  [u.BPF_MAP_TYPE_LRU_PERCPU_HASH]: hash(true, true),
+  [u.BPF_MAP_TYPE_HASH]: hash("one", false),
+  [u.BPF_MAP_TYPE_PERCPU_HASH]: hash("percpu", false),
+  [u.BPF_MAP_TYPE_LRU_HASH]: hash("one", true),
+  [u.BPF_MAP_TYPE_LRU_PERCPU_HASH]: hash("percpu", true),
   [u.BPF_MAP_TYPE_ARRAY]: array(false),
   [u.BPF_MAP_TYPE_PERCPU_ARRAY]: array(true),
+  [u.BPF_MAP_TYPE_HASH_OF_MAPS]: hash("none", false),
+  [u.BPF_MAP_TYPE_ARRAY_OF_MAPS]: slots,
+  [u.BPF_MAP_TYPE_PROG_ARRAY]: slots,
   [u.BPF_MAP_TYPE_LPM_TRIE]: lpmTrie,
   [u.BPF_MAP_TYPE_QUEUE]: queueStack,
   [u.BPF_MAP_TYPE_STACK]: queueStack,

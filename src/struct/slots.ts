@@ -16,7 +16,7 @@ import { MAP_MAX_ENTRIES, MAP_PRIVATE, mapField } from "./map.ts";
 const SLOTS = MAP_PRIVATE;
 /** The object, or 0; the lock. */
 const SLOT_LOCK = 4;
-const SLOT_SIZE = 8;
+export const SLOT_SIZE = 8;
 const FD_SIZE = 4;
 
 /** `map_fd_get_ptr`: the object that an fd stands for, with a reference for the slot, or an errno. */

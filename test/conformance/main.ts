@@ -100,7 +100,7 @@ async function compareAll(hosts: Hosts, args: Arguments): Promise<number> {
   const results = args.tables ? runTables(hosts) : [];
   const failed = results.reduce((sum, one) => sum + one.failed, 0);
   if (args.tables) console.log(`${results.reduce((sum, one) => sum + one.cases, 0)} cases, ${failed} failed`);
-  const kernel = new Side(`kernel, Linux ${hosts.release}`, hosts.kernel!);
+  const kernel = new Side(`kernel, Linux ${hosts.release}`, hosts.kernel!, hosts.mount?.path);
   const embedded = [new Side("embedded, exclusive", hosts.exclusive), new Side("embedded, shared", hosts.shared)];
   const random = new Map<string, Tally>();
   for (const plan of args.plans) {
@@ -126,7 +126,7 @@ async function compareAll(hosts: Hosts, args: Arguments): Promise<number> {
 
 /** Writes down what the kernel answers. */
 async function record(hosts: Hosts, args: Arguments): Promise<void> {
-  const kernel = new Side("kernel", hosts.kernel!);
+  const kernel = new Side("kernel", hosts.kernel!, hosts.mount?.path);
   const digests: Record<string, string> = {};
   for (const plan of args.plans) {
     let text = "";

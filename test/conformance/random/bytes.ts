@@ -15,6 +15,7 @@ export const BTF_KINDS = [
   "narrow",
   "typedef",
   "section",
+  "locked",
   "none",
 ] as const;
 

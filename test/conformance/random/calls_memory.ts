@@ -22,7 +22,9 @@ export function mapMemory(world: World, op: MmapOp): void {
     length: op.length,
     prot: op.prot,
     dropsViews: true,
+    ...(op.again === true && map?.mappedAt !== undefined ? { address: map.mappedAt } : {}),
   });
+  if (map !== undefined && typeof bytes !== "number") map.mappedAt ??= side.host.mappedAt(bytes);
   side.plain(typeof bytes === "number" ? bytes : 0);
   if (map !== undefined) map.mappings[op.place] = typeof bytes === "number" ? undefined : { bytes, prot: op.prot };
 }

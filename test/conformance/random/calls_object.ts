@@ -11,6 +11,8 @@ const infoFields = u.bpf_map_info.fields;
 /** What ids are compared as. */
 const ID = 0x1d00;
 const BTF_ID = 0xb7f0;
+/** SHA-256. */
+const HASH_BYTES = 32;
 /** More than any machine has maps. */
 const MOST_IDS = 100_000;
 /** Mappings of a slot at the same time. */
@@ -21,8 +23,8 @@ type OpOf<K extends RandomOp["op"]> = Extract<RandomOp, { readonly op: K }>;
 function putAttr(world: World, attr: RandomAttr): void {
   const { side } = world;
   for (const name in attr) {
-    if (name === "btf") continue;
-    const value = attr[name]!;
+    const value = attr[name];
+    if (typeof value === "object" || value === undefined) continue;
     const field = map_create[name as keyof typeof map_create];
     if (typeof value === "string") side.text(field.offset, value);
     else if (field.size === 8) side.put64(field.offset, value);
@@ -61,6 +63,7 @@ export function create(world: World, op: OpOf<"create">): void {
     mappings: Array<undefined>(PLACES).fill(undefined),
     programs: new Map(),
     walkFd: -1,
+    mappedAt: undefined,
     ring: undefined,
   };
 }
@@ -124,6 +127,10 @@ export function getInfo(world: World, op: OpOf<"info">): void {
   const at = side.room(op.length);
   side.bytes.fill(0, at, at + op.length);
   if (op.dirty >= 0 && op.dirty < op.length) side.bytes[at + op.dirty] = 1;
+  if (op.hash === true && op.length >= infoFields.hash_size.offset + 4) {
+    side.pointerAt(at + infoFields.hash.offset, side.room(HASH_BYTES));
+    side.setWord(at + infoFields.hash_size.offset, HASH_BYTES);
+  }
   world.putFd(info.bpf_fd.offset, op.slot, op.fd);
   side.put32(info.info_len.offset, op.length);
   side.pointer(info.info.offset, at);

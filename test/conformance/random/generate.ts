@@ -8,9 +8,11 @@ import {
   BAD,
   BAD_HIGH,
   type BatchCommand,
+  type ElementCommand,
   LAST,
   type MmapOp,
   NULL,
+  PIN_NAMES,
   type ProgramCall,
   type RandomAttr,
   type RandomOp,
@@ -25,10 +27,16 @@ const PAGE = 4096;
 
 /** How a map's flags restrict its first fd. Mostly not: what is refused at once is no test. */
 const access = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, u.BPF_F_RDONLY, u.BPF_F_WRONLY];
+/** The first names of `PIN_NAMES`. */
+const GOOD_NAMES = 4;
+const pinFlags = [0, 0, 0, 0, u.BPF_F_RDONLY, u.BPF_F_WRONLY, u.BPF_F_RDONLY | u.BPF_F_WRONLY, 1, 64];
 const noTwist = {};
 /** Where the fd of a command ends in its attributes. */
 const FD_END_BATCH = u.bpf_attr.batch.map_fd.offset + 4;
 const FD_END = 4;
+const FD_END_CREATE = u.bpf_attr.map_create.map_token_fd.offset + 4;
+/** With these the last fds of MAP_CREATE count. */
+const BPF_F_FDS = u.BPF_F_TOKEN_FD | u.BPF_F_VTYPE_BTF_OBJ_FD;
 
 /** The calls of one chunk: a sequence with maps of its own. */
 export function generate(plan: TypePlan, seed: number, chunk: number, count: number): RandomOp[] {
@@ -69,7 +77,7 @@ class Generator {
   /** What was mapped by slots and places, if that went well. */
   readonly #mappings: (MmapOp | undefined)[] = [];
   readonly #ops: Chooser<RandomOp["op"]>;
-  readonly #elements: Chooser<"update" | "lookup" | "take" | "delete" | "next">;
+  readonly #elements: Chooser<ElementCommand>;
   readonly #runs: Chooser<ProgramCall>;
 
   constructor(plan: TypePlan, random: (n: number) => number) {
@@ -116,7 +124,8 @@ class Generator {
         return { op, slot, add: this.#chance(100) ? 0x7fff_ffff : -this.#random(2), ...this.#twist(0) };
       case "info": {
         const length = this.#pick([104, 104, 104, 88, 80, 96, 112, 4096, 8, 1, 0, 4097]);
-        return { op, ...of, length, dirty: this.#chance(150) ? this.#dirty(length) : -1 };
+        const asked = { op, ...of, length, dirty: this.#chance(150) ? this.#dirty(length) : -1 };
+        return this.#chance(200) ? { ...asked, hash: true } : asked;
       }
       case "freeze":
       case "poll":
@@ -133,6 +142,14 @@ class Generator {
       case "read":
       case "store":
         return this.#mappedBytes(attr, of, op);
+      case "pin":
+        return { op, ...of, name: this.#name(), flags: this.#chance(50) ? this.#pick(pinFlags) : 0 };
+      case "get":
+        return { op, slot, name: this.#name(), flags: this.#pick(pinFlags), ...this.#twist(0) };
+      case "unlink":
+        return { op, name: this.#name() };
+      case "rename":
+        return { op, name: this.#name(), to: this.#name() };
       case "consume":
         return { op, slot, most: 1 + this.#random(20) };
       case "run":
@@ -156,13 +173,17 @@ class Generator {
       case 0:
         return { size: least + this.#random(60) };
       case 1:
-        return { size: this.#pick([64, 72, 128, 160, 168, 169, 176, 200, 256]) };
+        return { size: this.#pick([80, 96, 128, 160, 168, 169, 176, 200, 256]) };
       case 2:
         // Behind what any command has: beyond union bpf_attr, and in it.
         return { size: 192, at: this.#pick([100, 150, 167, 168, 175, 191]), byte: 1 + this.#random(255) };
       default:
         return { skew: true };
     }
+  }
+
+  #name(): number {
+    return this.#random(this.#chance(900) ? GOOD_NAMES : PIN_NAMES.length);
   }
 
   #attr(): Record<string, number | string> {
@@ -181,25 +202,24 @@ class Generator {
 
   #create(slot: number): RandomOp {
     const attr = this.#attr();
-    const { btf } = this.#plan;
-    const typed = btf !== undefined && this.#chance(100);
-    if (typed) {
+    const btf = this.#chance(100) ? this.#pick(this.#plan.btf ?? [undefined]) : undefined;
+    if (btf !== undefined) {
       attr.key_size = btf.keySize;
       attr.value_size = btf.valueSize;
     }
     if (this.#plan.type !== u.BPF_MAP_TYPE_RINGBUF) attr.map_flags = Number(attr.map_flags) | this.#pick(access);
-    const whole = typed ? { ...attr, btf: btf.use } : attr;
-    this.#attrs[slot] = whole as RandomAttr;
+    const whole = btf !== undefined ? { ...attr, btf: btf.use } : attr;
+    this.#attrs[slot] = whole;
     this.#mappings.fill(undefined, slot * PLACES, (slot + 1) * PLACES);
-    return { op: "create", slot, attr: whole as RandomAttr };
+    return { op: "create", slot, attr: whole };
   }
 
   #try(): RandomOp {
     const attr = this.#chance(800) ? mutated(this.#attr(), this.#random) : this.#attr();
-    if (this.#chance(900) || attr.btf_fd !== undefined)
-      return { op: "try", attr: attr as RandomAttr, ...this.#twist(0) };
+    const twist = this.#twist(Number(attr.map_flags) & BPF_F_FDS ? FD_END_CREATE : 0);
+    if (this.#chance(900) || attr.btf_fd !== undefined) return { op: "try", attr, ...twist };
     const btf = { key: this.#pick(BTF_KINDS), value: this.#pick(BTF_KINDS) };
-    return { op: "try", attr: { ...attr, btf } as RandomAttr, ...this.#twist(0) };
+    return { op: "try", attr: { ...attr, btf }, ...twist };
   }
 
   #element(attr: RandomAttr, of: MapOf): RandomOp {
@@ -209,7 +229,7 @@ class Generator {
     // The four bytes between fd and key are nobody's, and nobody looks at them.
     if (this.#chance(3))
       return { op: "element", command, ...of, key, value, flags: 0, at: 4, byte: 1 + this.#random(255) };
-    return { op: "element", command, ...of, key, value, flags: this.#flags(command === "update") };
+    return { op: "element", command, ...of, key, value, flags: this.#flags(attr, command) };
   }
 
   #key(attr: RandomAttr, command: string): number {
@@ -232,10 +252,11 @@ class Generator {
     return this.#random(Number(attr.max_entries) * 3);
   }
 
-  #flags(update: boolean): number {
+  #flags(attr: RandomAttr, command: ElementCommand): number {
     if (this.#chance(20)) return this.#pick([3, 4, 5, 6, 7, 8, 16, 64, 0x1_0000_0000, 0x1_0000_0001]);
-    if (!update) return this.#chance(10) ? this.#random(8) : 0;
-    return this.#pick([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, u.BPF_NOEXIST, u.BPF_EXIST]);
+    const lock = attr.btf?.value === "locked" && this.#chance(400) ? u.BPF_F_LOCK : 0;
+    if (command !== "update") return lock | (this.#chance(10) ? this.#random(8) : 0);
+    return lock | this.#pick([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, u.BPF_NOEXIST, u.BPF_EXIST]);
   }
 
   #batch(attr: RandomAttr, of: MapOf): RandomOp {
@@ -245,7 +266,8 @@ class Generator {
     const given = command === "update" || command === "delete";
     const keys = given ? Array.from({ length: count }, () => this.#keyNumber(attr)) : [];
     const from = this.#chance(300) ? "start" : this.#chance(950) ? "last" : this.#keyNumber(attr);
-    const elemFlags = this.#chance(30) ? this.#pick([1, 2, 3, 4, 5, 8, 0x1_0000_0000]) : 0;
+    const locked = attr.btf?.value === "locked" && this.#chance(400);
+    const elemFlags = locked ? u.BPF_F_LOCK : this.#chance(30) ? this.#pick([1, 2, 3, 4, 5, 8, 0x1_0000_0000]) : 0;
     const flags = this.#chance(20) ? this.#pick([1, 4, 0x1_0000_0000]) : 0;
     const op = { op: "batch", command, ...of, from, count, keys, elemFlags, flags } as const;
     const bad = this.#chance(30) ? this.#pick(["in_batch", "out_batch", "keys", "values"] as const) : undefined;
@@ -259,18 +281,21 @@ class Generator {
 
   /** What cannot be mapped is mostly left alone. */
   #mmap(attr: RandomAttr, of: MapOf, place: number): RandomOp {
-    const { mmap } = this.#plan;
-    const size = mmap?.(attr) ?? 0;
-    if (size === 0 && this.#chance(900)) return this.#element(attr, of);
+    const mappable = this.#plan.mmap?.(attr);
+    if (mappable === undefined && this.#chance(900)) return this.#element(attr, of);
+    const { size, writable } = mappable ?? { size: PAGE, writable: [0, PAGE] as const };
     const pages = Math.ceil(size / PAGE);
-    const op = { op: "mmap", ...of, offset: 0, length: PAGE, prot: this.#pick([1, 3, 3]), place } as const;
+    const again = this.#plan.oneMapping === true && this.#chance(850) ? ({ again: true } as const) : {};
+    const op = { op: "mmap", ...of, place, ...again } as const;
     if (this.#chance(200)) {
+      this.#mappings[of.slot * PLACES + place] = undefined;
       const offset = this.#chance(100) ? this.#random(10_000) : PAGE * this.#random(pages + 2);
       const length = this.#random(PAGE * (pages + 2));
-      this.#mappings[of.slot * PLACES + place] = undefined;
       return { ...op, offset, length, prot: this.#pick([1, 1, 1, 3, 3, 3, 3, 2, 0, 7, 5]) };
     }
-    const whole = { ...op, length: this.#plan.writableBytes !== undefined && op.prot === 3 ? PAGE : pages * PAGE };
+    const prot = this.#pick([1, 3, 3]);
+    const [from, to] = prot === 3 ? writable : [0, pages * PAGE];
+    const whole = { ...op, offset: from, length: to - from, prot };
     this.#mappings[of.slot * PLACES + place] = whole;
     return whole;
   }
@@ -281,16 +306,18 @@ class Generator {
     const mapping = this.#mappings[slot * PLACES + place];
     if (mapping === undefined) return this.#mmap(attr, of, place);
     const op = kind === "store" && mapping.prot === 3 ? "store" : "read";
-    const end = Math.min(mapping.length, this.#plan.comparableBytes ?? mapping.length);
+    const end = Math.min(mapping.length, (this.#plan.mmap?.(attr)?.comparable ?? 0) - mapping.offset);
     const offset = this.#chance(500) ? this.#random(24) : this.#random(end);
-    if (op === "store") return { op, slot, place, offset, value: this.#random(0x1_0000) };
+    if (op === "store") {
+      return { op, slot, place, offset: Math.min(offset, end - 8), value: this.#random(0x1_0000) };
+    }
     return { op, slot, place, offset, value: Math.min(1 + this.#random(512), end - offset) };
   }
 
   /** Programs that the verifier would refuse are no test of maps: it wants the map's rights. */
   #run(attr: RandomAttr, of: MapOf): RandomOp {
     const rights = Number(attr.map_flags) & (u.BPF_F_RDONLY_PROG | u.BPF_F_WRONLY_PROG);
-    if (rights !== 0) return this.#element(attr, of);
+    if (rights !== 0 || attr.btf?.value === "locked") return this.#element(attr, of);
     const call = this.#runs.next(this.#random);
     if (call !== "lookup" && this.#leftovers(attr)) return this.#element(attr, of);
     const flags = this.#chance(50) ? this.#random(16) : this.#pick([0, 0, 0, u.BPF_NOEXIST, u.BPF_EXIST]);

@@ -50,5 +50,5 @@ export function mutated(good: Record<string, number | string>, random: (n: numbe
     attr.max_entries = Math.min(Number(attr.max_entries), 3);
   // An fd of 0 could be anything of this process.
   attr.map_token_fd ??= NOT_OPEN;
-  return attr as RandomAttr;
+  return attr;
 }

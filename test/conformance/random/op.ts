@@ -34,7 +34,10 @@ export type BatchCommand = "lookup" | "take" | "update" | "delete";
 export type ProgramCall = "lookup" | "update" | "delete" | "push" | "pop" | "peek" | "output";
 
 /** MAP_CREATE by the kernel's names. */
-export type RandomAttr = Readonly<Record<string, number | string>> & { readonly btf?: BtfUse };
+export interface RandomAttr {
+  readonly [field: string]: number | string | BtfUse | undefined;
+  readonly btf?: BtfUse;
+}
 export interface BtfUse {
   readonly key: (typeof BTF_KINDS)[number];
   readonly value: (typeof BTF_KINDS)[number];
@@ -69,7 +72,19 @@ export interface MmapOp extends OfMap {
   readonly prot: number;
   /** Which of the slot's mappings it becomes; the one before is unmapped. */
   readonly place: number;
+  /** Asks for the address that the slot's first mapping had. */
+  readonly again?: true;
 }
+
+/** Names of pins: good ones, one without its directory, one that no pin may have. */
+export const PIN_NAMES = ["a", "b", "c", "d", "e", "none/a", "x.y"] as const;
+
+export type PinOp =
+  | ({ readonly op: "pin"; readonly name: number; readonly flags: number } & OfMap)
+  /** The fd becomes one of the slot's when it is of its map. */
+  | ({ readonly op: "get"; readonly name: number; readonly slot: number; readonly flags: number } & Twist)
+  | { readonly op: "unlink"; readonly name: number }
+  | { readonly op: "rename"; readonly name: number; readonly to: number };
 
 export interface RunOp extends OfMap {
   readonly op: "run";
@@ -96,7 +111,8 @@ export type RandomOp =
   /** The next of this sequence's maps after the slot's id, to which `add` is added. */
   | ({ readonly op: "next_id"; readonly slot: number; readonly add: number } & Twist)
   /** `dirty`: a byte of the buffer that is not zero. */
-  | ({ readonly op: "info"; readonly length: number; readonly dirty: number } & OfMap)
+  /** `hash`: asks for the hash of the contents. */
+  | ({ readonly op: "info"; readonly length: number; readonly dirty: number; readonly hash?: true } & OfMap)
   | MmapOp
   | { readonly op: "munmap"; readonly slot: number; readonly place: number }
   /** Reads or writes bytes of a mapping. */
@@ -109,6 +125,7 @@ export type RandomOp =
     }
   /** Reads records of a ring as libbpf does, so many at most, and moves the consumer on. */
   | { readonly op: "consume"; readonly slot: number; readonly most: number }
+  | PinOp
   | RunOp;
 
 export type OpKind = RandomOp["op"];

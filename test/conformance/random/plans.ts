@@ -23,14 +23,27 @@ export interface TypePlan {
   readonly ops: Weights<OpKind>;
   readonly elements: Weights<ElementCommand>;
   readonly runs: Weights<ProgramCall>;
-  /** How many bytes of a map with these attributes can be mapped. */
-  readonly mmap?: (attr: RandomAttr) => number;
-  /** How many of them may be written, where it is not all. */
-  readonly writableBytes?: number;
-  /** How many of them are compared, where it is not all. */
-  readonly comparableBytes?: number;
+  /** Every mapping is where the first one was, one at a time. */
+  readonly oneMapping?: true;
+  /** What of a map with these attributes can be mapped; undefined: nothing. */
+  readonly mmap?: (attr: RandomAttr) => Mappable | undefined;
   /** BTF that fits these sizes; others do not. */
-  readonly btf?: { readonly keySize: number; readonly valueSize: number; readonly use: BtfUse };
+  readonly btf?: readonly BtfFit[];
+}
+
+interface BtfFit {
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly use: BtfUse;
+}
+
+/** Bytes of a map's mapping, from its beginning. */
+export interface Mappable {
+  readonly size: number;
+  /** Where the part begins and ends that may be written. */
+  readonly writable: readonly [from: number, to: number];
+  /** Where the part ends that is compared and written. */
+  readonly comparable: number;
 }
 
 const PAGE = 4096;
@@ -59,6 +72,10 @@ const common: Weights<OpKind> = {
   munmap: 3,
   read: 3,
   store: 3,
+  pin: 9,
+  get: 9,
+  unlink: 5,
+  rename: 3,
   run: 100,
 };
 const elements: Weights<ElementCommand> = { update: 42, lookup: 28, delete: 9, take: 7, next: 14 };
@@ -70,8 +87,31 @@ const arrayRuns: Weights<ProgramCall> = { lookup: 5, update: 4, delete: 1 };
 /** A push, a peek and a pop. */
 const queueElements: Weights<ElementCommand> = { update: 45, lookup: 20, take: 35, delete: 1, next: 1 };
 const queueRuns: Weights<ProgramCall> = { push: 5, pop: 3, peek: 2 };
+/** Nothing but memory to map. */
+const memory: Weights<OpKind> = {
+  ...common,
+  element: 120,
+  batch: 15,
+  read: 500,
+  store: 400,
+  mmap: 200,
+  munmap: 60,
+  poll: 300,
+  run: 0,
+};
 const keyless: Weights<OpKind> = { ...common, batch: 12 };
-const pairBtf = { keySize: 4, valueSize: 16, use: { key: "u32", value: "pair" } } as const;
+const pairBtf: readonly BtfFit[] = [{ keySize: 4, valueSize: 16, use: { key: "u32", value: "pair" } }];
+/** With a bpf_spin_lock in the value, for BPF_F_LOCK. */
+const lockedBtf: readonly BtfFit[] = [
+  ...pairBtf,
+  { keySize: 4, valueSize: 16, use: { key: "u32", value: "locked" } },
+  { keySize: 4, valueSize: 16, use: { key: "u32", value: "locked" } },
+];
+
+function plainMemory(bytes: number): Mappable {
+  const size = Math.ceil(bytes / PAGE) * PAGE;
+  return { size, writable: [0, size], comparable: size };
+}
 
 export const plans: readonly TypePlan[] = [
   {
@@ -84,7 +124,7 @@ export const plans: readonly TypePlan[] = [
     ops: common,
     elements,
     runs,
-    btf: pairBtf,
+    btf: lockedBtf,
   },
   {
     name: "ARRAY",
@@ -95,13 +135,13 @@ export const plans: readonly TypePlan[] = [
     flags: [0, 0, u.BPF_F_MMAPABLE, u.BPF_F_MMAPABLE, u.BPF_F_MMAPABLE | u.BPF_F_RDONLY_PROG, u.BPF_F_INNER_MAP],
     keys: "index",
     ops: mapped,
-    mmap: (attr) =>
-      Number(attr.map_flags) & u.BPF_F_MMAPABLE
-        ? Number(attr.max_entries) * Math.ceil(Number(attr.value_size) / 8) * 8
-        : 0,
+    mmap: ({ map_flags, max_entries, value_size }) =>
+      Number(map_flags) & u.BPF_F_MMAPABLE
+        ? plainMemory(Number(max_entries) * Math.ceil(Number(value_size) / 8) * 8)
+        : undefined,
     elements: arrayElements,
     runs: arrayRuns,
-    btf: pairBtf,
+    btf: lockedBtf,
   },
   {
     name: "PERCPU_HASH",
@@ -167,7 +207,7 @@ export const plans: readonly TypePlan[] = [
     ops: common,
     elements,
     runs,
-    btf: { keySize: 8, valueSize: 16, use: { key: "prefix", value: "pair" } },
+    btf: [{ keySize: 8, valueSize: 16, use: { key: "prefix", value: "pair" } }],
   },
   {
     name: "QUEUE",
@@ -201,30 +241,46 @@ export const plans: readonly TypePlan[] = [
     maxEntries: [4096, 8192, 65536],
     flags: [0],
     keys: "none",
-    ops: {
-      run: 1300,
-      poll: 400,
-      read: 300,
-      store: 50,
-      consume: 600,
-      mmap: 150,
-      munmap: 30,
-      element: 90,
-      batch: 15,
-      try: 60,
-      open: 40,
-      close: 20,
-      drop: 1,
-      freeze: 1,
-      next_id: 18,
-      info: 40,
-    },
+    ops: { ...memory, run: 1300, consume: 600 },
     elements,
     runs: { output: 1 },
-    mmap: (attr) => 2 * PAGE + 2 * Number(attr.max_entries),
-    writableBytes: PAGE,
-    // The data's second half mirrors the first on the kernel only (known gap): records are compared as `consume` reads them.
-    comparableBytes: 2 * PAGE,
+    mmap: ({ max_entries }) => ({
+      size: 2 * PAGE + 2 * Number(max_entries),
+      writable: [0, PAGE],
+      // The data's second half mirrors the first on the kernel only (known gap): `consume` reads records as libbpf does.
+      comparable: 2 * PAGE,
+    }),
+  },
+  {
+    name: "USER_RINGBUF",
+    type: u.BPF_MAP_TYPE_USER_RINGBUF,
+    keySizes: [0],
+    valueSizes: [0],
+    maxEntries: [4096, 8192, 65536],
+    flags: [0],
+    keys: "none",
+    ops: memory,
+    elements,
+    runs: {},
+    mmap: ({ max_entries }) => ({
+      size: 2 * PAGE + 2 * Number(max_entries),
+      writable: [PAGE, 2 * PAGE + 2 * Number(max_entries)],
+      comparable: 2 * PAGE + Number(max_entries),
+    }),
+  },
+  {
+    name: "ARENA",
+    type: u.BPF_MAP_TYPE_ARENA,
+    keySizes: [0],
+    valueSizes: [0],
+    maxEntries: [1, 2, 3, 8],
+    flags: [u.BPF_F_MMAPABLE, u.BPF_F_MMAPABLE, u.BPF_F_MMAPABLE | u.BPF_F_NO_USER_CONV],
+    keys: "none",
+    ops: memory,
+    elements,
+    runs: {},
+    mmap: ({ max_entries }) => plainMemory(Number(max_entries) * PAGE),
+    oneMapping: true,
   },
   {
     name: "BLOOM_FILTER",

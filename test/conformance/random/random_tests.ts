@@ -24,7 +24,7 @@ export function defineRandomTests(hosts: Hosts): void {
   describe(`random calls of seed ${seed}`, () => {
     const { kernel } = hosts;
     test.skipIf(kernel === undefined).each(plans)("$name", (plan) => {
-      const real = new Side("kernel", kernel!);
+      const real = new Side("kernel", kernel!, hosts.mount?.path);
       for (const [chunk, host] of [hosts.exclusive, hosts.shared].entries()) {
         const sides: Sides = [new Side(`embedded ${chunk === 0 ? "exclusive" : "shared"}`, host), real];
         const ops = generate(plan, seed, chunk, CHUNK);
@@ -54,7 +54,7 @@ export function defineRandomTests(hosts: Hosts): void {
     test.each(plans)("$name", (plan) => {
       const all = [...fresh, ...(hosts.kernel?.possibleCpus === recording.possibleCpus ? [hosts.kernel] : [])];
       for (const host of all) {
-        const side = new Side(host.kind, host);
+        const side = new Side(host.kind, host, host.kind === "kernel" ? hosts.mount?.path : undefined);
         const found = digestsOf(plan, side, recording.seed, 0, CHUNKS);
         side.dispose();
         const at = differsAt(found, recordedDigests(recording, plan, 0, CHUNKS));

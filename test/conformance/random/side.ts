@@ -4,6 +4,7 @@
  * fds, ids) is replaced by what it stands for. After that equal answers are equal bytes, whatever host gave them.
  */
 import type { Host, UserBuffer } from "../../../src/host/host.ts";
+import { EMBEDDED_BPFFS } from "../../bpffs.ts";
 import { BAD, BAD_HIGH, NULL, type Twist } from "./op.ts";
 
 /** Everything starts as this byte, so that what a call writes shows, wherever it writes. */
@@ -23,6 +24,7 @@ const POINTER = 0x7074_7200;
 export class Side {
   readonly name: string;
   readonly host: Host;
+  readonly bpffs: string;
   readonly bytes: Uint8Array;
   /** Programs that sequences load, assembled once: see `world.ts`. */
   readonly programs: Map<string, Uint8Array> = new Map();
@@ -41,7 +43,9 @@ export class Side {
   /** Fours: where, lower word, upper word (-1: a field of 32 bits), and what is written there after the call. */
   readonly #particular: number[] = [];
 
-  constructor(name: string, host: Host) {
+  /** `bpffs`: where one is mounted that is the tests' own. */
+  constructor(name: string, host: Host, bpffs: string = EMBEDDED_BPFFS) {
+    this.bpffs = bpffs;
     this.name = name;
     this.host = host;
     this.#buffer = host.user.alloc(BLOCK);

@@ -5,6 +5,7 @@ import { btfBytes } from "../btf_types.ts";
 import { makeBatch, makeElement } from "./calls_element.ts";
 import { consumeRing, mapMemory, run, touchMapped, unmapMemory } from "./calls_memory.ts";
 import { create, getInfo, getNextId, openById, tryCreate } from "./calls_object.ts";
+import { getPinned, pin, rename, unlink, unpinAll } from "./calls_pin.ts";
 import type { RandomOp } from "./op.ts";
 import type { TypePlan } from "./plans.ts";
 import { closeRing, type Ring } from "./ring.ts";
@@ -41,6 +42,8 @@ export interface Slot {
   /** Programs by what they call. They hold the map until another takes its slot. */
   readonly programs: Map<string, number>;
   walkFd: number;
+  /** Where the first mapping was. */
+  mappedAt: bigint | undefined;
   ring: Ring | undefined;
 }
 
@@ -53,6 +56,8 @@ export class World {
   readonly side: Side;
   readonly plan: TypePlan;
   readonly slots: (Slot | undefined)[] = [];
+  /** Ids of the maps that are pinned, by name. */
+  readonly pins: Map<string, number> = new Map();
   #btf: Btf | undefined;
 
   constructor(side: Side, plan: TypePlan) {
@@ -125,6 +130,18 @@ export class World {
       case "store":
         touchMapped(this, op);
         break;
+      case "pin":
+        pin(this, op);
+        break;
+      case "get":
+        getPinned(this, op);
+        break;
+      case "unlink":
+        unlink(this, op);
+        break;
+      case "rename":
+        rename(this, op);
+        break;
       case "consume":
         consumeRing(this, op);
         break;
@@ -195,6 +212,7 @@ export class World {
 
   /** Closes everything that the sequence opened. */
   end(): void {
+    unpinAll(this);
     for (const at of this.slots.keys()) this.empty(at);
     if (this.#btf !== undefined) this.side.host.close(this.#btf.fd);
     this.#btf = undefined;

@@ -227,41 +227,31 @@ export function storePercpu(env: MapEnv, map: number, value: number, src: number
 
 /** From commands and programs. */
 export function deleteHash(env: MapEnv, map: number, key: number): number {
-  const { mem } = env;
-  const hash = hashOf(mem, map, key);
-  const bucket = bucketOf(mem, map, hash);
-  lockBucket(mem, map, bucket);
-  const node = findNode(mem, map, key, hash);
-  if (node !== 0) dropNode(mem, map, bucket, node);
-  unlockBucket(mem, bucket);
-  return node === 0 ? -ENOENT : 0;
+  return remove(env, map, key, 0, 0, false);
 }
 
 /** BPF_MAP_LOOKUP_AND_DELETE_ELEM: reads and removes under the bucket's lock. */
 export function takeHash(env: MapEnv, map: number, key: number, value: number, flags: number): number {
-  const { mem } = env;
-  const hash = hashOf(mem, map, key);
-  const bucket = bucketOf(mem, map, hash);
-  lockBucket(mem, map, bucket);
-  const node = findNode(mem, map, key, hash);
-  if (node !== 0) {
-    const from = mem.u32[(node + NODE_VALUE) >>> 2]!;
-    if (mem.u32[(map + MAP_FIELDS) >>> 2] !== 0) readFields(mem, map, value, from, flags);
-    else mem.copy(value, from, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
-    dropNode(mem, map, bucket, node);
-  }
-  unlockBucket(mem, bucket);
-  return node === 0 ? -ENOENT : 0;
+  return remove(env, map, key, value, flags, false);
 }
 
 export function takePercpu(env: MapEnv, map: number, key: number, value: number): number {
+  return remove(env, map, key, value, 0, true);
+}
+
+/** Removes an element, after its value (every CPU's of a per-CPU type) was copied to `value`, unless that is 0. */
+function remove(env: MapEnv, map: number, key: number, value: number, flags: number, percpu: boolean): number {
   const { mem } = env;
+  const { u32 } = mem;
   const hash = hashOf(mem, map, key);
   const bucket = bucketOf(mem, map, hash);
   lockBucket(mem, map, bucket);
   const node = findNode(mem, map, key, hash);
   if (node !== 0) {
-    copyPercpuOut(env, map, value, mem.u32[(node + NODE_VALUE) >>> 2]!, mem.u32[(map + HT_SPAN) >>> 2]!);
+    const from = u32[(node + NODE_VALUE) >>> 2]!;
+    if (percpu) copyPercpuOut(env, map, value, from, u32[(map + HT_SPAN) >>> 2]!);
+    else if (value !== 0 && u32[(map + MAP_FIELDS) >>> 2] !== 0) readFields(mem, map, value, from, flags);
+    else if (value !== 0) mem.copy(value, from, u32[(map + MAP_VALUE_SIZE) >>> 2]!);
     dropNode(mem, map, bucket, node);
   }
   unlockBucket(mem, bucket);

@@ -1,5 +1,6 @@
 /** All map classes together: which class a spec or a shape gives, and making the object for an fd. */
 import { InputError } from "../errors.ts";
+import { Arena } from "./arena.ts";
 import { ArrayMap, PerCpuArrayMap } from "./array_map.ts";
 import { BloomFilterMap } from "./bloom_filter_map.ts";
 import { OtherMap } from "./bpf_map.ts";
@@ -17,6 +18,7 @@ import { isMapType, type MapType } from "./map_types.ts";
 import { QueueMap, StackMap } from "./queue_map.ts";
 import { type Decoded, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
 import type { Access } from "./spec.ts";
+import { type Encodable, type RecordEncoder, UserRingBuf } from "./user_ring_buffer.ts";
 
 /** A map of whatever type: `map.type` tells which. Keys and values are what its BTF says, or bytes. */
 export type AnyMap =
@@ -29,6 +31,8 @@ export type AnyMap =
   | QueueMap<unknown>
   | StackMap<unknown>
   | RingBuf<unknown>
+  | UserRingBuf<unknown>
+  | Arena
   | OtherMap;
 
 /** What decoding with a codec gives; unknown where there is none. */
@@ -37,6 +41,7 @@ type In<S, N extends string> = S extends { readonly [P in N]: infer C } ? InferI
 type KeyData<S> = S extends { readonly key: { readonly data: infer D } } ? Infer<D> : unknown;
 type KeyDataIn<S> = S extends { readonly key: { readonly data: infer D } } ? InferInput<D> : unknown;
 type RecordOf<S> = S extends { readonly record: infer D } ? Decoded<D> : Uint8Array;
+type RecordIn<S> = S extends { readonly record: infer E } ? Encodable<E> : Uint8Array;
 
 /** The class for a spec (`createMap`) or a shape (`openMap`), with the types of its codecs. */
 export type MapOf<S extends { readonly type: MapType }> = S extends { readonly type: "hash" | "lru_hash" }
@@ -57,7 +62,11 @@ export type MapOf<S extends { readonly type: MapType }> = S extends { readonly t
                 ? StackMap<Out<S, "value">, In<S, "value">>
                 : S extends { readonly type: "ringbuf" }
                   ? RingBuf<RecordOf<S>>
-                  : never;
+                  : S extends { readonly type: "user_ringbuf" }
+                    ? UserRingBuf<RecordIn<S>>
+                    : S extends { readonly type: "arena" }
+                      ? Arena
+                      : never;
 
 /** An fd to be wrapped. */
 export interface MapFd {
@@ -76,11 +85,12 @@ export type KnownTypes = Pick<MapTypes, "btf" | "keyTypeId" | "valueTypeId">;
 /** For maps that were just made of the very codecs. */
 export const noTypes: KnownTypes = { btf: undefined, keyTypeId: 0, valueTypeId: 0 };
 
-/** The caller's codecs. */
+/** The caller's codecs, as they stand in a spec or a shape. */
 export interface GivenCodecs {
+  readonly type?: MapType;
   readonly key?: AnyCodec;
   readonly value?: AnyCodec;
-  readonly record?: RecordDecoder;
+  readonly record?: RecordDecoder | RecordEncoder;
 }
 
 /** Types whose values are one a CPU, by the kernel's name. */
@@ -139,7 +149,7 @@ function codecsOf(context: HostContext, { info, types }: MapFd, given: GivenCode
   };
 }
 
-function objectFor(handle: MapHandle, { key, value }: Codecs, record: RecordDecoder | undefined): AnyMap {
+function objectFor(handle: MapHandle, { key, value }: Codecs, record: GivenCodecs["record"]): AnyMap {
   const { type } = handle.info;
   if (!isMapType(type)) return new OtherMap(handle);
   switch (type) {
@@ -162,7 +172,11 @@ function objectFor(handle: MapHandle, { key, value }: Codecs, record: RecordDeco
     case "stack":
       return new StackMap(handle, value);
     case "ringbuf":
-      return new RingBuf(handle, record);
+      return new RingBuf(handle, record as RecordDecoder | undefined);
+    case "user_ringbuf":
+      return new UserRingBuf(handle, record as RecordEncoder | undefined);
+    case "arena":
+      return new Arena(handle);
     default:
       return type satisfies never;
   }

@@ -6,9 +6,11 @@ import {
   BPF_F_MMAPABLE,
   BPF_F_NO_COMMON_LRU,
   BPF_F_NO_PREALLOC,
+  BPF_F_NO_USER_CONV,
   BPF_F_NUMA_NODE,
   BPF_F_RDONLY,
   BPF_F_RDONLY_PROG,
+  BPF_F_SEGV_ON_FAULT,
   BPF_F_WRONLY,
   BPF_F_WRONLY_PROG,
   BPF_F_ZERO_SEED,
@@ -20,6 +22,7 @@ import {
   ENOMEM,
   ENOTSUPP,
   EPERM,
+  ERANGE,
 } from "../uapi/index.ts";
 import type { CreateAttr } from "./create_map.ts";
 import { BpfError } from "./error.ts";
@@ -32,6 +35,9 @@ const LPM_KEY_MIN = 5;
 const LPM_KEY_MAX = 260;
 const BLOOM_HASHES_MAX = 15;
 const PAGE = 4096;
+const ARENA_PAGES_MAX = 1_048_576;
+/** Types without values. */
+const valueless: ReadonlySet<string> = new Set(["ringbuf", "user_ringbuf", "arena"]);
 /** numa_node that stands for none. */
 const NO_NODE = 0xffff_ffff;
 
@@ -48,6 +54,8 @@ const flagsByType: Readonly<Record<string, number>> = {
   queue: BPF_F_NUMA_NODE | RD_WR,
   stack: BPF_F_NUMA_NODE | RD_WR,
   ringbuf: BPF_F_NUMA_NODE,
+  user_ringbuf: BPF_F_NUMA_NODE,
+  arena: BPF_F_MMAPABLE | BPF_F_SEGV_ON_FAULT | BPF_F_NO_USER_CONV,
 };
 
 function sizeRule(
@@ -74,11 +82,22 @@ function sizeRule(
       if (map_extra > BigInt(BLOOM_HASHES_MAX)) return `${map_extra} hashes, ${BLOOM_HASHES_MAX} are the most`;
       return value > KMALLOC_MAX ? `the value has ${value} bytes, ${KMALLOC_MAX} are the most` : undefined;
     case "ringbuf":
+    case "user_ringbuf":
       if (entries >= PAGE && (entries & (entries - 1)) === 0) return undefined;
       return `maxEntries is ${entries} bytes; a ring has a power of two, at least ${PAGE}`;
+    case "arena":
+      if (entries > ARENA_PAGES_MAX) return `maxEntries is ${entries} pages, ${ARENA_PAGES_MAX} are the most (4 GiB)`;
+      return arenaAddress(entries, map_extra);
     default:
       return undefined;
   }
+}
+
+function arenaAddress(pages: number, address: bigint): string | undefined {
+  const shown = `address is 0x${address.toString(16)}`;
+  if (address % BigInt(PAGE) !== 0n) return `${shown}, which does not begin a page of ${PAGE} bytes`;
+  const last = address + BigInt(pages * PAGE - 1);
+  return address >> 32n === last >> 32n ? undefined : `${shown}: a multiple of 4 GiB would lie inside the arena`;
 }
 
 function perCpuValue(value: number): string {
@@ -91,7 +110,7 @@ function brokenRule(type: string, attr: CreateAttr): string | undefined {
   if (max_entries === 0) return "maxEntries is 0; at least 1 is needed";
   const size = sizeRule(type, attr);
   if (size !== undefined) return size;
-  if (value_size === 0 && type !== "ringbuf") return "the value has no bytes";
+  if (value_size === 0 && !valueless.has(type)) return "the value has no bytes";
   const both = BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG;
   if ((map_flags & both) === both) return "programs could neither read nor write it";
   const allowed = flagsByType[type];
@@ -109,6 +128,12 @@ function invalid(type: string, attr: CreateAttr, errno: number): string | undefi
   return given && node !== 0 && errno === -EINVAL ? `NUMA node ${node} is not there or not online` : undefined;
 }
 
+function sizeOf(type: string, { key_size, value_size, max_entries }: CreateAttr): string {
+  if (type === "arena") return `${max_entries} pages`;
+  if (valueless.has(type)) return `a ring of ${max_entries} bytes`;
+  return `${max_entries} elements with ${key_size} + ${value_size} bytes`;
+}
+
 export function createFailure(host: "embedded" | "kernel", type: string, attr: CreateAttr, errno: number): BpfError {
   const title = `${type} map${attr.map_name === "" ? "" : ` \`${attr.map_name}\``}`;
   const map = { name: attr.map_name, type, id: 0, maxEntries: attr.max_entries };
@@ -117,6 +142,7 @@ export function createFailure(host: "embedded" | "kernel", type: string, attr: C
   switch (-errno) {
     case EINVAL:
     case ENOTSUPP:
+    case ERANGE:
     case E2BIG: {
       if (host === "embedded" && bpfMapTypeNames[attr.map_type] !== undefined && mapEntry(attr.map_type) === undefined)
         return new BpfError({ ...parts, what, hint: `the embedded host has no maps of type ${type} yet` });
@@ -126,7 +152,7 @@ export function createFailure(host: "embedded" | "kernel", type: string, attr: C
     case EPERM:
       return new BpfError({ ...parts, what: `${what}: not permitted`, hint: permissionHint("CAP_BPF") });
     case ENOMEM: {
-      const size = `${attr.max_entries} elements with ${attr.key_size} + ${attr.value_size} bytes`;
+      const size = sizeOf(type, attr);
       const hint = host === "embedded" ? "give createEmbedded() more `memory`, or lower maxEntries" : undefined;
       return new BpfError({ ...parts, what: `${what}: no memory for ${size}`, hint });
     }

@@ -10,6 +10,7 @@ import {
   BPF_F_NUMA_NODE,
   BPF_F_RDONLY,
   BPF_F_RDONLY_PROG,
+  BPF_F_SEGV_ON_FAULT,
   BPF_F_WRONLY,
   BPF_F_WRONLY_PROG,
   BPF_F_ZERO_SEED,
@@ -54,6 +55,8 @@ interface Options {
   readonly mmapable?: boolean;
   readonly numaNode?: number;
   readonly hashes?: number;
+  readonly address?: bigint;
+  readonly segvOnFault?: boolean;
 }
 
 function flagsOf(spec: MapSpec): number {
@@ -67,7 +70,9 @@ function flagsOf(spec: MapSpec): number {
     when(options.prealloc === false || spec.type === "lpm_trie", BPF_F_NO_PREALLOC) |
     when(options.commonLru === false, BPF_F_NO_COMMON_LRU) |
     when(options.zeroSeed === true, BPF_F_ZERO_SEED) |
-    when(options.mmapable === true, BPF_F_MMAPABLE) |
+    // An arena is nothing if not mapped, and the kernel wants to be told so.
+    when(options.mmapable === true || spec.type === "arena", BPF_F_MMAPABLE) |
+    when(options.segvOnFault === true, BPF_F_SEGV_ON_FAULT) |
     when(options.numaNode !== undefined, BPF_F_NUMA_NODE)
   );
 }
@@ -91,7 +96,7 @@ function checkNumbers(spec: MapSpec): void {
 
 export function createAttr(spec: MapSpec): CreateAttr {
   const { name = "" } = spec;
-  const { key, value, numaNode, hashes }: Options = spec;
+  const { key, value, numaNode, hashes = 0, address = BigInt(hashes) }: Options = spec;
   if (!Object.hasOwn(mapTypeNumbers, spec.type)) {
     const known = Object.keys(mapTypeNumbers).join(", ");
     throw new InputError(`createMap: type is ${JSON.stringify(spec.type)}, expected one of ${known}`);
@@ -107,7 +112,7 @@ export function createAttr(spec: MapSpec): CreateAttr {
     map_flags: flagsOf(spec),
     map_name: name,
     numa_node: numaNode ?? 0,
-    map_extra: BigInt(hashes ?? 0),
+    map_extra: address,
   };
 }
 

@@ -15,6 +15,7 @@ export type {
 } from "../host/host.ts";
 export { HostUnavailable, type HostUnavailableReason } from "../host/host.ts";
 export type { AnyMap, MapOf } from "./any_map.ts";
+export { Arena, MappedArena } from "./arena.ts";
 export { ArrayMap, PerCpuArrayMap } from "./array_map.ts";
 export { BloomFilterMap } from "./bloom_filter_map.ts";
 export { BpfHost, type HostMemory, type Leak, type MapMemory } from "./bpf_host.ts";
@@ -41,6 +42,7 @@ export { type BatchOptions, type Decoded, type DrainOptions, type RecordDecoder,
 export type { RunOptions, RunResult } from "./run.ts";
 export type {
   Access,
+  ArenaSpec,
   ArraySpec,
   BloomFilterSpec,
   ExactShape,
@@ -58,5 +60,7 @@ export type {
   QueueSpec,
   RingBufSpec,
   StackSpec,
+  UserRingBufSpec,
 } from "./spec.ts";
+export { type Encodable, type RecordEncoder, UserRingBuf } from "./user_ring_buffer.ts";
 export { Drain, Walk } from "./walk.ts";

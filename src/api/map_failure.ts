@@ -136,9 +136,7 @@ function reasonOf(failure: MapFailure, errno: number): Reason | undefined {
     case EINVAL:
       return cmd === "mmap" ? badMapping(failure, title) : undefined;
     case EBUSY:
-      return cmd === BPF_MAP_FREEZE
-        ? { what: `${title} is being written, or mapped for writing`, hint: "close its mappings first" }
-        : undefined;
+      return busy(cmd, map, title);
     case EBADF:
       return { what: `${title}: its fd was closed by somebody else` };
     case ENOMEM:
@@ -151,6 +149,13 @@ function reasonOf(failure: MapFailure, errno: number): Reason | undefined {
     default:
       return undefined;
   }
+}
+
+function busy(cmd: number | string, map: MapInfo, title: string): Reason | undefined {
+  if (cmd === "mmap") return { what: `${title} is mapped already`, hint: "use that mapping, or close it first" };
+  if (cmd !== BPF_MAP_FREEZE) return undefined;
+  if (map.type === "arena") return { what: `${title} was mapped for writing, after which an arena cannot be frozen` };
+  return { what: `${title} is being written, or mapped for writing`, hint: "close its mappings first" };
 }
 
 function full(title: string, { maxEntries }: MapInfo, hint: string): Reason {
@@ -189,11 +194,18 @@ function forbidden({ cmd, access, frozen, writable, map }: MapFailure, title: st
 }
 
 function badMapping({ access, map }: MapFailure, title: string): Reason | undefined {
+  if (map.type === "arena") return arenaElsewhere(title, map);
   if (map.type !== "array") return undefined;
   if ((map.flags & BPF_F_MMAPABLE) === 0) {
     return { what: `${title} cannot be mapped`, hint: "create it with { mmapable: true }" };
   }
   return access === "ro" ? { what: `${title} was opened read-only, which excludes mapping` } : undefined;
+}
+
+function arenaElsewhere(title: string, { mapExtra }: MapInfo): Reason | undefined {
+  if (mapExtra !== 0n) return undefined;
+  const what = `${title} was mapped before, by another handle or process, at an address that only it knows`;
+  return { what, hint: "create it with an `address`" };
 }
 
 function unsupported({ cmd, map }: MapFailure, title: string): Reason {

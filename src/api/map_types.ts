@@ -1,5 +1,6 @@
 /** Map types by name. The names are the kernel's in lower case, without BPF_MAP_TYPE_. */
 import {
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
@@ -11,6 +12,7 @@ import {
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_USER_RINGBUF,
   bpfMapTypeNames,
 } from "../uapi/index.ts";
 
@@ -26,7 +28,9 @@ export type MapType =
   | "bloom_filter"
   | "queue"
   | "stack"
-  | "ringbuf";
+  | "ringbuf"
+  | "user_ringbuf"
+  | "arena";
 
 export const mapTypeNumbers: Readonly<Record<MapType, number>> = {
   hash: BPF_MAP_TYPE_HASH,
@@ -40,6 +44,8 @@ export const mapTypeNumbers: Readonly<Record<MapType, number>> = {
   queue: BPF_MAP_TYPE_QUEUE,
   stack: BPF_MAP_TYPE_STACK,
   ringbuf: BPF_MAP_TYPE_RINGBUF,
+  user_ringbuf: BPF_MAP_TYPE_USER_RINGBUF,
+  arena: BPF_MAP_TYPE_ARENA,
 };
 
 const PREFIX = "BPF_MAP_TYPE_";

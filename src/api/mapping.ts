@@ -1,6 +1,7 @@
 /** The memory of an array, mapped: the one place where the API gives live views. */
 /// <reference lib="esnext.disposable" preserve="true" />
 
+import type { MmapOptions } from "../host/host.ts";
 import { rup8 } from "../mem/layout.ts";
 import { nested } from "./codec/error.ts";
 import { CodecBuffer } from "./codec/index.ts";
@@ -10,23 +11,20 @@ import type { MapHandle } from "./map_handle.ts";
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 
-/**
- * Maps `length` bytes of what the map offers, shared. Throws `BpfError`. `dropsViews`: no view outlives the munmap, so
- * the memory can be used again at once.
- */
+/** Maps `length` bytes of what the map offers, shared. Throws `BpfError`. */
 export function mapInto(
   handle: MapHandle,
   offset: number,
   length: number,
   writable: boolean,
-  dropsViews = false,
+  options: Pick<MmapOptions, "dropsViews" | "address"> = {},
 ): Uint8Array {
   const prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-  const bytes = handle.closed ? -1 : handle.host.mmap(handle.fd, { offset, length, prot, dropsViews });
+  const bytes = handle.closed ? -1 : handle.host.mmap(handle.fd, { ...options, offset, length, prot });
   return typeof bytes === "number" ? handle.fail("mmap", bytes, { writable }) : bytes;
 }
 
-/** How an array is mapped. */
+/** How an array or an arena is mapped. */
 export interface MmapArrayOptions {
   /** `ro`: the view must not be written. Default `rw`. */
   readonly access?: "ro" | "rw";

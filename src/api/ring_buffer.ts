@@ -1,13 +1,13 @@
 /** RINGBUF: user space's end of the ring. Kernel counterpart: ringbuf.c, which says what lies where. */
 import { InputError } from "../errors.ts";
 import { rup8 } from "../mem/layout.ts";
-import { BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ, EBADMSG, EINVAL } from "../uapi/index.ts";
+import { BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ, EBADMSG } from "../uapi/index.ts";
 import { BpfMap } from "./bpf_map.ts";
-import { type AnyCodec, type Codec, CodecBuffer, CodecError, type Infer } from "./codec/index.ts";
+import { type AnyCodec, type Codec, type CodecBuffer, CodecError, type Infer } from "./codec/index.ts";
 import { BpfError } from "./error.ts";
 import { errorMap, mapTitle } from "./map_failure.ts";
 import type { MapHandle } from "./map_handle.ts";
-import { mapInto } from "./mapping.ts";
+import { LENGTH_MASK, mapRing, pause, type RingMapping } from "./ring_mapping.ts";
 
 /** What makes a value of a record: a codec for records of one shape, or a function of a private copy of its bytes. */
 export type RecordDecoder = AnyCodec | ((bytes: Uint8Array) => unknown);
@@ -32,26 +32,10 @@ export interface DrainOptions {
 }
 
 const BATCH_MAX = 4096;
-const LENGTH_MASK: number = BPF_RINGBUF_DISCARD_BIT - 1;
-/** A ring's pages are the machine's, which no call of bpf(2) tells: 4096 nearly everywhere. */
-const PAGE_SIZES: readonly number[] = [4096, 16_384, 65_536];
 /** Milliseconds that a loop over batches that are always there goes on before others get their turn. */
 const TURN_MS = 8;
 /** Pause when the next record is still being written. */
 const BUSY_MS = 1;
-
-/** The mapped ring. */
-interface Mapped {
-  readonly consumerPage: Uint8Array;
-  readonly producerPages: Uint8Array;
-  readonly consumer: BigUint64Array;
-  readonly producer: BigUint64Array;
-  /** Of producer page and data, as words: record headers. */
-  readonly words: Int32Array;
-  readonly data: CodecBuffer;
-  /** Where in `data` the records begin. */
-  readonly dataAt: number;
-}
 
 /**
  * BPF_MAP_TYPE_RINGBUF: records that programs send. One reader at a time: what one reads no other sees. Since Linux 5.8.
@@ -62,7 +46,7 @@ interface Mapped {
 export class RingBuf<T> extends BpfMap {
   readonly type = "ringbuf" as const;
   readonly #decode: (from: CodecBuffer, offset: number, length: number) => T;
-  #mapped: Mapped | undefined;
+  #mapped: RingMapping | undefined;
   #consuming = false;
   /** Ends the waits of open loops. */
   readonly #loops: Set<AbortController> = new Set();
@@ -143,7 +127,6 @@ export class RingBuf<T> extends BpfMap {
     if (this.#consuming) throw new InputError(`${mapTitle(this.info)} is being drained: its callback cannot drain it`);
     this.#consuming = true;
     const size = this.maxEntries;
-    // Positions count bytes from the ring's creation; no ring lives for 2^53 of them.
     let at = Number(Atomics.load(consumer, 0));
     let count = 0;
     // The other side: a producer that stores its position after the header, and the header after the record.
@@ -182,44 +165,15 @@ export class RingBuf<T> extends BpfMap {
   }
 
   /** Mapped when it is read for the first time: a ring that is only looked at costs nothing. */
-  #map(): Mapped {
-    if (this.#mapped !== undefined) return this.#mapped;
-    const { handle } = this;
-    for (const page of PAGE_SIZES) {
-      // Offsets that are no multiple of a page are refused; the largest size says why a ring cannot be mapped.
-      const probe = handle.closed ? -1 : handle.host.mmap(handle.fd, { offset: page, length: page, prot: 1 });
-      if (probe === -EINVAL && page !== PAGE_SIZES.at(-1)) continue;
-      if (typeof probe === "number") return handle.fail("mmap", probe);
-      handle.host.munmap(probe);
-      const consumerPage = mapInto(handle, 0, page, true, true);
-      let producerPages: Uint8Array;
-      try {
-        producerPages = mapInto(handle, page, page + 2 * this.maxEntries, false, true);
-      } catch (error) {
-        handle.host.munmap(consumerPage);
-        throw error;
-      }
-      this.#mapped = {
-        consumerPage,
-        producerPages,
-        consumer: new BigUint64Array(consumerPage.buffer, consumerPage.byteOffset, 1),
-        producer: new BigUint64Array(producerPages.buffer, producerPages.byteOffset, 1),
-        words: new Int32Array(producerPages.buffer, producerPages.byteOffset, producerPages.length / 4),
-        data: new CodecBuffer(producerPages),
-        dataAt: page,
-      };
-      return this.#mapped;
-    }
-    return handle.fail("mmap", EINVAL);
+  #map(): RingMapping {
+    this.#mapped ??= mapRing(this.handle, "consumer");
+    return this.#mapped;
   }
 
   #unmap(): void {
-    const mapped = this.#mapped;
-    this.#mapped = undefined;
     for (const loop of this.#loops) loop.abort();
-    if (mapped === undefined) return;
-    this.handle.host.munmap(mapped.consumerPage);
-    this.handle.host.munmap(mapped.producerPages);
+    this.#mapped?.end();
+    this.#mapped = undefined;
   }
 }
 
@@ -227,10 +181,6 @@ function checkedMax(max: number | undefined, otherwise: number): number {
   if (max === undefined) return otherwise;
   if (Number.isInteger(max) && max > 0) return max;
   throw new InputError(`max is ${max}, expected a whole number from 1 on`);
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function decoderOf(record: RecordDecoder | undefined): (from: CodecBuffer, offset: number, length: number) => unknown {

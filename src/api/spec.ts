@@ -2,6 +2,7 @@
 import type { AnyCodec, LpmKeyCodec } from "./codec/index.ts";
 import type { PinOptions } from "./pin.ts";
 import type { RecordDecoder } from "./ring_buffer.ts";
+import type { RecordEncoder } from "./user_ring_buffer.ts";
 
 interface CommonSpec {
   /** Up to 15 characters: letters, digits, `_` and `.`. */
@@ -133,6 +134,32 @@ export interface RingBufSpec extends CommonSpec, NumaSpec {
   readonly record?: RecordDecoder;
 }
 
+/** BPF_MAP_TYPE_USER_RINGBUF: records from user space to programs. Since Linux 6.1. */
+export interface UserRingBufSpec extends CommonSpec, NumaSpec {
+  readonly type: "user_ringbuf";
+  /** Bytes: a power of two, at least a page. */
+  readonly maxEntries: number;
+  /** How records are encoded: a codec, or a function that gives a record's bytes. Without it records are `Uint8Array`s. */
+  readonly record?: RecordEncoder;
+}
+
+/** BPF_MAP_TYPE_ARENA: memory that programs and user space share. Since Linux 6.9. */
+export interface ArenaSpec extends CommonSpec {
+  readonly type: "arena";
+  /** Pages: 1 to 1,048,576 (of 4 KiB). */
+  readonly maxEntries: number;
+  /**
+   * Where user space will map it (map_extra): the beginning of a page, and no multiple of 4 GiB may lie inside the arena.
+   * Programs can be loaded before it is mapped, and other processes can map it. Default: wherever it is mapped first.
+   */
+  readonly address?: bigint;
+  /**
+   * Only programs allocate pages; looking at one that is not allocated ends the process on the kernel host (a view cannot
+   * tell): BPF_F_SEGV_ON_FAULT. Default false: a page is there when it is looked at.
+   */
+  readonly segvOnFault?: boolean;
+}
+
 /** What each type takes. */
 export interface MapSpecs {
   hash: HashSpec;
@@ -146,6 +173,8 @@ export interface MapSpecs {
   queue: QueueSpec;
   stack: StackSpec;
   ringbuf: RingBufSpec;
+  user_ringbuf: UserRingBufSpec;
+  arena: ArenaSpec;
 }
 
 /** What `createMap` takes. */
@@ -169,6 +198,8 @@ export interface MapShapes {
   queue: { readonly type: "queue"; readonly value?: AnyCodec };
   stack: { readonly type: "stack"; readonly value?: AnyCodec };
   ringbuf: { readonly type: "ringbuf"; readonly record?: RecordDecoder };
+  user_ringbuf: { readonly type: "user_ringbuf"; readonly record?: RecordEncoder };
+  arena: { readonly type: "arena" };
 }
 
 /** As what an existing map is opened. */

@@ -2,6 +2,7 @@
 import { expectTypeOf, test } from "vitest";
 import {
   type AnyMap,
+  type Arena,
   ArrayMap,
   type BloomFilterMap,
   type BpfHost,
@@ -21,6 +22,7 @@ import {
   type RingBuf,
   type StackMap,
   struct,
+  type UserRingBuf,
   u16,
   u32,
   u64,
@@ -94,6 +96,12 @@ function shapes(host: BpfHost): void {
   expectTypeOf(host.createMap({ type: "ringbuf", maxEntries: 4096, record: Flow })).toEqualTypeOf<RingBuf<Flow>>();
   const own = host.createMap({ type: "ringbuf", maxEntries: 4096, record: (bytes) => bytes.length });
   expectTypeOf(own).toEqualTypeOf<RingBuf<number>>();
+  const orders = host.createMap({ type: "user_ringbuf", maxEntries: 4096, record: Flow });
+  expectTypeOf(orders.output).parameter(0).toEqualTypeOf<Readonly<Flow>>();
+  expectTypeOf(host.createMap({ type: "user_ringbuf", maxEntries: 4096 })).toEqualTypeOf<UserRingBuf<Uint8Array>>();
+  const texts = host.createMap({ type: "user_ringbuf", maxEntries: 4096, record: (_: string) => new Uint8Array() });
+  expectTypeOf(texts).toEqualTypeOf<UserRingBuf<string>>();
+  expectTypeOf(host.createMap({ type: "arena", maxEntries: 1, address: 0n })).toEqualTypeOf<Arena>();
   expectTypeOf(own.batches()).toEqualTypeOf<AsyncGenerator<number[], void, undefined>>();
 }
 
@@ -117,6 +125,12 @@ function refused(host: BpfHost): void {
   host.createMap({ type: "lpm_trie", key: ipv4, value: u32, maxEntries: 1 });
   // @ts-expect-error a ring has records, not values
   host.createMap({ type: "ringbuf", value: u32, maxEntries: 4096 });
+  // @ts-expect-error an encoder gives bytes
+  host.createMap({ type: "user_ringbuf", maxEntries: 4096, record: (text: string) => text });
+  // @ts-expect-error an arena has pages, not values
+  host.createMap({ type: "arena", maxEntries: 1, value: u32 });
+  // @ts-expect-error and is always mapped
+  host.createMap({ type: "arena", maxEntries: 1, mmapable: true });
   // @ts-expect-error a hash needs a value
   host.createMap({ type: "hash", key: u32, maxEntries: 1 });
   // @ts-expect-error a hash needs a size

@@ -12,7 +12,7 @@ export interface RawEntry {
 
 const PREFIX_LENGTH_SIZE = 4;
 
-/** Types that cannot be listed, such as a bloom filter, have no entries. The records of a ring are consumed. */
+/** Types that cannot be listed, such as a bloom filter, or have none, such as an arena, have no entries. The records of a ring are consumed. */
 export function dumpMap(host: BpfHost, map: AnyMap): RawEntry[] {
   const { fd, info } = map;
   const key = bytes(info.keySize);
@@ -53,6 +53,8 @@ export function dumpMap(host: BpfHost, map: AnyMap): RawEntry[] {
       return records;
     }
     case "bloom_filter":
+    case "user_ringbuf":
+    case "arena":
     case "other":
       return [];
   }

@@ -33,6 +33,8 @@ const specs: readonly MapSpec[] = [
   { type: "stack", value: bytes(7), maxEntries: 1 },
   { type: "bloom_filter", value: u32, maxEntries: 200_000, hashes: 7 },
   { type: "ringbuf", maxEntries: 65_536 },
+  { type: "user_ringbuf", maxEntries: 65_536 },
+  { type: "arena", maxEntries: 33 },
 ];
 
 onEachHost((host) => {

@@ -242,7 +242,7 @@ function checkInsn(
   if (row.kind === "ldPacket" && !family.packetLoads) {
     return invalid("BPF_LD_[ABS|IND] instructions not allowed for this program type");
   }
-  if (op === "addrSpaceCast") return invalid("addr_space_cast can only be used in a program that has an arena");
+  if (op === "addrSpaceCast") return invalid("addr_space_cast is not supported yet");
   if (op === "kfunc") return invalid("calls of kernel functions are not supported yet");
   return op === "helper" ? checkHelper(refs, insn.imm, family, gpl, known) : undefined;
 }

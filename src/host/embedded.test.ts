@@ -1,10 +1,12 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { InputError } from "../errors.ts";
+import { attachKernel } from "../kern/kernel.ts";
 import {
   BPF_F_MMAPABLE,
   BPF_MAP_CREATE,
   BPF_MAP_FREEZE,
   BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_RINGBUF,
@@ -269,5 +271,81 @@ test("clients that come and go leave nothing behind", () => {
   const { metadata } = host.memory();
   for (let i = 0; i < 10; i++) visit(false);
   expect(host.memory().metadata).toBe(metadata);
+  host.dispose();
+});
+
+test.each([false, true])("negative fds are passed over, as poll(2) does; shared: %s", async (shared) => {
+  const host = createEmbeddedHost({ ...SMALL, shared });
+  const fd = host.bpf(BPF_MAP_CREATE, array);
+  expect(host.poll([-1], 0)).toEqual([]);
+  expect(host.poll([-5, fd, -1], 0)).toEqual([fd]);
+  expect(await host.wait([-1, fd])).toEqual([fd]);
+  expect(await host.wait([-1], { timeoutMs: 1 })).toEqual([]);
+  expect(host.poll([-1, 99], 0)).toBe(-EBADF);
+  host.dispose();
+});
+
+test("a view of an arena ends with it; what is asked of commands there ends as well", () => {
+  const host = createEmbeddedHost(SMALL);
+  const arena = { map_type: BPF_MAP_TYPE_ARENA, max_entries: 1, map_flags: BPF_F_MMAPABLE };
+  const [fd, other] = [host.bpf(BPF_MAP_CREATE, arena), host.bpf(BPF_MAP_CREATE, array)];
+  const view = host.mmap(fd, { offset: 0, length: 65536, prot: 3 });
+  if (typeof view === "number") throw new Error(`mmap: ${view}`);
+  expect(view.length).toBe(4096);
+  // Its address is user space's; the low half is where it lies, and addresses of arenas differ.
+  expect(host.mappedAt(view) & 0xffff_ffffn).toBe(BigInt(view.byteOffset));
+  const second = host.mmap(host.bpf(BPF_MAP_CREATE, arena), { offset: 0, length: 4096, prot: 3 });
+  if (typeof second === "number") throw new Error(`mmap: ${second}`);
+  expect(host.mappedAt(second) >> 32n).not.toBe(host.mappedAt(view) >> 32n);
+  const key = host.user.alloc(4);
+  const lookup = (value: number): number => {
+    return host.bpf(BPF_MAP_LOOKUP_ELEM, { map_fd: other, key: Number(key.address), value });
+  };
+  expect([lookup(view.byteOffset + 4092), lookup(view.byteOffset + 4093)]).toEqual([0, -EFAULT]);
+  expect(host.mappedAt(new Uint8Array(4))).toBe(-1n);
+  host.munmap(view);
+  expect([host.mappedAt(view), lookup(view.byteOffset)]).toEqual([-1n, -EFAULT]);
+  host.dispose();
+});
+
+test("an arena that is larger than what is free is ENOMEM, and takes nothing", () => {
+  const host = createEmbeddedHost({ memory: 4 << 20 });
+  host.close(host.bpf(BPF_MAP_CREATE, array));
+  const before = host.memory();
+  const arena = { map_type: BPF_MAP_TYPE_ARENA, map_flags: BPF_F_MMAPABLE };
+  for (const max_entries of [1024, 1 << 20]) {
+    expect(host.bpf(BPF_MAP_CREATE, { ...arena, max_entries })).toBe(-ENOMEM);
+  }
+  expect(host.memory()).toEqual(before);
+  const fd = host.bpf(BPF_MAP_CREATE, { ...arena, max_entries: 256 });
+  expect(host.memory().used - before.used).toBeGreaterThanOrEqual(1 << 20);
+  host.close(fd);
+  expect(host.memory().used).toBe(before.used);
+  host.dispose();
+});
+
+test("a wake-up is told to the system only while somebody sleeps", async () => {
+  const host = createEmbeddedHost({ ...SMALL, shared: true });
+  const ticket = host.share();
+  const other = attachKernel(ticket.memory, ticket.client);
+  const notify = vi.spyOn(Atomics, "notify");
+  other.wake();
+  expect(notify).not.toHaveBeenCalled();
+  const ring = host.bpf(BPF_MAP_CREATE, { map_type: BPF_MAP_TYPE_RINGBUF, max_entries: 4096 });
+  expect(host.poll([ring], 1)).toEqual([]);
+  const stop = new AbortController();
+  const waiting = host.wait([ring], { signal: stop.signal });
+  other.wake();
+  expect(notify.mock.results.map(({ value }) => value)).toEqual([1]);
+  stop.abort(new Error("enough"));
+  await expect(waiting).rejects.toThrow("enough");
+  // The sleep itself ends a little later, by its limit or by the next news.
+  other.wake();
+  await new Promise((resolve) => setTimeout(resolve, 80));
+  notify.mockClear();
+  other.wake();
+  expect(notify).not.toHaveBeenCalled();
+  notify.mockRestore();
+  other.detach();
   host.dispose();
 });

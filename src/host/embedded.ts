@@ -8,7 +8,7 @@ import { attachKernel, createKernel, type Kernel, RUN_BUDGET } from "../kern/ker
 import { entryOfMap } from "../kern/map.ts";
 import { forgetView, type Mapping, mapMemory, unmap } from "../kern/mappings.ts";
 import { alloc, bytesOfMap, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
-import { GRANULE, OBJ_MAP, PAGE_SIZE, SB_WAKES } from "../mem/layout.ts";
+import { GRANULE, OBJ_MAP, PAGE_SIZE, SB_SLEEPERS, SB_WAKES } from "../mem/layout.ts";
 import { counterOf, MAP_ABI_VALUE_SIZE, MAP_EVICTIONS, MAP_FAILED_UPDATES, MAP_KEY_SIZE } from "../struct/map.ts";
 import { EBADF, EINVAL } from "../uapi/index.ts";
 import { embeddedBpffs } from "./bpffs.ts";
@@ -196,7 +196,9 @@ export class EmbeddedHost implements Host {
       if (typeof ready === "number" || ready.length > 0 || !mem.shared) return ready;
       const left = end - performance.now();
       if (left <= 0) return ready;
+      mem.atomics.add32(SB_SLEEPERS, 1);
       Atomics.wait(mem.i32, SB_WAKES >>> 2, seen, Math.min(left, WAIT_SLICE));
+      mem.atomics.add32(SB_SLEEPERS, -1);
     }
   }
 
@@ -248,9 +250,14 @@ export class EmbeddedHost implements Host {
       signal?.addEventListener("abort", done, { once: true });
       this.#waiters.push(done);
       if (!mem.shared) return;
+      mem.atomics.add32(SB_SLEEPERS, 1);
       const other = Atomics.waitAsync(mem.i32, SB_WAKES >>> 2, seen, limit);
-      if (other.async) other.value.then(done);
-      else done();
+      const awake = (): void => {
+        mem.atomics.add32(SB_SLEEPERS, -1);
+        done();
+      };
+      if (other.async) other.value.then(awake);
+      else awake();
     });
   }
 

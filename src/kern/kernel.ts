@@ -25,6 +25,7 @@ import {
   SB_PAGE,
   SB_RUN_BUDGET,
   SB_SHARED,
+  SB_SLEEPERS,
   SB_TABLE,
   SB_VERSION,
   SB_WAKES,
@@ -129,10 +130,14 @@ export class Kernel implements MapEnv {
   /** Who waits in this thread for news of rings; set by the host. */
   onWake: (() => void) | undefined = undefined;
 
-  /** A ring has news. */
+  /**
+   * A ring has news. First the count, then the look at the sleepers; who goes to sleep announces itself first and goes
+   * only if the count stands: one of the two sees the other.
+   */
   wake(): void {
-    this.mem.atomics.add32(SB_WAKES, 1);
-    if (this.mem.shared) Atomics.notify(this.mem.i32, SB_WAKES >>> 2);
+    const { atomics, i32, shared } = this.mem;
+    atomics.add32(SB_WAKES, 1);
+    if (shared && atomics.load32(SB_SLEEPERS) !== 0) Atomics.notify(i32, SB_WAKES >>> 2);
     this.onWake?.();
   }
 

@@ -62,6 +62,8 @@ export const SB_IDS: number = SB + 1024;
 export const SB_CLIENTS: number = SB + 2048;
 export const CLIENT_SLOTS = 64;
 export const CLIENT_SLOT_SIZE = 64;
+/** Threads that sleep on SB_WAKES, or did when they died: none, and a wake-up need not be told to the system. */
+export const SB_SLEEPERS: number = SB + 60;
 /** Counts wake-ups of any ring of the host: who waits for several rings sleeps on this word. */
 export const SB_WAKES: number = SB + 56;
 /** Address of the table of virtual CPUs (one u32 lock word and state each): see `kern/cpus.ts`. */

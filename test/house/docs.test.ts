@@ -1,4 +1,4 @@
-/** Docs are run: paths that they name exist, links lead somewhere, and the TypeScript of README and guides works as it stands. */
+/** Docs are run: paths that they name exist, links lead somewhere, and the TypeScript of README and docs works as it stands. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -36,7 +36,7 @@ interface Snippet {
   readonly code: string;
 }
 
-const guides = ["README.md", ...pages.filter((page) => dirname(page) === "docs")];
+const guides = ["README.md", ...pages.filter((page) => page.startsWith("docs"))];
 const snippets = guides.flatMap((page) =>
   [...textOf(page).matchAll(/```ts\n(.*?)```/gs)].map(
     (m, i): Snippet => ({ title: `${page} snippet ${i + 1}`, code: m[1]! }),

@@ -34,7 +34,7 @@ function bpfAny(kernel: Kernel, command: Command | undefined, uattr: number, siz
   if (size >= end && (uattr & 7) === 0 && !mem.shared) return command.run(kernel, uattr, uattr, size);
   const { attr } = kernel;
   const given = Math.min(known, end);
-  for (let i = 0; i < given; i++) mem.u8[attr + i] = mem.u8[uattr + i]!;
+  mem.copy(attr, uattr, given);
   if (given < end) mem.zero(attr + given, end - given);
   return command.run(kernel, attr, uattr, size);
 }

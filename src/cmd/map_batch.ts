@@ -8,7 +8,7 @@ import { entryOfMap } from "../kern/map.ts";
 import type { MapBatch } from "../struct/batch.ts";
 import { bpf_attr } from "../uapi/index.ts";
 import { pointerAt, putU32, u64At } from "./attr.ts";
-import { beginWrite, endWrite } from "./map_elem.ts";
+import { beginWrite } from "./map_elem.ts";
 
 const { batch } = bpf_attr;
 const FD = batch.map_fd.offset;
@@ -51,7 +51,7 @@ export function mapLookupBatch(kernel: Kernel, attr: number, uattr: number): num
   const map = kernel.getMap(kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_READ);
   if (map < 0) return map;
   const ret = entryOfMap(kernel, map).ops.map_lookup_batch(kernel, map, new UserBatch(kernel, attr, uattr));
-  kernel.done(map);
+  kernel.endMap();
   return ret;
 }
 
@@ -77,6 +77,6 @@ function change(
   const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, mode);
   if (map < 0) return map;
   const ret = entryOfMap(kernel, map).ops[op](kernel, map, new UserBatch(kernel, attr, uattr));
-  endWrite(kernel, map);
+  kernel.endMap();
   return ret;
 }

@@ -4,7 +4,7 @@ import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import type { MapOps } from "../maps/ops.ts";
 import { hasSpinLock } from "../struct/fields.ts";
-import { countRefused, MAP_ABI_VALUE_SIZE, MAP_FROZEN, MAP_KEY_SIZE, MAP_WRITERS } from "../struct/map.ts";
+import { countRefused, MAP_ABI_VALUE_SIZE, MAP_FROZEN, MAP_KEY_SIZE } from "../struct/map.ts";
 import { BPF_F_LOCK, bpf_attr, EFAULT, EINVAL, EPERM } from "../uapi/index.ts";
 import { intoNowhere, keyAt, pointerAt, u64At } from "./attr.ts";
 
@@ -17,23 +17,18 @@ const FLAGS = elem.flags.offset;
 
 // Constants of this module are folded into compiled code; imported ones are read and checked each time.
 const W_ABI_VALUE_SIZE: number = MAP_ABI_VALUE_SIZE >>> 2;
+const FROZEN: number = MAP_FROZEN;
 const READ: number = FMODE_READ;
 const LOCK: number = BPF_F_LOCK;
 
-/** The map for a writing command: -EPERM also when it is frozen. Pair with `endWrite`. */
+/** The map for a writing command, in use until `endMap`: -EPERM also when it is frozen. */
 export function beginWrite(kernel: Kernel, fd: number, mode: number): number {
   const map = kernel.getMap(fd, mode);
   if (map < 0) return map;
   const { mem } = kernel;
-  if (mem.shared) mem.atomics.add32(map + MAP_WRITERS, 1);
-  if ((mem.shared ? mem.atomics.load32(map + MAP_FROZEN) : mem.u32[(map + MAP_FROZEN) >>> 2]) === 0) return map;
-  endWrite(kernel, map);
+  if ((mem.shared ? mem.atomics.load32(map + FROZEN) : mem.i32[(map + FROZEN) >>> 2]) === 0) return map;
+  kernel.endMap();
   return -EPERM;
-}
-
-export function endWrite(kernel: Kernel, map: number): void {
-  if (kernel.mem.shared) kernel.mem.atomics.add32(map + MAP_WRITERS, -1);
-  kernel.done(map);
 }
 
 /** Flags of a lookup: none, or BPF_F_LOCK. */
@@ -52,7 +47,7 @@ export function mapLookupElem(kernel: Kernel, attr: number): number {
   const map = kernel.getMap(kernel.mem.u32[(attr + FD) >>> 2]!, READ);
   if (map < 0) return map;
   const ret = lookup(kernel, map, attr, kernel.mem.u32[(attr + FLAGS) >>> 2]!);
-  kernel.done(map);
+  kernel.endMap();
   return ret;
 }
 
@@ -77,7 +72,7 @@ export function mapUpdateElem(kernel: Kernel, attr: number): number {
   const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_WRITE);
   if (map < 0) return map;
   const ret = update(kernel, map, attr);
-  endWrite(kernel, map);
+  kernel.endMap();
   return ret;
 }
 
@@ -98,7 +93,7 @@ export function mapDeleteElem(kernel: Kernel, attr: number): number {
   if (map < 0) return map;
   const key = keyAt(kernel, map, attr + KEY);
   const ret = key < 0 ? key : entryOfMap(kernel, map).ops.map_delete_value(kernel, map, key);
-  endWrite(kernel, map);
+  kernel.endMap();
   return ret;
 }
 
@@ -107,7 +102,7 @@ export function mapLookupAndDeleteElem(kernel: Kernel, attr: number): number {
   const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_READ | FMODE_WRITE);
   if (map < 0) return map;
   const ret = lookupAndDelete(kernel, map, attr);
-  endWrite(kernel, map);
+  kernel.endMap();
   return ret;
 }
 
@@ -128,7 +123,7 @@ export function mapGetNextKey(kernel: Kernel, attr: number): number {
   const map = kernel.getMap(kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_READ);
   if (map < 0) return map;
   const ret = getNextKey(kernel, map, attr);
-  kernel.done(map);
+  kernel.endMap();
   return ret;
 }
 

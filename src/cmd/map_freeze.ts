@@ -1,6 +1,7 @@
 /** BPF_MAP_FREEZE: from then on commands only read the map; programs may still write. There is no way back. */
 import { entryMode, entryObject, FMODE_WRITE, getEntry } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
+import { hasWriter } from "../kern/use.ts";
 import { OBJ_KIND, OBJ_MAP } from "../mem/layout.ts";
 import { MAP_FIELDS, MAP_FROZEN, MAP_WRITERS } from "../struct/map.ts";
 import { EBADF, EBUSY, EINVAL, ENOTSUPP, EPERM } from "../uapi/index.ts";
@@ -22,7 +23,7 @@ function freeze(kernel: Kernel, map: number, mode: number): number {
   if ((mode & FMODE_WRITE) === 0) return -EPERM;
   // First the mark, then the look at the writers: one who begins in between sees the mark.
   if (atomics.cas32(map + MAP_FROZEN, 0, 1) !== 0) return -EPERM;
-  if (atomics.load32(map + MAP_WRITERS) === 0) return 0;
+  if (atomics.load32(map + MAP_WRITERS) === 0 && !hasWriter(kernel.mem, map)) return 0;
   atomics.store32(map + MAP_FROZEN, 0);
   return -EBUSY;
 }

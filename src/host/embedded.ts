@@ -293,7 +293,7 @@ export class EmbeddedHost implements Host {
       evictions: counterOf(kernel.mem, map, MAP_EVICTIONS),
       failedUpdates: counterOf(kernel.mem, map, MAP_FAILED_UPDATES),
     };
-    kernel.done(map);
+    kernel.endMap();
     return counters;
   }
 

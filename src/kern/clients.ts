@@ -18,6 +18,8 @@ import { PROCESS_CLIENTS } from "./fds.ts";
 const C_PROCESS = 4;
 /** Blocks of metadata that the client has for itself: address and size of each. Who reaps it gives them back. */
 const C_BLOCKS = 8;
+/** The map that a command of this client works on, with USE_WRITES; 0: none. See `use.ts`. */
+const C_USE = 32;
 export const ATTR_BLOCK = 0;
 export const SCRATCH_BLOCK = 1;
 const BLOCKS = 2;
@@ -46,6 +48,7 @@ export function announceClient(mem: Memory, process: number): ClientSlot | undef
     if (mem.atomics.cas32(at, old, word(generation, CLIENT_ANNOUNCED)) !== old) continue;
     mem.u32[(at + C_PROCESS) >>> 2] = process;
     mem.zero(at + C_BLOCKS, BLOCKS * 8);
+    mem.u32[(at + C_USE) >>> 2] = 0;
     mem.atomics.add32(process + PROCESS_CLIENTS, 1);
     return { slot, generation };
   }
@@ -94,4 +97,9 @@ export function blocksOf(mem: Memory, client: ClientSlot): { readonly address: n
   const blocks = [];
   for (let i = 0; i < BLOCKS; i++) blocks.push({ address: mem.u32[at + i * 2]!, size: mem.u32[at + i * 2 + 1]! });
   return blocks.filter(({ address }) => address !== 0);
+}
+
+/** Address of the word that names the map in use by the client in this slot. */
+export function useOf(slot: number): number {
+  return addressOf(slot) + C_USE;
 }

@@ -10,7 +10,8 @@ import { EBADF, EMFILE, ENOMEM } from "../uapi/index.ts";
 
 /** Process record. */
 export const PROCESS_LOCK = 0;
-const P_TABLE = 4;
+/** Address of the entries; the table moves when it grows. */
+export const PROCESS_TABLE = 4;
 const P_CAPACITY = 8;
 /** No free number lies below this one. */
 const P_LOWEST = 12;
@@ -20,7 +21,7 @@ const P_OPEN = 20;
 /** First mapping record: see `mappings.ts`. */
 export const PROCESS_MAPPINGS = 24;
 const PROCESS_SIZE = 32;
-const W_TABLE: number = P_TABLE >>> 2;
+const W_TABLE: number = PROCESS_TABLE >>> 2;
 const W_CAPACITY: number = P_CAPACITY >>> 2;
 
 /** 0, 1 and 2 are a process's standard streams. */
@@ -43,7 +44,7 @@ export function newProcess(mem: Memory): number {
 export function freeProcess(mem: Memory, process: number): void {
   const { u32 } = mem;
   const capacity = u32[(process + P_CAPACITY) >>> 2]!;
-  if (capacity !== 0) free(mem, u32[(process + P_TABLE) >>> 2]!, capacity * 4);
+  if (capacity !== 0) free(mem, u32[(process + PROCESS_TABLE) >>> 2]!, capacity * 4);
   free(mem, process, PROCESS_SIZE);
 }
 
@@ -61,7 +62,7 @@ export function installFd(mem: Memory, process: number, object: number, mode: nu
   const fd = lowestFree(mem, process);
   if (fd >= 0) {
     const { u32 } = mem;
-    u32[(u32[(process + P_TABLE) >>> 2]! >>> 2) + fd] = object | mode;
+    u32[(u32[(process + PROCESS_TABLE) >>> 2]! >>> 2) + fd] = object | mode;
     u32[(process + P_LOWEST) >>> 2] = fd + 1;
     u32[(process + P_OPEN) >>> 2] = u32[(process + P_OPEN) >>> 2]! + 1;
     mem.atomics.add32(object + OBJ_USERS, 1);
@@ -73,7 +74,7 @@ export function installFd(mem: Memory, process: number, object: number, mode: nu
 function lowestFree(mem: Memory, process: number): number {
   const { u32 } = mem;
   const capacity = u32[(process + P_CAPACITY) >>> 2]!;
-  const table = u32[(process + P_TABLE) >>> 2]! >>> 2;
+  const table = u32[(process + PROCESS_TABLE) >>> 2]! >>> 2;
   let fd = u32[(process + P_LOWEST) >>> 2]!;
   while (fd < capacity && u32[table + fd] !== 0) fd++;
   if (fd < capacity) return fd;
@@ -86,18 +87,18 @@ function growTable(mem: Memory, process: number, capacity: number): boolean {
   const larger = capacity === 0 ? FIRST_CAPACITY : capacity * 2;
   const table = alloc(mem, larger * 4);
   if (table === 0) return false;
-  const old = u32[(process + P_TABLE) >>> 2]!;
+  const old = u32[(process + PROCESS_TABLE) >>> 2]!;
   if (capacity !== 0) {
     mem.u8.copyWithin(table, old, old + capacity * 4);
   }
-  u32[(process + P_TABLE) >>> 2] = table;
+  u32[(process + PROCESS_TABLE) >>> 2] = table;
   u32[(process + P_CAPACITY) >>> 2] = larger;
   if (capacity !== 0) free(mem, old, capacity * 4);
   return true;
 }
 
-/** What the fd refers to, with its mode in the low bits; 0: it is not open. */
-function entryOf(mem: Memory, process: number, fd: number): number {
+/** What the fd refers to, with its mode in the low bits; 0: it is not open. Call with the lock, where it is shared. */
+export function entryOf(mem: Memory, process: number, fd: number): number {
   const { u32 } = mem;
   const p = process >>> 2;
   if (fd >>> 0 >= u32[p + W_CAPACITY]!) return 0;
@@ -110,6 +111,14 @@ function entryOf(mem: Memory, process: number, fd: number): number {
  */
 export function getEntry(mem: Memory, process: number, fd: number): number {
   return mem.shared ? getHeld(mem, process, fd) : entryOf(mem, process, fd);
+}
+
+/** What the fd refers to now; other threads may close it at any time. */
+export function peekEntry(mem: Memory, process: number, fd: number): number {
+  lock(mem, process + PROCESS_LOCK);
+  const entry = entryOf(mem, process, fd);
+  unlock(mem, process + PROCESS_LOCK);
+  return entry;
 }
 
 function getHeld(mem: Memory, process: number, fd: number): number {
@@ -134,7 +143,7 @@ export function removeFd(mem: Memory, process: number, fd: number): number {
   lock(mem, process + PROCESS_LOCK);
   const entry = entryOf(mem, process, fd);
   if (entry !== 0) {
-    u32[(u32[(process + P_TABLE) >>> 2]! >>> 2) + fd] = 0;
+    u32[(u32[(process + PROCESS_TABLE) >>> 2]! >>> 2) + fd] = 0;
     if (fd < u32[(process + P_LOWEST) >>> 2]!) u32[(process + P_LOWEST) >>> 2] = fd;
     u32[(process + P_OPEN) >>> 2] = u32[(process + P_OPEN) >>> 2]! - 1;
   }

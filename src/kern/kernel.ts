@@ -45,10 +45,12 @@ import {
   releaseClient,
   rememberBlock,
   SCRATCH_BLOCK,
+  useOf,
 } from "./clients.ts";
 import { endRunsOf } from "./cpus.ts";
 import {
   entryObject,
+  entryOf,
   freeProcess,
   getEntry,
   installFd,
@@ -63,6 +65,7 @@ import { dropMappingsOf } from "./mappings.ts";
 import { destroyObject, releaseUsers } from "./objects.ts";
 import { ownerFits } from "./owner.ts";
 import { keepReference } from "./run_record.ts";
+import { abandonUse, beginUse, endUse, handOver } from "./use.ts";
 
 export interface KernelOptions {
   /** Bytes of linear memory, a multiple of 64 KiB. */
@@ -104,6 +107,8 @@ export class Kernel implements MapEnv {
   readonly attr: number;
   /** Parsed BTF by object address and id: a cache over the bytes in memory. */
   readonly btfCache: Map<number, Btf> = new Map();
+  /** Address of this client's word for the map in use. */
+  readonly use: number;
   readonly #table: number;
   #scratch = 0;
   #scratchSize = 0;
@@ -115,6 +120,7 @@ export class Kernel implements MapEnv {
     if (this.process === 0) {
       throw new Bug(`client slot ${client.slot} was not announced, or somebody attached to it already`);
     }
+    this.use = useOf(client.slot);
     this.cpus = mem.u32[SB_CPUS >>> 2]!;
     this.cpu = client.slot % this.cpus;
     this.runBudget = mem.readU64(SB_RUN_BUDGET);
@@ -202,20 +208,26 @@ export class Kernel implements MapEnv {
     return -EINVAL;
   }
 
-  /** The map behind an fd that allows `mode`; -EPERM when it does not. Pair with `done`. */
+  /** The map behind an fd that allows `mode`, in use until `endMap`; -EPERM when the fd does not allow it. */
   getMap(fd: number, mode: number): number {
-    const entry = getEntry(this.mem, this.process, fd);
+    const { mem } = this;
+    const entry = mem.shared ? beginUse(this, fd, mode) : entryOf(mem, this.process, fd);
     const object = entryObject(entry);
     // An fd that is not open has no entry, which is no mode either.
-    if ((entry & mode) === mode && this.mem.i32[(object >>> 2) + W_KIND] === MAP_KIND) return object;
+    if ((entry & mode) === mode && mem.i32[(object >>> 2) + W_KIND] === MAP_KIND) return object;
     return this.#noMap(entry);
+  }
+
+  /** Ends what `getMap` began. */
+  endMap(): void {
+    if (this.mem.shared) endUse(this);
   }
 
   #noMap(entry: number): number {
     if (entry === 0) return -EBADF;
     const object = entryObject(entry);
     const isMap = this.mem.u32[(object + OBJ_KIND) >>> 2] === OBJ_MAP;
-    this.done(object);
+    this.endMap();
     return isMap ? -EPERM : -EINVAL;
   }
 
@@ -250,6 +262,7 @@ export class Kernel implements MapEnv {
   /** Drops a reference; the last one takes the object away. */
   put(object: number): void {
     if (this.mem.atomics.add32(object + OBJ_REFS, -1) !== 1) return;
+    if (this.mem.shared && handOver(this.mem, object)) return;
     const { u32 } = this.mem;
     if (u32[(object + OBJ_ID) >>> 2] !== 0) removeId(this.mem, u32[(object + OBJ_KIND) >>> 2]!, object);
     destroyObject(this, object);
@@ -314,8 +327,12 @@ export class Kernel implements MapEnv {
   reap(client: ClientSlot): void {
     if (!isClient(this.mem, client)) return;
     const blocks = blocksOf(this.mem, client);
+    const owned = abandonUse(this.mem, client.slot);
     // First of all its locks must be free to be taken over: what follows may need them.
-    this.#release(client, () => this.#cleanUp(client, blocks));
+    this.#release(client, () => {
+      if (owned !== 0) this.put(owned);
+      this.#cleanUp(client, blocks);
+    });
   }
 
   #cleanUp(client: ClientSlot, blocks = blocksOf(this.mem, client)): void {

@@ -13,6 +13,11 @@ export interface AtomicOps {
   xchg32(address: number, value: number): number;
   /** Stores `next` where `expected` stands; returns what stood there. */
   cas32(address: number, expected: number, next: number): number;
+  /**
+   * Stores `word` at `at`, for all to see before it looks: then returns the u32 with this index in the table whose
+   * address stands at `table`. In one call, since it is part of every command.
+   */
+  announce(at: number, word: number, table: number, index: number): number;
   /** Copies one u64 between multiples of 8, where the caller alone writes: readers see all that was written before it. */
   copy64(to: number, from: number): void;
   /** Copies `bytes`, a multiple of 8 above 0, between multiples of 8: each 8-byte word whole, in no order to rely on. */
@@ -31,6 +36,11 @@ const COPY_WORDS = [
   ...[0x20, 0x00, 0x20, 0x02, 0x6a, 0x20, 0x01, 0x20, 0x02, 0x6a, 0x29, 0x03, 0x00, 0x37, 0x03, 0x00],
   ...[0x20, 0x02, 0x0d, 0x00, 0x0b],
 ];
+/** Drops the operands; drop(xchg(at, word)); load(load(table) + (index << 2)) */
+const ANNOUNCE = [
+  ...[0x1a, 0x1a, 0x1a, 0x1a, 0x20, 0x00, 0x20, 0x01, ...on32(0x41), 0x1a],
+  ...[0x20, 0x02, ...on32(0x10), 0x20, 0x03, 0x41, 0x02, 0x74, 0x6a, ...on32(0x10)],
+];
 /** [name, parameters, has a result, instructions that work on the parameters] */
 const functions: readonly (readonly [keyof AtomicOps, number, boolean, readonly number[]])[] = [
   ["load32", 1, true, on32(0x10)],
@@ -38,6 +48,7 @@ const functions: readonly (readonly [keyof AtomicOps, number, boolean, readonly 
   ["add32", 2, true, on32(0x1e)],
   ["xchg32", 2, true, on32(0x41)],
   ["cas32", 3, true, on32(0x48)],
+  ["announce", 4, true, ANNOUNCE],
   ["copy64", 2, false, COPY64],
   ["copyWords", 3, false, COPY_WORDS],
 ];

@@ -31,6 +31,7 @@ import {
   NODE_SEQ,
   NODE_VALUE,
   replaceNode,
+  stillSame,
   takeNode,
   unlockBucket,
 } from "./hashtab.ts";
@@ -114,13 +115,8 @@ export function copyHash(env: MapEnv, map: number, key: number, value: number, f
     const from = i32[n + W_VALUE]! >>> 0;
     if (i32[(map >>> 2) + W_FIELDS] === 0) mem.copy(value, from, i32[(map >>> 2) + W_VALUE_SIZE]!);
     else readFields(mem, map, value, from, flags);
-    if (!mem.shared || stillSame(mem, map, key, hash, node, seq)) return 0;
+    if (!mem.shared || stillSame(mem, map, key, node, seq)) return 0;
   }
-}
-
-/** The copy is good when the node was in its chain with this key all the time. */
-function stillSame(mem: Memory, map: number, key: number, hash: number, node: number, seq: number): boolean {
-  return (seq & 1) === 1 && mem.atomics.load32(node + NODE_SEQ) === seq && findNode(mem, map, key, hash) === node;
 }
 
 export function copyPercpu(env: MapEnv, map: number, key: number, value: number): number {

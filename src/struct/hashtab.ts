@@ -201,6 +201,17 @@ export function findNode(mem: Memory, map: number, key: number, hash: number): n
   }
 }
 
+/**
+ * What was read of a node belongs to this key: the node was in its chain when its sequence number was `seq`, and has not
+ * left it since, so the key that stands in it was there all the time.
+ */
+export function stillSame(mem: Memory, map: number, key: number, node: number, seq: number): boolean {
+  const { i32 } = mem;
+  const d = map >>> 2;
+  const same = (seq & SEQ_LINKED) !== 0 && sameKey(mem, node + i32[d + W_KEY]!, key, i32[d + W_KEY_SIZE]!);
+  return same && mem.atomics.load32(node + NODE_SEQ) === seq;
+}
+
 /** Compares the key in a node, which is aligned, with one anywhere. */
 function sameKey(mem: Memory, stored: number, key: number, size: number): boolean {
   const { i32 } = mem;

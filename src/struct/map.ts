@@ -21,7 +21,7 @@ export const MAP_BTF_VALUE: number = OBJ_HEAD + 56;
 export const MAP_ABI_VALUE_SIZE: number = OBJ_HEAD + 60;
 /** Lock of the types that have one lock a map. */
 export const MAP_LOCK: number = OBJ_HEAD + 64;
-/** Writing commands under way, and writable mappings: what makes FREEZE say EBUSY. */
+/** Writable mappings: what makes FREEZE say EBUSY, beside writing commands under way. */
 export const MAP_WRITERS: number = OBJ_HEAD + 68;
 /** SHA-256 of the only program that may use the map: 32 bytes, or 0 bytes when any may. */
 export const MAP_EXCL: number = OBJ_HEAD + 72;

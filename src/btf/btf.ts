@@ -46,6 +46,12 @@ export class Btf {
     return type;
   }
 
+  /** The flag in a type's head: a struct or union has bitfields, an enum is signed, a declaration is of a union. */
+  kindFlag(id: number): boolean {
+    const { view, littleEndian } = this.#source;
+    return id > 0 && id < this.count && view.getUint32(this.#starts[id]! + 4, littleEndian) >>> 31 === 1;
+  }
+
   /** The lowest id of a type with this name (and kind), or undefined. */
   find(name: string, kind?: BtfKind): number | undefined {
     for (const id of this.findAll(name)) if (kind === undefined || this.type(id).kind === kind) return id;

@@ -1,7 +1,9 @@
 /** BTF objects: the bytes lie in linear memory, each client parses them when it first needs them. */
 import { type Btf, parseBtf } from "../btf/index.ts";
+import { verifyReferences } from "../btf/resolve.ts";
 import type { SpecialFields } from "../btf/special_fields.ts";
 import { specialStructs } from "../btf/special_structs.ts";
+import { verifyHeader, verifyTypes } from "../btf/verify.ts";
 import { Bug, InputError } from "../errors.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import { OBJ_BTF, OBJ_HEAD, OBJ_ID, OBJ_KIND, OBJ_REFS } from "../mem/layout.ts";
@@ -36,7 +38,14 @@ export function createBtf(kernel: Kernel, from: number, size: number, log: (line
 /** What the kernel's validator says: 0 or an errno. */
 function judge(kernel: Kernel, object: number, log: (line: string) => void): number {
   try {
-    const structs = specialStructs(parseObject(kernel, object));
+    const header = verifyHeader(bytesOf(kernel, object));
+    if (header !== 0) log("BTF: the header or the sections are not as Linux 6.18 wants them");
+    if (header !== 0) return header;
+    const btf = parseObject(kernel, object);
+    const refused = verifyTypes(bytesOf(kernel, object)) || verifyReferences(btf);
+    if (refused !== 0) log("BTF: a type is none that Linux 6.18 takes: its name, flags, size or what it refers to");
+    if (refused !== 0) return refused;
+    const structs = specialStructs(btf);
     if (typeof structs !== "number") return 0;
     log("BTF: a struct with special fields (locks, lists, trees, pointers to kernel objects) contradicts itself");
     return structs;
@@ -47,10 +56,14 @@ function judge(kernel: Kernel, object: number, log: (line: string) => void): num
   }
 }
 
-function parseObject(kernel: Kernel, object: number): Btf {
+function bytesOf(kernel: Kernel, object: number): Uint8Array {
   const { u32, u8 } = kernel.mem;
   const data = u32[(object + BTF_DATA) >>> 2]!;
-  return parseBtf(u8.slice(data, data + u32[(object + BTF_SIZE) >>> 2]!));
+  return u8.slice(data, data + u32[(object + BTF_SIZE) >>> 2]!);
+}
+
+function parseObject(kernel: Kernel, object: number): Btf {
+  return parseBtf(bytesOf(kernel, object));
 }
 
 /** The parsed form of a BTF object that has its id. */

@@ -5,6 +5,7 @@ import { allocMap } from "../kern/map.ts";
 import { hashMap } from "../maps/hash.ts";
 import { alloc } from "../mem/alloc.ts";
 import { BPF_MAP_TYPE_HASH, E2BIG } from "../uapi/index.ts";
+import { countHash, countLru } from "./hash_count.ts";
 import { deleteHash, lookupHash, updateHash } from "./hash_ops.ts";
 import { bucketOf, HT_COUNT, hashOf, linkHead, lockBucket, NODE_VALUE, takeNode, unlockBucket } from "./hashtab.ts";
 
@@ -76,6 +77,19 @@ for (const steps of ["locked", "taken", "linked"] as const) {
     expect(lookupHash(a, map, key)).toBe(0);
     expect(a.mem.u32[(map + HT_COUNT) >>> 2]).toBe(0);
     expect(fill()).toBe(MAX);
+  });
+
+  test(`an element, ${steps}: counting repairs as well`, () => {
+    put(a, 1);
+    begin(2, steps, true);
+    a.reap(b.client);
+    const there = steps === "linked" ? 2 : 1;
+    expect([countHash(a, map), countLru(a, map)]).toEqual([there, there]);
+    b = attachKernel(a.mem.wasm, a.announce()!);
+    // A replacement whose old node is in the chain still is one element.
+    begin(1, steps, false);
+    a.reap(b.client);
+    expect([countLru(a, map), countHash(a, map)]).toEqual([there, there]);
   });
 }
 

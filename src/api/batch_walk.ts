@@ -2,6 +2,7 @@
 import type { UserBuffer } from "../host/host.ts";
 import { rup8 } from "../mem/layout.ts";
 import {
+  BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_BATCH,
   bpf_attr,
@@ -11,7 +12,7 @@ import {
 } from "../uapi/index.ts";
 import { CodecBuffer } from "./codec/index.ts";
 import type { MapHandle } from "./map_handle.ts";
-import { IndexSource, NextKeySource } from "./next_key_walk.ts";
+import { IndexSource, NextKeySource, RESTARTS_MAX, sameKey, VISITS } from "./next_key_walk.ts";
 import { BufferedSource, type TakingSource, type WalkSource } from "./walk.ts";
 
 const { batch } = bpf_attr;
@@ -22,10 +23,13 @@ export const BATCH_ROOM: number = Math.ceil(BATCH_SIZE / 16) * 16;
 export const BATCH_BYTES: number = 128 * 1024;
 const BATCH_MIN = 16;
 
-/** Many elements a call. Only for types whose cursor survives the deletion of elements, or that have none. */
+/**
+ * Many elements a call. A cursor that is a bucket's number, or an index, stays good whatever happens; one that is a key
+ * (`cursorIsKey`) leads back to the first element when it is deleted, which is seen and ends after a while.
+ */
 export class BatchSource implements TakingSource {
-  readonly complete = true;
-  readonly restarts = 0;
+  complete = true;
+  restarts = 0;
   readonly skipped = 0;
   /** In private memory: closing the map, which may happen between two elements, gives the lease to somebody else. */
   keys: CodecBuffer;
@@ -36,7 +40,10 @@ export class BatchSource implements TakingSource {
   readonly #cmd: number;
   readonly #keySize: number;
   readonly #valueBytes: number;
+  readonly #cursorIsKey: boolean;
   readonly #cursor: Uint8Array;
+  /** Elements that are fetched at most, where the cursor is a key. */
+  #visitsLeft: number;
   #room: number;
   #lease: UserBuffer;
   #attr: DataView;
@@ -48,12 +55,14 @@ export class BatchSource implements TakingSource {
   #count = 0;
   #index = 0;
 
-  constructor(handle: MapHandle, cmd: number) {
+  constructor(handle: MapHandle, cmd: number, cursorIsKey: boolean = false) {
     const { keySize, maxEntries } = handle.info;
     this.#handle = handle;
     this.#cmd = cmd;
     this.#keySize = keySize;
     this.#valueBytes = handle.valueBytes;
+    this.#cursorIsKey = cursorIsKey;
+    this.#visitsLeft = VISITS * maxEntries;
     // A bucket number for hash types, a key for the rest.
     this.#cursor = new Uint8Array(Math.max(8, keySize));
     const fits = Math.floor(BATCH_BYTES / (keySize + handle.valueBytes));
@@ -107,10 +116,23 @@ export class BatchSource implements TakingSource {
         this.#count = this.#attr.getUint32(batch.count.offset, true);
         this.keys.bytes.set(bytes.subarray(this.#keysAt, this.#keysAt + this.#count * this.#keySize));
         this.values.bytes.set(bytes.subarray(this.#valuesAt, this.#valuesAt + this.#count * this.#valueBytes));
+        if (this.#cursorIsKey && this.#begun && this.#count > 0) this.#judgeCursor();
       }
       this.#begun = true;
     }
     return this.#count > 0;
+  }
+
+  /** What comes behind a key is never the first element, unless that key, and all before, are gone. */
+  #judgeCursor(): void {
+    const handle = this.#handle;
+    this.#visitsLeft -= this.#count;
+    if (handle.found(BPF_MAP_GET_NEXT_KEY, handle.firstKey())) {
+      if (sameKey(handle.next.bytes, this.keys.bytes)) this.restarts++;
+    }
+    if (this.restarts <= RESTARTS_MAX && this.#visitsLeft > 0) return;
+    this.complete = false;
+    this.#ended = true;
   }
 
   #grow(): void {
@@ -138,6 +160,68 @@ export class BatchSource implements TakingSource {
 }
 
 /**
+ * Gives each element after the next one was fetched: one that is deleted when it is given is no cursor any more.
+ */
+class LookAheadSource implements WalkSource {
+  keys: CodecBuffer;
+  values: CodecBuffer;
+  readonly keyAt = 0;
+  readonly valueAt = 0;
+  readonly #source: WalkSource;
+  #nextKey: CodecBuffer;
+  #nextValue: CodecBuffer;
+  #begun = false;
+  #more = false;
+
+  constructor(source: WalkSource, { info, valueBytes }: MapHandle) {
+    this.#source = source;
+    this.keys = CodecBuffer.alloc(info.keySize);
+    this.values = CodecBuffer.alloc(valueBytes);
+    this.#nextKey = CodecBuffer.alloc(info.keySize);
+    this.#nextValue = CodecBuffer.alloc(valueBytes);
+  }
+
+  get complete(): boolean {
+    return this.#source.complete;
+  }
+
+  get restarts(): number {
+    return this.#source.restarts;
+  }
+
+  get skipped(): number {
+    return this.#source.skipped;
+  }
+
+  advance(): boolean {
+    if (!this.#begun) this.#fetch();
+    this.#begun = true;
+    if (!this.#more) return false;
+    const { keys, values } = this;
+    this.keys = this.#nextKey;
+    this.values = this.#nextValue;
+    this.#nextKey = keys;
+    this.#nextValue = values;
+    this.#fetch();
+    return true;
+  }
+
+  #fetch(): void {
+    const source = this.#source;
+    this.#more = source.advance();
+    if (!this.#more) return;
+    const key = this.#nextKey.bytes;
+    const value = this.#nextValue.bytes;
+    key.set(source.keys.bytes.subarray(source.keyAt, source.keyAt + key.length));
+    value.set(source.values.bytes.subarray(source.valueAt, source.valueAt + value.length));
+  }
+
+  close(): void {
+    this.#source.close();
+  }
+}
+
+/**
  * Whether the map's type has batch commands on this host: a type that has one has all that make sense for it. Asked once
  * a type, with a count of 0, which does nothing. `cmd`: one that the fd may use.
  */
@@ -159,6 +243,12 @@ export function hashSource(handle: MapHandle): WalkSource {
 /** Of an array, where nothing is deleted. */
 export function arraySource(handle: MapHandle): WalkSource {
   return hasBatches(handle) ? new BatchSource(handle, BPF_MAP_LOOKUP_BATCH) : new IndexSource(handle);
+}
+
+/** Of a trie. */
+export function trieSource(handle: MapHandle): WalkSource {
+  if (!hasBatches(handle)) return new NextKeySource(handle, { covering: true });
+  return new LookAheadSource(new BatchSource(handle, BPF_MAP_LOOKUP_BATCH, true), handle);
 }
 
 /** As `hashSource`, for a walk that empties the map. */

@@ -59,10 +59,10 @@ function onEachWay(tests: (host: BpfHost, way: string) => void): void {
 
 onEachWay((host, way) => {
   test("hash: set, get and delete many, more than a chunk", () => {
-    const map = host.createMap({ type: "hash", key: u32, value: u64, maxEntries: 25_000 });
-    const keys = numbers(25_000);
-    expect(map.setMany(new Map(keys.map((key) => [key, BigInt(key)])))).toBe(25_000);
-    expect(map.getMany([24_999, 30_000, 0])).toEqual([24_999n, undefined, 0n]);
+    const map = host.createMap({ type: "hash", key: u32, value: u64, maxEntries: 12_000 });
+    const keys = numbers(12_000);
+    expect(map.setMany(new Map(keys.map((key) => [key, BigInt(key)])))).toBe(12_000);
+    expect(map.getMany([11_999, 30_000, 0])).toEqual([11_999n, undefined, 0n]);
     // Every third is not there; keys from a generator, whose length nobody knows.
     const all = function* (): Generator<number> {
       for (const key of keys) yield key % 3 === 0 ? key + 100_000 : key;
@@ -71,8 +71,8 @@ onEachWay((host, way) => {
     expect(map.deleteMany(all())).toBe(there);
     expect(map.deleteMany([])).toBe(0);
     expect(map.setMany([])).toBe(0);
-    expect(map.count()).toBe(25_000 - there);
-    expect(map.clear()).toBe(25_000 - there);
+    expect(map.count()).toBe(12_000 - there);
+    expect(map.clear()).toBe(12_000 - there);
     map.close();
   });
 
@@ -267,8 +267,8 @@ onEachWay((host, way) => {
   });
 
   test("a drain that is broken off keeps what is out of the map", () => {
-    const map = host.createMap({ type: "hash", key: u32, value: bytes(64), maxEntries: 5000 });
-    map.setMany(numbers(5000).map((key) => [key, new Uint8Array(64).fill(key)] as const));
+    const map = host.createMap({ type: "hash", key: u32, value: bytes(64), maxEntries: 2500 });
+    map.setMany(numbers(2500).map((key) => [key, new Uint8Array(64).fill(key)] as const));
     const drained = map.drain();
     const seen: number[] = [];
     for (const [key] of drained) {
@@ -276,17 +276,17 @@ onEachWay((host, way) => {
       if (seen.length === 10) break;
     }
     const rest = drained.rest();
-    for (const [key, value] of rest) expect(value[63]).toBe(key & 255);
-    expect(new Set([...seen, ...rest.map(([key]) => key), ...map.keys()])).toEqual(new Set(numbers(5000)));
-    expect(seen.length + rest.length + map.count()).toBe(5000);
-    expect(drained.rest()).toEqual(rest);
+    expect(rest.filter(([key, value]) => value[63] !== (key & 255))).toEqual([]);
+    expect(new Set([...seen, ...rest.map(([key]) => key), ...map.keys()])).toEqual(new Set(numbers(2500)));
+    expect(seen.length + rest.length + map.count()).toBe(2500);
+    expect(drained.rest().map(([key]) => key)).toEqual(rest.map(([key]) => key));
     // Also when the map is closed in the middle.
     const cut = map.drain();
     cut.next();
     const left = map.count();
     map.close();
     expect(cut.return().done).toBe(true);
-    expect(1 + cut.rest().length + left).toBe(5000 - seen.length - rest.length);
+    expect(1 + cut.rest().length + left).toBe(2500 - seen.length - rest.length);
   });
 
   test("a drain that meets a value which its codec refuses", () => {

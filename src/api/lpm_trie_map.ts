@@ -1,8 +1,9 @@
 /** LPM_TRIE. */
+
+import { trieSource } from "./batch_walk.ts";
 import type { LpmKey } from "./codec/index.ts";
 import { type Io, KeyedMap } from "./keyed_map.ts";
 import type { MapHandle } from "./map_handle.ts";
-import { NextKeySource } from "./next_key_walk.ts";
 import type { WalkSource } from "./walk.ts";
 
 /**
@@ -24,14 +25,14 @@ export class LpmTrieMap<D, V, DIn = D, VIn = V> extends KeyedMap<LpmKey<D>, V, R
     this.#bits = (handle.info.keySize - 4) * 8;
   }
 
-  /** @internal A trie's batch cursor is a key: deleting it would send the walk back to the start. */
+  /** @internal */
   protected source(): WalkSource {
-    return new NextKeySource(this.handle, { covering: true });
+    return trieSource(this.handle);
   }
 
   /** @internal */
   protected countSource(): WalkSource {
-    return new NextKeySource(this.handle, { covering: true, keysOnly: true });
+    return this.source();
   }
 
   /** The value of the longest prefix that covers this address; undefined where none does. */

@@ -5,9 +5,9 @@ import type { MapHandle } from "./map_handle.ts";
 import { BufferedSource, type TakingSource, type WalkSource } from "./walk.ts";
 
 /** Restarts after which a walk gives up: the map changes faster than it can be read. */
-const RESTARTS_MAX = 16;
+export const RESTARTS_MAX = 16;
 /** Elements that a walk visits at most, in terms of the map's size: a key that comes back again and again ends it. */
-const VISITS = 4;
+export const VISITS = 4;
 
 const empty = new Uint8Array();
 
@@ -16,7 +16,7 @@ function copyKey(to: Uint8Array, from: Uint8Array): void {
   else for (let i = 0; i < from.length; i++) to[i] = from[i]!;
 }
 
-function sameKey(a: Uint8Array, b: Uint8Array): boolean {
+export function sameKey(a: Uint8Array, b: Uint8Array): boolean {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
 }

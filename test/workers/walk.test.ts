@@ -137,7 +137,7 @@ describe.each(Object.entries(openers))("%s", (_name, open) => {
     }
   }
 
-  test("lpm_trie", async () => {
+  test.each(["batches", "key by key"])("lpm_trie, %s", async (way) => {
     const map: LpmTrieMap<string, bigint> = host.createMap({
       type: "lpm_trie",
       key: lpmKey(ipv4),
@@ -146,12 +146,14 @@ describe.each(Object.entries(openers))("%s", (_name, open) => {
     });
     const data = (n: number): string => `10.0.${n >> 8}.${n & 255}`;
     map.setMany(Array.from({ length: STAY }, (_, n) => [{ prefixLen: 32, data: data(n) }, 0n] as const));
+    if (way !== "batches") batches.set(map.info.typeNumber, false);
     const number = (text: string): number => {
       const [, , high, low] = text.split(".").map(Number);
       return high! * 256 + low!;
     };
     const walks = await underChange(host, map, "lpm_trie", () => walked(map.keys(), (key) => number(key.data)));
     judge(walks);
+    batches.clear();
     map.close();
   });
 });

@@ -1,11 +1,11 @@
 /** All map classes together: which class a spec or a shape gives, and making the object for an fd. */
 import { InputError } from "../errors.ts";
+import { abiValueSize, isPerCpu } from "../uapi/index.ts";
 import { Arena } from "./arena.ts";
 import { ArrayMap, PerCpuArrayMap } from "./array_map.ts";
 import { BloomFilterMap } from "./bloom_filter_map.ts";
 import { OtherMap } from "./bpf_map.ts";
 import type { AnyCodec, Infer, InferInput, LpmKey, PerCpu } from "./codec/index.ts";
-import { perCpuStride } from "./codec/index.ts";
 import { io, keyCodec, type MapTypes, perCpuIo, valueCodec } from "./codecs_of.ts";
 import type { HostContext } from "./context.ts";
 import { HashMap, PerCpuHashMap } from "./hash_map.ts";
@@ -93,35 +93,16 @@ export interface GivenCodecs {
   readonly record?: RecordDecoder | RecordEncoder;
 }
 
-/** Types whose values are one a CPU, by the kernel's name. */
-const perCpuTypes: ReadonlySet<string> = new Set([
-  "percpu_hash",
-  "percpu_array",
-  "lru_percpu_hash",
-  "percpu_cgroup_storage",
-]);
-/** Types whose values in bpf(2) are fds or ids. */
-const fdTypes: ReadonlySet<string> = new Set([
-  "prog_array",
-  "perf_event_array",
-  "cgroup_array",
-  "array_of_maps",
-  "hash_of_maps",
-]);
-const FD_SIZE = 4;
-
-function valueBytes({ type, valueSize }: MapInfo, cpus: number): number {
-  if (perCpuTypes.has(type)) return perCpuStride(valueSize) * cpus;
-  return fdTypes.has(type) ? FD_SIZE : valueSize;
-}
-
 /** The map object for an fd. Codecs that do not fit are an `InputError`; an fd that is owned is closed then. */
 export function wrapMap(context: HostContext, map: MapFd, given: GivenCodecs): AnyMap {
   const { fd, owned, info } = map;
   let handle: MapHandle | undefined;
   try {
     const codecs = codecsOf(context, map, given);
-    handle = new MapHandle(context, { ...map, valueBytes: valueBytes(info, context.seam.possibleCpus) });
+    handle = new MapHandle(context, {
+      ...map,
+      valueBytes: abiValueSize(info.typeNumber, info.valueSize, context.seam.possibleCpus),
+    });
     return objectFor(handle, codecs, given.record);
   } catch (error) {
     if (handle !== undefined) handle.close();
@@ -145,7 +126,7 @@ function codecsOf(context: HostContext, { info, types }: MapFd, given: GivenCode
   const value = valueCodec(all, given.value);
   return {
     key: io(keyCodec(all, given.key)),
-    value: perCpuTypes.has(info.type) ? perCpuIo(value, context.seam.possibleCpus) : io(value),
+    value: isPerCpu(info.typeNumber) ? perCpuIo(value, context.seam.possibleCpus) : io(value),
   };
 }
 

@@ -9,8 +9,15 @@ import { entryOfMap } from "../kern/map.ts";
 import { forgetView, type Mapping, mapMemory, unmap } from "../kern/mappings.ts";
 import { alloc, bytesOfMap, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
 import { GRANULE, OBJ_MAP, PAGE_SIZE, SB_SLEEPERS, SB_WAKES } from "../mem/layout.ts";
-import { counterOf, MAP_ABI_VALUE_SIZE, MAP_EVICTIONS, MAP_FAILED_UPDATES, MAP_KEY_SIZE } from "../struct/map.ts";
-import { EBADF, EINVAL } from "../uapi/index.ts";
+import {
+  counterOf,
+  MAP_ABI_VALUE_SIZE,
+  MAP_EVICTIONS,
+  MAP_FAILED_UPDATES,
+  MAP_KEY_SIZE,
+  MAP_TYPE,
+} from "../struct/map.ts";
+import { abiCursorSize, EBADF, EINVAL } from "../uapi/index.ts";
 import { embeddedBpffs } from "./bpffs.ts";
 import type { Attr, Bpffs, Host, MapCounters, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
 import { defaultSize, type MapShape, Marshal } from "./marshal.ts";
@@ -138,10 +145,10 @@ export class EmbeddedHost implements Host {
     if (map < 0) return undefined;
     const { u32 } = kernel.mem;
     const keySize = u32[(map + MAP_KEY_SIZE) >>> 2]!;
-    const { traits } = entryOfMap(kernel, map);
+    const cursorBytes = abiCursorSize(u32[(map + MAP_TYPE) >>> 2]!, keySize);
     const valueBytes = u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
     kernel.done(map);
-    return { keySize, valueBytes, cursorBytes: traits.key === "bytes" ? 4 : keySize };
+    return { keySize, valueBytes, cursorBytes };
   }
 
   close(fd: number): number {

@@ -3,50 +3,11 @@
  * once. Forgotten when an fd is closed through the host or handed out again by the kernel; an fd that other code of the
  * process closes and reopens as another map, unseen by the host, is judged by the old map's sizes.
  */
-import {
-  BPF_MAP_TYPE_ARRAY_OF_MAPS,
-  BPF_MAP_TYPE_CGROUP_ARRAY,
-  BPF_MAP_TYPE_HASH,
-  BPF_MAP_TYPE_HASH_OF_MAPS,
-  BPF_MAP_TYPE_LRU_HASH,
-  BPF_MAP_TYPE_LRU_PERCPU_HASH,
-  BPF_MAP_TYPE_PERCPU_ARRAY,
-  BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
-  BPF_MAP_TYPE_PERCPU_HASH,
-  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
-  BPF_MAP_TYPE_PROG_ARRAY,
-  BPF_OBJ_GET_INFO_BY_FD,
-  bpf_attr,
-  bpf_map_info,
-  EBADF,
-} from "../uapi/index.ts";
+import { abiCursorSize, abiValueSize, BPF_OBJ_GET_INFO_BY_FD, bpf_attr, bpf_map_info, EBADF } from "../uapi/index.ts";
 import type { UserBuffer } from "./host.ts";
 import type { Libc } from "./kernel_libc.ts";
 import type { MapShape } from "./marshal.ts";
 import type { NativeMemory } from "./user_memory.ts";
-
-// Types of the ABI's special cases: what bpf(2) copies is not value_size.
-const perCpuTypes: ReadonlySet<number> = new Set([
-  BPF_MAP_TYPE_PERCPU_HASH,
-  BPF_MAP_TYPE_PERCPU_ARRAY,
-  BPF_MAP_TYPE_LRU_PERCPU_HASH,
-  BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
-]);
-const fdTypes: ReadonlySet<number> = new Set([
-  BPF_MAP_TYPE_PROG_ARRAY,
-  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
-  BPF_MAP_TYPE_CGROUP_ARRAY,
-  BPF_MAP_TYPE_ARRAY_OF_MAPS,
-  BPF_MAP_TYPE_HASH_OF_MAPS,
-]);
-/** Their batch cursor is a bucket number. */
-const hashTypes: ReadonlySet<number> = new Set([
-  BPF_MAP_TYPE_HASH,
-  BPF_MAP_TYPE_PERCPU_HASH,
-  BPF_MAP_TYPE_LRU_HASH,
-  BPF_MAP_TYPE_LRU_PERCPU_HASH,
-  BPF_MAP_TYPE_HASH_OF_MAPS,
-]);
 
 /** What a map is: its sizes, and what else calls ask for. */
 export interface KernelMapShape extends MapShape {
@@ -99,15 +60,13 @@ export class Fds {
     const type = field(infoFields.type);
     const keySize = field(infoFields.key_size);
     const valueSize = field(infoFields.value_size);
-    let valueBytes = valueSize;
-    if (perCpuTypes.has(type)) valueBytes = Math.ceil(valueSize / 8) * 8 * this.#cpus;
-    else if (fdTypes.has(type)) valueBytes = 4;
+    const valueBytes = abiValueSize(type, valueSize, this.#cpus);
     const shape = {
       type,
       maxEntries: field(infoFields.max_entries),
       keySize,
       valueBytes,
-      cursorBytes: hashTypes.has(type) ? 4 : keySize,
+      cursorBytes: abiCursorSize(type, keySize),
     };
     this.#shapes[fd] = shape;
     return shape;

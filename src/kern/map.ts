@@ -6,7 +6,7 @@ import { Bug } from "../errors.ts";
 import type { MapTypeEntry } from "../maps/ops.ts";
 import { mapEntry, type RegisteredType } from "../maps/registry.ts";
 import { alloc, free } from "../mem/alloc.ts";
-import { OBJ_KIND, OBJ_MAP, OBJ_REFS, rup8 } from "../mem/layout.ts";
+import { OBJ_KIND, OBJ_MAP, OBJ_REFS } from "../mem/layout.ts";
 import type { MapCreateAttr } from "../struct/env.ts";
 import { freeFields, setFields } from "../struct/fields.ts";
 import {
@@ -23,6 +23,7 @@ import {
   MAP_VALUE_SIZE,
 } from "../struct/map.ts";
 import {
+  abiValueSize,
   BPF_F_RDONLY,
   BPF_F_RDONLY_PROG,
   BPF_F_WRONLY,
@@ -61,16 +62,11 @@ export function allocMap(kernel: Kernel, entry: MapTypeEntry, attr: MapCreateAtt
   u32[(map + MAP_FLAGS) >>> 2] = attr.map_flags & ~(BPF_F_RDONLY | BPF_F_WRONLY);
   u32[(map + MAP_EXTRA) >>> 2] = attr.map_extra_lo;
   u32[(map + MAP_EXTRA + 4) >>> 2] = attr.map_extra_hi;
-  u32[(map + MAP_ABI_VALUE_SIZE) >>> 2] = abiValueSize(entry, attr.value_size, kernel.cpus);
+  u32[(map + MAP_ABI_VALUE_SIZE) >>> 2] = abiValueSize(attr.map_type, attr.value_size, kernel.cpus);
   const ret = entry.ops.map_alloc(kernel, map, attr);
   if (ret === 0) return map;
   free(mem, map, MAP_DESC_SIZE);
   return ret;
-}
-
-function abiValueSize(entry: MapTypeEntry, valueSize: number, cpus: number): number {
-  if (entry.traits.percpu) return rup8(valueSize) * cpus;
-  return valueSize;
 }
 
 /** Takes the BTF object for the map's key and value: sizes must agree, then the type has its say. 0 or an errno. */

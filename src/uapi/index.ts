@@ -2,4 +2,5 @@
 export * from "./constants.gen.ts";
 export * from "./errno.ts";
 export * from "./extra.ts";
+export * from "./map_abi.ts";
 export * from "./structs.gen.ts";

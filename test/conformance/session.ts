@@ -29,12 +29,6 @@ export const FILL = 0xee;
 /** Where nobody's memory is: NULL and a little more, on both hosts. */
 export const BAD_ADDRESS = 8;
 
-const perCpuTypes = new Set<number>([
-  u.BPF_MAP_TYPE_PERCPU_HASH,
-  u.BPF_MAP_TYPE_PERCPU_ARRAY,
-  u.BPF_MAP_TYPE_LRU_PERCPU_HASH,
-]);
-
 export class Session {
   readonly host: Host;
   readonly form: Form;
@@ -140,7 +134,7 @@ export class Session {
       type,
       keySize: Number(attr.key_size ?? 0),
       valueSize: Number(attr.value_size ?? 0),
-      percpu: perCpuTypes.has(type),
+      percpu: u.isPerCpu(type),
       cpus: this.host.possibleCpus,
     };
   }

@@ -20,6 +20,24 @@ export const elemTable: Table = {
       ],
     },
     {
+      // Flags of Linux 7.0.
+      id: "elem.flags.newer",
+      attr: { map_type: "BPF_MAP_TYPE_PERCPU_HASH" },
+      steps: [
+        ["update", 1, 1, "BPF_F_CPU", "-EINVAL"],
+        ["update", 1, 1, "BPF_F_ALL_CPUS", "-EINVAL"],
+        ["update", 1, 1, 0, 0],
+        [
+          "call",
+          "BPF_MAP_LOOKUP_ELEM",
+          { map_fd: "$map", key: { words: [1] }, value: "BAD", flags: "BPF_F_CPU" },
+          "-EINVAL",
+        ],
+        ["call", "BPF_MAP_UPDATE_BATCH", { map_fd: "$map", count: 1, elem_flags: "BPF_F_ALL_CPUS" }, "-EINVAL"],
+        ["call", "BPF_MAP_LOOKUP_BATCH", { map_fd: "$map", count: 1, elem_flags: "BPF_F_CPU" }, "-EINVAL"],
+      ],
+    },
+    {
       id: "elem.fd.closed",
       steps: [
         ["close", "map", 0],

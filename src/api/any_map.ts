@@ -1,23 +1,34 @@
 /** All map classes together: which class a spec or a shape gives, and making the object for an fd. */
 import { InputError } from "../errors.ts";
-import { abiValueSize, isPerCpu } from "../uapi/index.ts";
+import {
+  abiValueSize,
+  BPF_F_INNER_MAP,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_OBJ_GET_INFO_BY_FD,
+  ENOENT,
+  isPerCpu,
+} from "../uapi/index.ts";
 import { Arena } from "./arena.ts";
 import { ArrayMap, PerCpuArrayMap } from "./array_map.ts";
 import { BloomFilterMap } from "./bloom_filter_map.ts";
-import { OtherMap } from "./bpf_map.ts";
-import type { AnyCodec, Infer, InferInput, LpmKey, PerCpu } from "./codec/index.ts";
+import { type BpfMap, OtherMap } from "./bpf_map.ts";
+import { type AnyCodec, type Infer, type InferInput, type LpmKey, type PerCpu, u32 } from "./codec/index.ts";
 import { io, keyCodec, type MapTypes, perCpuIo, valueCodec } from "./codecs_of.ts";
 import type { HostContext } from "./context.ts";
+import { diffSpec } from "./diff_spec.ts";
+import { BpfError } from "./error.ts";
+import { fdOfMapId, idFailure } from "./fd_of_id.ts";
 import { HashMap, PerCpuHashMap } from "./hash_map.ts";
-import type { MapInfo } from "./info.ts";
+import { type MapInfo, readMapInfo } from "./info.ts";
 import type { Io } from "./keyed_map.ts";
 import { LpmTrieMap } from "./lpm_trie_map.ts";
 import { mapTitle } from "./map_failure.ts";
 import { MapHandle } from "./map_handle.ts";
 import { isMapType, type MapType } from "./map_types.ts";
+import { ArrayOfMaps, HashOfMaps, type InnerMaps, ProgArray } from "./object_maps.ts";
 import { QueueMap, StackMap } from "./queue_map.ts";
 import { type Decoded, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
-import type { Access } from "./spec.ts";
+import type { Access, InnerShape, InnerSpec } from "./spec.ts";
 import { type Encodable, type RecordEncoder, UserRingBuf } from "./user_ring_buffer.ts";
 
 /** A map of whatever type: `map.type` tells which. Keys and values are what its BTF says, or bytes. */
@@ -33,6 +44,9 @@ export type AnyMap =
   | RingBuf<unknown>
   | UserRingBuf<unknown>
   | Arena
+  | ProgArray
+  | ArrayOfMaps<AnyMap>
+  | HashOfMaps<unknown, AnyMap>
   | OtherMap;
 
 /** What decoding with a codec gives; unknown where there is none. */
@@ -66,7 +80,18 @@ export type MapOf<S extends { readonly type: MapType }> = S extends { readonly t
                     ? UserRingBuf<RecordIn<S>>
                     : S extends { readonly type: "arena" }
                       ? Arena
-                      : never;
+                      : S extends { readonly type: "prog_array" }
+                        ? ProgArray
+                        : S extends { readonly type: "array_of_maps" }
+                          ? ArrayOfMaps<InnerOf<S>>
+                          : S extends { readonly type: "hash_of_maps" }
+                            ? HashOfMaps<Out<S, "key">, InnerOf<S>, In<S, "key">>
+                            : never;
+
+/** The class of the maps inside an outer one. */
+type InnerOf<S> = S extends { readonly inner: infer I extends { readonly type: MapType } }
+  ? Extract<MapOf<I>, BpfMap>
+  : AnyMap;
 
 /** An fd to be wrapped. */
 export interface MapFd {
@@ -91,6 +116,8 @@ export interface GivenCodecs {
   readonly key?: AnyCodec;
   readonly value?: AnyCodec;
   readonly record?: RecordDecoder | RecordEncoder;
+  /** Of the maps inside: their spec or shape. */
+  readonly inner?: InnerSpec | InnerShape;
 }
 
 /** The map object for an fd. Codecs that do not fit are an `InputError`; an fd that is owned is closed then. */
@@ -103,7 +130,7 @@ export function wrapMap(context: HostContext, map: MapFd, given: GivenCodecs): A
       ...map,
       valueBytes: abiValueSize(info.typeNumber, info.valueSize, context.seam.possibleCpus),
     });
-    return objectFor(handle, codecs, given.record);
+    return objectFor(handle, codecs, given);
   } catch (error) {
     if (handle !== undefined) handle.close();
     else if (owned) context.seam.close(fd);
@@ -130,7 +157,7 @@ function codecsOf(context: HostContext, { info, types }: MapFd, given: GivenCode
   };
 }
 
-function objectFor(handle: MapHandle, { key, value }: Codecs, record: GivenCodecs["record"]): AnyMap {
+function objectFor(handle: MapHandle, { key, value }: Codecs, { record, inner }: GivenCodecs): AnyMap {
   const { type } = handle.info;
   if (!isMapType(type)) return new OtherMap(handle);
   switch (type) {
@@ -158,9 +185,51 @@ function objectFor(handle: MapHandle, { key, value }: Codecs, record: GivenCodec
       return new UserRingBuf(handle, record as RecordEncoder | undefined);
     case "arena":
       return new Arena(handle);
+    case "prog_array":
+      return new ProgArray(handle, u32);
+    case "array_of_maps":
+      return new ArrayOfMaps(handle, u32, innerMaps(handle.context, inner));
+    case "hash_of_maps":
+      return new HashOfMaps(handle, key, innerMaps(handle.context, inner));
     default:
       return type satisfies never;
   }
+}
+
+function innerMaps(context: HostContext, inner: InnerSpec | InnerShape | undefined): InnerMaps<AnyMap> {
+  return {
+    open: (id) => openInner(context, id, inner),
+    misfit: (map) => misfit(map.info, inner !== undefined && "maxEntries" in inner ? inner : undefined),
+  };
+}
+
+/** Undefined: there is no map with this id any more. */
+function openInner(context: HostContext, id: number, inner: InnerSpec | InnerShape | undefined): AnyMap | undefined {
+  const fd = fdOfMapId(context, id, undefined);
+  if (fd === -ENOENT) return undefined;
+  if (fd < 0) throw idFailure(fd, BPF_MAP_GET_FD_BY_ID, `cannot open map ${id}`);
+  const info = readMapInfo(context.seam, fd);
+  if (typeof info === "number") {
+    context.seam.close(fd);
+    throw new BpfError({ errno: info, cmd: BPF_OBJ_GET_INFO_BY_FD, what: `cannot read what map ${id} is` });
+  }
+  return wrapMap(context, { fd, owned: true, info, access: "rw" }, inner ?? {});
+}
+
+/** What a map has other than an outer map's template. Special fields are all that is left when nothing else differs. */
+function misfit(map: MapInfo, template: InnerSpec | undefined): string {
+  const title = mapTitle(map);
+  if (template === undefined) {
+    return `${title} is not like the map that it was created after: type, key and value size, flags, fields of the kernel in values, and for arrays maxEntries must be the same`;
+  }
+  const loose = ((template.rawFlags ?? 0) & BPF_F_INNER_MAP) !== 0;
+  const counts: readonly string[] = ["type", "keySize", "valueSize", "flags"];
+  const differing = diffSpec(template, map).filter(
+    ({ field }) => counts.includes(field) || (field === "maxEntries" && template.type === "array" && !loose),
+  );
+  if (differing.length === 0) return `${title} has other fields of the kernel in its values than \`inner\``;
+  const each = differing.map(({ field, found, wanted }) => `${field} ${found}, \`inner\` has ${wanted}`);
+  return `${title} has ${each.join("; ")}`;
 }
 
 /** Throws when a map is not of the type that its user expects. */

@@ -5,9 +5,10 @@ import type { Attr, Bpffs, Host, MmapOptions, UserMemory, WaitOptions } from "..
 import { BPF_MAP_GET_FD_BY_ID, BPF_MAP_GET_NEXT_ID, ENOENT } from "../uapi/index.ts";
 import type { AnyMap, MapOf } from "./any_map.ts";
 import { HostContext } from "./context.ts";
+import { idFailure } from "./fd_of_id.ts";
 import { type MapInfo, readMapInfo } from "./info.ts";
 import { type LoadedObject, type LoadObjectOptions, loadObject } from "./load_object.ts";
-import { createMap, idFailure, type MapRef, openMap } from "./open_map.ts";
+import { createMap, type MapRef, openMap } from "./open_map.ts";
 import { unpin } from "./pin.ts";
 import { loadProgram, openProgram, type Program, type ProgramOptions, type ProgramRef } from "./program.ts";
 import type { ExactShape, ExactSpec, MapShape, MapSpec } from "./spec.ts";

@@ -56,6 +56,9 @@ const flagsByType: Readonly<Record<string, number>> = {
   ringbuf: BPF_F_NUMA_NODE,
   user_ringbuf: BPF_F_NUMA_NODE,
   arena: BPF_F_MMAPABLE | BPF_F_SEGV_ON_FAULT | BPF_F_NO_USER_CONV,
+  prog_array: BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY,
+  array_of_maps: BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY,
+  hash_of_maps: BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | RD_WR,
 };
 
 function sizeRule(
@@ -64,6 +67,7 @@ function sizeRule(
 ): string | undefined {
   switch (type) {
     case "hash":
+    case "hash_of_maps":
     case "lru_hash":
     case "percpu_hash":
     case "lru_percpu_hash":

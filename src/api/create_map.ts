@@ -21,7 +21,7 @@ import { type AnyCodec, btfFromCodec } from "./codec/index.ts";
 import type { HostContext } from "./context.ts";
 import { createFailure } from "./create_failure.ts";
 import { mapTypeNumbers } from "./map_types.ts";
-import type { Access, MapSpec } from "./spec.ts";
+import type { Access, ArrayOfMapsSpec, HashOfMapsSpec, MapSpec } from "./spec.ts";
 
 /** What BPF_MAP_CREATE is given, apart from BTF. */
 export interface CreateAttr extends AttrObject {
@@ -33,9 +33,14 @@ export interface CreateAttr extends AttrObject {
   map_name: string;
   numa_node: number;
   map_extra: bigint;
+  inner_map_fd?: number;
 }
 
 const ARRAY_KEY_SIZE = 4;
+const FD_SIZE = 4;
+/** Types whose keys are indexes, and those whose values are fds. */
+const indexed: ReadonlySet<string> = new Set(["array", "percpu_array", "prog_array", "array_of_maps"]);
+const objects: ReadonlySet<string> = new Set(["prog_array", "array_of_maps", "hash_of_maps"]);
 const U32_MAX = 0xffff_ffff;
 
 function accessFlags(access: Access | undefined, readOnly: number, writeOnly: number): number {
@@ -103,11 +108,10 @@ export function createAttr(spec: MapSpec): CreateAttr {
   }
   checkName(name);
   checkNumbers(spec);
-  const isArray = spec.type === "array" || spec.type === "percpu_array";
   return {
     map_type: mapTypeNumbers[spec.type],
-    key_size: isArray ? ARRAY_KEY_SIZE : (key?.size ?? 0),
-    value_size: value?.size ?? 0,
+    key_size: indexed.has(spec.type) ? ARRAY_KEY_SIZE : (key?.size ?? 0),
+    value_size: objects.has(spec.type) ? FD_SIZE : (value?.size ?? 0),
     max_entries: spec.maxEntries,
     map_flags: flagsOf(spec),
     map_name: name,
@@ -155,10 +159,23 @@ export function createFd(context: HostContext, attr: CreateAttr, type: string, b
 /** Creates what a spec describes; returns the fd. */
 export function createFromSpec(context: HostContext, spec: MapSpec): number {
   const attr = createAttr(spec);
+  const outer = spec.type === "array_of_maps" || spec.type === "hash_of_maps";
+  const inner = outer ? createTemplate(context, spec) : undefined;
+  if (inner !== undefined) attr.inner_map_fd = inner;
   const btf = loadBtf(context, spec, attr);
   try {
     return createFd(context, attr, spec.type, btf);
   } finally {
     if (btf !== undefined) context.seam.close(btf.btf_fd);
+    if (inner !== undefined) context.seam.close(inner);
   }
+}
+
+/** The map that an outer map is made after: nobody holds it afterwards. */
+function createTemplate(context: HostContext, { type, inner }: ArrayOfMapsSpec | HashOfMapsSpec): number {
+  if (typeof inner === "object" && inner !== null && !objects.has(inner.type)) return createFromSpec(context, inner);
+  const found = typeof inner === "object" && inner !== null ? JSON.stringify((inner as MapSpec).type) : String(inner);
+  throw new InputError(
+    `createMap: inner of ${type} is ${found}, expected the spec of a map that holds neither maps nor programs`,
+  );
 }

@@ -34,6 +34,7 @@ export { LoadedObject, type LoadObjectOptions, type NamedMaps } from "./load_obj
 export { LpmTrieMap } from "./lpm_trie_map.ts";
 export type { MapType } from "./map_types.ts";
 export { MappedArray, type MmapArrayOptions } from "./mapping.ts";
+export { ArrayOfMaps, HashOfMaps, ProgArray } from "./object_maps.ts";
 export type { MapRef } from "./open_map.ts";
 export { type IncompatibleAction, IncompatibleMapError, type PinOptions } from "./pin.ts";
 export { Program, type ProgramBtf, type ProgramOptions, type ProgramRef } from "./program.ts";
@@ -43,11 +44,15 @@ export type { RunOptions, RunResult } from "./run.ts";
 export type {
   Access,
   ArenaSpec,
+  ArrayOfMapsSpec,
   ArraySpec,
   BloomFilterSpec,
   ExactShape,
   ExactSpec,
+  HashOfMapsSpec,
   HashSpec,
+  InnerShape,
+  InnerSpec,
   LpmTrieSpec,
   LruHashSpec,
   LruPerCpuHashSpec,
@@ -57,6 +62,7 @@ export type {
   MapSpecs,
   PerCpuArraySpec,
   PerCpuHashSpec,
+  ProgArraySpec,
   QueueSpec,
   RingBufSpec,
   StackSpec,

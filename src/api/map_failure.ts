@@ -34,6 +34,8 @@ import type { MapInfo } from "./info.ts";
 export interface Shown {
   /** The key, or the index of an array. */
   readonly key?: unknown;
+  /** Of an object that was to be put in: why it does not fit. */
+  readonly misfit?: string;
   /** Of mmap: whether it was to be written. */
   readonly writable?: boolean;
   /** Of a call with many elements: how far it came. */
@@ -118,7 +120,7 @@ function reasonOf(failure: MapFailure, errno: number): Reason | undefined {
   if (closed) return { what: `${title} is closed` };
   switch (errno) {
     case E2BIG:
-      return updates.has(cmd) ? tooMany(failure, title) : undefined;
+      return updates.has(cmd) || cmd === BPF_MAP_DELETE_ELEM ? tooMany(failure, title) : undefined;
     case ENOSPC:
       return updates.has(cmd) && map.type === "lpm_trie" ? full(title, map, "raise maxEntries") : undefined;
     case EEXIST:
@@ -134,6 +136,7 @@ function reasonOf(failure: MapFailure, errno: number): Reason | undefined {
         hint: 'map it with { access: "ro" }',
       };
     case EINVAL:
+      if (failure.misfit !== undefined) return { what: `cannot put into ${title}: ${failure.misfit}` };
       return cmd === "mmap" ? badMapping(failure, title) : undefined;
     case EBUSY:
       return busy(cmd, map, title);
@@ -166,6 +169,8 @@ function tooMany({ map, key }: MapFailure, title: string): Reason | undefined {
   switch (map.type) {
     case "hash":
       return full(title, map, "use lru_hash, or raise maxEntries");
+    case "hash_of_maps":
+      return full(title, map, "raise maxEntries");
     case "percpu_hash":
       return full(title, map, "use lru_percpu_hash, or raise maxEntries");
     case "queue":
@@ -173,6 +178,8 @@ function tooMany({ map, key }: MapFailure, title: string): Reason | undefined {
       return full(title, map, 'push with { whenFull: "evict" }, or raise maxEntries');
     case "array":
     case "percpu_array":
+    case "array_of_maps":
+    case "prog_array":
       return { what: `index ${shownKey(key)} is outside ${title}: max_entries ${map.maxEntries}` };
     default:
       return undefined;

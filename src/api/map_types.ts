@@ -2,13 +2,16 @@
 import {
   BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_STACK,
@@ -30,7 +33,10 @@ export type MapType =
   | "stack"
   | "ringbuf"
   | "user_ringbuf"
-  | "arena";
+  | "arena"
+  | "prog_array"
+  | "array_of_maps"
+  | "hash_of_maps";
 
 export const mapTypeNumbers: Readonly<Record<MapType, number>> = {
   hash: BPF_MAP_TYPE_HASH,
@@ -46,6 +52,9 @@ export const mapTypeNumbers: Readonly<Record<MapType, number>> = {
   ringbuf: BPF_MAP_TYPE_RINGBUF,
   user_ringbuf: BPF_MAP_TYPE_USER_RINGBUF,
   arena: BPF_MAP_TYPE_ARENA,
+  prog_array: BPF_MAP_TYPE_PROG_ARRAY,
+  array_of_maps: BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  hash_of_maps: BPF_MAP_TYPE_HASH_OF_MAPS,
 };
 
 const PREFIX = "BPF_MAP_TYPE_";

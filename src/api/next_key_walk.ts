@@ -155,7 +155,7 @@ export class NextKeySource implements TakingSource {
   }
 }
 
-/** The elements of an array, by index. */
+/** The elements of an array, by index; slots that are empty are passed over. */
 export class IndexSource implements WalkSource {
   readonly keyAt = 0;
   readonly valueAt = 0;
@@ -179,9 +179,11 @@ export class IndexSource implements WalkSource {
 
   advance(): boolean {
     const handle = this.#handle;
-    if (this.#index >= handle.info.maxEntries) return false;
-    handle.key.view.setUint32(0, this.#index++, true);
-    return handle.found(BPF_MAP_LOOKUP_ELEM, handle.lookup());
+    while (this.#index < handle.info.maxEntries) {
+      handle.key.view.setUint32(0, this.#index++, true);
+      if (handle.found(BPF_MAP_LOOKUP_ELEM, handle.lookup())) return true;
+    }
+    return false;
   }
 
   close(): void {}

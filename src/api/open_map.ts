@@ -1,22 +1,12 @@
 /** Maps by id, by pin, by fd, and by spec: how `createMap` and `openMap` come to an fd and its object. */
-import {
-  BPF_F_RDONLY,
-  BPF_F_WRONLY,
-  BPF_MAP_GET_FD_BY_ID,
-  BPF_OBJ_GET,
-  BPF_OBJ_GET_INFO_BY_FD,
-  EBADF,
-  EINVAL,
-  ENOENT,
-  EPERM,
-} from "../uapi/index.ts";
+import { BPF_MAP_GET_FD_BY_ID, BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD, EBADF, EINVAL, ENOENT } from "../uapi/index.ts";
 import { type AnyMap, type GivenCodecs, type MapFd, noTypes, requireType, wrapMap } from "./any_map.ts";
 import type { HostContext } from "./context.ts";
 import { createFromSpec } from "./create_map.ts";
 import { wantedOf } from "./diff_spec.ts";
 import { BpfError } from "./error.ts";
+import { fdOfMapId, idFailure } from "./fd_of_id.ts";
 import { type MapInfo, readMapInfo } from "./info.ts";
-import { permissionHint } from "./permission.ts";
 import { fdKind, openOrPin, openPinned, pinPath } from "./pin.ts";
 import type { Access, MapShape, MapSpec } from "./spec.ts";
 
@@ -99,17 +89,10 @@ function notAMap(ref: MapRef, kind: "map" | "other" | "none", errno: number): Bp
 }
 
 function fdOfId(context: HostContext, id: number, access: Access | undefined): number {
-  const open_flags = access === undefined ? 0 : access === "ro" ? BPF_F_RDONLY : BPF_F_WRONLY;
-  const fd = context.seam.bpf(BPF_MAP_GET_FD_BY_ID, { map_id: id, open_flags });
+  const fd = fdOfMapId(context, id, access);
   if (fd >= 0) return fd;
   if (fd === -ENOENT) {
     throw new BpfError({ errno: fd, cmd: BPF_MAP_GET_FD_BY_ID, what: `there is no map with id ${id}` });
   }
   throw idFailure(fd, BPF_MAP_GET_FD_BY_ID, `cannot open map ${id}`);
-}
-
-/** A command about ids that failed. */
-export function idFailure(errno: number, cmd: number, what: string): BpfError {
-  const hint = errno === -EPERM ? permissionHint("CAP_SYS_ADMIN") : undefined;
-  return new BpfError({ errno, cmd, what, hint });
 }

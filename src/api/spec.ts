@@ -160,6 +160,43 @@ export interface ArenaSpec extends CommonSpec {
   readonly segvOnFault?: boolean;
 }
 
+/** What the maps inside another one are like. */
+export type InnerSpec = MapSpecs[Exclude<keyof MapSpecs, "prog_array" | "array_of_maps" | "hash_of_maps">];
+
+interface FdAccessSpec {
+  /** What this handle may do through bpf(2): BPF_F_RDONLY, BPF_F_WRONLY. Default: both. */
+  readonly access?: Access;
+}
+
+/** BPF_MAP_TYPE_PROG_ARRAY: programs for bpf_tail_call. Since Linux 4.2. */
+export interface ProgArraySpec extends CommonSpec, FdAccessSpec, NumaSpec {
+  readonly type: "prog_array";
+  /** How many slots there are. */
+  readonly maxEntries: number;
+}
+
+/** BPF_MAP_TYPE_ARRAY_OF_MAPS. Since Linux 4.12. */
+export interface ArrayOfMapsSpec extends CommonSpec, FdAccessSpec, NumaSpec {
+  readonly type: "array_of_maps";
+  /** What its maps are like: type, sizes and flags are the same for all. A map is made of it for the creation only. */
+  readonly inner: InnerSpec;
+  /** How many slots there are. */
+  readonly maxEntries: number;
+}
+
+/** BPF_MAP_TYPE_HASH_OF_MAPS. Since Linux 4.12. */
+export interface HashOfMapsSpec extends CommonSpec, AccessSpec, NumaSpec {
+  readonly type: "hash_of_maps";
+  readonly key: AnyCodec;
+  /** What its maps are like: type, sizes and flags are the same for all. A map is made of it for the creation only. */
+  readonly inner: InnerSpec;
+  /** Most elements. */
+  readonly maxEntries: number;
+  /** False: elements are taken from memory one by one (BPF_F_NO_PREALLOC). Default true. */
+  readonly prealloc?: boolean;
+  readonly zeroSeed?: boolean;
+}
+
 /** What each type takes. */
 export interface MapSpecs {
   hash: HashSpec;
@@ -175,6 +212,9 @@ export interface MapSpecs {
   ringbuf: RingBufSpec;
   user_ringbuf: UserRingBufSpec;
   arena: ArenaSpec;
+  prog_array: ProgArraySpec;
+  array_of_maps: ArrayOfMapsSpec;
+  hash_of_maps: HashOfMapsSpec;
 }
 
 /** What `createMap` takes. */
@@ -200,7 +240,13 @@ export interface MapShapes {
   ringbuf: { readonly type: "ringbuf"; readonly record?: RecordDecoder };
   user_ringbuf: { readonly type: "user_ringbuf"; readonly record?: RecordEncoder };
   arena: { readonly type: "arena" };
+  prog_array: { readonly type: "prog_array" };
+  array_of_maps: { readonly type: "array_of_maps"; readonly inner?: InnerShape };
+  hash_of_maps: { readonly type: "hash_of_maps"; readonly key?: AnyCodec; readonly inner?: InnerShape };
 }
+
+/** As what the maps inside another one are opened. */
+export type InnerShape = MapShapes[Exclude<keyof MapShapes, "prog_array" | "array_of_maps" | "hash_of_maps">];
 
 /** As what an existing map is opened. */
 export type MapShape = MapShapes[keyof MapShapes];

@@ -4,6 +4,7 @@ import {
   type AnyMap,
   type Arena,
   ArrayMap,
+  type ArrayOfMaps,
   type BloomFilterMap,
   type BpfHost,
   createEmbedded,
@@ -18,6 +19,7 @@ import {
   type PerCpu,
   type PerCpuArrayMap,
   type PerCpuHashMap,
+  type ProgArray,
   type QueueMap,
   type RingBuf,
   type StackMap,
@@ -80,6 +82,41 @@ function shapes(host: BpfHost): void {
   expectTypeOf(host.createMap({ type: "percpu_array", value: u32, maxEntries: 1 })).toEqualTypeOf<
     PerCpuArrayMap<number, number>
   >();
+  const inner = { type: "hash", key: u32, value: u64, maxEntries: 1 } as const;
+  const outer = host.createMap({ type: "array_of_maps", inner, maxEntries: 2 });
+  expectTypeOf(outer).toEqualTypeOf<ArrayOfMaps<HashMap<number, bigint, number, bigint>>>();
+  expectTypeOf(outer.get(0)).toEqualTypeOf<HashMap<number, bigint, number, bigint> | undefined>();
+  expectTypeOf(outer.getId(0)).toEqualTypeOf<number | undefined>();
+  outer.set(0, host.createMap(inner));
+  // @ts-expect-error values of another type
+  outer.set(0, host.createMap({ type: "hash", key: u32, value: u32, maxEntries: 1 }));
+  // @ts-expect-error keys of another type
+  outer.set(0, host.createMap({ type: "hash", key: u64, value: u64, maxEntries: 1 }));
+  // @ts-expect-error another kind of map
+  outer.set(0, host.createMap({ type: "array", value: u64, maxEntries: 1 }));
+  // @ts-expect-error an outer map holds maps by index
+  outer.set("0", host.createMap(inner));
+  // @ts-expect-error maps in maps go one level deep
+  host.createMap({ type: "array_of_maps", inner: { type: "array_of_maps", inner, maxEntries: 1 }, maxEntries: 1 });
+  // @ts-expect-error the template is missing
+  host.createMap({ type: "hash_of_maps", key: u32, maxEntries: 1 });
+  const byKey = host.createMap({
+    type: "hash_of_maps",
+    key: FlowKey,
+    inner: { type: "queue", value: u32, maxEntries: 1 },
+    maxEntries: 2,
+  });
+  expectTypeOf(byKey.get({ saddr: "10.0.0.1", sport: 1 })).toEqualTypeOf<QueueMap<number, number> | undefined>();
+  for (const [key, id] of byKey) {
+    expectTypeOf(key).toEqualTypeOf<FlowKey>();
+    expectTypeOf(id).toEqualTypeOf<number>();
+  }
+  const progs = host.createMap({ type: "prog_array", maxEntries: 2 });
+  expectTypeOf(progs).toEqualTypeOf<ProgArray>();
+  // @ts-expect-error a map is no program
+  progs.set(0, outer);
+  const opened = host.openMap({ id: 1 }, { type: "hash_of_maps", key: u32, inner: { type: "array", value: u32 } });
+  expectTypeOf(opened.get(1)).toEqualTypeOf<ArrayMap<number, number> | undefined>();
   const trie = host.createMap({ type: "lpm_trie", key: lpmKey(ipv4), value: u32, maxEntries: 1 });
   expectTypeOf(trie).toEqualTypeOf<LpmTrieMap<string, number, string, number>>();
   expectTypeOf(trie.lookup).parameter(0).toBeString();

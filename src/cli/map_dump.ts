@@ -52,6 +52,14 @@ export function dumpMap(host: BpfHost, map: AnyMap): RawEntry[] {
       });
       return records;
     }
+    // Ids of what is in there.
+    case "prog_array":
+    case "array_of_maps":
+      return Array.from(map, ([index, id]) => ({ key: u32.encode(index), value: u32.encode(id) }));
+    case "hash_of_maps": {
+      const outer = host.openMap({ fd }, { type: "hash_of_maps", key });
+      return Array.from(outer, ([k, id]) => ({ key: k, value: u32.encode(id) }));
+    }
     case "bloom_filter":
     case "user_ringbuf":
     case "arena":

@@ -10,7 +10,6 @@ import { bitsOf } from "./bloom.ts";
 import { BUCKET_SIZE, GROW_BYTES, NODE_HEAD } from "./hashtab.ts";
 import type { MapSize } from "./kernel_memory.ts";
 import { DATA, KEY_DATA } from "./lpm_node.ts";
-import { PREFIXES_PER_TABLE, SMALL_SIZE } from "./lpm_table.ts";
 import { valueStride } from "./lpm_trie.ts";
 import { LRU_LINKS } from "./lru_list.ts";
 import { blocksPerChunk } from "./pool.ts";
@@ -45,13 +44,12 @@ function pool(blocks: number, stride: number): number {
   return Math.ceil(blocks / perChunk) * areaSpan(perChunk * stride);
 }
 
-/** At most: how many forks and tables there are follows from the prefixes. */
+/** At most: how many forks there are follows from the prefixes, and so does what tables take of the metadata. */
 const lpmTrie: Usage = ({ key_size, value_size }, _cpus, elements) =>
   elements === 0
     ? 0
     : pool(elements, valueStride(value_size)) +
-      pool(2 * elements - 1, rup8(DATA + key_size - KEY_DATA)) +
-      pool(Math.floor(elements / PREFIXES_PER_TABLE) + 1, SMALL_SIZE);
+      pool(2 * elements - 1, rup8(DATA + key_size - KEY_DATA));
 
 const queueStack: Usage = ({ value_size, max_entries }) => areaSpan((max_entries + 1) * value_size);
 const bloomFilter: Usage = ({ max_entries, map_extra }) => areaSpan(bitsOf(max_entries, map_extra) / 8);

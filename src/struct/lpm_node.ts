@@ -8,15 +8,12 @@ export const LPM_ROOT: number = MAP_PRIVATE;
 export const LPM_COUNT: number = MAP_PRIVATE + 4;
 /** Odd while the trie is being changed: see `lpm_ops.ts`. */
 export const LPM_SEQ: number = MAP_PRIVATE + 8;
-/** What `lpm_table.ts` needs: 20 bytes. */
-export const LPM_TABLE_FIELDS: number = MAP_PRIVATE + 12;
-export const LPM_NODES: number = MAP_PRIVATE + 32;
+export const LPM_NODES: number = MAP_PRIVATE + 16;
 export const LPM_VALUES: number = LPM_NODES + POOL_SIZE;
-export const LPM_TABLES: number = LPM_VALUES + POOL_SIZE;
 
 /**
  * A node: length of the prefix with the bits of its table (0: it has none) in the upper half, address of the value (0: a
- * fork), parent, children, address of the table; then the key's data as given.
+ * fork), parent, children, address of the table and changes since it was judged; then the key's data as given.
  */
 export const LEN = 0;
 export const BITS_SHIFT = 16;
@@ -26,7 +23,20 @@ export const VALUE = 4;
 export const PARENT = 8;
 export const CHILD = 12;
 export const TABLE = 20;
-export const DATA = 24;
+export const CHANGES = 24;
+export const DATA = 28;
+
+/**
+ * What a table has in an entry: a node; or, with the lowest bit set, the table of that node itself, so that a search
+ * needs not look at the node: address of the table, its bits less MIN_BITS, and how much longer the node's prefix is
+ * than what led there.
+ */
+export const MIN_BITS = 6;
+export const ENTRY_TABLE = 1;
+export const ENTRY_SKIP_SHIFT = 1;
+export const ENTRY_SKIP_MAX = 7;
+export const ENTRY_BITS_SHIFT = 4;
+export const ENTRY_ADDRESS: number = ~0xff;
 
 export function lenOf(u32: Uint32Array, node: number): number {
   return u32[node >>> 2]! & (TABLED - 1);
@@ -49,25 +59,15 @@ export function bit(u8: Uint8Array, data: number, index: number): number {
   return (u8[data + (index >>> 3)]! >>> (7 - (index & 7))) & 1;
 }
 
-/** Bytes the other way round: the first byte of memory becomes the highest. */
-export function swap(word: number): number {
-  return (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
-}
-
-/** How many bits the data at two addresses have in common, at most `limit`. `a` is aligned. */
+/**
+ * How many bits the data at two addresses have in common, at most `limit`. The last word may reach behind the data, as
+ * areas have room for: what differs there is cut off.
+ */
 export function commonBits(mem: Memory, a: number, b: number, limit: number): number {
-  let at = 0;
-  if ((b & 3) === 0) {
-    const { i32 } = mem;
-    for (; at + 32 <= limit; at += 32) {
-      const x = i32[(a + (at >>> 3)) >>> 2]! ^ i32[(b + (at >>> 3)) >>> 2]!;
-      if (x !== 0) return at + Math.clz32(swap(x));
-    }
-  }
-  const { u8 } = mem;
-  for (; at < limit; at += 8) {
-    const x = u8[a + (at >>> 3)]! ^ u8[b + (at >>> 3)]!;
-    if (x !== 0) return Math.min(limit, at + Math.clz32(x) - 24);
+  const { view } = mem;
+  for (let at = 0; at < limit; at += 32) {
+    const x = view.getInt32(a + (at >>> 3)) ^ view.getInt32(b + (at >>> 3));
+    if (x !== 0) return Math.min(limit, at + Math.clz32(x));
   }
   return limit;
 }

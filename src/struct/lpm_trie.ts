@@ -3,11 +3,11 @@
  * prefixes that are in the map part; they have two children always. What is in the trie follows from the set of
  * prefixes alone, so does the order of iteration. Kernel counterpart: lpm_trie.c.
  *
- * A search goes down by single bits of the key without looking at prefixes, compares once where it ends, and goes up
- * from there to the first node that matches. It starts at a table that tells for the first bits where the way leads.
+ * A search goes down by single bits of the key, or by many where a node has a table, without looking at prefixes. It
+ * compares once where it ends, and goes up from there to the first node that matches.
  *
  * The links from the root down are the truth, each change is published by one store into them or into a node's value;
- * parents, counts and the table follow from them.
+ * parents, counts and tables follow from them.
  */
 import { AREA_NODES, AREA_VALUES } from "../mem/alloc.ts";
 import { rup8 } from "../mem/layout.ts";
@@ -16,9 +16,15 @@ import { BPF_EXIST, BPF_NOEXIST, EEXIST, ENOENT, ENOMEM, ENOSPC } from "../uapi/
 import {
   BITS_SHIFT,
   bit,
+  CHANGES,
   CHILD,
   commonBits,
   DATA,
+  ENTRY_ADDRESS,
+  ENTRY_BITS_SHIFT,
+  ENTRY_SKIP_MAX,
+  ENTRY_SKIP_SHIFT,
+  ENTRY_TABLE,
   KEY_DATA,
   LEN,
   LPM_COUNT,
@@ -26,24 +32,15 @@ import {
   LPM_ROOT,
   LPM_VALUES,
   lenOf,
+  MIN_BITS,
   maxPrefix,
   PARENT,
   prefixOf,
-  swap,
   TABLE,
   TABLED,
   VALUE,
 } from "./lpm_node.ts";
-import {
-  bitsAt,
-  dropTable,
-  freeTables,
-  initTables,
-  shortenWay,
-  tableChanged,
-  tellAdded,
-  tellRemoved,
-} from "./lpm_table.ts";
+import { bitsAt, dropTable, dropTables, judgeAbove, tellAdded, tellRemoved } from "./lpm_table.ts";
 import { MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
 import { freePool, giveBlock, initPool, takeBlock } from "./pool.ts";
 
@@ -52,6 +49,8 @@ const KEEP_VALUES = 64;
 const KEEP_BYTES = 0x1_0000;
 /** Longest prefix of the longest key. */
 const MAX_LEN = 2048;
+/** No node has more bytes than these. */
+const NODE_MAX = 512;
 
 /** Behind each value is room for the link of the pool's queue. */
 export function valueStride(valueSize: number): number {
@@ -64,33 +63,49 @@ export function initTrie(mem: Memory, map: number): void {
   const stride = valueStride(u32[(map + MAP_VALUE_SIZE) >>> 2]!);
   initPool(mem, map, LPM_NODES, rup8(DATA + data), 0);
   initPool(mem, map, LPM_VALUES, stride, Math.min(KEEP_VALUES, Math.floor(KEEP_BYTES / stride)));
-  initTables(mem, map);
 }
 
 export function freeTrie(mem: Memory, map: number): void {
-  freeTables(mem, map);
+  dropTables(mem, mem.u32[(map + LPM_ROOT) >>> 2]!);
   freePool(mem, map, LPM_NODES);
   freePool(mem, map, LPM_VALUES);
 }
 
-/** Where the way of this key's first `len` bits ends; the trie is not empty. */
+/**
+ * The first node on the way of this key that is as long as `len` bits; or the last, if none is. The trie is not empty.
+ * Bits of the key behind `len` lead on, which does no harm: below that node is nothing to find.
+ */
 function descend(mem: Memory, map: number, key: number, len: number): number {
   const { u32, u8 } = mem;
   const data = key + KEY_DATA;
-  let node = u32[(map + LPM_ROOT) >>> 2]!;
-  for (;;) {
-    const at = lenOf(u32, node);
-    const bits = u32[node >>> 2]! >>> BITS_SHIFT;
-    let next = node;
-    // A table may lead beyond `len` when it ends there.
-    if (bits !== 0 && at + bits <= len) next = u32[(u32[(node + TABLE) >>> 2]! >>> 2) + bitsAt(u8, data, at, bits)]!;
-    if (next === node) {
-      if (at >= len) return node;
-      next = u32[(node + CHILD + bit(u8, data, at) * 4) >>> 2]!;
-      if (next === 0) return node;
-    }
-    node = next;
+  let node = followTables(mem, data, u32[(map + LPM_ROOT) >>> 2]!);
+  for (let at = lenOf(u32, node); at < len; at = lenOf(u32, node)) {
+    const next = u32[(node + CHILD + bit(u8, data, at) * 4) >>> 2]!;
+    if (next === 0) break;
+    node = followTables(mem, data, next);
   }
+  for (let up = u32[(node + PARENT) >>> 2]!; up !== 0 && lenOf(u32, up) >= len; up = u32[(node + PARENT) >>> 2]!)
+    node = up;
+  return node;
+}
+
+/** The node where tables lead from this one. */
+function followTables(mem: Memory, data: number, start: number): number {
+  const { u32, u8 } = mem;
+  let node = start;
+  for (let word = u32[node >>> 2]!; word >= TABLED; word = u32[node >>> 2]!) {
+    let from = word & (TABLED - 1);
+    let bits = word >>> BITS_SHIFT;
+    let entry = u32[(u32[(node + TABLE) >>> 2]! >>> 2) + bitsAt(u8, data, from, bits)]!;
+    while ((entry & ENTRY_TABLE) !== 0) {
+      from += bits + ((entry >>> ENTRY_SKIP_SHIFT) & ENTRY_SKIP_MAX);
+      bits = ((entry >>> ENTRY_BITS_SHIFT) & 15) + MIN_BITS;
+      entry = u32[((entry & ENTRY_ADDRESS) >>> 2) + bitsAt(u8, data, from, bits)]!;
+    }
+    node = entry;
+    if (lenOf(u32, node) < from + bits) break;
+  }
+  return node;
 }
 
 /**
@@ -102,55 +117,42 @@ export function searchTrie(mem: Memory, map: number, key: number): number {
   const len = prefixOf(mem, key);
   const size = u32[(map + MAP_KEY_SIZE) >>> 2]!;
   const root = u32[(map + LPM_ROOT) >>> 2]!;
-  if (root === 0 || len > (size - KEY_DATA) * 8) return 0;
-  return size === 8 && (key & 3) === 0 ? searchWord(mem, key, len, root) : searchBytes(mem, key, len, root);
+  const most = (size - KEY_DATA) * 8;
+  if (root === 0 || len > most) return 0;
+  return search(mem, key + KEY_DATA, len, root, most);
 }
 
-function searchBytes(mem: Memory, key: number, len: number, root: number): number {
-  const { u32, u8 } = mem;
-  const data = key + KEY_DATA;
+/** No way has more than `most` bits, nor more steps than that: each is a bit further. */
+function search(mem: Memory, data: number, len: number, root: number, most: number): number {
+  const { u32, view } = mem;
   let node = root;
-  for (let steps = 0; steps <= len; steps++) {
-    let at = u32[node >>> 2]!;
-    if (at >= TABLED) {
-      const bits = at >>> BITS_SHIFT;
-      at &= TABLED - 1;
-      const next = u32[(u32[(node + TABLE) >>> 2]! >>> 2) + bitsAt(u8, data, at, bits)]!;
-      if (next !== node) {
-        node = next;
-        continue;
+  for (let steps = 0; steps <= most; steps++) {
+    const word = u32[node >>> 2]!;
+    let from = word & (TABLED - 1);
+    if (from >= len) break;
+    const key = view.getInt32(data + (from >>> 3)) << (from & 7);
+    if (word >= TABLED) {
+      let bits = word >>> BITS_SHIFT;
+      let entry = u32[(u32[(node + TABLE) >>> 2]! >>> 2) + (key >>> (32 - bits))]!;
+      while ((entry & ENTRY_TABLE) !== 0) {
+        from += bits + ((entry >>> ENTRY_SKIP_SHIFT) & ENTRY_SKIP_MAX);
+        if (from >= most) return 0;
+        bits = ((entry >>> ENTRY_BITS_SHIFT) & 15) + MIN_BITS;
+        entry =
+          u32[((entry & ENTRY_ADDRESS) >>> 2) + ((view.getInt32(data + (from >>> 3)) << (from & 7)) >>> (32 - bits))]!;
       }
+      node = entry;
+      // Nothing further down has these bits.
+      if (lenOf(u32, node) < from + bits) break;
+      continue;
     }
-    if (at >= len) break;
-    const child = u32[(node + CHILD + bit(u8, data, at) * 4) >>> 2]!;
+    const child = u32[((node + CHILD) >>> 2) + (key >>> 31)]!;
     if (child === 0) break;
     node = child;
   }
+  // Who was led astray may have ended where no node can be.
+  if (node > mem.byteLength - NODE_MAX) return 0;
   return longest(u32, node, commonBits(mem, node + DATA, data, Math.min(lenOf(u32, node), len)));
-}
-
-/** The same for four bytes of data at an aligned address: the bits of the key are in one word. */
-function searchWord(mem: Memory, key: number, len: number, root: number): number {
-  const { u32, i32 } = mem;
-  const word = swap(i32[(key + KEY_DATA) >>> 2]!);
-  let node = root;
-  for (let steps = 0; steps <= len; steps++) {
-    let at = u32[node >>> 2]!;
-    if (at >= TABLED) {
-      const bits = at >>> BITS_SHIFT;
-      at &= TABLED - 1;
-      const next = u32[(u32[(node + TABLE) >>> 2]! >>> 2) + ((word << at) >>> (32 - bits))]!;
-      if (next !== node) {
-        node = next;
-        continue;
-      }
-    }
-    if (at >= len) break;
-    const child = u32[((node + CHILD) >>> 2) + ((word << at) >>> 31)]!;
-    if (child === 0) break;
-    node = child;
-  }
-  return longest(u32, node, Math.min(Math.clz32(swap(i32[(node + DATA) >>> 2]!) ^ word), len));
 }
 
 /** Up from a node to the first one with a value and at most `match` bits; or 0. */
@@ -212,6 +214,7 @@ function newNode(mem: Memory, map: number, len: number, data: number, value: num
   u32[(node + VALUE) >>> 2] = value;
   u32[(node + CHILD) >>> 2] = 0;
   u32[(node + CHILD + 4) >>> 2] = 0;
+  u32[(node + CHANGES) >>> 2] = 0;
   mem.copy(node + DATA, data, u32[(map + MAP_KEY_SIZE) >>> 2]! - KEY_DATA);
   return node;
 }
@@ -243,8 +246,7 @@ export function putTrie(mem: Memory, map: number, key: number, from: number, fla
     return -ENOMEM;
   }
   addCount(mem, map, 1);
-  shortenWay(mem, map, leaf);
-  tableChanged(mem, map);
+  judgeAbove(mem, map, leaf);
   return 0;
 }
 
@@ -282,7 +284,7 @@ function insert(mem: Memory, map: number, node: number, leaf: number, match: num
     return true;
   }
   let top = leaf;
-  if (u32[leaf >>> 2] !== match) {
+  if (lenOf(u32, leaf) !== match) {
     top = newNode(mem, map, match, node + DATA, 0);
     if (top === 0) return false;
     u32[(top + CHILD + bit(u8, leaf + DATA, match) * 4) >>> 2] = leaf;
@@ -310,27 +312,28 @@ export function removeTrie(mem: Memory, map: number, key: number): number {
   else unhang(mem, map, node, left !== 0 ? left : right);
   giveBlock(mem, map, LPM_VALUES, value);
   addCount(mem, map, -1);
-  tableChanged(mem, map);
   return 0;
 }
 
 /** Takes a node with at most one child out of the trie. */
 function unhang(mem: Memory, map: number, node: number, child: number): void {
   const { u32 } = mem;
+  let top = node;
+  let below = child;
   const parent = u32[(node + PARENT) >>> 2]!;
   if (child === 0 && parent !== 0 && u32[(parent + VALUE) >>> 2] === 0) {
+    top = parent;
     const left = u32[(parent + CHILD) >>> 2]!;
-    replace(mem, map, parent, left === node ? u32[(parent + CHILD + 4) >>> 2]! : left);
-    dropNode(mem, map, node);
-    dropNode(mem, map, parent);
-    return;
+    below = left === node ? u32[(parent + CHILD + 4) >>> 2]! : left;
   }
-  replace(mem, map, node, child);
-  dropNode(mem, map, node);
+  replace(mem, map, top, below);
+  dropNode(mem, map, node, child);
+  if (top !== node) dropNode(mem, map, top, below);
+  judgeAbove(mem, map, u32[(top + PARENT) >>> 2]!);
 }
 
-function dropNode(mem: Memory, map: number, node: number): void {
-  tellRemoved(mem, map, node);
+function dropNode(mem: Memory, map: number, node: number, below: number): void {
+  tellRemoved(mem, node, below);
   giveBlock(mem, map, LPM_NODES, node);
 }
 
@@ -381,7 +384,7 @@ export function repairTrie(mem: Memory, map: number): void {
   // Parents are right on the way down, so they lead up again: no stack.
   while (node !== 0) {
     u32[(node + PARENT) >>> 2] = parent;
-    dropTable(mem, map, node);
+    dropTable(mem, node);
     if (u32[(node + VALUE) >>> 2] !== 0) count++;
     let next = u32[(node + CHILD) >>> 2]! || u32[(node + CHILD + 4) >>> 2]!;
     parent = node;

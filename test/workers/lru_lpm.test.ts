@@ -142,7 +142,7 @@ for (const flags of [0, u.BPF_F_NO_COMMON_LRU]) {
   test(`LRU: workers that evict each other's elements (flags ${flags})`, async () => {
     host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
     const fd = host.bpf(u.BPF_MAP_CREATE, { ...lru, map_flags: flags });
-    const workers = [1, 2, 3].map((seed) => start({ fd, seed, rounds: 30_000, keys: 100, lpm: false, value: VALUE }));
+    const workers = [1, 2, 3].map((seed) => start({ fd, seed, rounds: 10_000, keys: 100, lpm: false, value: VALUE }));
     expect(await Promise.all(workers.map((w) => w.done))).toEqual([fine, fine, fine]);
     expect(keysOf(host, fd, 4).length).toBeLessThanOrEqual(64);
     fillUp(host, fd, least, most);
@@ -154,7 +154,7 @@ for (const flags of [0, u.BPF_F_NO_COMMON_LRU]) {
     for (let round = 0; round < 3; round++) {
       const [victim, other] = [
         start({ fd, seed: round + 1, rounds: 1e9, keys: 100, lpm: false, value: VALUE }),
-        start({ fd, seed: round + 100, rounds: 20_000, keys: 100, lpm: false, value: VALUE }),
+        start({ fd, seed: round + 100, rounds: 6_000, keys: 100, lpm: false, value: VALUE }),
       ];
       await victim.ready;
       await new Promise((resolve) => setTimeout(resolve, 20 + round));
@@ -178,7 +178,7 @@ test("LPM: what covers all is never absent, and no value is torn", async () => {
   host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
   const fd = host.bpf(u.BPF_MAP_CREATE, trie);
   expect(update(host, fd, always, BIG_VALUE)).toBe(0);
-  const workers = [1, 2, 3].map((seed) => start({ fd, seed, rounds: 30_000, keys: 60, lpm: true, value: BIG_VALUE }));
+  const workers = [1, 2, 3].map((seed) => start({ fd, seed, rounds: 8_000, keys: 60, lpm: true, value: BIG_VALUE }));
   expect(await Promise.all(workers.map((w) => w.done))).toEqual([fine, fine, fine]);
   remove(host, fd, keysOf(host, fd, 8));
   expect(keysOf(host, fd, 8)).toEqual([]);
@@ -191,7 +191,7 @@ test("LPM: a worker that is terminated in the middle stops nobody", async () => 
   for (let round = 0; round < 4; round++) {
     const [victim, other] = [
       start({ fd, seed: round + 1, rounds: 1e9, keys: 60, lpm: true, value: BIG_VALUE }),
-      start({ fd, seed: round + 100, rounds: 30_000, keys: 60, lpm: true, value: BIG_VALUE }),
+      start({ fd, seed: round + 100, rounds: 8_000, keys: 60, lpm: true, value: BIG_VALUE }),
     ];
     await victim.ready;
     await new Promise((resolve) => setTimeout(resolve, 20 + round));

@@ -48,8 +48,7 @@ function pool(blocks: number, stride: number): number {
 const lpmTrie: Usage = ({ key_size, value_size }, _cpus, elements) =>
   elements === 0
     ? 0
-    : pool(elements, valueStride(value_size)) +
-      pool(2 * elements - 1, rup8(DATA + key_size - KEY_DATA));
+    : pool(elements, valueStride(value_size)) + pool(2 * elements - 1, rup8(DATA + key_size - KEY_DATA));
 
 const queueStack: Usage = ({ value_size, max_entries }) => areaSpan((max_entries + 1) * value_size);
 const bloomFilter: Usage = ({ max_entries, map_extra }) => areaSpan(bitsOf(max_entries, map_extra) / 8);

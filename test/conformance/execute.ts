@@ -123,6 +123,9 @@ function runStep(state: State, step: Step): string | undefined {
       return infoHash(state, step[1]);
     case "mmap":
       return state.mmap(step[1], step[2], PROT[step[3]], step[4], step[5]);
+    case "use mapping":
+      state.useMapping(step[1]);
+      return undefined;
     case "munmap":
       return state.mapping === undefined
         ? "nothing is mapped"

@@ -146,6 +146,8 @@ export type Step =
    * ended), `behind`: a page further.
    */
   | readonly ["mmap", offset: number, length: number, prot: keyof typeof PROT, result: Result, at?: MapAt]
+  /** The mapping in use is the one that the case's mmap number `index` made, of those that succeeded, from 0 on. */
+  | readonly ["use mapping", index: number]
   | readonly ["munmap", result: Result]
   /** What is in the mapping at this offset, in hex. */
   | readonly ["bytes", offset: number, hex: string]

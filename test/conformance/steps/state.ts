@@ -211,6 +211,12 @@ export class State {
     return compare(resultOf(result), typeof made === "number" ? made : 0);
   }
 
+  useMapping(index: number): void {
+    const mapping = this.#mappings[index];
+    if (mapping === undefined) throw new Error(`there is no mapping ${index}`);
+    this.mapping = mapping;
+  }
+
   end(): void {
     for (const mapping of this.#mappings) this.session.host.munmap(mapping);
     for (const { fd } of this.#maps.values()) if (fd >= 0) this.session.host.close(fd);

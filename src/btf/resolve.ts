@@ -2,7 +2,7 @@
  * What BPF_BTF_LOAD refuses in how types refer to each other: loops, members that do not fit, things without a size
  * where one is needed. Kernel counterpart: the resolving pass of kernel/bpf/btf.c. Results are 0 or a negative errno.
  */
-import { E2BIG, EEXIST, EINVAL } from "../uapi/index.ts";
+import { E2BIG, EEXIST, EINVAL, ELOOP } from "../uapi/index.ts";
 import type { Btf } from "./btf.ts";
 import type {
   BtfArray,
@@ -46,6 +46,24 @@ class Resolver {
       const bad = this.#visit(id, "any", 0);
       if (bad !== 0) return bad;
     }
+    return this.#tagsFirst();
+  }
+
+  /** On the way from a declaration to the plain type, tags come before names and qualifiers. */
+  #tagsFirst(): number {
+    for (let id = 1; id < this.#btf.count; id++) {
+      let type = this.#btf.type(id);
+      let tags = type.kind === "type_tag";
+      let at = id;
+      // What lies below `id` was judged already.
+      for (let length = 0; isChain(type) && at >= id; length++) {
+        if (length === MAX_DEPTH) return -ELOOP;
+        at = type.typeId;
+        type = this.#btf.type(at);
+        if (type.kind === "type_tag" && !tags) return -EINVAL;
+        tags &&= type.kind === "type_tag" || !isChain(type);
+      }
+    }
     return 0;
   }
 
@@ -65,8 +83,9 @@ class Resolver {
 
   /** Goes on to a type that this one refers to, unless the walk ends there. */
   #next(id: number, mode: Mode, depth: number): number {
-    const { kind } = this.#btf.type(id);
-    const chain = isModifier(kind);
+    const type = this.#btf.type(id);
+    const { kind } = type;
+    const chain = isChain(type);
     if (mode === "pointer" && !chain && kind !== "ptr") return 0;
     if (mode === "inside" && !chain && kind !== "array" && kind !== "struct" && kind !== "union") return 0;
     return this.#visit(id, mode, depth);
@@ -81,7 +100,7 @@ class Resolver {
       case "restrict":
       case "type_tag": {
         const bad = sourceOnly(this.#btf.type(type.typeId)) ? -EINVAL : this.#next(type.typeId, mode, depth);
-        return bad !== 0 || this.#pointable(type.typeId) ? bad : -EINVAL;
+        return bad !== 0 || this.#leadsTo(type.typeId) ? bad : -EINVAL;
       }
       case "array":
         return this.#array(type, mode, depth);
@@ -189,10 +208,15 @@ class Resolver {
     return componentIndex < count ? 0 : -EINVAL;
   }
 
-  /** What a pointer or qualifier may lead to: something with a size, or void, a forward declaration, a prototype. */
-  #pointable(id: number): boolean {
+  /**
+   * What pointers and qualifiers may lead to: something with a size, or void, a forward declaration, a prototype. A
+   * function counts as void once it was looked at.
+   */
+  #leadsTo(id: number): boolean {
     if (this.#size(id) !== undefined) return true;
-    const { kind } = this.#btf.type(this.#btf.resolve(id));
+    const end = this.#btf.resolve(id);
+    const { kind } = this.#btf.type(end);
+    if (kind === "func") return this.#states[end] === RESOLVED;
     return kind === "void" || kind === "fwd" || kind === "func_proto";
   }
 
@@ -231,7 +255,10 @@ function regular(type: BtfInt): boolean {
   return type.bitOffset === 0 && type.bits === type.size * 8 && [1, 2, 4, 8, 16].includes(type.size);
 }
 
-function isModifier(kind: BtfType["kind"]): boolean {
+type Chain = Extract<BtfType, { readonly kind: "typedef" | "volatile" | "const" | "restrict" | "type_tag" }>;
+
+function isChain(type: BtfType): type is Chain {
+  const { kind } = type;
   return kind === "typedef" || kind === "volatile" || kind === "const" || kind === "restrict" || kind === "type_tag";
 }
 

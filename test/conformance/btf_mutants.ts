@@ -75,7 +75,10 @@ const changes: readonly (readonly [name: string, (was: number) => number])[] = [
   ["-1", (was) => was - 1],
   ["*2", (was) => was * 2],
   ["7", () => 7],
+  // A tag, a pointer and a function.
+  ["19", () => 19],
   ["20", () => 20],
+  ["27", () => 27],
   ["all", () => 0xffff_ffff],
   ["^kflag", (was) => was ^ 0x8000_0000],
   ["^bit16", (was) => was ^ 0x1_0000],

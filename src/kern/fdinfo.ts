@@ -1,6 +1,6 @@
 /** What Linux shows of an fd in /proc/self/fdinfo: lines of `name:` TAB `value`. Kernel counterpart: show_fdinfo. */
 
-import { OBJ_ID, OBJ_KIND, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
+import { OBJ_BTF, OBJ_DIR, OBJ_ID, OBJ_KIND, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
 import { kernelMapMemory } from "../struct/kernel_memory.ts";
 import {
   MAP_EXTRA,
@@ -22,6 +22,8 @@ type Line = readonly [name: string, value: string | number];
 const O_WRONLY = 1;
 const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
+const O_DIRECTORY = 0o200000;
+const O_LARGEFILE = 0o100000;
 /** The kernel's head of a program, and bytes of an instruction. */
 const PROG_HEAD = 96;
 const INSN_SIZE = 8;
@@ -33,11 +35,23 @@ export function fdinfo(kernel: Kernel, fd: number): string | number {
   if (entry === 0) return -EBADF;
   const object = entryObject(entry);
   const kind = mem.u32[(object + OBJ_KIND) >>> 2];
-  const own =
-    kind === OBJ_MAP ? ofMap(kernel, object) : kind === OBJ_PROG ? ofProg(kernel, object) : ofBtf(kernel, object);
-  const lines: Line[] = [["pos", 0], ["flags", `0${(openFlags(entryMode(entry)) | O_CLOEXEC).toString(8)}`], ...own];
+  const flags = openFlags(entryMode(entry)) | O_CLOEXEC | (kind === OBJ_DIR ? O_DIRECTORY | O_LARGEFILE : 0);
+  const lines: Line[] = [["pos", 0], ["flags", `0${flags.toString(8)}`], ...ofKind(kernel, kind, object)];
   kernel.done(object);
   return lines.map(([name, value]) => `${name}:\t${value}\n`).join("");
+}
+
+function ofKind(kernel: Kernel, kind: number | undefined, object: number): readonly Line[] {
+  switch (kind) {
+    case OBJ_MAP:
+      return ofMap(kernel, object);
+    case OBJ_PROG:
+      return ofProg(kernel, object);
+    case OBJ_BTF:
+      return ofBtf(kernel, object);
+    default:
+      return [];
+  }
 }
 
 function openFlags(mode: number): number {

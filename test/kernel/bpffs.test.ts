@@ -155,3 +155,14 @@ test.skipIf(mount === undefined)(`${ROUNDS} times ${CALLS} random calls`, () => 
   // Nothing is compared that never happens.
   expect(seen.size).toBeGreaterThan(30);
 });
+
+test.skipIf(mount === undefined)("an fd of a directory shows what the kernel's does", () => {
+  const texts = [side(embedded, EMBEDDED_BPFFS), side(kernel!, mount!.path)].map(({ host, dir, maps }) => {
+    const fd = host.bpffs.open(dir);
+    const text = String(host.fdinfo(fd)).split("\n");
+    for (const each of [fd, ...maps]) host.close(each);
+    // What the embedded host leaves out.
+    return text.filter((line) => !/^(mnt_id|ino):/.test(line));
+  });
+  expect(texts[0]).toEqual(texts[1]);
+});

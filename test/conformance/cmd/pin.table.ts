@@ -48,6 +48,26 @@ export const pinTable: Table = {
         ["call", "BPF_MAP_GET_FD_BY_ID", { map_id: "#map" }, "-ENOENT"],
       ],
     },
+    // Without a pin the array would be emptied with its last fd, although a program has it. (After the unlink it is, in
+    // the kernel a moment later.)
+    {
+      id: "pin.is_a_user",
+      attr: { map_type: "BPF_MAP_TYPE_PROG_ARRAY" },
+      steps: [
+        ["prog", "uses", { maps: ["map"] }, 0],
+        ["prog", "prog", {}, 0],
+        ["update", 0, "$prog", 0, 0],
+        ["pin", "a", 0],
+        ["close", "map", 0],
+        ["get", "a", 0, {}, "again"],
+        ["lookup", 0, "#prog"],
+        ["close", "again", 0],
+        ["get", "a", 0, {}, "third"],
+        ["lookup", 0, "#prog"],
+        ["unlink", "a", 0],
+        ["lookup", 0, "#prog"],
+      ],
+    },
     // The fd's mode is not the pin's: a pin gives the access that is asked for, whatever was pinned.
     {
       id: "pin.access",

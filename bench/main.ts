@@ -2,10 +2,13 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { benchCodecs } from "./codec.ts";
+import { benchLeak } from "./leak.ts";
 import { benchLpm } from "./lpm.ts";
 import { keepToOneCpu, machine } from "./machine.ts";
 import { benchMaps } from "./maps.ts";
+import { benchMemory } from "./memory.ts";
 import { Report } from "./report.ts";
+import { benchSizes, benchTenMillion } from "./ten_million.ts";
 
 interface Benchmark {
   readonly title: string;
@@ -17,7 +20,11 @@ interface Benchmark {
 const benchmarks: Readonly<Record<string, Benchmark>> = {
   maps: { title: "Maps from user space", usual: true, run: benchMaps },
   lpm: { title: "LPM tries with routing tables", usual: true, run: benchLpm },
+  memory: { title: "Memory", usual: true, run: benchMemory },
   codec: { title: "Codecs", usual: true, run: benchCodecs },
+  sizes: { title: "HASH from 1,000 to 10,000,000 entries", usual: false, run: benchSizes },
+  "ten-million": { title: "A HASH of 10,000,000 entries", usual: false, run: benchTenMillion },
+  leak: { title: "100,000 maps come and go", usual: false, run: benchLeak },
 };
 
 const PAGE = "docs/benchmarks.md";

@@ -53,14 +53,15 @@ export class RawMap {
     this.fd = createFd(name, host, shape, keys.stride * 4);
     this.valueBytes = percpu ? Math.ceil(shape.valueSize / 8) * 8 * host.possibleCpus : shape.valueSize;
     this.#elem = this.#buffers(keys.stride * 4);
-    this.#fill(keys);
+    this.fill(keys);
   }
 
   /** The value's first word is the key's number. */
-  #fill(keys: KeySet): void {
+  fill(keys: KeySet): void {
     const { attr, key, value } = this.#elem;
+    const { words, stride } = keys;
     for (let i = 0; i < keys.count; i++) {
-      key.set(keys.words.subarray(i * keys.stride, (i + 1) * keys.stride));
+      for (let w = 0; w < stride; w++) key[w] = words[i * stride + w]!;
       value[0] = i;
       const ret = this.host.bpf(u.BPF_MAP_UPDATE_ELEM, attr, ELEM_SIZE);
       if (ret !== 0) throw new Error(`${this.name}: update ${i} gave ${ret}`);
@@ -164,16 +165,28 @@ export class RawMap {
 
   /** Over the whole map, in batches. */
   batchLookup(): Side {
-    return this.#batchSide((batch) => {
-      let elements = 0;
-      let ret = 0;
-      for (batch.begin(); ret === 0; batch.goOn()) {
-        ret = this.host.bpf(u.BPF_MAP_LOOKUP_BATCH, batch.attr, BATCH_SIZE);
-        elements += batch.count;
-      }
-      if (ret !== -ENOENT) throw new Error(`${this.name}: LOOKUP_BATCH gave ${ret}`);
-      return elements;
-    });
+    return this.#batchSide((batch) => this.#walkBatches(batch));
+  }
+
+  /** How many elements LOOKUP_BATCH finds. */
+  countInBatches(): number {
+    return this.#walkBatches(new Batch(this.host, this.fd, this.#elem.key.length * 4, this.valueBytes));
+  }
+
+  #walkBatches(batch: Batch): number {
+    let elements = 0;
+    let ret = 0;
+    for (batch.begin(); ret === 0; batch.goOn()) {
+      ret = this.host.bpf(u.BPF_MAP_LOOKUP_BATCH, batch.attr, BATCH_SIZE);
+      elements += batch.count;
+    }
+    if (ret !== -ENOENT) throw new Error(`${this.name}: LOOKUP_BATCH gave ${ret}`);
+    return elements;
+  }
+
+  deleteAll(keys: KeySet): void {
+    const sum = this.#each(u.BPF_MAP_DELETE_ELEM, keys, keys.count);
+    if (sum !== 0) throw new Error(`${this.name}: deletions gave ${sum} in all`);
   }
 
   batchUpdate(keys: KeySet): Side {

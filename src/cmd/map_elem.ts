@@ -19,6 +19,7 @@ const FLAGS = elem.flags.offset;
 const W_ABI_VALUE_SIZE: number = MAP_ABI_VALUE_SIZE >>> 2;
 const FROZEN: number = MAP_FROZEN;
 const READ: number = FMODE_READ;
+const WRITE: number = FMODE_WRITE;
 const LOCK: number = BPF_F_LOCK;
 
 /** The map for a writing command, in use until `endMap`: -EPERM also when it is frozen. */
@@ -39,7 +40,7 @@ function lookupFlagsBad(kernel: Kernel, attr: number): boolean {
 
 /** BPF_F_LOCK needs a bpf_spin_lock in the value. */
 function lockRefused(kernel: Kernel, map: number, attr: number): boolean {
-  return (kernel.mem.u32[(attr + FLAGS) >>> 2]! & BPF_F_LOCK) !== 0 && !hasSpinLock(kernel.mem, map);
+  return (kernel.mem.u32[(attr + FLAGS) >>> 2]! & LOCK) !== 0 && !hasSpinLock(kernel.mem, map);
 }
 
 export function mapLookupElem(kernel: Kernel, attr: number): number {
@@ -69,7 +70,7 @@ function lookupNowhere(kernel: Kernel, ops: MapOps, map: number, key: number, si
 }
 
 export function mapUpdateElem(kernel: Kernel, attr: number): number {
-  const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_WRITE);
+  const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, WRITE);
   if (map < 0) return map;
   const ret = update(kernel, map, attr);
   kernel.endMap();
@@ -81,7 +82,7 @@ function update(kernel: Kernel, map: number, attr: number): number {
   const key = keyAt(kernel, map, attr + KEY);
   if (key < 0) return key;
   const value = pointerAt(kernel, attr + VALUE);
-  const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
+  const size = kernel.mem.u32[(map >>> 2) + W_ABI_VALUE_SIZE]!;
   if (!kernel.userOk(value, size, false)) return -EFAULT;
   const { ops } = entryOfMap(kernel, map);
   const ret = ops.map_update_value(kernel, map, key, value, u64At(kernel, attr + FLAGS));
@@ -89,7 +90,7 @@ function update(kernel: Kernel, map: number, attr: number): number {
 }
 
 export function mapDeleteElem(kernel: Kernel, attr: number): number {
-  const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, FMODE_WRITE);
+  const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, WRITE);
   if (map < 0) return map;
   const key = keyAt(kernel, map, attr + KEY);
   const ret = key < 0 ? key : entryOfMap(kernel, map).ops.map_delete_value(kernel, map, key);
@@ -113,7 +114,7 @@ function lookupAndDelete(kernel: Kernel, map: number, attr: number): number {
   if (key < 0) return key;
   const { ops } = entryOfMap(kernel, map);
   const value = pointerAt(kernel, attr + VALUE);
-  const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
+  const size = kernel.mem.u32[(map >>> 2) + W_ABI_VALUE_SIZE]!;
   const flags = kernel.mem.u32[(attr + FLAGS) >>> 2]!;
   if (kernel.userOk(value, size, true)) return ops.map_lookup_and_delete_elem(kernel, map, key, value, flags);
   return intoNowhere(kernel, size, (to) => ops.map_lookup_and_delete_elem(kernel, map, key, to, flags));

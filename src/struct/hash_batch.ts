@@ -9,19 +9,8 @@ import { EFAULT, EINVAL, ENOENT, ENOSPC } from "../uapi/index.ts";
 import { type BatchOp, beginBatch, type MapBatch, writeUser } from "./batch.ts";
 import type { MapEnv } from "./env.ts";
 import { readFields } from "./fields.ts";
-import {
-  BUCKET_SIZE,
-  dropNode,
-  HT_BUCKETS,
-  HT_KEY,
-  HT_MASK,
-  HT_SPAN,
-  isNode,
-  lockBucket,
-  NODE_VALUE,
-  unlinkNode,
-  unlockBucket,
-} from "./hashtab.ts";
+import { dropNode, lockBucket, unlinkNode, unlockBucket } from "./hash_nodes.ts";
+import { BUCKET_SIZE, HT_BUCKETS, HT_KEY, HT_MASK, HT_SPAN, isNode, NODE_VALUE } from "./hashtab.ts";
 import { claimLruNode, giveLruNode } from "./lru.ts";
 import { MAP_ABI_VALUE_SIZE, MAP_FIELDS, MAP_KEY_SIZE, MAP_VALUE_SIZE, mapField } from "./map.ts";
 

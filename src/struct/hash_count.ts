@@ -2,17 +2,8 @@
 import { SB_DEATHS } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import type { MapEnv } from "./env.ts";
-import {
-  BUCKET_LOCK,
-  BUCKET_SIZE,
-  forEachUsedNode,
-  HT_BUCKETS,
-  HT_COUNT,
-  HT_MASK,
-  lockBucket,
-  NODE_SEQ,
-  unlockBucket,
-} from "./hashtab.ts";
+import { BUCKET_LOCK, forEachUsedNode, lockBucket, unlockBucket } from "./hash_nodes.ts";
+import { BUCKET_SIZE, HT_BUCKETS, HT_COUNT, HT_MASK, NODE_SEQ } from "./hashtab.ts";
 import { MAP_DEATHS, mapField } from "./map.ts";
 
 export function countHash(env: MapEnv, map: number): number {

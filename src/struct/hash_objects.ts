@@ -6,23 +6,19 @@
 import { OBJ_ID } from "../mem/layout.ts";
 import { BPF_EXIST, E2BIG, EINVAL, ENOENT } from "../uapi/index.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
+import { dropNode, linkHead, lockBucket, takeNode, unlockBucket } from "./hash_nodes.ts";
 import { allocCheckHash, checkExists, MAX_BUCKETS } from "./hash_ops.ts";
 import {
   allocTable,
   BUCKET_SIZE,
   bucketOf,
-  dropNode,
   findNode,
   freeTable,
   HT_BUCKETS,
   HT_MASK,
   hashOf,
   isNode,
-  linkHead,
-  lockBucket,
   NODE_VALUE,
-  takeNode,
-  unlockBucket,
 } from "./hashtab.ts";
 import { mapField } from "./map.ts";
 import type { TakeObject } from "./slots.ts";

@@ -19,22 +19,8 @@ import {
 import { ACCESS_FLAGS, checkFlags, KMALLOC_MAX, onNode, PERCPU_UNIT_MAX } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { hasSpinLock, initFields, readFields, storeInPlace, storeLocked } from "./fields.ts";
-import {
-  allocTable,
-  bucketOf,
-  dropNode,
-  findNode,
-  HT_SPAN,
-  hashOf,
-  linkHead,
-  lockBucket,
-  NODE_SEQ,
-  NODE_VALUE,
-  replaceNode,
-  stillSame,
-  takeNode,
-  unlockBucket,
-} from "./hashtab.ts";
+import { dropNode, linkHead, lockBucket, replaceNode, takeNode, unlockBucket } from "./hash_nodes.ts";
+import { allocTable, bucketOf, findNode, HT_SPAN, hashOf, NODE_SEQ, NODE_VALUE, stillSame } from "./hashtab.ts";
 import { MAP_FIELDS, MAP_VALUE_SIZE } from "./map.ts";
 import { copyPercpuIn, copyPercpuOut, initPercpu } from "./values.ts";
 
@@ -169,9 +155,10 @@ function replace(
   }
   const node = takeNode(mem, map, key, hash, old === 0);
   if (node < 0) return node;
-  const to = mem.u32[(node + NODE_VALUE) >>> 2]!;
-  mem.copy(to, value, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
-  if (mem.u32[(map + MAP_FIELDS) >>> 2] !== 0) initFields(mem, map, to);
+  const d = map >>> 2;
+  const to = mem.u32[(node >>> 2) + W_VALUE]!;
+  mem.copy(to, value, mem.u32[d + W_VALUE_SIZE]!);
+  if (mem.u32[d + W_FIELDS] !== 0) initFields(mem, map, to);
   if (old === 0) linkHead(mem, map, bucket, node);
   else replaceNode(mem, map, bucket, node, old);
   return 0;

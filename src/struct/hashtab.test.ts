@@ -6,8 +6,9 @@ import { hashMap } from "../maps/hash.ts";
 import { alloc } from "../mem/alloc.ts";
 import { BPF_MAP_TYPE_HASH, E2BIG } from "../uapi/index.ts";
 import { countHash, countLru } from "./hash_count.ts";
+import { linkHead, lockBucket, takeNode, unlockBucket } from "./hash_nodes.ts";
 import { deleteHash, lookupHash, updateHash } from "./hash_ops.ts";
-import { bucketOf, HT_COUNT, hashOf, linkHead, lockBucket, NODE_VALUE, takeNode, unlockBucket } from "./hashtab.ts";
+import { bucketOf, HT_COUNT, hashOf, NODE_VALUE } from "./hashtab.ts";
 
 const MAX = 4;
 let a: Kernel;

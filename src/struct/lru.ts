@@ -11,7 +11,8 @@ import { lock, ownerLives, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_F_NO_COMMON_LRU, ENOMEM } from "../uapi/index.ts";
 import type { MapEnv } from "./env.ts";
-import { forEachUsedNode, HT_PRIVATE, NODE_HASH, NODE_HEAD, NODE_SEQ } from "./hashtab.ts";
+import { forEachUsedNode } from "./hash_nodes.ts";
+import { HT_PRIVATE, NODE_HASH, NODE_HEAD, NODE_SEQ } from "./hashtab.ts";
 import {
   CPU,
   enter,

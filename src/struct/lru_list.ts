@@ -7,16 +7,8 @@
  */
 import { ownerLives } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
-import {
-  bucketOf,
-  lockBucket,
-  NODE_HASH,
-  NODE_HEAD,
-  NODE_SEQ,
-  takeUnused,
-  unlinkNode,
-  unlockBucket,
-} from "./hashtab.ts";
+import { lockBucket, takeUnused, unlinkNode, unlockBucket } from "./hash_nodes.ts";
+import { bucketOf, NODE_HASH, NODE_HEAD, NODE_SEQ } from "./hashtab.ts";
 import { countUp, MAP_EVICTIONS } from "./map.ts";
 
 /**

@@ -18,21 +18,9 @@ import {
 import { ACCESS_FLAGS, checkFlags, onNode } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { initFields, readFields } from "./fields.ts";
+import { linkHead, lockBucket, setKey, unlinkNode, unlockBucket } from "./hash_nodes.ts";
 import { checkExists, checkHashAttr, MAX_BUCKETS, storePercpu } from "./hash_ops.ts";
-import {
-  allocTable,
-  bucketOf,
-  findNode,
-  freeTable,
-  HT_SPAN,
-  hashOf,
-  linkHead,
-  lockBucket,
-  NODE_VALUE,
-  setKey,
-  unlinkNode,
-  unlockBucket,
-} from "./hashtab.ts";
+import { allocTable, bucketOf, findNode, freeTable, HT_SPAN, hashOf, NODE_VALUE } from "./hashtab.ts";
 import { allocLru, claimLruNode, freeLru, giveLruNode, referLruNode, settleLruNode, takeLruNode } from "./lru.ts";
 import { LRU_LINKS } from "./lru_list.ts";
 import { MAP_FIELDS, MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";

@@ -2,7 +2,7 @@
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { progStream } from "../kern/prog.ts";
-import { RUN_EXITED, RUN_FAULTED, RUN_PROG } from "../kern/run_record.ts";
+import { dropHeld, RUN_EXITED, RUN_FAULTED, RUN_PROG } from "../kern/run_record.ts";
 import { writeStream } from "../kern/stream.ts";
 import { BPF_STDERR, bpf_attr, E2BIG, EFAULT, ENOSPC, ETIMEDOUT } from "../uapi/index.ts";
 import { describeFault } from "../vm/fault.ts";
@@ -118,6 +118,8 @@ export function repeatRun(
     const start = kernel.now();
     let status = RUN_EXITED;
     for (let i = 0; i < repeat && status === RUN_EXITED; i++) {
+      // What one run holds does not outlive it.
+      if (i > 0) dropHeld(kernel, run);
       begin(m, kernel.runBudget);
       status = execute(m);
     }

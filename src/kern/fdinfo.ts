@@ -15,6 +15,7 @@ import { BPF_TAG_SIZE, EBADF } from "../uapi/index.ts";
 import { entryMode, entryObject, FMODE_READ, FMODE_WRITE, getEntry } from "./fds.ts";
 import type { Kernel } from "./kernel.ts";
 import { entryOfMap } from "./map.ts";
+import { ownerType } from "./owner.ts";
 import { PROG_DIGEST, PROG_INSN_CNT, PROG_TYPE } from "./prog.ts";
 
 type Line = readonly [name: string, value: string | number];
@@ -82,7 +83,19 @@ function ofMap(kernel: Kernel, map: number): readonly Line[] {
     ["memlock", kernelMapMemory(size, kernel.cpus, elements) ?? 0],
     ["map_id", word(OBJ_ID)],
     ["frozen", word(MAP_FROZEN)],
+    ...ofOwner(kernel, map),
   ];
+}
+
+/** Of a map that holds programs, once it is known of which type. Nothing is compiled here. */
+function ofOwner(kernel: Kernel, map: number): readonly Line[] {
+  const type = ownerType(kernel.mem, map);
+  return type === undefined
+    ? []
+    : [
+        ["owner_prog_type", type],
+        ["owner_jited", 0],
+      ];
 }
 
 /** Nothing is compiled and nothing counted here; the other lines are the kernel's. */

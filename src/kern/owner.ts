@@ -2,6 +2,7 @@
  * For which kind of programs a map that holds programs is: the first program decides that is stored in it, or loaded
  * with it. It stays so when the map is emptied.
  */
+import type { Memory } from "../mem/memory.ts";
 import { MAP_OWNER } from "../struct/map.ts";
 import { BPF_F_XDP_HAS_FRAGS } from "../uapi/index.ts";
 import type { Kernel } from "./kernel.ts";
@@ -11,6 +12,7 @@ import { PROG_ATTACH_TYPE, PROG_FLAGS, PROG_TYPE } from "./prog.ts";
 const OWNER_SET = 1 << 31;
 const FRAGS = 1 << 30;
 const TYPE_BITS = 8;
+const TYPE_MASK: number = (1 << TYPE_BITS) - 1;
 
 function kindOf(kernel: Kernel, prog: number): number {
   const { u32 } = kernel.mem;
@@ -23,4 +25,10 @@ export function ownerFits(kernel: Kernel, map: number, prog: number): boolean {
   const kind = kindOf(kernel, prog);
   const owner = kernel.mem.atomics.cas32(map + MAP_OWNER, 0, kind);
   return owner === 0 || owner === kind;
+}
+
+/** The type of programs that the map is for; undefined: not decided yet, or the map holds none. */
+export function ownerType(mem: Memory, map: number): number | undefined {
+  const owner = mem.u32[(map + MAP_OWNER) >>> 2]!;
+  return owner === 0 ? undefined : owner & TYPE_MASK;
 }

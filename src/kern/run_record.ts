@@ -180,10 +180,9 @@ export function letGo(mem: Memory, run: number, entry: number): void {
   u32[(run + RUN_HELD_COUNT) >>> 2] = count;
 }
 
-/** Undoes what a run holds, newest first, and gives its memory back. However a run ends, this is done. */
-export function endRun(env: MapEnv, run: number): void {
-  const { mem } = env;
-  const { u32 } = mem;
+/** Undoes what a run holds, newest first. */
+export function dropHeld(env: MapEnv, run: number): void {
+  const { u32 } = env.mem;
   const list = u32[(run + RUN_HELD) >>> 2]!;
   for (let i = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1; i >= 0; i--) {
     const entry = list + i * HELD_SIZE;
@@ -192,6 +191,13 @@ export function endRun(env: MapEnv, run: number): void {
     if (u32[(entry + HELD_KIND) >>> 2] === HELD_REFERENCE) env.put(object);
     else ringCommit(env, object, u32[(entry + HELD_ADDRESS) >>> 2]!, 0, true);
   }
+}
+
+/** Undoes what a run holds, and gives its memory back. However a run ends, this is done. */
+export function endRun(env: MapEnv, run: number): void {
+  const { mem } = env;
+  const { u32 } = mem;
+  dropHeld(env, run);
   freeHeld(mem, run);
   u32[(run + RUN_HELD_ROOM) >>> 2] = 0;
   const frags = u32[(run + RUN_FRAGS_ROOM) >>> 2]!;

@@ -425,3 +425,18 @@ test("a program and the array that it lies in do not keep each other: both end w
     expect(host.memory()).toEqual(before);
   }, embedded);
 });
+
+test("fdinfo tells for which type of programs an array is, once that is decided", () => {
+  everywhere((open, name) => {
+    const progs = open.map(u.BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 2);
+    const owner = (): string[] => {
+      const text = open.host.fdinfo(progs);
+      if (typeof text === "number") throw new Error(`fdinfo: ${text}`);
+      return text.split("\n").filter((line) => line.startsWith("owner_"));
+    };
+    expect(owner(), name).toEqual([]);
+    open.program([asm.mov64(R6, R1), tail(progs, 0), pass]);
+    const jited = open.host.kind === "kernel" ? 1 : 0;
+    expect(owner(), name).toEqual([`owner_prog_type:\t${u.BPF_PROG_TYPE_XDP}`, `owner_jited:\t${jited}`]);
+  });
+});

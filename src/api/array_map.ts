@@ -1,11 +1,11 @@
 /** ARRAY and PERCPU_ARRAY. */
-import { BPF_ANY, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM } from "../uapi/index.ts";
+import { BPF_ANY, BPF_F_LOCK, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM } from "../uapi/index.ts";
 import { arraySource } from "./batch_walk.ts";
 import { BpfMap, type MapStats } from "./bpf_map.ts";
 import { setMany } from "./bulk.ts";
 import { nested } from "./codec/error.ts";
 import { type PerCpu, u32 } from "./codec/index.ts";
-import type { Io } from "./keyed_map.ts";
+import type { GetOptions, Io, SetOptions } from "./keyed_map.ts";
 import type { MapHandle } from "./map_handle.ts";
 import { MappedArray, type MmapArrayOptions } from "./mapping.ts";
 import { Walk, type WalkSource } from "./walk.ts";
@@ -67,26 +67,31 @@ abstract class AnyArrayMap<V, VIn> extends BpfMap implements Iterable<[number, V
   }
 
   /** Element `index`; undefined outside the array. */
-  get(index: number): V | undefined {
+  get(index: number, options?: GetOptions): V | undefined {
     this.#putIndex(index);
     const { handle } = this;
-    const result = handle.lookup();
+    const locked = options?.lock === true;
+    const result = locked ? handle.lookupLocked() : handle.lookup();
     if (result === 0) return this.value.read(handle.value, 0);
-    handle.found(BPF_MAP_LOOKUP_ELEM, result, { key: index });
+    handle.found(BPF_MAP_LOOKUP_ELEM, result, { key: index, locked });
     return undefined;
   }
 
-  /** Writes element `index`. Outside the array: `BpfError` E2BIG. */
-  set(index: number, value: VIn): this {
+  /**
+   * Writes element `index`; with `lock` under its bpf_spin_lock, as `set` of hash maps has it. Outside the array:
+   * `BpfError` E2BIG.
+   */
+  set(index: number, value: VIn, options?: Pick<SetOptions, "lock">): this {
     const { handle } = this;
+    const locked = options?.lock === true;
     this.#putIndex(index);
     try {
       this.value.write(handle.value, 0, value);
     } catch (error) {
       throw nested(error, "value");
     }
-    const result = handle.update(0);
-    if (result !== 0) handle.fail(BPF_MAP_UPDATE_ELEM, result, { key: index });
+    const result = handle.update(locked ? BPF_F_LOCK : BPF_ANY);
+    if (result !== 0) handle.fail(BPF_MAP_UPDATE_ELEM, result, { key: index, locked });
     return this;
   }
 

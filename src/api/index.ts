@@ -29,7 +29,7 @@ export { Globals } from "./globals.ts";
 export { HashMap, PerCpuHashMap } from "./hash_map.ts";
 export type { MapInfo } from "./info.ts";
 export { openKernel } from "./kernel.ts";
-export { KeyedMap, type PageOptions, type SetOptions } from "./keyed_map.ts";
+export { type GetOptions, KeyedMap, type PageOptions, type SetOptions } from "./keyed_map.ts";
 export { LoadedObject, type LoadObjectOptions, type NamedMaps } from "./load_object.ts";
 export { LpmTrieMap } from "./lpm_trie_map.ts";
 export type { MapType } from "./map_types.ts";

@@ -3,6 +3,7 @@ import { InputError } from "../errors.ts";
 import {
   BPF_ANY,
   BPF_EXIST,
+  BPF_F_LOCK,
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_ELEM,
@@ -27,16 +28,27 @@ export interface SetOptions {
   readonly ifExists?: "fail" | "replace";
   /** `fail`: `BpfError` ENOENT (BPF_EXIST). Default `add`. */
   readonly ifMissing?: "fail" | "add";
+  /**
+   * Writes the whole value under its bpf_spin_lock (BPF_F_LOCK, since Linux 5.1): who reads or writes with the lock sees
+   * no half of it. A hash's element that is there is then changed in place. The value needs a `spinLock`.
+   */
+  readonly lock?: boolean;
+}
+
+export interface GetOptions {
+  /** Reads the whole value under its bpf_spin_lock (BPF_F_LOCK, since Linux 5.1). The value needs a `spinLock`. */
+  readonly lock?: boolean;
 }
 
 /** Flags of an update. */
 export function flagsOf(options: SetOptions | undefined): number {
   if (options === undefined) return BPF_ANY;
-  const { ifExists, ifMissing } = options;
-  if (ifExists !== "fail") return ifMissing === "fail" ? BPF_EXIST : BPF_ANY;
+  const { ifExists, ifMissing, lock } = options;
+  const locked = lock === true ? BPF_F_LOCK : 0;
+  if (ifExists !== "fail") return locked | (ifMissing === "fail" ? BPF_EXIST : BPF_ANY);
   if (ifMissing === "fail")
     throw new InputError("set: ifExists and ifMissing are both `fail`, so it could never succeed");
-  return BPF_NOEXIST;
+  return locked | BPF_NOEXIST;
 }
 
 /** How a walk is cut into pages. */
@@ -92,12 +104,13 @@ export abstract class KeyedMap<K, V, KIn = K, VIn = V> extends BpfMap implements
   }
 
   /** The value of `key`; undefined where there is none. A key that the codec refuses: `CodecError`. */
-  get(key: KIn): V | undefined {
+  get(key: KIn, options?: GetOptions): V | undefined {
     this.putKey(key);
     const { handle } = this;
-    const result = handle.lookup();
+    const locked = options?.lock === true;
+    const result = locked ? handle.lookupLocked() : handle.lookup();
     if (result === 0) return this.#readValue(handle.value, 0);
-    handle.found(BPF_MAP_LOOKUP_ELEM, result, { key });
+    handle.found(BPF_MAP_LOOKUP_ELEM, result, { key, locked });
     return undefined;
   }
 
@@ -121,7 +134,7 @@ export abstract class KeyedMap<K, V, KIn = K, VIn = V> extends BpfMap implements
       throw nested(error, "value");
     }
     const result = handle.update(flags);
-    if (result !== 0) handle.fail(BPF_MAP_UPDATE_ELEM, result, { key });
+    if (result !== 0) handle.fail(BPF_MAP_UPDATE_ELEM, result, { key, locked: options?.lock === true });
     return this;
   }
 

@@ -36,6 +36,8 @@ export interface Shown {
   readonly key?: unknown;
   /** Of an object that was to be put in: why it does not fit. */
   readonly misfit?: string;
+  /** Whether the call was to be made under the bpf_spin_lock in the value. */
+  readonly locked?: boolean;
   /** Of mmap: whether it was to be written. */
   readonly writable?: boolean;
   /** Of a call with many elements: how far it came. */
@@ -137,6 +139,7 @@ function reasonOf(failure: MapFailure, errno: number): Reason | undefined {
       };
     case EINVAL:
       if (failure.misfit !== undefined) return { what: `cannot put into ${title}: ${failure.misfit}` };
+      if (failure.locked === true) return noLock(title);
       return cmd === "mmap" ? badMapping(failure, title) : undefined;
     case EBUSY:
       return busy(cmd, map, title);
@@ -152,6 +155,13 @@ function reasonOf(failure: MapFailure, errno: number): Reason | undefined {
     default:
       return undefined;
   }
+}
+
+function noLock(title: string): Reason {
+  return {
+    what: `values of ${title} have no bpf_spin_lock to read or write them under`,
+    hint: "make a hash or array map whose value is a struct with a `spinLock` in it, or leave `lock` out",
+  };
 }
 
 function busy(cmd: number | string, map: MapInfo, title: string): Reason | undefined {

@@ -5,6 +5,7 @@
 import type { Host, MapCounters, UserBuffer } from "../host/host.ts";
 import { rup8 } from "../mem/layout.ts";
 import {
+  BPF_F_LOCK,
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
@@ -119,6 +120,16 @@ export class MapHandle implements Owned {
   /** Copies the value of the key in `key` to `value`. 0 or an errno, as all of these. */
   lookup(): number {
     return this.#at === 0 ? -EBADF : this.host.bpf(BPF_MAP_LOOKUP_ELEM, this.#at, ELEM_SIZE);
+  }
+
+  /** As `lookup`, under the element's bpf_spin_lock. */
+  lookupLocked(): number {
+    if (this.#at === 0) return -EBADF;
+    const flags = (LOOKUP + elem.flags.offset) / 4;
+    this.#words[flags] = BPF_F_LOCK;
+    const result = this.host.bpf(BPF_MAP_LOOKUP_ELEM, this.#at, ELEM_SIZE);
+    this.#words[flags] = 0;
+    return result;
   }
 
   /** As `lookup`, and the element is gone. */

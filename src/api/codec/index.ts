@@ -51,6 +51,7 @@ export {
 export { type LpmKey, type LpmKeyCodec, lpmKey } from "./lpm.ts";
 export { decodePerCpu, PerCpu, perCpu, perCpuStride, type Totals, writePerCpu } from "./per_cpu.ts";
 export type { FieldType } from "./place.ts";
+export { refcount, resSpinLock, spinLock, taskWork, timer, workqueue } from "./special.ts";
 export {
   type CompositeOptions,
   type StructCodec,

@@ -18,6 +18,8 @@ export interface IntLayout extends Extent {
 /** Shapes without parts. `pointer` is 8 bytes in the order of the machine, `pad` has no value. */
 export interface PlainLayout extends Extent {
   readonly kind: "bool" | "float" | "pointer" | "ipv4" | "ipv6" | "mac" | "bytes" | "cstring" | "pad";
+  /** Of a `pad` that the kernel keeps for itself: the name of its struct, such as `bpf_spin_lock`. */
+  readonly special?: string;
 }
 
 /** An enum; `base` is the integer that holds it. */
@@ -64,9 +66,10 @@ export function describeLayout(layout: CodecLayout): string {
   switch (layout.kind) {
     case "int":
       return `${layout.signed ? "s" : "u"}${layout.size * 8}${layout.order === "big" ? ".be" : ""}`;
+    case "pad":
+      return layout.special ?? `pad(${layout.size})`;
     case "bytes":
     case "cstring":
-    case "pad":
       return `${layout.kind}(${layout.size})`;
     case "float":
       return `f${layout.size * 8}`;

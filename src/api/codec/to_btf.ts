@@ -48,8 +48,9 @@ class Writer {
         return layout.align < 4 ? this.#bytes(16) : this.#in6Addr();
       case "mac":
       case "bytes":
-      case "pad":
         return this.#bytes(layout.size);
+      case "pad":
+        return layout.special === undefined ? this.#bytes(layout.size) : this.#special(layout.special, layout.size);
       case "cstring":
         return this.#array(this.#char(), layout.size);
       case "array":
@@ -88,6 +89,15 @@ class Writer {
 
   #array(elemTypeId: number, length: number): number {
     return this.#once(`${elemTypeId}[${length}]`, () => this.#builder.array(elemTypeId, this.#unsigned(4), length));
+  }
+
+  /** The kernel knows these by name and size. */
+  #special(name: string, size: number): number {
+    const unit = Math.min(size, 8);
+    return this.#once(`struct ${name}`, () => {
+      const words = size === unit ? this.#unsigned(unit) : this.#array(this.#unsigned(unit), size / unit);
+      return this.#builder.struct(name, size, [{ name: "__opaque", typeId: words, bitOffset: 0 }]);
+    });
   }
 
   #in6Addr(): number {

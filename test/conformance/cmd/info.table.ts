@@ -166,5 +166,25 @@ export const infoTable: Table = {
         ["info hash", "d10735860369d65e0633b522abafa026d06d6afae622c8b756b386a82abd4a3d"],
       ],
     },
+    {
+      id: "info.hash.pointers",
+      steps: [
+        ["freeze", 0],
+        ["call", "BPF_OBJ_GET_INFO_BY_FD", { bpf_fd: "$map", info_len: 104, info: hashAt(8, 0) }, "-EINVAL"],
+        ["call", "BPF_OBJ_GET_INFO_BY_FD", { bpf_fd: "$map", info_len: 104, info: hashAt(0, 32) }, "-EINVAL"],
+        ["call", "BPF_OBJ_GET_INFO_BY_FD", { bpf_fd: "$map", info_len: 104, info: hashAt(8, 32) }, "-EFAULT"],
+        // Of a record that ends before hash_size only the pointer is seen.
+        ["call", "BPF_OBJ_GET_INFO_BY_FD", { bpf_fd: "$map", info_len: 96, info: hashAt(8, 32) }, "-EINVAL"],
+      ],
+    },
   ],
 };
+
+/** A bpf_map_info whose hash is to go to this address. */
+function hashAt(address: number, size: number): { readonly hex: string } {
+  const bytes = new Uint8Array(104);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(88, address, true);
+  view.setUint32(96, size, true);
+  return { hex: Buffer.from(bytes).toString("hex") };
+}

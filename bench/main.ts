@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { benchCodecs } from "./codec.ts";
 import { benchLeak } from "./leak.ts";
 import { benchLpm } from "./lpm.ts";
+import { benchLru } from "./lru.ts";
 import { keepToOneCpu, machine } from "./machine.ts";
 import { benchMaps } from "./maps.ts";
 import { benchMemory } from "./memory.ts";
@@ -24,6 +25,7 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   codec: { title: "Codecs", usual: true, run: benchCodecs },
   sizes: { title: "HASH from 1,000 to 10,000,000 entries", usual: false, run: benchSizes },
   "ten-million": { title: "A HASH of 10,000,000 entries", usual: false, run: benchTenMillion },
+  lru: { title: "What LRU maps evict", usual: false, run: benchLru },
   leak: { title: "100,000 maps come and go", usual: false, run: benchLeak },
 };
 

@@ -3,6 +3,7 @@
  * holders announce them and parts of them, and most announcements are of few lengths. Shares are about those that
  * public BGP tables had in 2024.
  */
+import { randomOf } from "../test/random.ts";
 import type { KeySet } from "./keys.ts";
 
 interface Shape {
@@ -117,17 +118,6 @@ const ipv6: Shape = {
 
 export type Family = "IPv4" | "IPv6";
 const shapes: Readonly<Record<Family, Shape>> = { IPv4: ipv4, IPv6: ipv6 };
-
-/** Repeatable random numbers below n (mulberry32). */
-export function randomOf(seed: number): (n: number) => number {
-  let state = seed >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b_79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * n);
-  };
-}
 
 type Random = ReturnType<typeof randomOf>;
 

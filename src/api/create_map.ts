@@ -173,6 +173,9 @@ export function createFromSpec(context: HostContext, spec: MapSpec): number {
 
 /** The map that an outer map is made after: nobody holds it afterwards. */
 function createTemplate(context: HostContext, { type, inner }: ArrayOfMapsSpec | HashOfMapsSpec): number {
+  if (inner?.pin !== undefined) {
+    throw new InputError(`createMap: inner of ${type} has a pin, but it is only what its maps are like: pin those`);
+  }
   if (typeof inner === "object" && inner !== null && !objects.has(inner.type)) return createFromSpec(context, inner);
   const found = typeof inner === "object" && inner !== null ? JSON.stringify((inner as MapSpec).type) : String(inner);
   throw new InputError(

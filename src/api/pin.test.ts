@@ -122,6 +122,11 @@ onEachBpffs((host, dir) => {
       { type: "bloom_filter", value: u32, maxEntries: 9 },
       { type: "queue", value: u32, maxEntries: 3, access: "ro", progAccess: "ro" },
       { type: "ringbuf", maxEntries: 4096 },
+      { type: "user_ringbuf", maxEntries: 4096 },
+      { type: "arena", maxEntries: 2, address: 1n << 44n },
+      { type: "prog_array", maxEntries: 3 },
+      { type: "array_of_maps", inner: { type: "array", value: u32, maxEntries: 1 }, maxEntries: 3 },
+      { type: "hash_of_maps", key: u32, inner: { type: "array", value: u32, maxEntries: 1 }, maxEntries: 3 },
       { type: "hash", key: u32, value: u32, maxEntries: 9, prealloc: false, zeroSeed: true, numaNode: 0 },
     ];
     specs.forEach((each, i) => {
@@ -243,6 +248,10 @@ onEachBpffs((host, dir) => {
     );
     expect(() => map.pin("flows")).toThrow(/expected an absolute path/);
     expect(() => host.createMap({ ...spec, pin: "flows" })).toThrow(InputError);
+    const inner = { type: "array", value: u32, maxEntries: 1, pin: "by-name" } as const;
+    expect(() => host.createMap({ type: "array_of_maps", inner, maxEntries: 1 })).toThrow(
+      /inner of array_of_maps has a pin/,
+    );
     expect(() => host.createMap({ type: "queue", value: u32, maxEntries: 1, pin: "by-name" })).toThrow(/with a name/);
     map.close();
   });

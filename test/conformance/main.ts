@@ -7,11 +7,12 @@ import { type Arguments, parseArguments, USAGE } from "./arguments.ts";
 import { runCase } from "./execute.ts";
 import { closeHosts, EMBEDDED, type Hosts, openHosts, sessionsOf, VERSION } from "./hosts.ts";
 import { knownGaps } from "./known_gaps.ts";
-import { compare, type Sides, shrink } from "./random/compare.ts";
+import { compare, type Difference, type Sides, shrink } from "./random/compare.ts";
 import { generate } from "./random/generate.ts";
+import type { RandomOp } from "./random/op.ts";
 import type { TypePlan } from "./random/plans.ts";
 import { CHUNK, differsAt, digestsOf, type Recording, recordedDigests } from "./random/recording.ts";
-import { showDifference } from "./random/show.ts";
+import { showDifference, showOp } from "./random/show.ts";
 import { Side } from "./random/side.ts";
 import { Tally } from "./random/tally.ts";
 import { matrix, page, type TableResult } from "./report.ts";
@@ -24,6 +25,7 @@ const RECORDED_SEED = 1;
 const RECORDED_CHUNKS = 100;
 /** After so many differences of a type the rest is not looked at. */
 const MOST_DIFFERENCES = 5;
+const RERUNS = 5;
 /** Mappings that are done with go when their views are collected, and a process has a limited number of them. */
 const COLLECT_EVERY = 20;
 
@@ -72,8 +74,19 @@ async function compareType(plan: TypePlan, embedded: readonly Side[], kernel: Si
     for (let chunk = args.chunk ?? 0; chunk < chunks; chunk++) {
       const ops = generate(plan, seed, chunk, Math.min(CHUNK, Math.max(1, args.calls - chunk * CHUNK)));
       const sides: Sides = [embedded[chunk % embedded.length]!, kernel];
-      const at = compare(plan, sides, ops, tally);
-      if (at >= 0) tellDifference(plan, sides, seed, chunk, at, args.shrink);
+      let once = new Tally();
+      const found = compare(plan, sides, ops, once);
+      if (found !== undefined && comesAgain(plan, sides, ops)) {
+        tellDifference(plan, sides, seed, chunk, found, args.shrink);
+      } else if (found !== undefined) {
+        const where = `call ${found.at + 1} (${found.command}) of seed ${seed}, chunk ${chunk}`;
+        console.log(`${plan.name}: a difference that does not come again, after ${where}`);
+        console.log(`${showOp(ops[found.at]!)}\n${found.answers.join("\n")}`);
+        once = new Tally();
+        compare(plan, sides, ops, once);
+        once.unsteady++;
+      }
+      tally.add(once);
       if (tally.differing() >= MOST_DIFFERENCES) {
         console.log(`${plan.name}: ${MOST_DIFFERENCES} differences, the rest is left out`);
         return tally;
@@ -84,13 +97,26 @@ async function compareType(plan: TypePlan, embedded: readonly Side[], kernel: Si
   return tally;
 }
 
-function tellDifference(plan: TypePlan, sides: Sides, seed: number, chunk: number, at: number, short: boolean): void {
+/** Whether the sequence shows a difference when it is made some more times. */
+function comesAgain(plan: TypePlan, sides: Sides, ops: readonly RandomOp[]): boolean {
+  for (let n = 0; n < RERUNS; n++) if (compare(plan, sides, ops) !== undefined) return true;
+  return false;
+}
+
+function tellDifference(
+  plan: TypePlan,
+  sides: Sides,
+  seed: number,
+  chunk: number,
+  { at, command, answers }: Difference,
+  short: boolean,
+): void {
   const ops = generate(plan, seed, chunk, CHUNK);
   const kept = short ? shrink(plan, sides, ops, at) : ops.slice(0, at + 1);
   const again = `npm run conformance -- --no-tables --type ${plan.name.toLowerCase()} --seeds ${seed} --chunk ${chunk}`;
-  console.log(
-    `\n${plan.name}: a difference after call ${at + 1} of seed ${seed}, chunk ${chunk}; ${kept.length} calls show it:`,
-  );
+  console.log(`\n${plan.name}: a difference after call ${at + 1} (${command}) of seed ${seed}, chunk ${chunk}`);
+  console.log(answers.join("\n"));
+  console.log(`${kept.length} calls show it:`);
   console.log(showDifference(plan, sides, kept));
   console.log(`again: ${again}\n`);
 }

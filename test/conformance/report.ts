@@ -47,6 +47,9 @@ export function matrix(random: ReadonlyMap<string, Tally>): string {
     ...rows,
     `| **compared calls** | ${tallies.map((tally) => count(tally.total())).join(" | ")} |`,
     `| succeeded | ${tallies.map((tally) => `${tally.success().toFixed(0)} %`).join(" | ")} |`,
+    ...(tallies.some((tally) => tally.unsteady > 0)
+      ? [`| not steady | ${tallies.map((tally) => count(tally.unsteady)).join(" | ")} |`]
+      : []),
     `| **differences** | ${tallies.map((tally) => count(tally.differing())).join(" | ")} |`,
   ].join("\n");
 }
@@ -89,7 +92,8 @@ compared calls do not count). Half of the sequences run on an exclusive host, ha
 
 ${matrix(random)}
 
-"succeeded" counts the calls that did not end in an errno. \`mmap\`, \`munmap\`, \`poll\` and \`close\` are the system calls.
+"succeeded" counts the calls that did not end in an errno; "not steady" the sequences in which the kernel gave another
+answer than when it was asked again, five times: no difference of the embedded host's. \`mmap\`, \`munmap\`, \`poll\` and \`close\` are the system calls.
 
 ## Tables
 

@@ -5,8 +5,9 @@
 import type { RandomOp } from "./op.ts";
 import type { TypePlan } from "./plans.ts";
 import { play } from "./play.ts";
+import { differing } from "./show_answer.ts";
 import type { Side } from "./side.ts";
-import type { Tally } from "./tally.ts";
+import { COMMANDS, type Command, type Tally } from "./tally.ts";
 
 /** Most runs of a sequence while it is shortened. */
 const SHRINK_RUNS = 600;
@@ -14,14 +15,23 @@ const SHRINK_RUNS = 600;
 /** Two hosts: the one that is judged, and the one that is right. */
 export type Sides = readonly [Side, Side];
 
-/** Index of the call whose answers differ (or of the one that a walk came after that differs), or -1. */
-export function compare(plan: TypePlan, sides: Sides, ops: readonly RandomOp[], tally?: Tally): number {
+export interface Difference {
+  /** Index of the call, or of the one that a walk came after. */
+  readonly at: number;
+  /** Whose answers differ. */
+  readonly command: Command;
+  /** One line a host. */
+  readonly answers: readonly string[];
+}
+
+/** The first difference; undefined: there is none. */
+export function compare(plan: TypePlan, sides: Sides, ops: readonly RandomOp[], tally?: Tally): Difference | undefined {
   const [one, other] = sides;
-  let found = -1;
+  let found: Difference | undefined;
   play(plan, sides, ops, (at, command) => {
     const same = one.equals(other);
     tally?.count(command, other.ret >= 0, same);
-    if (!same) found = at;
+    if (!same) found = { at, command: COMMANDS[command]!, answers: differing(one, other) };
     return same;
   });
   return found;
@@ -36,9 +46,9 @@ export function shrink(plan: TypePlan, sides: Sides, ops: readonly RandomOp[], a
     for (let from = 0; from < kept.length && runs < SHRINK_RUNS; ) {
       const without = [...kept.slice(0, from), ...kept.slice(from + piece)];
       runs++;
-      const shows = without.length === 0 ? -1 : compare(plan, sides, without);
-      if (shows >= 0) kept = without.slice(0, shows + 1);
-      else from += piece;
+      const shows = without.length === 0 ? undefined : compare(plan, sides, without);
+      if (shows === undefined) from += piece;
+      else kept = without.slice(0, shows.at + 1);
     }
   }
   return kept;

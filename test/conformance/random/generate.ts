@@ -34,6 +34,8 @@ const noTwist = {};
 /** Where the fd of a command ends in its attributes. */
 const FD_END_BATCH = u.bpf_attr.batch.map_fd.offset + 4;
 const FD_END = 4;
+/** Without where to begin the answer is the machine's first map. */
+const START_ID_END = 4;
 const FD_END_CREATE = u.bpf_attr.map_create.map_token_fd.offset + 4;
 /** With these the last fds of MAP_CREATE count. */
 const BPF_F_FDS = u.BPF_F_TOKEN_FD | u.BPF_F_VTYPE_BTF_OBJ_FD;
@@ -121,7 +123,7 @@ class Generator {
         };
       }
       case "next_id":
-        return { op, slot, add: this.#chance(100) ? 0x7fff_ffff : -this.#random(2), ...this.#twist(0) };
+        return { op, slot, add: this.#chance(100) ? 0x7fff_ffff : -this.#random(2), ...this.#twist(START_ID_END) };
       case "info": {
         const length = this.#pick([104, 104, 104, 88, 80, 96, 112, 4096, 8, 1, 0, 4097]);
         const asked = { op, ...of, length, dirty: this.#chance(150) ? this.#dirty(length) : -1 };
@@ -325,13 +327,11 @@ class Generator {
   }
 
   /**
-   * A program's update of a per-CPU map leaves the padding of a new element's values as it was. Where elements come from
-   * the kernel's allocator that is what any map had there before, and which of the free elements of an LRU map is taken
-   * is not the same here (known gap): nothing to compare.
+   * A program's update of a per-CPU hash leaves the padding of a new element's values as it was in what had the memory
+   * before. Which that is is not the same here (known gap): nothing to compare.
    */
   #leftovers(attr: RandomAttr): boolean {
-    if (this.#plan.percpu !== true || Number(attr.value_size) % 8 === 0) return false;
-    return this.#plan.lru === true || (Number(attr.map_flags) & u.BPF_F_NO_PREALLOC) !== 0;
+    return this.#plan.percpu === true && this.#plan.keys === "bytes" && Number(attr.value_size) % 8 !== 0;
   }
 
   /** A byte of bpf_map_info to set: not one of the pointer in it. */

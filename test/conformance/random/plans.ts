@@ -17,7 +17,6 @@ export interface TypePlan {
   readonly mapExtra?: readonly number[];
   readonly keys: KeyForm;
   readonly percpu?: true;
-  readonly lru?: true;
   /** A lookup asks about the value that is given. */
   readonly lookupReadsValue?: true;
   readonly ops: Weights<OpKind>;
@@ -190,7 +189,6 @@ export const plans: readonly TypePlan[] = [
     flags: [Z, Z, Z | u.BPF_F_NO_COMMON_LRU],
     keys: "bytes",
     percpu: true,
-    lru: true,
     ops: { ...common, run: 300 },
     elements,
     runs,

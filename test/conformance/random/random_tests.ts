@@ -28,10 +28,10 @@ export function defineRandomTests(hosts: Hosts): void {
       for (const [chunk, host] of [hosts.exclusive, hosts.shared].entries()) {
         const sides: Sides = [new Side(`embedded ${chunk === 0 ? "exclusive" : "shared"}`, host), real];
         const ops = generate(plan, seed, chunk, CHUNK);
-        const at = compare(plan, sides, ops);
-        if (at >= 0) {
+        const found = compare(plan, sides, ops);
+        if (found !== undefined) {
           const again = `BPFMAPS_RANDOM_SEED=${seed}`;
-          expect.fail(`${again}\n${showDifference(plan, sides, shrink(plan, sides, ops, at))}`);
+          expect.fail(`${again}\n${showDifference(plan, sides, shrink(plan, sides, ops, found.at))}`);
         }
         sides[0].dispose();
       }

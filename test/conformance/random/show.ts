@@ -1,11 +1,10 @@
 /** Calls and answers of a random sequence in words, for a difference that was found. */
 import * as u from "../../../src/uapi/index.ts";
-import { nameOf, toHex } from "../encode.ts";
-import { compare, type Sides } from "./compare.ts";
+import type { Sides } from "./compare.ts";
 import { BAD, BAD_HIGH, LAST, NULL, type RandomOp } from "./op.ts";
 import type { TypePlan } from "./plans.ts";
 import { play } from "./play.ts";
-import type { Side } from "./side.ts";
+import { differing, result } from "./show_answer.ts";
 import { COMMANDS } from "./tally.ts";
 
 const places: Readonly<Record<number, string>> = {
@@ -40,32 +39,15 @@ function showAttr(attr: Readonly<Record<string, unknown>>): string {
 export function showDifference(plan: TypePlan, sides: Sides, ops: readonly RandomOp[]): string {
   const [one, other] = sides;
   const lines: string[] = [];
+  let same = true;
   play(plan, sides, ops, (at, command) => {
     const walk = COMMANDS[command] === "walk";
     const call = walk ? `  (walk after call ${at + 1})` : `${String(at + 1).padStart(3)} ${showOp(ops[at]!)}`;
-    const same = one.equals(other);
+    same = one.equals(other);
     if (!walk || !same) lines.push(`${call} -> ${result(other)}`);
     if (!same) lines.push(...differing(one, other));
     return same;
   });
-  if (compare(plan, sides, ops) < 0) lines.push("    (this time there was no difference)");
+  if (same) lines.push("    (this time there was no difference)");
   return lines.join("\n");
-}
-
-function result(side: Side): string {
-  return side.thrown === undefined ? nameOf(side.ret) : `threw ${side.thrown}`;
-}
-
-const SHOWN = 32;
-
-/** Results, and the first bytes that differ, by their place in the block of attributes and buffers. */
-function differing(one: Side, other: Side): string[] {
-  const top = Math.max(one.top, other.top);
-  let at = 0;
-  while (at < top && one.bytes[at] === other.bytes[at]) at++;
-  return [one, other].map((side) => {
-    const from = at & ~7;
-    const bytes = at < top ? `; bytes from ${from} on: ${toHex(side.bytes.subarray(from, from + SHOWN))}` : "";
-    return `    ${side.name}: ${result(side)}${bytes}`;
-  });
 }

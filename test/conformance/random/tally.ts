@@ -85,6 +85,18 @@ export class Tally {
   readonly succeeded: number[] = COMMANDS.map(() => 0);
   readonly differences: number[] = COMMANDS.map(() => 0);
 
+  /** Differences that did not come again when their sequence was run again: the kernel's answer was not steady. */
+  unsteady = 0;
+
+  add(other: Tally): void {
+    for (let i = 0; i < COMMANDS.length; i++) {
+      this.calls[i]! += other.calls[i]!;
+      this.succeeded[i]! += other.succeeded[i]!;
+      this.differences[i]! += other.differences[i]!;
+    }
+    this.unsteady += other.unsteady;
+  }
+
   count(command: number, success: boolean, same: boolean): void {
     this.calls[command]!++;
     if (success) this.succeeded[command]!++;

@@ -2,6 +2,7 @@
 import { bpfCommands } from "../../../src/uapi/commands.ts";
 import * as u from "../../../src/uapi/index.ts";
 import { putKey, putValue } from "./bytes.ts";
+import { GOOD_OBJECTS } from "./objects.ts";
 import { BAD, type BatchOp, type ElementOp, LAST, NULL } from "./op.ts";
 import type { Slot, World } from "./world.ts";
 
@@ -39,12 +40,15 @@ export function makeElement(world: World, op: ElementOp): void {
     if (out >= 0) {
       out = side.room(length);
       const given = op.command === "update" || world.plan.lookupReadsValue === true;
-      if (given) putValue(side.bytes, out, op.value, length);
+      if (given && world.plan.holds !== undefined) world.putObject(out, op.value);
+      else if (given) putValue(side.bytes, out, op.value, length);
     }
     side.pointer(elem.value.offset, out);
   }
   side.put64(elem.flags.offset, op.flags);
   side.call(cmd, op);
+  const reads = op.command === "lookup" || op.command === "take";
+  if (world.plan.holds !== undefined && reads && out >= 0) world.nameObjects(out, 1);
   if (op.command === "next" && side.ret === 0 && out >= 0 && map !== undefined) {
     map.last.set(side.bytes.subarray(out, out + map.keySize));
   }
@@ -77,7 +81,10 @@ export function makeBatch(world: World, op: BatchOp): void {
   const values = side.room(valueBytes * op.count);
   for (const [i, n] of op.keys.entries()) {
     putKey(side.bytes, keys + i * keySize, world.plan.keys, n, keySize);
-    if (op.command === "update") putValue(side.bytes, values + i * valueBytes, n * 3 + i, valueBytes);
+    const value = values + i * valueBytes;
+    if (op.command === "update" && world.plan.holds !== undefined)
+      world.putObject(value, n % 16 < 15 ? n % GOOD_OBJECTS : n);
+    else if (op.command === "update") putValue(side.bytes, values + i * valueBytes, n * 3 + i, valueBytes);
   }
   pointer("keys", keys);
   pointer("values", values);
@@ -86,6 +93,8 @@ export function makeBatch(world: World, op: BatchOp): void {
   side.put64(batch.elem_flags.offset, op.elemFlags);
   side.put64(batch.flags.offset, op.flags);
   side.call(cmd, op);
+  const reads = op.command === "lookup" || op.command === "take";
+  if (world.plan.holds !== undefined && reads) world.nameObjects(values, op.count);
   if (map === undefined) return;
   map.cursor.set(side.bytes.subarray(out, out + CURSOR));
   map.hasCursor = true;

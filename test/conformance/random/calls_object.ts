@@ -24,11 +24,14 @@ function putAttr(world: World, attr: RandomAttr): void {
   const { side } = world;
   for (const name in attr) {
     const value = attr[name];
-    if (typeof value === "object" || value === undefined) continue;
+    if (typeof value === "object" || value === undefined || name === "inner_map") continue;
     const field = map_create[name as keyof typeof map_create];
     if (typeof value === "string") side.text(field.offset, value);
     else if (field.size === 8) side.put64(field.offset, value);
     else side.put32(field.offset, value);
+  }
+  if (typeof attr.inner_map === "number") {
+    side.local(map_create.inner_map_fd.offset, world.object(attr.inner_map).fd, FD);
   }
   if (attr.btf === undefined) return;
   const btf = world.btf();

@@ -4,6 +4,7 @@ import { randomOf } from "../../random.ts";
 import { BTF_KINDS } from "./bytes.ts";
 import { PLACES } from "./calls_object.ts";
 import { mutated } from "./mutate.ts";
+import { GOOD_OBJECTS, OBJECTS } from "./objects.ts";
 import {
   BAD,
   BAD_HIGH,
@@ -198,6 +199,7 @@ class Generator {
       map_flags: this.#pick(plan.flags),
     };
     if (plan.mapExtra !== undefined) attr.map_extra = this.#pick(plan.mapExtra);
+    if (plan.holds === "maps") attr.inner_map = this.#chance(900) ? 0 : this.#random(OBJECTS.maps);
     if (this.#chance(300)) attr.map_name = `map_${this.#random(1000)}`;
     return attr;
   }
@@ -251,6 +253,8 @@ class Generator {
 
   /** Few different ones, so that bloom filters are asked about what they were given. */
   #value(attr: RandomAttr): number {
+    const { holds } = this.#plan;
+    if (holds !== undefined) return this.#random(this.#chance(900) ? GOOD_OBJECTS : OBJECTS[holds]);
     return this.#random(Number(attr.max_entries) * 3);
   }
 

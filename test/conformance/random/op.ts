@@ -34,6 +34,7 @@ export type BatchCommand = "lookup" | "take" | "update" | "delete";
 export type ProgramCall = "lookup" | "update" | "delete" | "push" | "pop" | "peek" | "output";
 
 /** MAP_CREATE by the kernel's names. */
+/** `inner_map`: which of the world's objects is the template. */
 export interface RandomAttr {
   readonly [field: string]: number | string | BtfUse | undefined;
   readonly btf?: BtfUse;

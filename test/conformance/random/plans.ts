@@ -22,6 +22,8 @@ export interface TypePlan {
   readonly ops: Weights<OpKind>;
   readonly elements: Weights<ElementCommand>;
   readonly runs: Weights<ProgramCall>;
+  /** Values are fds of these, and are read as their ids. */
+  readonly holds?: Held;
   /** Every mapping is where the first one was, one at a time. */
   readonly oneMapping?: true;
   /** What of a map with these attributes can be mapped; undefined: nothing. */
@@ -44,6 +46,8 @@ export interface Mappable {
   /** Where the part ends that is compared and written. */
   readonly comparable: number;
 }
+
+import type { Held } from "./objects.ts";
 
 const PAGE = 4096;
 const Z = u.BPF_F_ZERO_SEED;
@@ -98,6 +102,8 @@ const memory: Weights<OpKind> = {
   poll: 300,
   run: 0,
 };
+/** Programs do not see what these maps hold. */
+const holding: Weights<OpKind> = { ...common, run: 0 };
 const keyless: Weights<OpKind> = { ...common, batch: 12 };
 const pairBtf: readonly BtfFit[] = [{ keySize: 4, valueSize: 16, use: { key: "u32", value: "pair" } }];
 /** With a bpf_spin_lock in the value, for BPF_F_LOCK. */
@@ -248,6 +254,45 @@ export const plans: readonly TypePlan[] = [
       // The data's second half mirrors the first on the kernel only (known gap): `consume` reads records as libbpf does.
       comparable: 2 * PAGE,
     }),
+  },
+  {
+    name: "PROG_ARRAY",
+    type: u.BPF_MAP_TYPE_PROG_ARRAY,
+    keySizes: [4],
+    valueSizes: [4],
+    maxEntries: sizes,
+    flags: [0],
+    keys: "index",
+    ops: holding,
+    elements,
+    runs: {},
+    holds: "programs",
+  },
+  {
+    name: "ARRAY_OF_MAPS",
+    type: u.BPF_MAP_TYPE_ARRAY_OF_MAPS,
+    keySizes: [4],
+    valueSizes: [4],
+    maxEntries: sizes,
+    flags: [0],
+    keys: "index",
+    ops: holding,
+    elements,
+    runs: {},
+    holds: "maps",
+  },
+  {
+    name: "HASH_OF_MAPS",
+    type: u.BPF_MAP_TYPE_HASH_OF_MAPS,
+    keySizes: hashSizes.keySizes,
+    valueSizes: [4],
+    maxEntries: sizes,
+    flags: [Z, Z, Z | u.BPF_F_NO_PREALLOC],
+    keys: "bytes",
+    ops: holding,
+    elements,
+    runs: {},
+    holds: "maps",
   },
   {
     name: "USER_RINGBUF",

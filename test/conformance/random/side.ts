@@ -124,6 +124,12 @@ export class Side {
     this.#particular.push(at, low, high, POINTER + (to & 0xff));
   }
 
+  /** A word of a buffer that holds `value` here and is compared as `as`, as long as it is not changed. */
+  localAt(at: number, value: number, as: number): void {
+    this.setWord(at, value);
+    this.#particular.push(at, value, -1, as);
+  }
+
   /** The call. The result is what the host gave: see `ret`, which is 0 for a new fd. */
   call(cmd: number, twist: Twist): number {
     const { at, byte } = twist;

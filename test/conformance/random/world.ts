@@ -6,6 +6,7 @@ import { makeBatch, makeElement } from "./calls_element.ts";
 import { consumeRing, mapMemory, run, touchMapped, unmapMemory } from "./calls_memory.ts";
 import { create, getInfo, getNextId, openById, tryCreate } from "./calls_object.ts";
 import { getPinned, pin, rename, unlink, unpinAll } from "./calls_pin.ts";
+import { type HeldObject, makeObject, OBJECTS } from "./objects.ts";
 import type { RandomOp } from "./op.ts";
 import type { TypePlan } from "./plans.ts";
 import { closeRing, type Ring } from "./ring.ts";
@@ -15,6 +16,8 @@ import type { Side } from "./side.ts";
 export const NOT_OPEN = 4000;
 /** What fds are compared as. */
 export const FD = 0xfd00;
+/** What ids of objects in values are compared as. */
+const OBJECT_ID = 0x0b00_0000;
 /** `fd` of a call that is made through an fd of the comparison's own: see `beginWalk`. */
 export const WALK_FD = -1;
 /** Result of a call that could not be made. */
@@ -58,6 +61,7 @@ export class World {
   readonly slots: (Slot | undefined)[] = [];
   /** Ids of the maps that are pinned, by name. */
   readonly pins: Map<string, number> = new Map();
+  readonly #objects: (HeldObject | undefined)[] = [];
   #btf: Btf | undefined;
 
   constructor(side: Side, plan: TypePlan) {
@@ -174,6 +178,29 @@ export class World {
     return this.#btf;
   }
 
+  /** The n-th of the objects that the type's maps hold. */
+  object(n: number): HeldObject {
+    const made = this.#objects[n] ?? makeObject(this.side.host, this.plan.holds!, n);
+    this.#objects[n] = made;
+    return made;
+  }
+
+  /** Puts an fd of an object where a value is. */
+  putObject(at: number, n: number): void {
+    const which = n % OBJECTS[this.plan.holds!];
+    this.side.localAt(at, this.object(which).fd, FD + which);
+  }
+
+  /** Ids of objects in `count` values become numbers that mean the same everywhere. */
+  nameObjects(at: number, count: number): void {
+    const { side } = this;
+    for (let i = at; i < at + 4 * count; i += 4) {
+      const word = side.word(i);
+      const n = this.#objects.findIndex((object) => object?.id === word);
+      if (n >= 0) side.setWord(i, OBJECT_ID + n);
+    }
+  }
+
   /** Its id, when it was loaded. */
   btfId(): number | undefined {
     return this.#btf?.id;
@@ -214,6 +241,8 @@ export class World {
   end(): void {
     unpinAll(this);
     for (const at of this.slots.keys()) this.empty(at);
+    for (const object of this.#objects) if (object !== undefined) this.side.host.close(object.fd);
+    this.#objects.length = 0;
     if (this.#btf !== undefined) this.side.host.close(this.#btf.fd);
     this.#btf = undefined;
   }

@@ -10,7 +10,7 @@ import { knownGaps } from "./known_gaps.ts";
 import { compare, type Difference, type Sides, shrink } from "./random/compare.ts";
 import { generate } from "./random/generate.ts";
 import type { RandomOp } from "./random/op.ts";
-import type { TypePlan } from "./random/plans.ts";
+import { allPlans, type TypePlan } from "./random/plans.ts";
 import { CHUNK, differsAt, digestsOf, type Recording, recordedDigests } from "./random/recording.ts";
 import { showDifference, showOp } from "./random/show.ts";
 import { Side } from "./random/side.ts";
@@ -151,10 +151,10 @@ async function compareAll(hosts: Hosts, args: Arguments): Promise<number> {
 }
 
 /** Writes down what the kernel answers. */
-async function record(hosts: Hosts, args: Arguments): Promise<void> {
+async function record(hosts: Hosts): Promise<void> {
   const kernel = new Side("kernel", hosts.kernel!, hosts.mount?.path);
   const digests: Record<string, string> = {};
-  for (const plan of args.plans) {
+  for (const plan of allPlans) {
     let text = "";
     for (let chunk = 0; chunk < RECORDED_CHUNKS; chunk++) {
       text += digestsOf(plan, kernel, RECORDED_SEED, chunk, 1);
@@ -218,7 +218,7 @@ async function main(): Promise<number> {
       return 2;
     }
     if (hosts.kernel === undefined) return (await replayAll(hosts, args)) === 0 ? 0 : 1;
-    if (args.record) await record(hosts, args);
+    if (args.record) await record(hosts);
     else return (await compareAll(hosts, args)) === 0 ? 0 : 1;
     return 0;
   } finally {

@@ -37,6 +37,7 @@ const FD_END_BATCH = u.bpf_attr.batch.map_fd.offset + 4;
 const FD_END = 4;
 /** Without where to begin the answer is the machine's first map. */
 const START_ID_END = 4;
+const FD_END_INNER = u.bpf_attr.map_create.inner_map_fd.offset + 4;
 const FD_END_CREATE = u.bpf_attr.map_create.map_token_fd.offset + 4;
 /** With these the last fds of MAP_CREATE count. */
 const BPF_F_FDS = u.BPF_F_TOKEN_FD | u.BPF_F_VTYPE_BTF_OBJ_FD;
@@ -220,7 +221,8 @@ class Generator {
 
   #try(): RandomOp {
     const attr = this.#chance(800) ? mutated(this.#attr(), this.#random) : this.#attr();
-    const twist = this.#twist(Number(attr.map_flags) & BPF_F_FDS ? FD_END_CREATE : 0);
+    const inner = this.#plan.holds === "maps" ? FD_END_INNER : 0;
+    const twist = this.#twist(Number(attr.map_flags) & BPF_F_FDS ? FD_END_CREATE : inner);
     if (this.#chance(900) || attr.btf_fd !== undefined) return { op: "try", attr, ...twist };
     const btf = { key: this.#pick(BTF_KINDS), value: this.#pick(BTF_KINDS) };
     return { op: "try", attr: { ...attr, btf }, ...twist };

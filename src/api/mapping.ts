@@ -3,13 +3,11 @@
 
 import type { MmapOptions } from "../host/host.ts";
 import { rup8 } from "../mem/layout.ts";
+import { PROT_READ, PROT_WRITE } from "../uapi/index.ts";
 import { nested } from "./codec/error.ts";
 import { CodecBuffer } from "./codec/index.ts";
 import type { Io } from "./keyed_map.ts";
 import type { MapHandle } from "./map_handle.ts";
-
-const PROT_READ = 1;
-const PROT_WRITE = 2;
 
 /** Maps `length` bytes of what the map offers, shared. Throws `BpfError`. */
 export function mapInto(

@@ -2,7 +2,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { InputError } from "../errors.ts";
 import type { AttrObject, Host } from "../host/host.ts";
-import { encodeInsns, type Insn } from "../insn/index.ts";
+import { encodeInsns, INSN_SIZE, type Insn } from "../insn/index.ts";
 import {
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_NAME_LEN,
@@ -11,6 +11,8 @@ import {
   BPF_PROG_STREAM_READ_BY_FD,
   BPF_STDERR,
   BPF_STDOUT,
+  bpf_func_info,
+  bpf_line_info,
   bpf_prog_info,
   EBADF,
   EINVAL,
@@ -52,9 +54,6 @@ export interface ProgramOptions {
   readonly btf?: ProgramBtf;
 }
 
-const FUNC_INFO_SIZE = 8;
-const LINE_INFO_SIZE = 16;
-const INSN_SIZE = 8;
 const LOG_FIRST = 64 * 1024;
 /** A verifier's log can grow beyond all measure; this much is kept. */
 const LOG_MAX = 16 * 1024 * 1024;
@@ -236,14 +235,14 @@ function btfAttr(btf: ProgramBtf | undefined): AttrObject | undefined {
   const { fd, funcInfo, lineInfo } = btf;
   const attr: AttrObject = { prog_btf_fd: fd };
   if (funcInfo.length > 0) {
-    attr.func_info_rec_size = FUNC_INFO_SIZE;
+    attr.func_info_rec_size = bpf_func_info.size;
     attr.func_info = funcInfo;
-    attr.func_info_cnt = funcInfo.length / FUNC_INFO_SIZE;
+    attr.func_info_cnt = funcInfo.length / bpf_func_info.size;
   }
   if (lineInfo.length > 0) {
-    attr.line_info_rec_size = LINE_INFO_SIZE;
+    attr.line_info_rec_size = bpf_line_info.size;
     attr.line_info = lineInfo;
-    attr.line_info_cnt = lineInfo.length / LINE_INFO_SIZE;
+    attr.line_info_cnt = lineInfo.length / bpf_line_info.size;
   }
   return attr;
 }

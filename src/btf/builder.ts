@@ -1,8 +1,8 @@
 /** Writer of raw BTF: for the maps that we create and for tests. What it writes `parseBtf` reads back. */
+import { BTF_MAGIC, BTF_MAX_VLEN, BTF_VERSION } from "../uapi/index.ts";
 import type { BtfDatasec, BtfEnum, BtfEnum64, BtfFuncProto, BtfInt, BtfLinkage, BtfMember, BtfType } from "./types.ts";
-import { BTF_HEADER_SIZE, BTF_KINDS, BTF_LINKAGES, BTF_MAGIC, BTF_VERSION, fail } from "./wire.ts";
+import { BTF_HEADER_SIZE, BTF_KINDS, BTF_LINKAGES, fail } from "./wire.ts";
 
-const MAX_VLEN = 0xffff;
 const MAX_U32 = 0xffff_ffff;
 
 /**
@@ -230,7 +230,7 @@ export class BtfBuilder {
   }
 
   #head(type: BtfType, vlen: number, flag: boolean, sizeOrType: number): void {
-    if (vlen > MAX_VLEN) fail(`${type.kind} ${type.name}`, `${vlen} entries`, `at most ${MAX_VLEN}`);
+    if (vlen > BTF_MAX_VLEN) fail(`${type.kind} ${type.name}`, `${vlen} entries`, `at most ${BTF_MAX_VLEN}`);
     const kind = BTF_KINDS.indexOf(type.kind);
     this.#words.push(this.string(type.name), (flag ? 0x8000_0000 : 0) + kind * 0x100_0000 + vlen);
     this.#words.push(this.#u32(`size of ${type.kind} ${type.name}`, sizeOrType));

@@ -1,7 +1,8 @@
 /** Reader of .BTF.ext: which function and source line an instruction belongs to, and CO-RE relocations (as data only). */
+import { BTF_VERSION } from "../uapi/index.ts";
 import type { Btf } from "./btf.ts";
 import { readByteOrder } from "./parse.ts";
-import { BTF_VERSION, fail } from "./wire.ts";
+import { fail } from "./wire.ts";
 
 export interface BtfFuncInfo {
   /** ELF section of the program. */
@@ -46,7 +47,7 @@ export interface BtfExt {
 const HEADER_SIZE = 24;
 const HEADER_SIZE_CORE_RELO = 32;
 /** One line_col word holds the column in its low ten bits and the line above them. */
-const COLUMN_BITS = 10;
+export const COLUMN_BITS = 10;
 
 type Word = (at: number) => number;
 

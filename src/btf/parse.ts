@@ -1,8 +1,9 @@
 /** Reader of raw BTF (the .BTF section, /sys/kernel/btf/*, BPF_OBJ_GET_INFO_BY_FD). Kernel counterpart: kernel/bpf/btf.c. */
+import { BTF_MAGIC, BTF_VERSION } from "../uapi/index.ts";
 import { Btf } from "./btf.ts";
 import { checkTypes } from "./check.ts";
 import { BtfStrings } from "./strings.ts";
-import { BTF_HEADER_SIZE, BTF_MAGIC, BTF_VERSION, type BtfSource, fail } from "./wire.ts";
+import { BTF_HEADER_SIZE, type BtfSource, fail } from "./wire.ts";
 
 /** Reads the byte order off the magic: true for little-endian. */
 export function readByteOrder(view: DataView, where: string): boolean {

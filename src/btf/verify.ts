@@ -3,14 +3,13 @@
  * type at a time. `parse.ts` stays lenient, for files that never see a kernel. Kernel counterpart: the meta checks of
  * kernel/bpf/btf.c. Results are 0 or a negative errno.
  */
-import { E2BIG, EINVAL, ENOTSUPP } from "../uapi/index.ts";
-import { BTF_HEADER_SIZE, BTF_KINDS, BTF_MAGIC, BTF_TYPE_SIZE, BTF_VERSION } from "./wire.ts";
+import { BTF_MAGIC, BTF_MAX_TYPE, BTF_VERSION, E2BIG, EINVAL, ENOTSUPP } from "../uapi/index.ts";
+import { BTF_HEADER_SIZE, BTF_KINDS, BTF_TYPE_SIZE } from "./wire.ts";
 
 const FLAG = 0x8000_0000;
 /** KSYM_NAME_LEN */
 const MAX_NAME_BYTES = 512;
 const MAX_STRINGS = 0x100_0000;
-const MAX_TYPES = 0xf_ffff;
 
 /** Judges the header and where the sections lie; `bytes` is as long as the caller said. */
 export function verifyHeader(bytes: Uint8Array): number {
@@ -59,7 +58,7 @@ class TypeVerifier {
 
   all(): number {
     for (let count = 0; this.#at < this.#end; count++) {
-      if (count === MAX_TYPES) return -E2BIG;
+      if (count === BTF_MAX_TYPE) return -E2BIG;
       const type = this.#at;
       if (!this.#one()) return this.#encodingUnknown(type) ? -ENOTSUPP : -EINVAL;
     }

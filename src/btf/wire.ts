@@ -3,8 +3,6 @@ import { InputError } from "../errors.ts";
 import type { BtfStrings } from "./strings.ts";
 import type { BtfKind, BtfLinkage } from "./types.ts";
 
-export const BTF_MAGIC = 0xeb9f;
-export const BTF_VERSION = 1;
 /** Bytes of struct btf_header; newer kernels may append fields. */
 export const BTF_HEADER_SIZE = 24;
 /** Bytes of struct btf_type, which every type starts with. */

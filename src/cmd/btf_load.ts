@@ -2,14 +2,12 @@
 import { createBtf } from "../kern/btf.ts";
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { BPF_F_TOKEN_FD, bpf_attr, E2BIG, EFAULT, EINVAL } from "../uapi/index.ts";
+import { BPF_F_TOKEN_FD, BTF_MAX_SIZE, bpf_attr, E2BIG, EFAULT, EINVAL } from "../uapi/index.ts";
 import { pointerAt, tokenError } from "./attr.ts";
 import { userLog } from "./log.ts";
 
 const { btf_load } = bpf_attr;
 const TRUE_SIZE_END = btf_load.btf_log_true_size.offset + 4;
-/** As in the kernel: 16 MiB. */
-const BTF_MAX_SIZE = 16 * 1024 * 1024;
 
 export function btfLoad(kernel: Kernel, attr: number, uattr: number, attrSize: number): number {
   const { u32 } = kernel.mem;

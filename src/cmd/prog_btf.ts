@@ -4,16 +4,18 @@ import { InputError } from "../errors.ts";
 import { type Insn, insnTable, LD_IMM64_OPCODE, variantOf } from "../insn/index.ts";
 import { btfOf } from "../kern/btf.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import {
-  allocRecords,
-  FUNC_INFO_SIZE,
-  LINE_INFO_SIZE,
-  PROG_BTF,
-  PROG_FUNC_INFO,
-  PROG_LINE_INFO,
-} from "../kern/prog.ts";
+import { allocRecords, PROG_BTF, PROG_FUNC_INFO, PROG_LINE_INFO } from "../kern/prog.ts";
 import { OBJ_BTF } from "../mem/layout.ts";
-import { BPF_FUNC_tail_call, bpf_attr, E2BIG, EFAULT, EINVAL, ENOMEM } from "../uapi/index.ts";
+import {
+  BPF_FUNC_tail_call,
+  bpf_attr,
+  bpf_func_info,
+  bpf_line_info,
+  E2BIG,
+  EFAULT,
+  EINVAL,
+  ENOMEM,
+} from "../uapi/index.ts";
 import { pointerAt, putU32 } from "./attr.ts";
 
 const { prog_load } = bpf_attr;
@@ -56,7 +58,7 @@ export function setProgBtf(
     what: "func info",
     count: field(prog_load.func_info_cnt),
     size: field(prog_load.func_info_rec_size),
-    known: FUNC_INFO_SIZE,
+    known: bpf_func_info.size,
     from: pointerAt(kernel, attr + prog_load.func_info.offset),
     sizeField: uattr + prog_load.func_info_rec_size.offset,
   };
@@ -64,7 +66,7 @@ export function setProgBtf(
     what: "line info",
     count: field(prog_load.line_info_cnt),
     size: field(prog_load.line_info_rec_size),
-    known: LINE_INFO_SIZE,
+    known: bpf_line_info.size,
     from: pointerAt(kernel, attr + prog_load.line_info.offset),
     sizeField: uattr + prog_load.line_info_rec_size.offset,
   };
@@ -182,9 +184,9 @@ function setLines(source: Source, records: Records): number {
   const at = u32[(prog + PROG_LINE_INFO) >>> 2]! >>> 2;
   const named = new Set<number>();
   for (let i = 0; i < records.count; i++) {
-    const record = at + i * (LINE_INFO_SIZE >>> 2);
+    const record = at + i * (bpf_line_info.size >>> 2);
     const offset = u32[record]!;
-    const before = i === 0 ? -1 : u32[record - (LINE_INFO_SIZE >>> 2)]!;
+    const before = i === 0 ? -1 : u32[record - (bpf_line_info.size >>> 2)]!;
     if (offset <= before || offset >= insns.length) {
       log(`line info ${i}: instruction ${offset}, expected ${before + 1}..${insns.length - 1}`);
       return -EINVAL;

@@ -1,10 +1,8 @@
 /** BPF_OBJ_GET_INFO_BY_FD of a program: struct bpf_prog_info and the arrays that it points to. */
 
-import { LD_IMM64_OPCODE } from "../insn/index.ts";
+import { INSN_SIZE, LD_IMM64_OPCODE } from "../insn/index.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import {
-  FUNC_INFO_SIZE,
-  LINE_INFO_SIZE,
   PROG_BTF,
   PROG_DIGEST,
   PROG_FUNC_INFO,
@@ -28,6 +26,8 @@ import {
   BPF_PSEUDO_MAP_FD,
   BPF_PSEUDO_MAP_VALUE,
   BPF_TAG_SIZE,
+  bpf_func_info,
+  bpf_line_info,
   bpf_prog_info,
   EFAULT,
   EINVAL,
@@ -36,7 +36,6 @@ import { pointerIn } from "./attr.ts";
 import { checkInfoTail, putInfo } from "./info_record.ts";
 
 const { fields, size: INFO_SIZE } = bpf_prog_info;
-const INSN_SIZE = 8;
 const JITED_LINE_SIZE = 8;
 
 /** An array that the caller may ask for: how many it has room for, where, and what there is. */
@@ -97,8 +96,8 @@ export function progInfo(kernel: Kernel, prog: number, to: number, length: numbe
 /** Who asks for records says how large they may be; only the sizes of this version will do. */
 function setRecordSizes(view: DataView): boolean {
   const sizes = [
-    [fields.nr_func_info, fields.func_info_rec_size, FUNC_INFO_SIZE],
-    [fields.nr_line_info, fields.line_info_rec_size, LINE_INFO_SIZE],
+    [fields.nr_func_info, fields.func_info_rec_size, bpf_func_info.size],
+    [fields.nr_line_info, fields.line_info_rec_size, bpf_line_info.size],
     [fields.nr_jited_line_info, fields.jited_line_info_rec_size, JITED_LINE_SIZE],
   ] as const;
   for (const [count, size, known] of sizes) {
@@ -129,14 +128,14 @@ function listsOf(kernel: Kernel, prog: number): readonly List[] {
     {
       count: fields.nr_func_info,
       to: fields.func_info,
-      entry: FUNC_INFO_SIZE,
-      bytes: bytes(word(PROG_FUNC_INFO), word(PROG_FUNC_INFO_CNT) * FUNC_INFO_SIZE),
+      entry: bpf_func_info.size,
+      bytes: bytes(word(PROG_FUNC_INFO), word(PROG_FUNC_INFO_CNT) * bpf_func_info.size),
     },
     {
       count: fields.nr_line_info,
       to: fields.line_info,
-      entry: LINE_INFO_SIZE,
-      bytes: bytes(word(PROG_LINE_INFO), word(PROG_LINE_INFO_CNT) * LINE_INFO_SIZE),
+      entry: bpf_line_info.size,
+      bytes: bytes(word(PROG_LINE_INFO), word(PROG_LINE_INFO_CNT) * bpf_line_info.size),
     },
     { count: fields.nr_prog_tags, to: fields.prog_tags, entry: 8, bytes: bytes(prog + PROG_DIGEST, BPF_TAG_SIZE) },
   ];

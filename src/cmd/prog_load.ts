@@ -2,7 +2,9 @@
  * BPF_PROG_LOAD. The order of the checks is the kernel's: flags, size, memory behind the pointers, kind of program, name,
  * log; then the instructions. There is no verifier yet: only what is structurally wrong is refused.
  */
+
 import { decodeInsns, type Insn, LD_IMM64_OPCODE, validateProgram } from "../insn/index.ts";
+import { MAX_INSNS } from "../insn/validate.ts";
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
@@ -61,7 +63,6 @@ const KNOWN_FLAGS: number =
   BPF_F_XDP_DEV_BOUND_ONLY |
   BPF_F_TEST_REG_INVARIANTS |
   BPF_F_TOKEN_FD;
-const MAX_INSNS = 1_000_000;
 const LICENSE_MAX = 127;
 /** fd_array_cnt from here on overflows the kernel's arithmetic. */
 const FD_ARRAY_MAX = 0x3fff_ffff;

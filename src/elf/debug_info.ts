@@ -1,14 +1,11 @@
 /** .BTF.ext by section, so that a linked program can be given the records of its functions, at their new places. */
+import { COLUMN_BITS } from "../btf/ext.ts";
 import type { BtfCoreRelo, BtfExt, BtfLineInfo } from "../btf/index.ts";
+import { INSN_SIZE } from "../insn/index.ts";
+import { bpf_func_info, bpf_line_info } from "../uapi/index.ts";
 import { fail } from "./fail.ts";
 import type { PlacedFunction } from "./link.ts";
 import type { CoreRelo, LineInfo, LinkedFunction } from "./spec.ts";
-
-const INSN_SIZE = 8;
-const FUNC_INFO_SIZE = 8;
-const LINE_INFO_SIZE = 16;
-/** A line_info record has the line above the ten bits of the column. */
-const COLUMN_BITS = 10;
 
 interface SectionInfo {
   /** Byte offset of a function → its type. */
@@ -102,20 +99,20 @@ function lowerBound(records: readonly { readonly insnOffset: number }[], offset:
 /** The kernel wants a record for each function or none at all. */
 function encodeFunctions(functions: readonly LinkedFunction[]): Uint8Array {
   if (functions.some((fn) => fn.typeId === undefined)) return new Uint8Array(0);
-  const bytes = new Uint8Array(functions.length * FUNC_INFO_SIZE);
+  const bytes = new Uint8Array(functions.length * bpf_func_info.size);
   const view = new DataView(bytes.buffer);
   functions.forEach((fn, i) => {
-    view.setUint32(i * FUNC_INFO_SIZE, fn.insn, true);
-    view.setUint32(i * FUNC_INFO_SIZE + 4, fn.typeId!, true);
+    view.setUint32(i * bpf_func_info.size, fn.insn, true);
+    view.setUint32(i * bpf_func_info.size + 4, fn.typeId!, true);
   });
   return bytes;
 }
 
 function encodeLines(lines: readonly LineInfo[], raw: readonly BtfLineInfo[]): Uint8Array {
-  const bytes = new Uint8Array(lines.length * LINE_INFO_SIZE);
+  const bytes = new Uint8Array(lines.length * bpf_line_info.size);
   const view = new DataView(bytes.buffer);
   lines.forEach(({ insn, line, column }, i) => {
-    const at = i * LINE_INFO_SIZE;
+    const at = i * bpf_line_info.size;
     view.setUint32(at, insn, true);
     view.setUint32(at + 4, raw[i]!.fileOffset, true);
     view.setUint32(at + 8, raw[i]!.textOffset, true);

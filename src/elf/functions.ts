@@ -1,5 +1,5 @@
 /** The functions of the executable sections, as symbols delimit them. */
-import { decodeInsns, type Insn } from "../insn/index.ts";
+import { decodeInsns, INSN_SIZE, type Insn } from "../insn/index.ts";
 import { fail } from "./fail.ts";
 import type { Source } from "./source.ts";
 import {
@@ -11,8 +11,6 @@ import {
   STB_LOCAL,
   STT_FUNC,
 } from "./types.ts";
-
-const INSN_SIZE = 8;
 
 export interface ElfFunction {
   readonly name: string;

@@ -3,7 +3,7 @@
  * map references resolved. Follows libbpf, which builds each program by itself, so that a shared callee is copied.
  */
 
-import { type Insn, insnTable, LD_IMM64_OPCODE } from "../insn/index.ts";
+import { INSN_SIZE, type Insn, insnTable, LD_IMM64_OPCODE } from "../insn/index.ts";
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "../uapi/index.ts";
 import { fail } from "./fail.ts";
 import type { ElfFunction, FunctionTable } from "./functions.ts";
@@ -20,7 +20,6 @@ import {
 
 /** Most instructions that the programs of an object may have together: many programs may share one big callee. */
 export const MAX_LINKED = 2_000_000;
-const INSN_SIZE = 8;
 
 /** What relocations may refer to besides functions. */
 export interface LinkTargets {

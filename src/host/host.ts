@@ -26,7 +26,7 @@ export interface UserMemory {
   addressOf(view: ArrayBufferView): number;
 }
 
-/** `prot`: PROT_READ (1) and PROT_WRITE (2). */
+/** `prot`: PROT_READ and PROT_WRITE, bits. */
 export interface MmapOptions {
   readonly offset: number;
   readonly length: number;

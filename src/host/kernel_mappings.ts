@@ -2,13 +2,11 @@
  * Mappings of maps by the kernel host. A view of one can be read for as long as its ArrayBuffer lives, so the range is
  * never given back before: munmap puts zero pages over it, and it goes when the ArrayBuffer has been collected.
  */
-import { EINVAL, ENOMEM } from "../uapi/index.ts";
+import { EINVAL, ENOMEM, PROT_EXEC, PROT_READ, PROT_WRITE } from "../uapi/index.ts";
 import type { MmapOptions } from "./host.ts";
 import type { Libc } from "./kernel_libc.ts";
 
-const PROT_READ = 1;
-const PROT_READ_WRITE = 3;
-const PROT_ANY = 7;
+const PROT_ANY = PROT_READ | PROT_WRITE | PROT_EXEC;
 const MAP_SHARED = 0x1;
 const MAP_FIXED = 0x10;
 /** MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE */
@@ -135,7 +133,7 @@ export class Mappings {
   }
 
   #coverWithZeroes({ address, length }: Mapping): number {
-    const at = this.#libc.mmap(address, length, PROT_READ_WRITE, MAP_ZERO_PAGES_OVER, -1, 0);
+    const at = this.#libc.mmap(address, length, PROT_READ | PROT_WRITE, MAP_ZERO_PAGES_OVER, -1, 0);
     return at === -1 ? -this.#libc.errno() : 0;
   }
 

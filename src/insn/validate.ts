@@ -13,7 +13,7 @@ import type { FieldRule, Insn, InsnRow, InsnVariant, RegUse } from "./types.ts";
 const MAX_REGISTER = 10;
 const FRAME_POINTER = 10;
 /** Most slots of a program that the kernel takes from a privileged loader. */
-const MAX_INSNS = 1_000_000;
+export const MAX_INSNS = 1_000_000;
 
 export interface InsnFault {
   /** Index of the slot. */

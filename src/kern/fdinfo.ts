@@ -1,5 +1,6 @@
 /** What Linux shows of an fd in /proc/self/fdinfo: lines of `name:` TAB `value`. Kernel counterpart: show_fdinfo. */
 
+import { INSN_SIZE } from "../insn/index.ts";
 import { OBJ_BTF, OBJ_DIR, OBJ_ID, OBJ_KIND, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
 import { kernelMapMemory } from "../struct/kernel_memory.ts";
 import {
@@ -25,9 +26,8 @@ const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 const O_DIRECTORY = 0o200000;
 const O_LARGEFILE = 0o100000;
-/** The kernel's head of a program, and bytes of an instruction. */
+/** Bytes of the kernel's head of a program. */
 const PROG_HEAD = 96;
-const INSN_SIZE = 8;
 
 /** The text of the fd's file, or -EBADF. The lines on inodes and mounts, which this host does not have, are left out. */
 export function fdinfo(kernel: Kernel, fd: number): string | number {

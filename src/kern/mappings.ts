@@ -19,15 +19,22 @@ import {
 import { OBJ_KIND, OBJ_MAP, PAGE_SIZE } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";
 import { MAP_FIELDS, MAP_FLAGS, MAP_FROZEN, MAP_WRITERS } from "../struct/map.ts";
-import { BPF_F_RDONLY_PROG, EACCES, EBADF, EINVAL, ENODEV, ENOMEM, ENOTSUPP, EPERM } from "../uapi/index.ts";
+import {
+  BPF_F_RDONLY_PROG,
+  EACCES,
+  EBADF,
+  EINVAL,
+  ENODEV,
+  ENOMEM,
+  ENOTSUPP,
+  EPERM,
+  PROT_EXEC,
+  PROT_WRITE,
+} from "../uapi/index.ts";
 import type { ClientSlot } from "./clients.ts";
 import { entryMode, entryObject, FMODE_READ, FMODE_WRITE, getEntry, PROCESS_LOCK, PROCESS_MAPPINGS } from "./fds.ts";
 import type { Kernel } from "./kernel.ts";
 import { entryOfMap } from "./map.ts";
-
-export const PROT_READ = 1;
-export const PROT_WRITE = 2;
-const PROT_EXEC = 4;
 
 const M_NEXT = 0;
 /** 0 after munmap: the record stays until the view is gone. */

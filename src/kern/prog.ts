@@ -12,6 +12,8 @@ import {
   BPF_FUNC_map_pop_elem,
   BPF_FUNC_map_push_elem,
   BPF_FUNC_map_update_elem,
+  bpf_func_info,
+  bpf_line_info,
 } from "../uapi/index.ts";
 import type { Kernel } from "./kernel.ts";
 import { entryOfMap } from "./map.ts";
@@ -47,8 +49,6 @@ const PROG_BTF_CNT: number = OBJ_HEAD + 116;
 const PROG_STREAMS: number = OBJ_HEAD + 120;
 const PROG_SIZE: number = PROG_STREAMS + 2 * STREAM_SIZE;
 
-export const FUNC_INFO_SIZE = 8;
-export const LINE_INFO_SIZE = 16;
 const INSN_SHIFT = 3;
 const BTF_REF_SIZE = 4;
 
@@ -161,8 +161,8 @@ export function destroyProg(kernel: Kernel, prog: number): void {
   }
   freeRecords(mem, prog, PROG_BTFS, BTF_REF_SIZE);
   freeRecords(mem, prog, PROG_MAPS, PROG_MAP_SIZE);
-  freeRecords(mem, prog, PROG_FUNC_INFO, FUNC_INFO_SIZE);
-  freeRecords(mem, prog, PROG_LINE_INFO, LINE_INFO_SIZE);
+  freeRecords(mem, prog, PROG_FUNC_INFO, bpf_func_info.size);
+  freeRecords(mem, prog, PROG_LINE_INFO, bpf_line_info.size);
   freeRecords(mem, prog, PROG_INSNS, 1 << INSN_SHIFT);
   freeStream(mem, progStream(prog, 1));
   freeStream(mem, progStream(prog, 2));

@@ -47,6 +47,11 @@ export const BPF_F_TEST_SKB_CHECKSUM_COMPLETE = 0x4;
 // query_flags of BPF_PROG_QUERY.
 export const BPF_F_QUERY_EFFECTIVE = 0x1;
 
+// prot of mmap().
+export const PROT_READ = 0x1;
+export const PROT_WRITE = 0x2;
+export const PROT_EXEC = 0x4;
+
 // Sizes and limits.
 /** Bytes of map_name and prog_name, the final NUL included. */
 export const BPF_OBJ_NAME_LEN = 16;

@@ -1,10 +1,10 @@
 /** Faults in words: which instruction, which source line, what it tried, and what lies there. */
+import { COLUMN_BITS } from "../btf/ext.ts";
 import { helperTable } from "../helpers/table.ts";
 import { decodeInsns, disassemble, INSN_SIZE, type Insn } from "../insn/index.ts";
 import { btfOf } from "../kern/btf.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import {
-  LINE_INFO_SIZE,
   PROG_BTF,
   PROG_INSN_CNT,
   PROG_INSNS,
@@ -55,6 +55,7 @@ import {
 import { GRANULE, OBJ_ID } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { MAP_NAME, MAP_NAME_SIZE } from "../struct/map.ts";
+import { bpf_line_info } from "../uapi/index.ts";
 import {
   FAULT_ALIGNMENT,
   FAULT_CONTEXT,
@@ -69,7 +70,6 @@ import {
   FAULT_SIZE,
 } from "./fault_kinds.ts";
 
-const COLUMN_BITS = 10;
 /** Who misses something by less than this most likely meant it; so far apart are stack, context and packet. */
 const NEAR = 256;
 
@@ -135,7 +135,7 @@ function sourceAt(kernel: Kernel, prog: number, insn: number): string {
   for (let left = u32[(prog + PROG_LINE_INFO_CNT) >>> 2]!; left > 0; left--) {
     if (u32[at >>> 2]! > insn) break;
     found = at;
-    at += LINE_INFO_SIZE;
+    at += bpf_line_info.size;
   }
   if (found === 0 || btf === 0) return "";
   const strings = btfOf(kernel, btf);

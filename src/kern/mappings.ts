@@ -114,13 +114,20 @@ function mapPages(
   writable: boolean,
   hint: bigint,
 ): number {
-  const { u32 } = kernel.mem;
+  const { u32, atomics } = kernel.mem;
   const { ops, traits } = entryOfMap(kernel, map);
   if (!traits.mmap || u32[(map + MAP_FIELDS) >>> 2] !== 0) return -ENOTSUPP;
   if ((mode & FMODE_WRITE) === 0) return -EINVAL;
-  if (writable && u32[(map + MAP_FROZEN) >>> 2] !== 0) return -EPERM;
-  if (writable && (u32[(map + MAP_FLAGS) >>> 2]! & BPF_F_RDONLY_PROG) !== 0) return -EACCES;
-  return ops.map_mmap(kernel, map, offset, pages, writable, hint);
+  if (!writable) return ops.map_mmap(kernel, map, offset, pages, false, hint);
+  // First the count, then the look at the mark: one who freezes in between sees the count.
+  atomics.add32(map + MAP_WRITERS, 1);
+  let address = -EPERM;
+  if (atomics.load32(map + MAP_FROZEN) === 0) {
+    const readOnly = (u32[(map + MAP_FLAGS) >>> 2]! & BPF_F_RDONLY_PROG) !== 0;
+    address = readOnly ? -EACCES : ops.map_mmap(kernel, map, offset, pages, true, hint);
+  }
+  if (address < 0) atomics.add32(map + MAP_WRITERS, -1);
+  return address;
 }
 
 /** A view has no address but the linear memory's; user space may know it by another. `room`: for a u64. */
@@ -134,14 +141,13 @@ function userAddressOf(kernel: Kernel, map: number, address: number, room: numbe
 /** `end`: how far from the area's base on the mapping reaches. */
 function fillRecord(kernel: Kernel, record: number, map: number, area: number, writable: boolean, end: number): void {
   const { mem, process } = kernel;
-  const { u32, atomics } = mem;
+  const { u32 } = mem;
   kernel.hold(map);
   addView(mem, area);
   lock(mem, process + PROCESS_LOCK);
   count(u32, area, AREA_MAPPED, AREA_READ_END, 1, end);
   if (writable) count(u32, area, AREA_MAPPED_RW, AREA_WRITE_END, 1, end);
   unlock(mem, process + PROCESS_LOCK);
-  if (writable) atomics.add32(map + MAP_WRITERS, 1);
   u32[(record + M_MAP) >>> 2] = map;
   u32[(record + M_AREA) >>> 2] = area;
   u32[(record + M_SLOT) >>> 2] = kernel.client.slot;
@@ -193,12 +199,21 @@ export function forgetView(kernel: Kernel, record: number): void {
 
 /** A thread ended, and its views with it. */
 export function dropMappingsOf(kernel: Kernel, client: ClientSlot): void {
-  const { u32 } = kernel.mem;
-  for (let record = u32[(kernel.process + PROCESS_MAPPINGS) >>> 2]!; record !== 0; ) {
-    const next = u32[(record + M_NEXT) >>> 2]!;
-    const mine =
-      u32[(record + M_SLOT) >>> 2] === client.slot && u32[(record + M_GENERATION) >>> 2] === client.generation;
-    if (mine) forgetView(kernel, record);
-    record = next;
+  for (let record = mappingOf(kernel, client); record !== 0; record = mappingOf(kernel, client)) {
+    forgetView(kernel, record);
   }
+}
+
+/** A mapping of this client's, or 0. Each search begins anew: other threads end theirs meanwhile. */
+function mappingOf({ mem, process }: Kernel, client: ClientSlot): number {
+  const { u32 } = mem;
+  lock(mem, process + PROCESS_LOCK);
+  let record = u32[(process + PROCESS_MAPPINGS) >>> 2]!;
+  while (record !== 0 && !belongsTo(u32, record, client)) record = u32[(record + M_NEXT) >>> 2]!;
+  unlock(mem, process + PROCESS_LOCK);
+  return record;
+}
+
+function belongsTo(u32: Uint32Array, record: number, { slot, generation }: ClientSlot): boolean {
+  return u32[(record + M_SLOT) >>> 2] === slot && u32[(record + M_GENERATION) >>> 2] === generation;
 }

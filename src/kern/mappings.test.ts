@@ -1,10 +1,19 @@
 import { beforeEach, expect, test } from "vitest";
 import { bpf } from "../cmd/bpf.ts";
 import { alloc, memoryUse, POOL_USER } from "../mem/alloc.ts";
-import { BPF_F_MMAPABLE, BPF_MAP_CREATE, BPF_MAP_FREEZE, BPF_MAP_TYPE_ARRAY, EBUSY, EPERM } from "../uapi/index.ts";
+import {
+  BPF_F_MMAPABLE,
+  BPF_MAP_CREATE,
+  BPF_MAP_FREEZE,
+  BPF_MAP_TYPE_ARRAY,
+  EBUSY,
+  EPERM,
+  PROT_READ,
+  PROT_WRITE,
+} from "../uapi/index.ts";
 import type { ClientSlot } from "./clients.ts";
 import { attachKernel, createKernel, type Kernel } from "./kernel.ts";
-import { forgetView, type Mapping, mapMemory, PROT_READ, PROT_WRITE } from "./mappings.ts";
+import { forgetView, type Mapping, mapMemory } from "./mappings.ts";
 
 let a: Kernel;
 let attr = 0;

@@ -1,11 +1,9 @@
-/** Batch commands under several threads. As in shared.test.ts, workers run what `npm run build` made. */
-import { existsSync } from "node:fs";
-import { Worker } from "node:worker_threads";
-import { afterEach, beforeAll, expect, test } from "vitest";
-import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+/** Batch commands under several threads. */
+import { expect, test } from "vitest";
+import type { EmbeddedHost } from "../../src/host/embedded.ts";
 import * as u from "../../src/uapi/index.ts";
+import { type Started, sharedHost, startOn } from "./worker.ts";
 
-const dist = new URL("../../dist/host/embedded.js", import.meta.url);
 const ROOM = 16;
 /** In the shared state of a test: producers that are done, and whether all shall stop. */
 const DONE = 0;
@@ -16,12 +14,10 @@ const STOP = 1;
  * values are two words, the first with all bits turned.
  */
 const prelude = `
-  const { parentPort, workerData: data } = require("node:worker_threads");
-  const post = (m) => parentPort.postMessage(m);
   const state = new Int32Array(data.state);
   const key = new Uint32Array(1), value = new Uint32Array(2);
   const keys = new Uint32Array(${ROOM}), values = new Uint32Array(2 * ${ROOM}), cursor = new Uint32Array(1);
-  let host, odd = 0, torn = 0;
+  let odd = 0, torn = 0;
   const put = (n, word, flags) => {
     key[0] = n;
     value[0] = ~word;
@@ -50,7 +46,7 @@ const produce = `
     else if (ret !== -7) { odd++; break; }
   }
   Atomics.add(state, ${DONE}, 1);
-  post({ odd, torn, taken: [] });
+  return { odd, torn, taken: [] };
 `;
 
 const take = `
@@ -62,19 +58,19 @@ const take = `
     if (last && taken.length === before) break;
     last = Atomics.load(state, ${DONE}) === data.producers;
   }
-  post({ odd, torn, taken });
+  return { odd, torn, taken };
 `;
 
 /** Replaces every key over and over. */
 const replace = `
-  post("ready");
+  ready();
   for (let n = 0; Atomics.load(state, ${STOP}) === 0; n++) if (put(n % data.keys, n, 2) !== 0) odd++;
-  post({ odd, torn, taken: [] });
+  return { odd, torn, taken: [] };
 `;
 
 /** Takes and puts back, to be ended in the middle. */
 const churn = `
-  post("ready");
+  ready();
   for (let n = data.id; ; n++) {
     put(n % data.keys, n, 0);
     if (n % 40 === 0) batches(25, () => undefined);
@@ -87,40 +83,11 @@ interface Report {
   readonly taken: readonly number[];
 }
 
-let host: EmbeddedHost | undefined;
-beforeAll(() => {
-  if (!existsSync(dist)) throw new Error("dist/ is missing: run `npm run build` first (`npm test` does)");
-});
-afterEach(() => {
-  host?.dispose();
-  host = undefined;
-});
-
-function start(body: string, data: object): { worker: Worker; ready: Promise<unknown>; done: Promise<Report> } {
-  const own = host!;
-  const ticket = own.share();
-  const text = `${prelude}
-    (async () => {
-      host = (await import(data.module)).attachEmbeddedHost(data.ticket);
-      ${body}
-      host.dispose();
-    })();`;
-  const worker = new Worker(text, { eval: true, workerData: { module: dist.href, ticket, ...data } });
-  worker.once("exit", () => own.reap(ticket));
-  const ready = new Promise((resolve) => {
-    worker.once("message", resolve);
-  });
-  const done = new Promise<Report>((resolve, reject) => {
-    worker.on("message", (m: Report | "ready") => {
-      if (m !== "ready") resolve(m);
-    });
-    worker.once("error", reject);
-  });
-  return { worker, ready, done };
+function start(host: EmbeddedHost, body: string, data: object): Started<Report> {
+  return startOn(host, prelude + body, data);
 }
 
-function create(map_type: number, max_entries: number, map_flags = 0): number {
-  host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
+function create(host: EmbeddedHost, map_type: number, max_entries: number, map_flags = 0): number {
   return host.bpf(u.BPF_MAP_CREATE, { map_type, key_size: 4, value_size: 8, max_entries, map_flags });
 }
 
@@ -132,14 +99,15 @@ const maps = [
 
 for (const [name, type, flags] of maps) {
   test(`two threads put elements into a ${name}, two take them: each is taken once`, async () => {
-    const fd = create(type, 256, flags);
+    const host = sharedHost();
+    const fd = create(host, type, 256, flags);
     const state = new SharedArrayBuffer(8);
     const job = { fd, state, count: 4000, producers: 2 };
     const workers = [
-      start(produce, { ...job, id: 1 }),
-      start(produce, { ...job, id: 2 }),
-      start(take, job),
-      start(take, job),
+      start(host, produce, { ...job, id: 1 }),
+      start(host, produce, { ...job, id: 2 }),
+      start(host, take, job),
+      start(host, take, job),
     ];
     const reports = await Promise.all(workers.map((w) => w.done));
     expect(reports.map(({ odd, torn }) => ({ odd, torn }))).toEqual(workers.map(() => ({ odd: 0, torn: 0 })));
@@ -154,15 +122,16 @@ for (const [name, type, flags] of maps) {
 test("a walk with LOOKUP_BATCH sees every element once while another thread replaces them", async () => {
   const KEYS = 40;
   // Few buckets, so that chains are long.
-  const fd = create(u.BPF_MAP_TYPE_HASH, KEYS);
+  const host = sharedHost();
+  const fd = create(host, u.BPF_MAP_TYPE_HASH, KEYS);
   const one = new Uint32Array(1);
   for (let k = 0; k < KEYS; k++) {
     one[0] = k;
     const value = Uint32Array.of(~k, k);
-    expect(host!.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: one, value })).toBe(0);
+    expect(host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: one, value })).toBe(0);
   }
   const state = new SharedArrayBuffer(8);
-  const workers = [0, 1].map(() => start(replace, { fd, state, keys: KEYS }));
+  const workers = [0, 1].map(() => start(host, replace, { fd, state, keys: KEYS }));
   await Promise.all(workers.map((w) => w.ready));
   const keys = new Uint32Array(2 * KEYS);
   const values = new Uint32Array(4 * KEYS);
@@ -170,7 +139,7 @@ test("a walk with LOOKUP_BATCH sees every element once while another thread repl
   let wrong = 0;
   for (let round = 0; round < 1000; round++) {
     const attr = { map_fd: fd, in_batch: null, out_batch: one, keys, values, count: 2 * KEYS };
-    if (host!.bpf(u.BPF_MAP_LOOKUP_BATCH, attr) !== -u.ENOENT) wrong++;
+    if (host.bpf(u.BPF_MAP_LOOKUP_BATCH, attr) !== -u.ENOENT) wrong++;
     if (attr.count !== KEYS || new Set(keys.subarray(0, KEYS)).size !== KEYS) wrong++;
     for (let i = 0; i < attr.count; i++) if (values[2 * i] !== ~values[2 * i + 1]! >>> 0) torn++;
   }
@@ -200,14 +169,15 @@ function refill(h: EmbeddedHost, fd: number, most: number): number {
 for (const [name, type, flags] of maps) {
   test(`a thread that is ended while it takes from a ${name} costs no element its place`, async () => {
     const MAX = 64;
-    const fd = create(type, MAX, flags);
+    const host = sharedHost();
+    const fd = create(host, type, MAX, flags);
     const state = new SharedArrayBuffer(8);
     for (let round = 0; round < 2; round++) {
-      const victims = [1, 2].map((id) => start(churn, { fd, state, id, keys: 3 * MAX }));
+      const victims = [1, 2].map((id) => start(host, churn, { fd, state, id, keys: 3 * MAX }));
       await Promise.all(victims.map((v) => v.ready));
       await new Promise((resolve) => setTimeout(resolve, 15 + round));
       await Promise.all(victims.map((v) => v.worker.terminate()));
-      const fit = refill(host!, fd, MAX);
+      const fit = refill(host, fd, MAX);
       // The other CPU of an LRU map keeps a share of 16.
       if (type === u.BPF_MAP_TYPE_HASH) expect(fit).toBe(MAX);
       else expect(fit).toBeGreaterThanOrEqual(MAX - 2 * 16);

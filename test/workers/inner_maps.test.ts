@@ -1,38 +1,21 @@
-/** Programs that use inner maps and tail calls while another thread exchanges these. Needs `npm run build`. */
-import { existsSync } from "node:fs";
-import { Worker } from "node:worker_threads";
-import { afterEach, beforeAll, expect, test } from "vitest";
-import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+/** Programs that use inner maps and tail calls while another thread exchanges these. */
+import { expect, test } from "vitest";
+import type { EmbeddedHost } from "../../src/host/embedded.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
 import { loadProgram, readResults, resultMap } from "../conformance/programs.ts";
+import { sharedHost, startOn } from "./worker.ts";
 
 const { R0, R1, R2, R3, R6, R7, R9, R10 } = asm;
-const dist = new URL("../../dist/host/embedded.js", import.meta.url);
 const MAGIC = 0x5afe_5afe;
 const WORKERS = 2;
 
+/** Runs a program again and again. */
 const work = `
-const { parentPort, workerData } = require("node:worker_threads");
-(async () => {
-  const { attachEmbeddedHost } = await import(workerData.module);
-  const host = attachEmbeddedHost(workerData.ticket);
-  const data = new Uint8Array(64);
-  parentPort.postMessage("ready");
-  const ret = host.bpf(10, { prog_fd: workerData.fd, data_in: data, data_size_in: 64, repeat: workerData.repeat });
-  host.dispose();
-  parentPort.postMessage({ ret });
-})();
+  ready();
+  const data_in = new Uint8Array(64);
+  return host.bpf(10, { prog_fd: data.fd, data_in, data_size_in: 64, repeat: data.repeat });
 `;
-
-let host: EmbeddedHost | undefined;
-beforeAll(() => {
-  if (!existsSync(dist)) throw new Error("dist/ is missing: run `npm run build` first (`npm test` does)");
-});
-afterEach(() => {
-  host?.dispose();
-  host = undefined;
-});
 
 const words = (n: number): Uint8Array => new Uint8Array(Uint32Array.of(n).buffer);
 
@@ -107,37 +90,11 @@ function target(own: EmbeddedHost, results: number): number {
   return fd;
 }
 
-interface Started {
-  readonly worker: Worker;
-  readonly ready: Promise<void>;
-  readonly done: Promise<unknown>;
-  readonly gone: Promise<void>;
-}
-
-function start(own: EmbeddedHost, fd: number, repeat: number): Started {
-  const ticket = own.share();
-  const worker = new Worker(work, { eval: true, workerData: { module: dist.href, ticket, fd, repeat } });
-  const gone = new Promise<void>((resolve) =>
-    worker.once("exit", () => {
-      own.reap(ticket);
-      resolve();
-    }),
-  );
-  const ready = new Promise<void>((resolve) => worker.on("message", (m) => m === "ready" && resolve()));
-  const done = new Promise<unknown>((resolve, reject) => {
-    worker.on("message", (m) => m !== "ready" && resolve(m));
-    worker.once("error", reject);
-    worker.once("exit", () => resolve("exit"));
-  });
-  return { worker, ready, done, gone };
-}
-
 test.each([
   ["ARRAY_OF_MAPS", u.BPF_MAP_TYPE_ARRAY_OF_MAPS],
   ["HASH_OF_MAPS", u.BPF_MAP_TYPE_HASH_OF_MAPS],
 ])("%s: a program never sees an inner map, or goes on in a program, that is gone", async (_name, type) => {
-  const own = createEmbeddedHost({ memory: 64 << 20, cpus: WORKERS, shared: true, seed: 7 });
-  host = own;
+  const own = sharedHost({ cpus: WORKERS });
   const results = resultMap(own, 64);
   const template = make(own, u.BPF_MAP_TYPE_HASH, 4);
   const outer = make(own, type, 4, template);
@@ -146,7 +103,7 @@ test.each([
   const progs = make(own, u.BPF_MAP_TYPE_PROG_ARRAY, 4);
   const fd = reader(own, outer, results, progs);
   const repeat = 3_000;
-  const workers = Array.from({ length: WORKERS }, () => start(own, fd, repeat));
+  const workers = Array.from({ length: WORKERS }, () => startOn<number>(own, work, { fd, repeat }));
   await Promise.all(workers.map((w) => w.ready));
   let busy = true;
   const all = Promise.all(workers.map((w) => w.done)).then((answers) => {
@@ -161,7 +118,7 @@ test.each([
     if (n % 8 === 0) own.bpf(u.BPF_MAP_DELETE_ELEM, { map_fd: progs, key: words(0) });
     await new Promise((resolve) => setImmediate(resolve));
   }
-  expect(await all).toEqual(workers.map(() => ({ ret: 0 })));
+  expect(await all).toEqual(workers.map(() => 0));
   const [right, wrong, none, through, called] = readResults(own, results, 64);
   expect([right, wrong, none]).toEqual([BigInt(WORKERS * repeat), 0n, 0n]);
   expect(through! + called!).toBe(BigInt(WORKERS * repeat));
@@ -181,8 +138,7 @@ test.each([
 });
 
 test("a thread that dies in a run lets go of the inner maps and programs that the run held", async () => {
-  const own = createEmbeddedHost({ memory: 64 << 20, cpus: 1, shared: true, seed: 7, runBudget: 1e9 });
-  host = own;
+  const own = sharedHost({ cpus: 1, runBudget: 1e9 });
   const results = resultMap(own, 64);
   const template = make(own, u.BPF_MAP_TYPE_HASH, 4);
   const outer = make(own, u.BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, template);
@@ -194,7 +150,7 @@ test("a thread that dies in a run lets go of the inner maps and programs that th
   const loop = loadProgram(own, [count(results, 4), asm.label("loop"), asm.jmpImm("jne", R9, 0, "loop"), pass]).fd;
   put(own, progs, loop);
   own.close(loop);
-  const started = start(own, fd, 1);
+  const started = startOn(own, work, { fd, repeat: 1 });
   await started.ready;
   while (readResults(own, results, 64)[4] === 0n) await new Promise((resolve) => setTimeout(resolve, 1));
   for (const map of [outer, progs, fd]) own.close(map);

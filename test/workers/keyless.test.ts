@@ -1,46 +1,11 @@
-/** Rings, queues, stacks and bloom filters under several threads. As in shared.test.ts, workers run what was built. */
-import { existsSync } from "node:fs";
-import { Worker } from "node:worker_threads";
-import { afterEach, beforeAll, expect, test } from "vitest";
-import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+/** Rings, queues, stacks and bloom filters under several threads. */
+import { expect, test } from "vitest";
+import type { EmbeddedHost } from "../../src/host/embedded.ts";
 import { createKernel } from "../../src/kern/kernel.ts";
 import { alloc } from "../../src/mem/alloc.ts";
 import { jhash } from "../../src/struct/jhash.ts";
 import * as u from "../../src/uapi/index.ts";
-
-const dist = new URL("../../dist/", import.meta.url);
-beforeAll(() => {
-  if (!existsSync(new URL("host/embedded.js", dist))) {
-    throw new Error("dist/ is missing: run `npm run build` first (`npm test` does)");
-  }
-});
-
-let host: EmbeddedHost;
-afterEach(() => {
-  host.dispose();
-});
-
-/** Runs `body` in a worker that is attached to the host; it has `attach()`, `data` and `post()`. */
-function start(body: string, data: object): { worker: Worker; messages: unknown[]; done: Promise<void> } {
-  const own = host;
-  const ticket = own.share();
-  const text = `
-    const { parentPort, workerData: data } = require("node:worker_threads");
-    const post = (m) => parentPort.postMessage(m);
-    const load = (file) => import(new URL(file, data.dist).href);
-    (async () => {${body}})();`;
-  const worker = new Worker(text, { eval: true, workerData: { dist: dist.href, ticket, ...data } });
-  const messages: unknown[] = [];
-  worker.on("message", (m) => messages.push(m));
-  const done = new Promise<void>((resolve, reject) => {
-    worker.once("error", reject);
-    worker.once("exit", () => {
-      own.reap(ticket);
-      resolve();
-    });
-  });
-  return { worker, messages, done };
-}
+import { type Started, sharedHost, startOn, startThread } from "./worker.ts";
 
 /** Records of { u32 producer, u32 number, bytes that follow from both }; odd ones reserved and committed, some dropped. */
 const produce = `
@@ -68,11 +33,21 @@ const produce = `
     fill(sample, n, size);
     ringCommit(k, map, sample, 0, n % 7 === 0);
   }
-  post("done");
 `;
 
+/** A producer calls the ring itself, as programs do: it attaches below the host. */
+function startProducer(host: EmbeddedHost, data: object): Started<void> {
+  const ticket = host.share();
+  return startThread(produce, { ...data, ticket }, () => host.reap(ticket));
+}
+
 /** Reads by libbpf's rule until `enough`; every producer's records must come whole and in order. */
-async function consume(fd: number, size: number, enough: (next: number[]) => boolean): Promise<number[]> {
+async function consume(
+  host: EmbeddedHost,
+  fd: number,
+  size: number,
+  enough: (next: number[]) => boolean,
+): Promise<number[]> {
   const whole = host.mmap(fd, { offset: 0, length: 8192 + 2 * size, prot: 1 }) as Uint8Array;
   const consumer = host.mmap(fd, { offset: 0, length: 4096, prot: 3 }) as Uint8Array;
   const u64 = new BigInt64Array(whole.buffer, whole.byteOffset, whole.length / 8);
@@ -108,38 +83,36 @@ async function consume(fd: number, size: number, enough: (next: number[]) => boo
 
 for (const size of [4096, 65536]) {
   test(`three producers, one ring of ${size} bytes: every record whole and in order`, async () => {
-    host = createEmbeddedHost({ memory: 16 << 20, cpus: 2, shared: true, seed: 7 });
+    const host = sharedHost();
     const fd = host.bpf(u.BPF_MAP_CREATE, { map_type: u.BPF_MAP_TYPE_RINGBUF, max_entries: size });
     const records = 8_000;
-    const workers = [0, 1, 2].map((id) => start(produce, { fd, id, records }));
-    const next = await consume(fd, size, (n) => [0, 1, 2].every((id) => n[id] === records));
+    const workers = [0, 1, 2].map((id) => startProducer(host, { fd, id, records }));
+    const next = await consume(host, fd, size, (n) => [0, 1, 2].every((id) => n[id] === records));
     expect(next).toEqual([records, records, records]);
     await Promise.all(workers.map((w) => w.done));
   });
 }
 
 test("a producer that is terminated in bpf_ringbuf_output stops nobody", async () => {
-  host = createEmbeddedHost({ memory: 16 << 20, cpus: 2, shared: true, seed: 7 });
+  const host = sharedHost();
   for (let round = 0; round < 5; round++) {
     const fd = host.bpf(u.BPF_MAP_CREATE, { map_type: u.BPF_MAP_TYPE_RINGBUF, max_entries: 65536 });
-    const victim = start(produce, { fd, id: 0, records: 1e9, outputOnly: true });
-    const other = start(produce, { fd, id: 1, records: 5000, outputOnly: true });
+    const victim = startProducer(host, { fd, id: 0, records: 1e9, outputOnly: true });
+    const other = startProducer(host, { fd, id: 1, records: 5000, outputOnly: true });
     let killed = false;
-    await consume(fd, 65536, (next) => {
+    await consume(host, fd, 65536, (next) => {
       if (!killed && (next[0] ?? 0) > 100 * (round + 1)) {
         killed = true;
         victim.worker.terminate();
       }
       return killed && next[1] === 5000;
     });
-    await Promise.all([victim.done, other.done]);
+    await Promise.all([victim.gone, other.gone]);
     host.close(fd);
   }
 });
 
 const pushAndPop = `
-  const { attachEmbeddedHost } = await load("host/embedded.js");
-  const host = attachEmbeddedHost(data.ticket);
   const value = new Uint32Array(2);
   let sum = 0, odd = 0, got = 0;
   for (let n = 1; n <= data.rounds; n++) {
@@ -152,17 +125,17 @@ const pushAndPop = `
     sum -= value[0];
     got++;
   }
-  post({ sum, odd, got });
-  host.dispose();
+  return { sum, odd, got };
 `;
 
 for (const map_type of [u.BPF_MAP_TYPE_QUEUE, u.BPF_MAP_TYPE_STACK]) {
   test(`three threads push to and pop from map type ${map_type}: nothing lost, nothing twice, nothing torn`, async () => {
-    host = createEmbeddedHost({ memory: 16 << 20, cpus: 2, shared: true, seed: 7 });
+    const host = sharedHost();
     const fd = host.bpf(u.BPF_MAP_CREATE, { map_type, value_size: 8, max_entries: 50 });
-    const workers = [0, 1, 2].map(() => start(pushAndPop, { fd, rounds: 20_000 }));
-    await Promise.all(workers.map((w) => w.done));
-    const results = workers.map((w) => w.messages[0] as { sum: number; odd: number; got: number });
+    const workers = [0, 1, 2].map(() =>
+      startOn<{ sum: number; odd: number; got: number }>(host, pushAndPop, { fd, rounds: 20_000 }),
+    );
+    const results = await Promise.all(workers.map((w) => w.done));
     let sum = results.reduce((all, r) => all + r.sum, 0);
     expect(results.map((r) => r.odd)).toEqual([0, 0, 0]);
     expect(Math.min(...results.map((r) => r.got))).toBeGreaterThan(100);
@@ -174,8 +147,6 @@ for (const map_type of [u.BPF_MAP_TYPE_QUEUE, u.BPF_MAP_TYPE_STACK]) {
 
 /** Sets every second bit from `id` on, word after word, in step with the other thread, which sets the others. */
 const addInStep = `
-  const { attachEmbeddedHost } = await load("host/embedded.js");
-  const host = attachEmbeddedHost(data.ticket);
   const value = new Uint32Array(1);
   const gate = new Int32Array(data.gate);
   for (const [round, fd] of data.fds.entries()) {
@@ -186,18 +157,17 @@ const addInStep = `
       host.bpf(2, { map_fd: fd, value, flags: 0 });
     }
   }
-  host.dispose();
 `;
 
 test("two threads add to the same words of a bloom filter: no bit is lost", async () => {
-  host = createEmbeddedHost({ memory: 16 << 20, cpus: 2, shared: true, seed: 7 });
+  const host = sharedHost();
   // One hash function and 4096 bits.
   const shape = { map_type: u.BPF_MAP_TYPE_BLOOM_FILTER, value_size: 4, max_entries: 2900, map_extra: 1 };
   const attr = { ...shape, map_flags: u.BPF_F_ZERO_SEED };
   const values = valuesByBit(4096);
   const fds = Array.from({ length: 40 }, () => host.bpf(u.BPF_MAP_CREATE, attr));
   const gate = new SharedArrayBuffer(4 * fds.length);
-  const workers = [0, 1].map((id) => start(addInStep, { fds, id, values, gate }));
+  const workers = [0, 1].map((id) => startOn<void>(host, addInStep, { fds, id, values, gate }));
   await Promise.all(workers.map((w) => w.done));
   const value = new Uint32Array(1);
   let lost = 0;

@@ -1,21 +1,15 @@
 /** BPF_F_LOCK between threads of one shared host: whole values with it, torn ones without, and no lock outlives its owner. */
-import { existsSync } from "node:fs";
-import { Worker } from "node:worker_threads";
-import { afterEach, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { BtfBuilder } from "../../src/btf/index.ts";
-import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+import type { EmbeddedHost } from "../../src/host/embedded.ts";
 import * as u from "../../src/uapi/index.ts";
+import { type Started, sharedHost, startOn } from "./worker.ts";
 
-const dist = new URL("../../dist/host/embedded.js", import.meta.url);
 const SIZE = 8192;
 
 /** Fills the only element's value with one byte after another, with these flags. */
 const work = `
-const { parentPort, workerData } = require("node:worker_threads");
-(async () => {
-  const { attachEmbeddedHost } = await import(workerData.module);
-  const host = attachEmbeddedHost(workerData.ticket);
-  const { fd, flags, first, rounds } = workerData;
+  const { fd, flags, first, rounds } = data;
   const attr = host.user.alloc(32), buf = host.user.alloc(${SIZE + 8});
   const a = new DataView(attr.bytes.buffer, attr.bytes.byteOffset, 32);
   a.setUint32(0, fd, true);
@@ -24,71 +18,49 @@ const { parentPort, workerData } = require("node:worker_threads");
   a.setBigUint64(24, flags, true);
   const at = Number(attr.address);
   let bad = 0;
-  parentPort.postMessage("ready");
+  ready();
   for (let i = 0; i < rounds; i++) {
     buf.bytes.fill(first + (i & 7), 8);
     if (host.bpf(2, at, 32) !== 0) bad++;
   }
-  host.dispose();
-  parentPort.postMessage(bad);
-})();
+  return bad;
 `;
 
-let host: EmbeddedHost | undefined;
-beforeAll(() => {
-  if (!existsSync(dist)) throw new Error("dist/ is missing: run `npm run build` first (`npm test` does)");
-});
-afterEach(() => {
-  host?.dispose();
-  host = undefined;
-});
-
-function lockedMap(type: number): number {
+function lockedMap(host: EmbeddedHost, type: number): number {
   const b = new BtfBuilder();
   const u32 = b.int("unsigned int", 4);
   const lock = b.struct("bpf_spin_lock", 4, [{ name: "val", typeId: u32, bitOffset: 0 }]);
   const value = b.struct("value", SIZE, [{ name: "lock", typeId: lock, bitOffset: 0 }]);
   const btf = b.build();
-  const btf_fd = host!.bpf(u.BPF_BTF_LOAD, { btf, btf_size: btf.length });
+  const btf_fd = host.bpf(u.BPF_BTF_LOAD, { btf, btf_size: btf.length });
   const sizes = { key_size: 4, value_size: SIZE, max_entries: 1 };
   const types = { btf_fd, btf_key_type_id: u32, btf_value_type_id: value };
-  const fd = host!.bpf(u.BPF_MAP_CREATE, { map_type: type, ...sizes, ...types });
-  host!.close(btf_fd);
+  const fd = host.bpf(u.BPF_MAP_CREATE, { map_type: type, ...sizes, ...types });
+  host.close(btf_fd);
   return fd;
 }
 
-interface Writer {
-  readonly worker: Worker;
-  readonly ready: Promise<unknown>;
-  /** Updates that failed, or undefined: it was stopped. */
-  readonly done: Promise<number | undefined>;
-}
-
-function startWriter(fd: number, flags: bigint, first: number, rounds: number): Writer {
-  const own = host!;
-  const ticket = own.share();
-  const worker = new Worker(work, { eval: true, workerData: { module: dist.href, ticket, fd, flags, first, rounds } });
-  worker.once("exit", () => own.reap(ticket));
-  const ready = new Promise((resolve) => worker.on("message", (m) => m === "ready" && resolve(m)));
-  const done = new Promise<number | undefined>((resolve, reject) => {
-    worker.on("message", (m) => m !== "ready" && resolve(m));
-    worker.once("error", reject);
-    worker.once("exit", () => resolve(undefined));
-  });
-  return { worker, ready, done };
+/** `done`: updates that failed. */
+function startWriter(host: EmbeddedHost, fd: number, flags: bigint, first: number, rounds: number): Started<number> {
+  return startOn(host, work, { fd, flags, first, rounds });
 }
 
 const key = new Uint32Array(1);
 
-function read(fd: number, flags: number): Uint8Array {
+function read(host: EmbeddedHost, fd: number, flags: number): Uint8Array {
   const value = new Uint8Array(SIZE);
-  expect(host!.bpf(u.BPF_MAP_LOOKUP_ELEM, { map_fd: fd, key, value, flags })).toBe(0);
+  expect(host.bpf(u.BPF_MAP_LOOKUP_ELEM, { map_fd: fd, key, value, flags })).toBe(0);
   expect(value.subarray(0, 4)).toEqual(new Uint8Array(4));
   return value.subarray(4);
 }
 
 /** Reads until the writers are through; how many values were mixtures. */
-async function tornReads(fd: number, flags: number, writers: readonly Writer[]): Promise<number> {
+async function tornReads(
+  host: EmbeddedHost,
+  fd: number,
+  flags: number,
+  writers: readonly Started<number>[],
+): Promise<number> {
   let running = true;
   const ends = Promise.all(writers.map((w) => w.done)).then((failed) => {
     running = false;
@@ -97,7 +69,7 @@ async function tornReads(fd: number, flags: number, writers: readonly Writer[]):
   let torn = 0;
   while (running) {
     for (let i = 0; i < 50; i++) {
-      const value = read(fd, flags);
+      const value = read(host, fd, flags);
       if (value.some((byte) => byte !== value[0])) torn++;
     }
     await new Promise((resolve) => setImmediate(resolve));
@@ -110,30 +82,30 @@ test.each([
   ["ARRAY", u.BPF_MAP_TYPE_ARRAY],
   ["HASH", u.BPF_MAP_TYPE_HASH],
 ] as const)("%s: with BPF_F_LOCK on both sides no value is torn", async (_name, type) => {
-  host = createEmbeddedHost({ memory: 32 << 20, cpus: 2, shared: true, seed: 1 });
-  const fd = lockedMap(type);
+  const host = sharedHost();
+  const fd = lockedMap(host, type);
   expect(host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key, value: new Uint8Array(SIZE) })).toBe(0);
-  const writers = [1, 101].map((first) => startWriter(fd, BigInt(u.BPF_F_LOCK), first, 6_000));
-  expect(await tornReads(fd, u.BPF_F_LOCK, writers)).toBe(0);
+  const writers = [1, 101].map((first) => startWriter(host, fd, BigInt(u.BPF_F_LOCK), first, 6_000));
+  expect(await tornReads(host, fd, u.BPF_F_LOCK, writers)).toBe(0);
 });
 
 test("ARRAY: without it values are torn, so the tests above could see it", async () => {
-  host = createEmbeddedHost({ memory: 32 << 20, cpus: 2, shared: true, seed: 1 });
-  const fd = lockedMap(u.BPF_MAP_TYPE_ARRAY);
-  const writers = [1, 101].map((first) => startWriter(fd, 0n, first, 12_000));
-  expect(await tornReads(fd, 0, writers)).toBeGreaterThan(0);
+  const host = sharedHost();
+  const fd = lockedMap(host, u.BPF_MAP_TYPE_ARRAY);
+  const writers = [1, 101].map((first) => startWriter(host, fd, 0n, first, 12_000));
+  expect(await tornReads(host, fd, 0, writers)).toBeGreaterThan(0);
 });
 
 test("writers that are killed leave no lock behind", async () => {
-  host = createEmbeddedHost({ memory: 32 << 20, cpus: 2, shared: true, seed: 1 });
-  const fd = lockedMap(u.BPF_MAP_TYPE_ARRAY);
+  const host = sharedHost();
+  const fd = lockedMap(host, u.BPF_MAP_TYPE_ARRAY);
   for (let round = 0; round < 4; round++) {
-    const writer = startWriter(fd, BigInt(u.BPF_F_LOCK), 1, 1e9);
+    const writer = startWriter(host, fd, BigInt(u.BPF_F_LOCK), 1, 1e9);
     await writer.ready;
-    for (let i = 0; i < 20 + round; i++) read(fd, u.BPF_F_LOCK);
+    for (let i = 0; i < 20 + round; i++) read(host, fd, u.BPF_F_LOCK);
     await writer.worker.terminate();
     const value = new Uint8Array(SIZE).fill(7);
     expect(host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key, value, flags: u.BPF_F_LOCK })).toBe(0);
-    expect(read(fd, u.BPF_F_LOCK).every((byte) => byte === 7)).toBe(true);
+    expect(read(host, fd, u.BPF_F_LOCK).every((byte) => byte === 7)).toBe(true);
   }
 });

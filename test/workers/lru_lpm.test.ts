@@ -1,11 +1,9 @@
-/** LRU maps and LPM tries under several threads. As in shared.test.ts, workers run what `npm run build` made. */
-import { existsSync } from "node:fs";
-import { Worker } from "node:worker_threads";
-import { afterEach, beforeAll, expect, test } from "vitest";
-import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+/** LRU maps and LPM tries under several threads. */
+import { expect, test } from "vitest";
+import type { EmbeddedHost } from "../../src/host/embedded.ts";
 import * as u from "../../src/uapi/index.ts";
+import { type Started, sharedHost, startOn } from "./worker.ts";
 
-const dist = new URL("../../dist/host/embedded.js", import.meta.url);
 const VALUE = 64;
 /** So big that few values rest in the pool, and that copies take a while. */
 const BIG_VALUE = 8192;
@@ -15,24 +13,20 @@ const BIG_VALUE = 8192;
  * number. What should not be is counted: torn values, errnos that cannot come, the prefix that is never deleted absent.
  */
 const work = `
-const { parentPort, workerData } = require("node:worker_threads");
-(async () => {
-  const { attachEmbeddedHost } = await import(workerData.module);
-  const host = attachEmbeddedHost(workerData.ticket);
-  const attr = host.user.alloc(64), buf = host.user.alloc(32 + workerData.value);
+  const attr = host.user.alloc(64), buf = host.user.alloc(32 + data.value);
   const a = new DataView(attr.bytes.buffer, attr.bytes.byteOffset, 64);
   const key = new DataView(buf.bytes.buffer, buf.bytes.byteOffset, 32);
-  const value = new Uint32Array(buf.bytes.buffer, buf.bytes.byteOffset + 32, workerData.value / 4);
-  a.setUint32(0, workerData.fd, true);
+  const value = new Uint32Array(buf.bytes.buffer, buf.bytes.byteOffset + 32, data.value / 4);
+  a.setUint32(0, data.fd, true);
   a.setBigUint64(8, buf.address, true);
   const at = Number(attr.address);
-  let seed = workerData.seed;
+  let seed = data.seed;
   const random = (n) => { seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0; return Math.floor(seed / 2 ** 32 * n); };
   const wrong = { torn: 0, errno: 0, absent: 0 };
-  const lpm = workerData.lpm;
-  parentPort.postMessage("ready");
-  for (let i = 0; i < workerData.rounds; i++) {
-    const n = random(workerData.keys);
+  const lpm = data.lpm;
+  ready();
+  for (let i = 0; i < data.rounds; i++) {
+    const n = random(data.keys);
     if (lpm) {
       const len = n === 0 ? 8 : 9 + random(24);
       key.setUint32(0, len, true);
@@ -44,7 +38,7 @@ const { parentPort, workerData } = require("node:worker_threads");
     const kind = random(8);
     a.setBigUint64(16, buf.address + 32n, true);
     if (kind < 3) {
-      value.fill(i * 4 + workerData.seed);
+      value.fill(i * 4 + data.seed);
       if (host.bpf(2, at, 32) !== 0) wrong.errno++;
     } else if (kind === 3) {
       if (lpm && n === 0) continue;
@@ -59,19 +53,10 @@ const { parentPort, workerData } = require("node:worker_threads");
       else if (!value.every((word) => word === value[0])) wrong.torn++;
     }
   }
-  host.dispose();
-  parentPort.postMessage(wrong);
-})();
+  return wrong;
 `;
 
-let host: EmbeddedHost | undefined;
-beforeAll(() => {
-  if (!existsSync(dist)) throw new Error("dist/ is missing: run `npm run build` first (`npm test` does)");
-});
-afterEach(() => {
-  host?.dispose();
-  host = undefined;
-});
+const fine = { torn: 0, errno: 0, absent: 0 };
 
 interface Job {
   readonly fd: number;
@@ -82,24 +67,7 @@ interface Job {
   readonly value: number;
 }
 
-function start(job: Job): { worker: Worker; ready: Promise<void>; done: Promise<unknown> } {
-  const own = host!;
-  const ticket = own.share();
-  const worker = new Worker(work, { eval: true, workerData: { module: dist.href, ticket, ...job } });
-  worker.once("exit", () => own.reap(ticket));
-  let isReady: () => void = () => undefined;
-  const ready = new Promise<void>((resolve) => {
-    isReady = resolve;
-  });
-  const done = new Promise<unknown>((resolve, reject) => {
-    worker.on("message", (m) => (m === "ready" ? isReady() : resolve(m)));
-    worker.once("error", reject);
-    worker.once("exit", () => resolve("exit"));
-  });
-  return { worker, ready, done };
-}
-
-const fine = { torn: 0, errno: 0, absent: 0 };
+const start = (host: EmbeddedHost, job: Job): Started<typeof fine> => startOn(host, work, job);
 
 function keysOf(h: EmbeddedHost, fd: number, size: number): string[] {
   const keys: string[] = [];
@@ -140,21 +108,23 @@ for (const flags of [0, u.BPF_F_NO_COMMON_LRU]) {
   // The other CPU keeps a share of 16, or its own half; where lists are by CPU four elements go at once.
   const [least, most] = flags === 0 ? [48, 64] : [29, 32];
   test(`LRU: workers that evict each other's elements (flags ${flags})`, async () => {
-    host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
+    const host = sharedHost();
     const fd = host.bpf(u.BPF_MAP_CREATE, { ...lru, map_flags: flags });
-    const workers = [1, 2, 3].map((seed) => start({ fd, seed, rounds: 10_000, keys: 100, lpm: false, value: VALUE }));
+    const workers = [1, 2, 3].map((seed) =>
+      start(host, { fd, seed, rounds: 10_000, keys: 100, lpm: false, value: VALUE }),
+    );
     expect(await Promise.all(workers.map((w) => w.done))).toEqual([fine, fine, fine]);
     expect(keysOf(host, fd, 4).length).toBeLessThanOrEqual(64);
     fillUp(host, fd, least, most);
   });
 
   test(`LRU: a worker that is terminated in the middle stops nobody (flags ${flags})`, async () => {
-    host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
+    const host = sharedHost();
     const fd = host.bpf(u.BPF_MAP_CREATE, { ...lru, map_flags: flags });
     for (let round = 0; round < 3; round++) {
       const [victim, other] = [
-        start({ fd, seed: round + 1, rounds: 1e9, keys: 100, lpm: false, value: VALUE }),
-        start({ fd, seed: round + 100, rounds: 6_000, keys: 100, lpm: false, value: VALUE }),
+        start(host, { fd, seed: round + 1, rounds: 1e9, keys: 100, lpm: false, value: VALUE }),
+        start(host, { fd, seed: round + 100, rounds: 6_000, keys: 100, lpm: false, value: VALUE }),
       ];
       await victim.ready;
       await new Promise((resolve) => setTimeout(resolve, 20 + round));
@@ -175,23 +145,25 @@ const trie = {
 const always = Uint8Array.of(8, 0, 0, 0, 10, 0, 0, 0);
 
 test("LPM: what covers all is never absent, and no value is torn", async () => {
-  host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
+  const host = sharedHost();
   const fd = host.bpf(u.BPF_MAP_CREATE, trie);
   expect(update(host, fd, always, BIG_VALUE)).toBe(0);
-  const workers = [1, 2, 3].map((seed) => start({ fd, seed, rounds: 8_000, keys: 60, lpm: true, value: BIG_VALUE }));
+  const workers = [1, 2, 3].map((seed) =>
+    start(host, { fd, seed, rounds: 8_000, keys: 60, lpm: true, value: BIG_VALUE }),
+  );
   expect(await Promise.all(workers.map((w) => w.done))).toEqual([fine, fine, fine]);
   remove(host, fd, keysOf(host, fd, 8));
   expect(keysOf(host, fd, 8)).toEqual([]);
 });
 
 test("LPM: a worker that is terminated in the middle stops nobody", async () => {
-  host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
+  const host = sharedHost();
   const fd = host.bpf(u.BPF_MAP_CREATE, trie);
   expect(update(host, fd, always, BIG_VALUE)).toBe(0);
   for (let round = 0; round < 4; round++) {
     const [victim, other] = [
-      start({ fd, seed: round + 1, rounds: 1e9, keys: 60, lpm: true, value: BIG_VALUE }),
-      start({ fd, seed: round + 100, rounds: 8_000, keys: 60, lpm: true, value: BIG_VALUE }),
+      start(host, { fd, seed: round + 1, rounds: 1e9, keys: 60, lpm: true, value: BIG_VALUE }),
+      start(host, { fd, seed: round + 100, rounds: 8_000, keys: 60, lpm: true, value: BIG_VALUE }),
     ];
     await victim.ready;
     await new Promise((resolve) => setTimeout(resolve, 20 + round));

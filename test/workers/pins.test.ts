@@ -1,26 +1,17 @@
-/**
- * Several threads pin, rename and drop the same few names on a shared host, and are killed at it. Workers run what
- * `npm run build` made.
- */
-import { existsSync } from "node:fs";
-import { Worker } from "node:worker_threads";
-import { beforeAll, expect, test } from "vitest";
-import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+/** Several threads pin, rename and drop the same few names on a shared host, and are killed at it. */
+import { expect, test } from "vitest";
+import type { EmbeddedHost } from "../../src/host/embedded.ts";
 import * as u from "../../src/uapi/index.ts";
 import { EMBEDDED_BPFFS, emptyBpffs } from "../bpffs.ts";
+import { type Started, sharedHost, startOn } from "./worker.ts";
 
-const dist = new URL("../../dist/host/embedded.js", import.meta.url);
 /** Names that each thread has. */
 const OWN = 100;
 const MAP = { map_type: u.BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 4, max_entries: 1 };
 
 /** What a thread does: with names of its own, where every call must work, or without end with names that all have. */
 const work = `
-const { parentPort, workerData } = require("node:worker_threads");
-const { module, ticket, gate, fd, id, thread, loops } = workerData;
-(async () => {
-  const { attachEmbeddedHost } = await import(module);
-  const host = attachEmbeddedHost(ticket);
+  const { gate, fd, id, thread, loops } = data;
   const { bpffs } = host;
   const at = (name) => "${EMBEDDED_BPFFS}/" + name;
   const pin = (name) => host.bpf(6, { pathname: at(name), bpf_fd: fd });
@@ -32,7 +23,7 @@ const { module, ticket, gate, fd, id, thread, loops } = workerData;
     host.close(got);
     return new DataView(info.buffer).getUint32(4, true);
   };
-  parentPort.postMessage("ready");
+  ready();
   // All begin together.
   Atomics.wait(new Int32Array(gate), 0, 0);
   let failed = 0;
@@ -55,45 +46,19 @@ const { module, ticket, gate, fd, id, thread, loops } = workerData;
       () => bpffs.unlink(at(path)), () => bpffs.rename(at(path), at(to))];
     ways[random(ways.length)]();
   }
-  host.dispose();
-  parentPort.postMessage({ failed });
-})();
+  return failed;
 `;
 
-beforeAll(() => {
-  if (!existsSync(dist)) throw new Error("dist/ is missing: run `npm run build` first (`npm test` does)");
-});
-
-interface Running {
-  readonly worker: Worker;
-  readonly ready: Promise<void>;
-  /** What it counted; "exit" when it was killed. */
-  readonly done: Promise<unknown>;
-}
-
-function start(host: EmbeddedHost, data: Readonly<Record<string, unknown>>): Running {
-  const ticket = host.share();
-  const worker = new Worker(work, { eval: true, workerData: { module: dist.href, ticket, ...data } });
-  let isReady: () => void = () => undefined;
-  const ready = new Promise<void>((resolve) => {
-    isReady = resolve;
-  });
-  const done = new Promise<unknown>((resolve, reject) => {
-    worker.on("message", (message) => (message === "ready" ? isReady() : resolve(message)));
-    worker.once("error", reject);
-    worker.once("exit", () => {
-      host.reap(ticket);
-      resolve("exit");
-    });
-  });
-  return { worker, ready, done };
-}
-
-/** Starts the threads, and lets them go once all are there. */
-async function startAll(host: EmbeddedHost, fd: number, threads: readonly number[], loops: number): Promise<Running[]> {
+/** Starts the threads, and lets them go once all are there. `done`: calls that failed. */
+async function startAll(
+  host: EmbeddedHost,
+  fd: number,
+  threads: readonly number[],
+  loops: number,
+): Promise<Started<number>[]> {
   const gate = new SharedArrayBuffer(4);
   const id = idOf(host, fd);
-  const running = threads.map((thread) => start(host, { gate, fd, id, thread, loops }));
+  const running = threads.map((thread) => startOn<number>(host, work, { gate, fd, id, thread, loops }));
   await Promise.all(running.map(({ ready }) => ready));
   const word = new Int32Array(gate);
   Atomics.store(word, 0, 1);
@@ -108,27 +73,26 @@ function idOf(host: EmbeddedHost, fd: number): number {
 }
 
 test("threads with names of their own do not disturb each other, and nothing is left over", async () => {
-  const host = createEmbeddedHost({ memory: 64 << 20, shared: true, seed: 1 });
+  const host = sharedHost();
   const fd = host.bpf(u.BPF_MAP_CREATE, MAP);
   const running = await startAll(host, fd, [1, 2, 3], 15);
-  for (const result of await Promise.all(running.map(({ done }) => done))) expect(result).toEqual({ failed: 0 });
-  await Promise.all(running.map(({ worker }) => worker.terminate()));
+  expect(await Promise.all(running.map(({ done }) => done))).toEqual([0, 0, 0]);
+  await Promise.all(running.map(({ gone }) => gone));
   expect(host.bpffs.readdir(EMBEDDED_BPFFS)).toEqual([]);
   host.close(fd);
   // Every reference was given back: the map is gone.
   expect(host.bpf(u.BPF_MAP_GET_NEXT_ID, { start_id: 0 })).toBe(-u.ENOENT);
-  host.dispose();
 });
 
 test("threads killed at it leave a tree that works", async () => {
-  const host = createEmbeddedHost({ memory: 64 << 20, shared: true, seed: 1 });
+  const host = sharedHost();
   const fd = host.bpf(u.BPF_MAP_CREATE, MAP);
   const id = idOf(host, fd);
   for (let round = 0; round < 3; round++) {
     const running = await startAll(host, fd, [10 * round + 1, 10 * round + 2], 0);
     await new Promise((resolve) => setTimeout(resolve, 5 + 6 * round));
     await Promise.all(running.map(({ worker }) => worker.terminate()));
-    await Promise.all(running.map(({ done }) => done));
+    await Promise.all(running.map(({ gone }) => gone));
     emptyBpffs(host, EMBEDDED_BPFFS);
     expect(host.bpffs.readdir(EMBEDDED_BPFFS)).toEqual([]);
     const path = `${EMBEDDED_BPFFS}/after`;
@@ -138,5 +102,4 @@ test("threads killed at it leave a tree that works", async () => {
     host.close(again);
     expect(host.bpffs.unlink(path)).toBe(0);
   }
-  host.dispose();
 });

@@ -1,70 +1,21 @@
-/** Programs on several threads of one shared host, and threads that die while they run one. Needs `npm run build`. */
-import { existsSync } from "node:fs";
-import { Worker } from "node:worker_threads";
-import { afterEach, beforeAll, expect, test } from "vitest";
-import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+/** Programs on several threads of one shared host, and threads that die while they run one. */
+import { expect, test } from "vitest";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
 import { loadProgram, readResults, resultMap, testRun } from "../conformance/programs.ts";
+import { sharedHost, startOn } from "./worker.ts";
 
 const { R0, R1, R2, R3, R6 } = asm;
-const dist = new URL("../../dist/host/embedded.js", import.meta.url);
 
+/** Runs a program again and again. */
 const work = `
-const { parentPort, workerData } = require("node:worker_threads");
-(async () => {
-  const { attachEmbeddedHost } = await import(workerData.module);
-  const host = attachEmbeddedHost(workerData.ticket);
-  parentPort.postMessage("ready");
-  const data = new Uint8Array(64);
-  const ret = host.bpf(10, {
-    prog_fd: workerData.fd, data_in: data, data_size_in: 64, repeat: workerData.repeat,
-  });
-  host.dispose();
-  parentPort.postMessage({ ret });
-})();
+  ready();
+  const data_in = new Uint8Array(64);
+  return host.bpf(10, { prog_fd: data.fd, data_in, data_size_in: 64, repeat: data.repeat });
 `;
 
-let host: EmbeddedHost | undefined;
-beforeAll(() => {
-  if (!existsSync(dist)) throw new Error("dist/ is missing: run `npm run build` first (`npm test` does)");
-});
-afterEach(() => {
-  host?.dispose();
-  host = undefined;
-});
-
-interface Started {
-  readonly worker: Worker;
-  readonly ready: Promise<void>;
-  readonly done: Promise<unknown>;
-  readonly gone: Promise<void>;
-}
-
-function start(fd: number, repeat: number): Started {
-  const own = host!;
-  const ticket = own.share();
-  const worker = new Worker(work, { eval: true, workerData: { module: dist.href, ticket, fd, repeat } });
-  const gone = new Promise<void>((resolve) =>
-    worker.once("exit", () => {
-      own.reap(ticket);
-      resolve();
-    }),
-  );
-  let isReady: () => void = () => undefined;
-  const ready = new Promise<void>((resolve) => {
-    isReady = resolve;
-  });
-  const done = new Promise<unknown>((resolve, reject) => {
-    worker.on("message", (m) => (m === "ready" ? isReady() : resolve(m)));
-    worker.once("error", reject);
-    worker.once("exit", () => resolve("exit"));
-  });
-  return { worker, ready, done, gone };
-}
-
 test("atomic additions of several threads all count; more threads than CPUs take turns", async () => {
-  host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
+  const host = sharedHost();
   const map = resultMap(host, 16);
   const { fd } = loadProgram(host, [
     asm.ldMapValue(R6, map, 0),
@@ -76,15 +27,15 @@ test("atomic additions of several threads all count; more threads than CPUs take
     asm.exit(),
   ]);
   const repeat = 40_000;
-  const workers = [1, 2, 3].map(() => start(fd, repeat));
+  const workers = [1, 2, 3].map(() => startOn<number>(host, work, { fd, repeat }));
   await Promise.all(workers.map((w) => w.ready));
   for (let i = 0; i < 50; i++) expect(testRun(host, fd, new Uint8Array(64), 100).ret).toBe(0);
-  expect(await Promise.all(workers.map((w) => w.done))).toEqual([1, 2, 3].map(() => ({ ret: 0 })));
+  expect(await Promise.all(workers.map((w) => w.done))).toEqual([0, 0, 0]);
   expect([...readResults(host, map, 16)]).toEqual([BigInt(3 * repeat + 5000), BigInt(3 * repeat + 5000)]);
 });
 
 test("a thread that dies in a run gives back its CPU, its ring records and its program", async () => {
-  host = createEmbeddedHost({ memory: 64 << 20, cpus: 1, shared: true, seed: 7, runBudget: 1e9 });
+  const host = sharedHost({ cpus: 1, runBudget: 1e9 });
   for (let round = 0; round < 4; round++) {
     const ring = host.bpf(u.BPF_MAP_CREATE, { map_type: u.BPF_MAP_TYPE_RINGBUF, max_entries: 4096 });
     const flag = resultMap(host, 8);
@@ -101,7 +52,7 @@ test("a thread that dies in a run gives back its CPU, its ring records and its p
       asm.exit(),
     ]);
     const pass = loadProgram(host, [asm.mov64Imm(R0, 2), asm.exit()]).fd;
-    const victim = start(fd, 1);
+    const victim = startOn(host, work, { fd, repeat: 1 });
     await victim.ready;
     for (let i = 0; i < 500 && readResults(host, flag, 8)[0] === 0n; i++) await new Promise((r) => setTimeout(r, 10));
     expect(readResults(host, flag, 8)[0]).toBe(1n);

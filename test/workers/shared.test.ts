@@ -1,32 +1,23 @@
-/**
- * Several threads on one shared host. Workers cannot load TypeScript under Node 20, so they run what `npm run build`
- * made; `npm test` builds first.
- */
-import { existsSync } from "node:fs";
-import { Worker } from "node:worker_threads";
-import { afterEach, beforeAll, expect, test } from "vitest";
-import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+/** Several threads on one shared host. */
+import { expect, test } from "vitest";
+import type { EmbeddedHost } from "../../src/host/embedded.ts";
 import * as u from "../../src/uapi/index.ts";
+import { type Started, sharedHost, startOn } from "./worker.ts";
 
-const dist = new URL("../../dist/host/embedded.js", import.meta.url);
 const KEYS = 64;
 
 /** Every thread updates and deletes the same few keys; values are two equal words, so that a torn one shows. */
 const work = `
-const { parentPort, workerData } = require("node:worker_threads");
-(async () => {
-  const { attachEmbeddedHost } = await import(workerData.module);
-  const host = attachEmbeddedHost(workerData.ticket);
   const attr = host.user.alloc(64), buf = host.user.alloc(32);
   const a = new DataView(attr.bytes.buffer, attr.bytes.byteOffset, 64);
   const b = new DataView(buf.bytes.buffer, buf.bytes.byteOffset, 32);
-  a.setUint32(0, workerData.fd, true);
+  a.setUint32(0, data.fd, true);
   a.setBigUint64(8, buf.address, true);
   a.setBigUint64(16, buf.address + 8n, true);
   const at = Number(attr.address);
-  let seed = workerData.seed, torn = 0, odd = 0;
-  parentPort.postMessage("ready");
-  for (let i = 0; i < workerData.rounds; i++) {
+  let seed = data.seed, torn = 0, odd = 0;
+  ready();
+  for (let i = 0; i < data.rounds; i++) {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
     b.setUint32(0, (seed >>> 8) % ${KEYS}, true);
     const kind = seed >>> 30;
@@ -45,39 +36,11 @@ const { parentPort, workerData } = require("node:worker_threads");
       if (ret === 0 && b.getUint32(8, true) !== b.getUint32(12, true)) torn++;
     }
   }
-  host.dispose();
-  parentPort.postMessage({ torn, odd });
-})();
+  return { torn, odd };
 `;
 
-let host: EmbeddedHost | undefined;
-beforeAll(() => {
-  if (!existsSync(dist)) throw new Error("dist/ is missing: run `npm run build` first (`npm test` does)");
-});
-afterEach(() => {
-  host?.dispose();
-  host = undefined;
-});
-
-function start(
-  fd: number,
-  seed: number,
-  rounds: number,
-): { worker: Worker; ready: Promise<void>; done: Promise<unknown> } {
-  const own = host!;
-  const ticket = own.share();
-  const worker = new Worker(work, { eval: true, workerData: { module: dist.href, ticket, fd, seed, rounds } });
-  worker.once("exit", () => own.reap(ticket));
-  let isReady: () => void = () => undefined;
-  const ready = new Promise<void>((resolve) => {
-    isReady = resolve;
-  });
-  const done = new Promise<unknown>((resolve, reject) => {
-    worker.on("message", (m) => (m === "ready" ? isReady() : resolve(m)));
-    worker.once("error", reject);
-    worker.once("exit", () => resolve("exit"));
-  });
-  return { worker, ready, done };
+function start(host: EmbeddedHost, fd: number, seed: number, rounds: number): Started<{ torn: number; odd: number }> {
+  return startOn(host, work, { fd, seed, rounds });
 }
 
 /** Walks the map; every key once, every value whole. */
@@ -113,9 +76,9 @@ const hash = { map_type: u.BPF_MAP_TYPE_HASH, key_size: 4, value_size: 8, max_en
 
 for (const flags of [0, u.BPF_F_NO_PREALLOC]) {
   test(`workers see the same maps and never a torn value (flags ${flags})`, async () => {
-    host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
+    const host = sharedHost();
     const fd = host.bpf(u.BPF_MAP_CREATE, { ...hash, map_flags: flags });
-    const workers = [1, 2, 3].map((seed) => start(fd, seed, 60_000));
+    const workers = [1, 2, 3].map((seed) => start(host, fd, seed, 60_000));
     const results = await Promise.all(workers.map((w) => w.done));
     expect(results).toEqual([1, 2, 3].map(() => ({ torn: 0, odd: 0 })));
     expect(keysOf(host, fd).size).toBeLessThanOrEqual(KEYS);
@@ -124,10 +87,10 @@ for (const flags of [0, u.BPF_F_NO_PREALLOC]) {
 }
 
 test("a worker that is terminated in the middle stops nobody", async () => {
-  host = createEmbeddedHost({ memory: 64 << 20, cpus: 2, shared: true, seed: 7 });
+  const host = sharedHost();
   const fd = host.bpf(u.BPF_MAP_CREATE, { ...hash, max_entries: 2 * KEYS });
   for (let round = 0; round < 6; round++) {
-    const [victim, other] = [start(fd, round + 1, 1e9), start(fd, round + 100, 30_000)];
+    const [victim, other] = [start(host, fd, round + 1, 1e9), start(host, fd, round + 100, 30_000)];
     await victim.ready;
     await new Promise((resolve) => setTimeout(resolve, 20 + round));
     await victim.worker.terminate();

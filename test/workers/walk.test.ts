@@ -1,7 +1,5 @@
-/** Walks of the typed API while another thread changes the map all the time. Workers run what `npm run build` made. */
-import { existsSync } from "node:fs";
-import { Worker } from "node:worker_threads";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+/** Walks of the typed API while another thread changes the map all the time. */
+import { afterAll, describe, expect, test } from "vitest";
 import type { HostContext } from "../../src/api/context.ts";
 import {
   type BpfHost,
@@ -19,38 +17,31 @@ import {
   type Walk,
 } from "../../src/index.ts";
 import { kernelHost } from "../kernel.ts";
+import { startThread } from "./worker.ts";
 
-const dist = new URL("../../dist/index.js", import.meta.url);
 /** Keys below this stay; those from here on come and go. */
 const STAY = 300;
 const COME_AND_GO = 300;
 
 /** Sets and deletes keys, most of them in runs, until it is told to stop. */
 const churn = `
-  const { parentPort, workerData: data } = require("node:worker_threads");
-  (async () => {
-    const { attachEmbedded, openKernel, lpmKey, ipv4, u32, u64, perCpu } = await import(data.module);
-    const host = data.ticket ? attachEmbedded(data.ticket) : openKernel();
-    const key = data.type === "lpm_trie" ? lpmKey(ipv4) : u32;
-    const map = host.openMap({ fd: data.fd }, { type: data.type, key, value: u64 });
-    const keyOf = (n) => data.type === "lpm_trie" ? { prefixLen: 32, data: "10.0." + (n >> 8) + "." + (n & 255) } : n;
-    const value = data.type.includes("percpu") ? perCpu({ cpus: host.possibleCpus, all: 1n }) : 1n;
-    const stop = new Int32Array(data.stop);
-    parentPort.postMessage("ready");
-    let changes = 0;
-    for (let n = 0; Atomics.load(stop, 0) === 0; n++, changes += 2) {
-      map.set(keyOf(${STAY} + (n % ${COME_AND_GO})), value);
-      map.delete(keyOf(${STAY} + ((n + ${COME_AND_GO / 2}) % ${COME_AND_GO})));
-    }
-    parentPort.postMessage(changes);
-    map.close();
-    host.close();
-  })();
+  const { attachEmbedded, openKernel, lpmKey, ipv4, u32, u64, perCpu } = await load("index.js");
+  const host = data.ticket ? attachEmbedded(data.ticket) : openKernel();
+  const key = data.type === "lpm_trie" ? lpmKey(ipv4) : u32;
+  const map = host.openMap({ fd: data.fd }, { type: data.type, key, value: u64 });
+  const keyOf = (n) => data.type === "lpm_trie" ? { prefixLen: 32, data: "10.0." + (n >> 8) + "." + (n & 255) } : n;
+  const value = data.type.includes("percpu") ? perCpu({ cpus: host.possibleCpus, all: 1n }) : 1n;
+  const stop = new Int32Array(data.stop);
+  ready();
+  let changes = 0;
+  for (let n = 0; Atomics.load(stop, 0) === 0; n++, changes += 2) {
+    map.set(keyOf(${STAY} + (n % ${COME_AND_GO})), value);
+    map.delete(keyOf(${STAY} + ((n + ${COME_AND_GO / 2}) % ${COME_AND_GO})));
+  }
+  map.close();
+  host.close();
+  return changes;
 `;
-
-beforeAll(() => {
-  if (!existsSync(dist)) throw new Error("dist/ is missing: run `npm run build` first (`npm test` does)");
-});
 
 interface Walked {
   readonly keys: readonly number[];
@@ -61,21 +52,9 @@ interface Walked {
 async function underChange(host: BpfHost, map: BpfMap, type: string, walk: () => Walked): Promise<readonly Walked[]> {
   const stop = new SharedArrayBuffer(4);
   const ticket = host.kind === "embedded" ? (host as EmbeddedBpfHost).share() : undefined;
-  const worker = new Worker(churn, {
-    eval: true,
-    workerData: { module: dist.href, ticket, fd: map.fd, type, stop },
-  });
-  const exited = new Promise((resolve) => worker.once("exit", resolve));
-  const messages: unknown[] = [];
-  const first = new Promise((resolve, reject) => {
-    worker.once("error", reject);
-    worker.on("message", (message) => {
-      messages.push(message);
-      resolve(message);
-    });
-  });
+  const started = startThread<number>(churn, { ticket, fd: map.fd, type, stop });
   try {
-    await first;
+    await Promise.race([started.ready, started.done]);
     const walks: Walked[] = [];
     const start = performance.now();
     const enough = (): boolean => {
@@ -86,9 +65,9 @@ async function underChange(host: BpfHost, map: BpfMap, type: string, walk: () =>
     return walks;
   } finally {
     Atomics.store(new Int32Array(stop), 0, 1);
-    await exited;
+    expect(await started.done).toBeGreaterThan(100);
+    await started.gone;
     if (ticket !== undefined) (host as EmbeddedBpfHost).reap(ticket);
-    expect(messages.at(-1)).toBeGreaterThan(100);
   }
 }
 

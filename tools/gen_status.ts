@@ -1,7 +1,7 @@
 /** Writes the table of map types into README.md: `npm run gen`. Names and releases come from the registry and the UAPI. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { helperTable } from "../src/helpers/table.ts";
-import { mapRegistry } from "../src/maps/registry.ts";
+import { laterTypes, mapRegistry } from "../src/maps/registry.ts";
 import { type BpfMapType, bpfFuncNames, bpfMapTypeNames, newerThan618 } from "../src/uapi/index.ts";
 
 const BEGIN = "<!-- status:begin -->";
@@ -22,6 +22,9 @@ export function statusTable(): string {
     return [`| [${shortName(name)}](docs/maps/${shortName(name).toLowerCase()}.md) | ${since} | ${helpers} |`];
   });
   const missing = types.filter(([type]) => mapRegistry[Number(type) as BpfMapType] === undefined);
+  const later = Object.entries(laterTypes).map(([type, { since }]) => {
+    return `${shortName(bpfMapTypeNames[Number(type)] ?? type)} (${since})`;
+  });
   return [
     `The embedded host has ${rows.length} of the ${types.length} map types of Linux 6.18; the kernel host has what the kernel has.`,
     "",
@@ -30,6 +33,8 @@ export function statusTable(): string {
     ...rows,
     "",
     `Not there yet: ${missing.map(([, name]) => shortName(name)).join(", ")}.`,
+    "",
+    `Of later kernels, and refused as Linux 6.18 refuses them: ${later.join(", ")}.`,
   ].join("\n");
 }
 

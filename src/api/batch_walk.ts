@@ -221,17 +221,23 @@ class LookAheadSource implements WalkSource {
   }
 }
 
+/** A type and a batch command, in `HostContext.batches`: some types have some of them. */
+export function batchKey(type: number, cmd: number): number {
+  return (type << 8) | cmd;
+}
+
 /**
- * Whether the map's type has batch commands on this host: a type that has one has all that make sense for it. Asked once
- * a type, with a count of 0, which does nothing. `cmd`: one that the fd may use.
+ * Whether the map's type has this batch command on this host. Asked once a type and command, with a count of 0, which
+ * does nothing.
  */
 export function hasBatches(handle: MapHandle, cmd: number = BPF_MAP_LOOKUP_BATCH): boolean {
   const { context, info, host, fd } = handle;
-  const known = context.batches.get(info.typeNumber);
+  const which = batchKey(info.typeNumber, cmd);
+  const known = context.batches.get(which);
   if (known !== undefined) return known;
   const result = host.bpf(cmd, { map_fd: fd, count: 0 });
   // An fd that may not do this says nothing about the type.
-  if (result !== -EPERM) context.batches.set(info.typeNumber, result === 0);
+  if (result !== -EPERM) context.batches.set(which, result === 0);
   return result === 0;
 }
 

@@ -1,6 +1,8 @@
 /** Many elements a call, with batches and without, on every host. */
+
 import { beforeAll, describe, expect, test } from "vitest";
 import { onEachHost } from "../../test/hosts.ts";
+import { withoutBatches } from "../../test/without_batches.ts";
 import {
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
@@ -50,7 +52,7 @@ function onEachWay(tests: (host: BpfHost, way: string) => void): void {
       const { batches } = (host as unknown as { context: HostContext }).context;
       beforeAll(() => {
         batches.clear();
-        if (way !== "batches") for (const type of types) batches.set(type, false);
+        if (way !== "batches") withoutBatches(batches, types);
       });
       tests(host, way);
     });

@@ -24,7 +24,7 @@ export class HostContext {
   /** The seam: embedded kernel or bpf(2). */
   readonly seam: Host;
   readonly owned: Set<Owned> = new Set();
-  /** Whether a map type has LOOKUP_BATCH, once it was asked. */
+  /** Whether a map type has a batch command, by `batchKey`, once it was asked. */
   readonly batches: Map<number, boolean> = new Map();
   readonly #btf: Map<number, Btf | undefined> = new Map();
 

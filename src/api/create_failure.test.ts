@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { mapEntry } from "../maps/registry.ts";
-import { BPF_F_NUMA_NODE, BPF_MAP_TYPE_HASH, bpfMapTypeNames, EINVAL } from "../uapi/index.ts";
+import { laterTypes, mapEntry } from "../maps/registry.ts";
+import { BPF_F_NUMA_NODE, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_INSN_ARRAY, bpfMapTypeNames, EINVAL } from "../uapi/index.ts";
 import { createFailure } from "./create_failure.ts";
 import type { CreateAttr } from "./create_map.ts";
 import { mapTypeName } from "./map_types.ts";
@@ -19,7 +19,7 @@ const hash: CreateAttr = {
 test("a type that the embedded host lacks is named; the kernel is not blamed for that", () => {
   const map_type = Object.keys(bpfMapTypeNames)
     .map(Number)
-    .find((type) => type > 0 && mapEntry(type) === undefined);
+    .find((type) => type > 0 && mapEntry(type) === undefined && !(type in laterTypes));
   if (map_type === undefined) return;
   const type = mapTypeName(map_type);
   const lacking = { ...hash, map_type };
@@ -30,6 +30,12 @@ test("a type that the embedded host lacks is named; the kernel is not blamed for
   expect(createFailure("embedded", "hash", hash, -EINVAL).hint).toBeUndefined();
   // The kernel has none of these either.
   expect(createFailure("embedded", "type 99", { ...hash, map_type: 99 }, -EINVAL).hint).toBeUndefined();
+});
+
+test("a type of a later kernel is told from one that is missing", () => {
+  const later = { ...hash, map_type: BPF_MAP_TYPE_INSN_ARRAY };
+  expect(createFailure("embedded", "insn_array", later, -EINVAL).hint).toContain("insn_array came with 6.19");
+  expect(createFailure("kernel", "insn_array", later, -EINVAL).hint).toBeUndefined();
 });
 
 test("a NUMA node is blamed only when one was given", () => {

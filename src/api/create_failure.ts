@@ -1,5 +1,5 @@
 /** Why a map could not be created. The rules and limits are Linux 6.18's, each asked of the kernel. */
-import { mapEntry } from "../maps/registry.ts";
+import { laterTypes, mapEntry } from "../maps/registry.ts";
 import { KMALLOC_MAX, PERCPU_UNIT_MAX } from "../struct/check.ts";
 import {
   BPF_F_INNER_MAP,
@@ -15,6 +15,7 @@ import {
   BPF_F_WRONLY_PROG,
   BPF_F_ZERO_SEED,
   BPF_MAP_CREATE,
+  type BpfMapType,
   bpfMapTypeNames,
   E2BIG,
   EINVAL,
@@ -148,6 +149,13 @@ export function createFailure(host: "embedded" | "kernel", type: string, attr: C
     case ENOTSUPP:
     case ERANGE:
     case E2BIG: {
+      const later = laterTypes[attr.map_type as BpfMapType];
+      if (host === "embedded" && later !== undefined)
+        return new BpfError({
+          ...parts,
+          what,
+          hint: `the embedded host is Linux 6.18: ${type} came with ${later.since}`,
+        });
       if (host === "embedded" && bpfMapTypeNames[attr.map_type] !== undefined && mapEntry(attr.map_type) === undefined)
         return new BpfError({ ...parts, what, hint: `the embedded host has no maps of type ${type} yet` });
       const rule = invalid(type, attr, errno);

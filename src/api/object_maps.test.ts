@@ -75,6 +75,33 @@ each("%s: a hash of maps, by keys", (_kind, host) => {
   for (const open of [again, plain, found, map, outer]) open.close();
 });
 
+each("%s: many at once, and all", (_kind, host) => {
+  const outer = host.createMap({ type: "hash_of_maps", key: u32, inner, maxEntries: 3 });
+  const shards = host.createMap({ type: "array_of_maps", inner, maxEntries: 3 });
+  const maps = [1, 2, 3].map(() => host.createMap(inner));
+  const ids = maps.map((map) => map.id);
+  expect([outer.setMany(maps.map((map, i) => [i + 1, map])), outer.count()]).toEqual([3, 3]);
+  expect(new Set(outer.ids())).toEqual(new Set(ids));
+  expect([shards.setMany(maps.entries()), [...shards.ids()]]).toEqual([3, ids]);
+  // One that does not fit: what was put before it stays.
+  const other = host.createMap({ ...inner, key: u64 });
+  const mixed = [maps[0]!, other, maps[1]!].map((map, i) => [i, map] as const);
+  expect(() => shards.setMany(mixed as never)).toThrow(expect.objectContaining({ code: "EINVAL", done: 1, key: 1 }));
+  expect([outer.deleteMany([1, 9]), outer.clear(), outer.count()]).toEqual([1, 2, 0]);
+  expect([shards.deleteMany([0]), shards.clear(), shards.count()]).toEqual([1, 2, 0]);
+  const progs = host.createMap({ type: "prog_array", maxEntries: 4 });
+  const pass = host.loadProgram({ type: "xdp", insns: [mov64Imm(R0, 2), exit()], license: "GPL" });
+  expect([
+    progs.setMany([
+      [0, pass],
+      [3, pass],
+    ]),
+    progs.clear(),
+    progs.count(),
+  ]).toEqual([2, 2, 0]);
+  for (const open of [pass, progs, other, ...maps, shards, outer]) open.close();
+});
+
 each("%s: what does not fit is named", (_kind, host) => {
   const outer = host.createMap({ type: "array_of_maps", name: "shards", inner, maxEntries: 1 });
   const other = host.createMap({ type: "hash", name: "other", key: u64, value: u64, maxEntries: 8, prealloc: false });

@@ -1,16 +1,17 @@
 /** Maps whose values are other objects: ARRAY_OF_MAPS, HASH_OF_MAPS and PROG_ARRAY. */
-import { BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, EINVAL } from "../uapi/index.ts";
+import { BPF_ANY, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, EINVAL } from "../uapi/index.ts";
 import { arraySource, hashSource } from "./batch_walk.ts";
 import { BpfMap, type MapStats } from "./bpf_map.ts";
+import { deleteMany, deleteWalked, setMany } from "./bulk.ts";
 import { nested } from "./codec/error.ts";
-import { u32 } from "./codec/index.ts";
+import { type CodecBuffer, u32 } from "./codec/index.ts";
 import { flagsOf, type Io, type SetOptions } from "./keyed_map.ts";
 import type { MapHandle } from "./map_handle.ts";
 import type { Program } from "./program.ts";
 import { countOf, Walk, type WalkSource } from "./walk.ts";
 
 /** What maps of objects have in common. The kernel takes objects by fd and gives their ids. */
-abstract class ObjectMap<K, KIn> extends BpfMap implements Iterable<[K, number]> {
+abstract class ObjectMap<K, KIn, O extends { readonly fd: number }> extends BpfMap implements Iterable<[K, number]> {
   readonly #key: Io<K, KIn>;
 
   /** @internal */
@@ -58,6 +59,35 @@ abstract class ObjectMap<K, KIn> extends BpfMap implements Iterable<[K, number]>
     return handle.found(BPF_MAP_DELETE_ELEM, handle.delete(), { key });
   }
 
+  /** @internal */
+  protected putMany(entries: Iterable<readonly [KIn, O]>, flags: number): number {
+    const writers = {
+      keyName: "key",
+      key: this.#key.write,
+      value: (to: CodecBuffer, offset: number, object: O) => u32.write(to, offset, object.fd >>> 0),
+    };
+    return setMany(this.handle, entries, writers, flags);
+  }
+
+  /**
+   * Empties many keys; returns how many of them had an object. One that fails ends it: `BulkError`, as in `setMany`.
+   *
+   *     shards.deleteMany([0, 1]);
+   */
+  deleteMany(keys: Iterable<KIn>): number {
+    return deleteMany(this.handle, keys, this.#key.write);
+  }
+
+  /** Deletes every object that a walk finds; returns how many those were. */
+  clear(): number {
+    return deleteWalked(this.handle, this.source());
+  }
+
+  /** How many keys have an object: `stats().entries`, which see for when it is exact and what it costs. */
+  count(): number {
+    return this.stats().entries;
+  }
+
   /** Keys that have an object, with the object's id. Nothing is opened, so nothing has to be closed. */
   entries(): Walk<[K, number]> {
     return new Walk(this.source(), (s) => [this.#key.read(s.keys, s.keyAt), u32.read(s.values, s.valueAt)]);
@@ -95,7 +125,7 @@ export interface InnerMaps<M> {
   misfit(map: M): string;
 }
 
-abstract class MapOfMaps<K, M extends BpfMap, KIn> extends ObjectMap<K, KIn> {
+abstract class MapOfMaps<K, M extends BpfMap, KIn> extends ObjectMap<K, KIn, M> {
   readonly #inner: InnerMaps<M>;
 
   /** @internal */
@@ -152,8 +182,16 @@ export class ArrayOfMaps<M extends BpfMap> extends MapOfMaps<number, M, number> 
    * differs; an index outside the array E2BIG.
    */
   set(index: number, map: M): this {
-    this.putMap(index, map, 0);
+    this.putMap(index, map, BPF_ANY);
     return this;
+  }
+
+  /**
+   * Puts many maps into their slots, in their order, and returns how many: by batches (UPDATE_BATCH, since Linux 5.13).
+   * One that fails ends it: `BulkError` with `done`, `index`, `key` and `rest`, what was put before stays.
+   */
+  setMany(entries: Iterable<readonly [number, M]>): number {
+    return this.putMany(entries, BPF_ANY);
   }
 }
 
@@ -174,6 +212,14 @@ export class HashOfMaps<K, M extends BpfMap, KIn = K> extends MapOfMaps<K, M, KI
     this.putMap(key, map, flagsOf(options));
     return this;
   }
+
+  /**
+   * Adds or replaces many, in their order, and returns how many: by batches (UPDATE_BATCH, since Linux 5.13) unless an
+   * option is given. One that fails ends it: `BulkError` with `done`, `index`, `key` and `rest`, what was put before stays.
+   */
+  setMany(entries: Iterable<readonly [KIn, M]>, options?: SetOptions): number {
+    return this.putMany(entries, flagsOf(options));
+  }
 }
 
 /**
@@ -183,7 +229,7 @@ export class HashOfMaps<K, M extends BpfMap, KIn = K> extends MapOfMaps<K, M, KI
  *     const parsers = host.createMap({ type: "prog_array", maxEntries: 8 });
  *     parsers.set(0, host.loadProgram({ type: "xdp", insns, license: "GPL" }));
  */
-export class ProgArray extends ObjectMap<number, number> {
+export class ProgArray extends ObjectMap<number, number, Program> {
   readonly type = "prog_array" as const;
 
   /** How many slots there are. */
@@ -200,7 +246,12 @@ export class ProgArray extends ObjectMap<number, number> {
   set(index: number, program: Program): this {
     const misfit = (): string =>
       `${program.type} program \`${program.name}\` is not of the kind (type, expected attach type, frags) that the map's first program had`;
-    this.put(index, program.fd, 0, misfit);
+    this.put(index, program.fd, BPF_ANY, misfit);
     return this;
+  }
+
+  /** Puts many programs into their slots, in their order, and returns how many. Errors as in `setMany` of other maps. */
+  setMany(entries: Iterable<readonly [number, Program]>): number {
+    return this.putMany(entries, BPF_ANY);
   }
 }

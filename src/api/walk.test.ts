@@ -1,6 +1,8 @@
 /** Walks while the map changes under them, with batches (kernel) and without. */
+
 import { beforeAll, describe, expect, test } from "vitest";
 import { onEachHost } from "../../test/hosts.ts";
+import { withoutBatches } from "../../test/without_batches.ts";
 import {
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_LPM_TRIE,
@@ -41,7 +43,7 @@ function onEachWay(tests: (host: BpfHost, batched: boolean) => void): void {
       const { batches } = (host as unknown as { context: HostContext }).context;
       beforeAll(() => {
         batches.clear();
-        if (way !== "batches") for (const type of [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LPM_TRIE]) batches.set(type, false);
+        if (way !== "batches") withoutBatches(batches, [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LPM_TRIE]);
       });
       tests(host, way === "batches");
     });

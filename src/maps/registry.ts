@@ -6,6 +6,7 @@ import {
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_TYPE_INSN_ARRAY,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
@@ -13,6 +14,7 @@ import {
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_RHASH,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_STACK,
   BPF_MAP_TYPE_USER_RINGBUF,
@@ -53,6 +55,12 @@ export const mapRegistry: Readonly<Partial<Record<BpfMapType, MapTypeEntry>>> = 
   [BPF_MAP_TYPE_PROG_ARRAY]: progArrayMap,
   [BPF_MAP_TYPE_ARRAY_OF_MAPS]: arrayOfMapsMap,
   [BPF_MAP_TYPE_HASH_OF_MAPS]: hashOfMapsMap,
+};
+
+/** Types of later kernels, which this host answers as Linux 6.18 does: a number that it does not know, -EINVAL. */
+export const laterTypes: Readonly<Partial<Record<BpfMapType, { readonly since: string }>>> = {
+  [BPF_MAP_TYPE_INSN_ARRAY]: { since: "6.19" },
+  [BPF_MAP_TYPE_RHASH]: { since: "7.2" },
 };
 
 /** Traits that an entry may leave out. With them all entries have one shape, which commands read without a detour. */

@@ -5,8 +5,8 @@ import { expect, test } from "vitest";
 import { createEmbeddedHost } from "../../src/host/embedded.ts";
 import type { AttrObject } from "../../src/host/host.ts";
 import type { MinimalAttr } from "../../src/maps/ops.ts";
-import { mapRegistry } from "../../src/maps/registry.ts";
-import { BPF_MAP_CREATE, type BpfMapType, bpfMapTypeNames } from "../../src/uapi/index.ts";
+import { laterTypes, mapRegistry } from "../../src/maps/registry.ts";
+import { BPF_MAP_CREATE, type BpfMapType, bpfMapTypeNames, newerThan618 } from "../../src/uapi/index.ts";
 import { mapTables, tables } from "../conformance/tables.ts";
 import { kernelHost } from "../kernel.ts";
 
@@ -22,6 +22,12 @@ function namesIn(folder: string, ending: string): string[] {
   const files = readdirSync(join(root, folder)).filter((f) => f.endsWith(ending) && !f.includes(".test."));
   return files.map((f) => f.slice(0, -ending.length)).sort();
 }
+
+test("types of later kernels have a row that says since when, and no entry", () => {
+  const rows = Object.entries(laterTypes).map(([type, { since }]) => [bpfMapTypeNames[Number(type)], since]);
+  expect(rows).toEqual(Object.entries(newerThan618).filter(([name]) => name.startsWith("BPF_MAP_TYPE_")));
+  expect(Object.keys(laterTypes).filter((type) => type in mapRegistry)).toEqual([]);
+});
 
 test("src/maps has a file for each type", () => {
   expect(namesIn("src/maps", ".ts").filter((name) => !notTypes.includes(name))).toEqual(names);

@@ -17,6 +17,7 @@ import {
   type Walk,
 } from "../../src/index.ts";
 import { kernelHost } from "../kernel.ts";
+import { withoutBatches } from "../without_batches.ts";
 import { startThread } from "./worker.ts";
 
 /** Keys below this stay; those from here on come and go. */
@@ -105,7 +106,7 @@ describe.each(Object.entries(openers))("%s", (_name, open) => {
           unknown
         >;
         map.setMany(Array.from({ length: STAY }, (_, key) => [key, value] as const));
-        if (way !== "batches") batches.set(map.info.typeNumber, false);
+        if (way !== "batches") withoutBatches(batches, [map.info.typeNumber]);
         const walks = await underChange(host, map, type, () => walked(map.entries(), ([key]) => key));
         judge(walks);
         // With batches a bucket is read as a whole: nothing comes twice.
@@ -125,7 +126,7 @@ describe.each(Object.entries(openers))("%s", (_name, open) => {
     });
     const data = (n: number): string => `10.0.${n >> 8}.${n & 255}`;
     map.setMany(Array.from({ length: STAY }, (_, n) => [{ prefixLen: 32, data: data(n) }, 0n] as const));
-    if (way !== "batches") batches.set(map.info.typeNumber, false);
+    if (way !== "batches") withoutBatches(batches, [map.info.typeNumber]);
     const number = (text: string): number => {
       const [, , high, low] = text.split(".").map(Number);
       return high! * 256 + low!;

@@ -1,6 +1,6 @@
 /** What a map will take, before it is made. */
 import { InputError } from "../errors.ts";
-import { embeddedMapMemory } from "../struct/embedded_memory.ts";
+import { mapEntry } from "../maps/registry.ts";
 import { kernelMapMemory } from "../struct/kernel_memory.ts";
 import { createAttr } from "./create_map.ts";
 import type { ExactSpec, MapSpec } from "./spec.ts";
@@ -36,7 +36,9 @@ export function estimateMemory<S extends MapSpec>(spec: ExactSpec<S>, options: E
   const elements = Math.min(entries, attr.max_entries);
   const size = { ...attr, map_extra: Number(attr.map_extra) };
   const bytes =
-    options.host === "kernel" ? kernelMapMemory(size, cpus, elements) : embeddedMapMemory(size, cpus, elements);
+    options.host === "kernel"
+      ? kernelMapMemory(size, cpus, elements)
+      : mapEntry(attr.map_type)?.memUsage(size, cpus, elements);
   if (bytes === undefined) {
     throw new InputError(`estimateMemory: nothing is known of ${spec.type} maps on the ${options.host} host`);
   }

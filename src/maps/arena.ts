@@ -9,6 +9,7 @@ import { OBJ_ID, PAGE_SIZE } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";
 import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
 import { MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_WRITERS } from "../struct/map.ts";
+import { arenaUsage } from "../struct/mem_usage.ts";
 import {
   BPF_F_MMAPABLE,
   BPF_F_NO_USER_CONV,
@@ -118,8 +119,6 @@ function directValue(env: MapEnv, map: number, offset: number, to: number): numb
 export const arenaMap: MapTypeEntry = {
   since: "6.9",
   traits: {
-    key: "none",
-    percpu: false,
     mapExtra: true,
     mmap: true,
     userAddresses: true,
@@ -127,6 +126,7 @@ export const arenaMap: MapTypeEntry = {
     helpers: [],
   },
   minimalAttr: { key_size: 0, value_size: 0, max_entries: 1, map_flags: BPF_F_MMAPABLE },
+  memUsage: arenaUsage,
   ops: {
     ...unsupportedOps,
     map_alloc_check: allocCheck,

@@ -4,6 +4,7 @@ import * as array from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import { ELEMENT_FIELDS } from "../struct/fields.ts";
 import { metaEqualSized } from "../struct/inner_map.ts";
+import { arrayUsage } from "../struct/mem_usage.ts";
 import {
   BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
@@ -16,9 +17,6 @@ import { unsupportedOps } from "./ops.ts";
 export const arrayMap: MapTypeEntry = {
   since: "3.19",
   traits: {
-    key: "index",
-    percpu: false,
-    mapExtra: false,
     mmap: true,
     offload: true,
     fields: ELEMENT_FIELDS,
@@ -26,6 +24,7 @@ export const arrayMap: MapTypeEntry = {
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
   },
   minimalAttr: { key_size: 4, value_size: 1, max_entries: 1 },
+  memUsage: arrayUsage,
   ops: {
     ...unsupportedOps,
     map_alloc_check: array.allocCheckArray,

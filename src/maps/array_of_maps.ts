@@ -6,6 +6,7 @@ import { nextIndex } from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
 import { freeTemplate, neverInner, setTemplate, takeInner } from "../struct/inner_map.ts";
+import { slotsUsage } from "../struct/mem_usage.ts";
 import * as slots from "../struct/slots.ts";
 import { BPF_FUNC_map_lookup_elem, ENOTSUPP } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
@@ -31,13 +32,11 @@ function update(env: MapEnv, map: number, key: number, value: number, flags: num
 export const arrayOfMapsMap: MapTypeEntry = {
   since: "4.12",
   traits: {
-    key: "index",
-    percpu: false,
-    mapExtra: false,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_lookup_elem],
   },
   minimalAttr: { key_size: 4, value_size: 4, max_entries: 1, inner: minimalInner },
+  memUsage: slotsUsage,
   ops: {
     ...unsupportedOps,
     map_alloc_check: slots.allocCheckSlots,

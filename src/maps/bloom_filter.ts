@@ -3,6 +3,7 @@
  * value in the caller's buffer. Kernel counterpart: bloom_filter.c.
  */
 import * as bloom from "../struct/bloom.ts";
+import { bloomFilterUsage } from "../struct/mem_usage.ts";
 import { BPF_FUNC_map_peek_elem, BPF_FUNC_map_push_elem, EINVAL, EOPNOTSUPP } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { unsupportedOps } from "./ops.ts";
@@ -10,14 +11,13 @@ import { unsupportedOps } from "./ops.ts";
 export const bloomFilterMap: MapTypeEntry = {
   since: "5.16",
   traits: {
-    key: "none",
-    percpu: false,
     mapExtra: true,
     lookupReadsValue: true,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_push_elem, BPF_FUNC_map_peek_elem],
   },
   minimalAttr: { key_size: 0, value_size: 1, max_entries: 1 },
+  memUsage: bloomFilterUsage,
   ops: {
     ...unsupportedOps,
     map_alloc_check: bloom.allocCheck,

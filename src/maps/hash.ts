@@ -6,6 +6,7 @@ import { lookupBatchHash, takeBatchHash } from "../struct/hash_batch.ts";
 import { countHash } from "../struct/hash_count.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
+import { hashUsage } from "../struct/mem_usage.ts";
 import {
   BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
@@ -18,15 +19,13 @@ import { unsupportedOps } from "./ops.ts";
 export const hashMap: MapTypeEntry = {
   since: "3.19",
   traits: {
-    key: "bytes",
-    percpu: false,
-    mapExtra: false,
     offload: true,
     fields: ELEMENT_FIELDS,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
   },
   minimalAttr: { key_size: 1, value_size: 1, max_entries: 1 },
+  memUsage: hashUsage("one"),
   ops: {
     ...unsupportedOps,
     map_alloc_check: hash.allocCheckHash,

@@ -9,6 +9,7 @@ import { countHash } from "../struct/hash_count.ts";
 import * as objects from "../struct/hash_objects.ts";
 import { nextKey } from "../struct/hashtab.ts";
 import { freeTemplate, neverInner, setTemplate, takeInner } from "../struct/inner_map.ts";
+import { hashUsage } from "../struct/mem_usage.ts";
 import { BPF_FUNC_map_lookup_elem, ENOTSUPP } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { minimalInner, unsupportedOps } from "./ops.ts";
@@ -33,13 +34,11 @@ function update(env: MapEnv, map: number, key: number, value: number, flags: num
 export const hashOfMapsMap: MapTypeEntry = {
   since: "4.12",
   traits: {
-    key: "bytes",
-    percpu: false,
-    mapExtra: false,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_lookup_elem],
   },
   minimalAttr: { key_size: 1, value_size: 4, max_entries: 1, inner: minimalInner },
+  memUsage: hashUsage("none"),
   ops: {
     ...unsupportedOps,
     map_alloc_check: objects.allocCheckObjects,

@@ -1,6 +1,7 @@
 /** BPF_MAP_TYPE_LPM_TRIE: prefixes to values; a lookup finds the longest that fits. Kernel counterpart: lpm_trie.c. */
 import { batchDelete, batchLookup, batchUpdate } from "../struct/batch.ts";
 import * as lpm from "../struct/lpm_ops.ts";
+import { lpmTrieUsage } from "../struct/mem_usage.ts";
 import {
   BPF_F_NO_PREALLOC,
   BPF_FUNC_map_delete_elem,
@@ -13,13 +14,11 @@ import { unsupportedOps } from "./ops.ts";
 export const lpmTrieMap: MapTypeEntry = {
   since: "4.11",
   traits: {
-    key: "prefix",
-    percpu: false,
-    mapExtra: false,
     checkedEarly: false,
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem],
   },
   minimalAttr: { key_size: 5, value_size: 1, max_entries: 1, map_flags: BPF_F_NO_PREALLOC },
+  memUsage: lpmTrieUsage,
   ops: {
     ...unsupportedOps,
     map_alloc_check: lpm.allocCheckLpm,

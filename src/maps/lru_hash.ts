@@ -10,6 +10,7 @@ import { countLru } from "../struct/hash_count.ts";
 import { copyHash } from "../struct/hash_ops.ts";
 import { nextKey } from "../struct/hashtab.ts";
 import * as lru from "../struct/lru_ops.ts";
+import { lruUsage } from "../struct/mem_usage.ts";
 import {
   BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
@@ -22,14 +23,12 @@ import { unsupportedOps } from "./ops.ts";
 export const lruHashMap: MapTypeEntry = {
   since: "4.10",
   traits: {
-    key: "bytes",
-    percpu: false,
-    mapExtra: false,
     fields: EVICTED_FIELDS,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
   },
   minimalAttr: { key_size: 1, value_size: 1, max_entries: 1 },
+  memUsage: lruUsage("one"),
   ops: {
     ...unsupportedOps,
     map_alloc_check: lru.allocCheckLru,

@@ -9,6 +9,7 @@ import { countLru } from "../struct/hash_count.ts";
 import { copyPercpu } from "../struct/hash_ops.ts";
 import { nextKey } from "../struct/hashtab.ts";
 import * as lru from "../struct/lru_ops.ts";
+import { lruUsage } from "../struct/mem_usage.ts";
 import {
   BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
@@ -22,9 +23,6 @@ import { unsupportedOps } from "./ops.ts";
 export const lruPercpuHashMap: MapTypeEntry = {
   since: "4.10",
   traits: {
-    key: "bytes",
-    percpu: true,
-    mapExtra: false,
     fields: PERCPU_FIELDS,
     checkedEarly: true,
     helpers: [
@@ -36,6 +34,7 @@ export const lruPercpuHashMap: MapTypeEntry = {
     ],
   },
   minimalAttr: { key_size: 1, value_size: 1, max_entries: 1 },
+  memUsage: lruUsage("percpu"),
   ops: {
     ...unsupportedOps,
     map_alloc_check: lru.allocCheckLruPercpu,

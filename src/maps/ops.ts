@@ -8,15 +8,12 @@ import type { Memory } from "../mem/memory.ts";
 import type { BatchOp } from "../struct/batch.ts";
 import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
 import { metaEqual } from "../struct/inner_map.ts";
+import type { MemUsage } from "../struct/mem_usage.ts";
 import { BPF_MAP_TYPE_ARRAY, EINVAL, ENOTSUPP, EOPNOTSUPP } from "../uapi/index.ts";
 
 export interface MapTraits {
-  /** What a key is: bytes, a u32 index, a prefix with its length, or nothing (the key pointer must be NULL). */
-  readonly key: "bytes" | "index" | "prefix" | "none";
-  /** One value a CPU; commands see all of them. */
-  readonly percpu: boolean;
   /** map_extra may be other than 0. */
-  readonly mapExtra: boolean;
+  readonly mapExtra?: boolean;
   /** A lookup asks about the value that the caller gives; nothing is copied out (bloom filter). */
   readonly lookupReadsValue?: boolean;
   /** Holds programs, all of one kind: the first one decides. */
@@ -119,6 +116,8 @@ export interface MapTypeEntry {
   readonly traits: MapTraits;
   /** The smallest attributes that the kernel accepts: probes, docs and tests start from them. */
   readonly minimalAttr: MinimalAttr;
+  /** How much memory a map takes: asked before there is one. */
+  readonly memUsage: MemUsage;
   readonly ops: MapOps;
 }
 

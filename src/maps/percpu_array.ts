@@ -3,6 +3,7 @@
 import * as array from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
+import { percpuArrayUsage } from "../struct/mem_usage.ts";
 import {
   BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
@@ -16,9 +17,6 @@ import { unsupportedOps } from "./ops.ts";
 export const percpuArrayMap: MapTypeEntry = {
   since: "4.6",
   traits: {
-    key: "index",
-    percpu: true,
-    mapExtra: false,
     fields: PERCPU_FIELDS,
     checkedEarly: true,
     helpers: [
@@ -30,6 +28,7 @@ export const percpuArrayMap: MapTypeEntry = {
     ],
   },
   minimalAttr: { key_size: 4, value_size: 1, max_entries: 1 },
+  memUsage: percpuArrayUsage,
   ops: {
     ...unsupportedOps,
     map_alloc_check: array.allocCheckPercpuArray,

@@ -9,6 +9,7 @@ import { lookupBatchPercpu, takeBatchPercpu } from "../struct/hash_batch.ts";
 import { countHash } from "../struct/hash_count.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
+import { hashUsage } from "../struct/mem_usage.ts";
 import {
   BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
@@ -22,9 +23,6 @@ import { unsupportedOps } from "./ops.ts";
 export const percpuHashMap: MapTypeEntry = {
   since: "4.6",
   traits: {
-    key: "bytes",
-    percpu: true,
-    mapExtra: false,
     fields: PERCPU_FIELDS,
     checkedEarly: true,
     helpers: [
@@ -36,6 +34,7 @@ export const percpuHashMap: MapTypeEntry = {
     ],
   },
   minimalAttr: { key_size: 1, value_size: 1, max_entries: 1 },
+  memUsage: hashUsage("percpu"),
   ops: {
     ...unsupportedOps,
     map_alloc_check: hash.allocCheckPercpu,

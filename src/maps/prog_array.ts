@@ -7,6 +7,7 @@ import { OBJ_PROG, OBJ_USERS } from "../mem/layout.ts";
 import { nextIndex } from "../struct/array_ops.ts";
 import type { MapEnv } from "../struct/env.ts";
 import { neverInner } from "../struct/inner_map.ts";
+import { slotsUsage } from "../struct/mem_usage.ts";
 import * as slots from "../struct/slots.ts";
 import { BPF_FUNC_tail_call, EINVAL } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
@@ -29,14 +30,12 @@ function update(env: MapEnv, map: number, key: number, value: number, flags: num
 export const progArrayMap: MapTypeEntry = {
   since: "4.2",
   traits: {
-    key: "index",
-    percpu: false,
-    mapExtra: false,
     holdsPrograms: true,
     checkedEarly: true,
     helpers: [BPF_FUNC_tail_call],
   },
   minimalAttr: { key_size: 4, value_size: 4, max_entries: 1 },
+  memUsage: slotsUsage,
   ops: {
     ...unsupportedOps,
     map_alloc_check: slots.allocCheckSlots,

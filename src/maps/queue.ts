@@ -1,4 +1,6 @@
 /** BPF_MAP_TYPE_QUEUE: first in, first out. Kernel counterpart: queue_stack_maps.c. */
+
+import { queueStackUsage } from "../struct/mem_usage.ts";
 import * as queueStack from "../struct/queue_stack.ts";
 import { BPF_FUNC_map_peek_elem, BPF_FUNC_map_pop_elem, BPF_FUNC_map_push_elem } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
@@ -7,13 +9,11 @@ import { unsupportedOps } from "./ops.ts";
 export const queueMap: MapTypeEntry = {
   since: "4.20",
   traits: {
-    key: "none",
-    percpu: false,
-    mapExtra: false,
     checkedEarly: true,
     helpers: [BPF_FUNC_map_push_elem, BPF_FUNC_map_pop_elem, BPF_FUNC_map_peek_elem],
   },
   minimalAttr: { key_size: 0, value_size: 1, max_entries: 1 },
+  memUsage: queueStackUsage,
   ops: {
     ...unsupportedOps,
     map_alloc_check: queueStack.allocCheck,

@@ -2,6 +2,8 @@
  * BPF_MAP_TYPE_RINGBUF: records of any length from programs to user space, which reads them from a mapping. Commands
  * have nothing to do here. Kernel counterpart: ringbuf.c.
  */
+
+import { ringUsage } from "../struct/mem_usage.ts";
 import { mmap, poll } from "../struct/ring.ts";
 import * as ring from "../struct/ring_map.ts";
 import {
@@ -16,9 +18,6 @@ import { unsupportedOps } from "./ops.ts";
 export const ringbufMap: MapTypeEntry = {
   since: "5.8",
   traits: {
-    key: "none",
-    percpu: false,
-    mapExtra: false,
     mmap: true,
     checkedEarly: false,
     helpers: [
@@ -29,6 +28,7 @@ export const ringbufMap: MapTypeEntry = {
     ],
   },
   minimalAttr: { key_size: 0, value_size: 0, max_entries: 4096 },
+  memUsage: ringUsage,
   ops: {
     ...unsupportedOps,
     map_alloc_check: ring.allocCheck,

@@ -1,8 +1,7 @@
-/** `embeddedMapMemory` is what a map of each type takes when it is created. */
+/** `memUsage` of each type is what a map takes when it is created. */
 import { afterAll, expect, test } from "vitest";
 import type { MinimalAttr } from "../maps/ops.ts";
 import { mapRegistry } from "../maps/registry.ts";
-import { embeddedMapMemory } from "../struct/embedded_memory.ts";
 import { BPF_MAP_CREATE, type BpfMapType, bpfMapTypeNames } from "../uapi/index.ts";
 import { createEmbeddedHost } from "./embedded.ts";
 
@@ -17,7 +16,7 @@ function createInner({ map_type, key_size, value_size, max_entries }: MinimalAtt
 test.each(Object.keys(mapRegistry).map((type) => [bpfMapTypeNames[Number(type)]!, Number(type)] as const))(
   "%s",
   (_, map_type) => {
-    const { minimalAttr } = mapRegistry[map_type as BpfMapType]!;
+    const { minimalAttr, memUsage } = mapRegistry[map_type as BpfMapType]!;
     const { inner, ...attr } = { map_flags: 0, ...minimalAttr };
     const inner_map_fd = inner === undefined ? 0 : createInner(inner);
     // Rings want a power of two.
@@ -27,7 +26,7 @@ test.each(Object.keys(mapRegistry).map((type) => [bpfMapTypeNames[Number(type)]!
       // A large arena is refused without room for it.
       if (factor === 1) expect(fd).toBeGreaterThanOrEqual(0);
       if (fd < 0) continue;
-      expect(host.mapBytes(fd)).toBe(embeddedMapMemory({ ...size, map_extra: 0 }, cpus, 0));
+      expect(host.mapBytes(fd)).toBe(memUsage({ ...size, map_extra: 0 }, cpus, 0));
       host.close(fd);
     }
     if (inner_map_fd > 0) host.close(inner_map_fd);

@@ -17,6 +17,7 @@ export function benchLeak(report: Report): void {
       cycle(host, i);
       if (i % (CYCLES / STEPS) !== 0) continue;
       const { used, metadata, user } = host.memory();
+      report.progress(`${shared ? "shared" : "exclusive"} host: ${i} cycles`);
       rows.push([`${i} cycles`, `${used}`, `${metadata}`, `${user}`]);
     }
     report.table({

@@ -8,6 +8,7 @@ import { benchLru } from "./lru.ts";
 import { keepToOneCpu, machine } from "./machine.ts";
 import { benchMaps } from "./maps.ts";
 import { benchMemory } from "./memory.ts";
+import { benchPrograms } from "./programs.ts";
 import { Report } from "./report.ts";
 import { benchSizes, benchTenMillion } from "./ten_million.ts";
 
@@ -20,6 +21,7 @@ interface Benchmark {
 
 const benchmarks: Readonly<Record<string, Benchmark>> = {
   maps: { title: "Maps from user space", usual: true, run: benchMaps },
+  programs: { title: "Maps from programs", usual: true, run: benchPrograms },
   lpm: { title: "LPM tries with routing tables", usual: true, run: benchLpm },
   memory: { title: "Memory", usual: true, run: benchMemory },
   codec: { title: "Codecs", usual: true, run: benchCodecs },

@@ -6,9 +6,10 @@ import { C_LOOP, type CLoops, compileCLoops, type Operation } from "./c_loop.ts"
 import { kernelOrNone } from "./hosts.ts";
 import { type JsKey, JsMap } from "./js_map.ts";
 import { firstOf, indices, type KeySet, randomKeys } from "./keys.ts";
-import { measure, type Side } from "./measure.ts";
+import { measure } from "./measure.ts";
 import { RawMap } from "./raw_map.ts";
 import type { Report } from "./report.ts";
+import { type Maps, sidesOf } from "./sides.ts";
 import { TypedMap } from "./typed_map.ts";
 
 const ENTRIES = 100_000;
@@ -118,66 +119,31 @@ interface Hosts {
   readonly c: CLoops | undefined;
 }
 
-function rawSide(map: RawMap, operation: Operation, keys: KeySet): Side {
-  switch (operation) {
-    case "lookup":
-      return map.lookup(keys);
-    case "update":
-      return map.update(keys);
-    case "delete+insert":
-      return map.deleteAndInsert(keys);
-    case "iterate":
-      return map.iterate();
-    case "batch lookup":
-      return map.batchLookup();
-    case "batch update":
-      return map.batchUpdate(keys);
-    default:
-      return map.batchDeleteAndInsert(keys);
-  }
-}
-
-function otherSide(map: JsMap | TypedMap, operation: Operation, keys: KeySet): Side | undefined {
-  if (operation === "lookup") return map.lookup(keys);
-  if (operation === "update") return map.update(keys);
-  if (operation === "delete+insert") return map.deleteAndInsert(keys);
-  // The typed API walks in batches by itself.
-  return operation === "iterate" ? map.iterate() : undefined;
-}
-
 function benchKind(report: Report, hosts: Hosts, kind: Kind): void {
   const { type, flags, keys, percpu, maxEntries } = kind;
   const shape = { type, flags, valueSize: 8, maxEntries };
-  const raw = [
-    new RawMap(EXCLUSIVE, hosts.exclusive, shape, keys, percpu),
-    new RawMap(SHARED, hosts.shared, shape, keys, percpu),
-  ];
-  const kernel = hosts.kernel && new RawMap(KERNEL, hosts.kernel, shape, keys, percpu);
-  const typedMaps: TypedMap[] = [];
-  if (kind.typed) {
-    typedMaps.push(new TypedMap(typed(EXCLUSIVE), hosts.typedEmbedded, keys, ENTRIES));
-    if (hosts.typedKernel) typedMaps.push(new TypedMap(typed(KERNEL), hosts.typedKernel, keys, ENTRIES));
-  }
-  const jsMaps = kind.js.map((js) => new JsMap(js, keys));
+  const maps: Maps = {
+    js: kind.js.map((js) => new JsMap(js, keys)),
+    raw: [
+      new RawMap(EXCLUSIVE, hosts.exclusive, shape, keys, percpu),
+      new RawMap(SHARED, hosts.shared, shape, keys, percpu),
+    ],
+    typed: kind.typed ? new TypedMap(typed(EXCLUSIVE), hosts.typedEmbedded, keys, ENTRIES) : undefined,
+    kernel: hosts.kernel && new RawMap(KERNEL, hosts.kernel, shape, keys, percpu),
+    typedKernel:
+      kind.typed && hosts.typedKernel ? new TypedMap(typed(KERNEL), hosts.typedKernel, keys, ENTRIES) : undefined,
+    c: hosts.c,
+  };
   for (const operation of kind.operations) {
     // Operations on the whole map have one working set.
     for (const count of whole.includes(operation) ? [ENTRIES] : [HOT, ENTRIES]) {
-      const some = firstOf(keys, count);
-      const sides = [
-        ...jsMaps.map((m) => otherSide(m, operation, some)),
-        ...raw.map((m) => rawSide(m, operation, some)),
-        typedMaps[0] && otherSide(typedMaps[0], operation, some),
-        kernel && hosts.c?.side(operation, kernel, some),
-        kernel && rawSide(kernel, operation, some),
-        typedMaps[1] && otherSide(typedMaps[1], operation, some),
-      ].filter((s) => s !== undefined);
       const set = count === ENTRIES ? `all ${ENTRIES} keys` : `${count} of ${ENTRIES} keys`;
-      const rows = measure(sides);
+      const rows = measure(sidesOf(maps, operation, firstOf(keys, count)));
       report.measured(`${kind.name}: ${operation}, ${set}`, rows);
       if (kind.name === "HASH, 4-byte key") budgets(report, operation, set, rows);
     }
   }
-  for (const map of [...raw, kernel, ...typedMaps]) map?.close();
+  for (const map of [...maps.raw, maps.typed, maps.kernel, maps.typedKernel]) map?.close();
 }
 
 function budgets(report: Report, operation: Operation, set: string, rows: Parameters<Report["judge"]>[2]): void {

@@ -170,7 +170,7 @@ export class RawMap {
 
   /** How many elements LOOKUP_BATCH finds. */
   countInBatches(): number {
-    return this.#walkBatches(new Batch(this.host, this.fd, this.#elem.key.length * 4, this.valueBytes));
+    return this.#walkBatches(this.#batch());
   }
 
   #walkBatches(batch: Batch): number {
@@ -184,9 +184,12 @@ export class RawMap {
     return elements;
   }
 
+  updateAll(keys: KeySet): void {
+    this.#inBatches(this.#batch(), keys, [u.BPF_MAP_UPDATE_BATCH]);
+  }
+
   deleteAll(keys: KeySet): void {
-    const sum = this.#each(u.BPF_MAP_DELETE_ELEM, keys, keys.count);
-    if (sum !== 0) throw new Error(`${this.name}: deletions gave ${sum} in all`);
+    this.#inBatches(this.#batch(), keys, [u.BPF_MAP_DELETE_BATCH]);
   }
 
   batchUpdate(keys: KeySet): Side {
@@ -210,8 +213,12 @@ export class RawMap {
     return keys.count;
   }
 
+  #batch(): Batch {
+    return new Batch(this.host, this.fd, this.#elem.key.length * 4, this.valueBytes);
+  }
+
   #batchSide(run: (batch: Batch) => number): Side {
-    const batch = new Batch(this.host, this.fd, this.#elem.key.length * 4, this.valueBytes);
+    const batch = this.#batch();
     return overAll(this.name, () => run(batch));
   }
 

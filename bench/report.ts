@@ -43,6 +43,11 @@ export class Report {
     console.log(`  ${text}`);
   }
 
+  /** For who waits: not part of what is written. */
+  progress(text: string): void {
+    console.log(`  ... ${text}`);
+  }
+
   table(table: Table): void {
     this.sections.at(-1)?.tables.push(table);
     const lines = [table.columns, ...table.rows];

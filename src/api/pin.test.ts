@@ -1,9 +1,10 @@
 /** Pins through the typed API, on every host. On the kernel they are in a bpffs of the test's own. */
 import { readFileSync } from "node:fs";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
-import { EMBEDDED_BPFFS, emptyBpffs, mountBpffs } from "../../test/bpffs.ts";
+import { EMBEDDED_BPFFS, emptyBpffs } from "../../test/bpffs.ts";
 import { onEachHost } from "../../test/hosts.ts";
 import { kernelHost } from "../../test/kernel.ts";
+import { mountBpffs } from "../../test/mount_bpffs.ts";
 import {
   BpfError,
   type BpfHost,

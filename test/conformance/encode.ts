@@ -1,4 +1,6 @@
 /** From the tables' words to numbers and bytes. Everything that is misspelled throws. */
+export { toHex } from "../../src/api/hex.ts";
+
 import * as uapi from "../../src/uapi/index.ts";
 import type { Data, Errno, Flags, Scalar } from "./step.ts";
 
@@ -38,13 +40,14 @@ export function nameOf(result: number): string {
   return result >= 0 ? String(result) : `-${uapi.errnoNames[-result] ?? -result}`;
 }
 
-export function toHex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
+/** A text of Latin-1 characters as its bytes. */
+export function latin1(text: string): Uint8Array {
+  return Uint8Array.from(text, (c) => c.charCodeAt(0));
 }
 
 export function fromHex(hex: string): Uint8Array {
   if (!/^([0-9a-f]{2})*$/.test(hex)) throw new Error(`not hex: ${JSON.stringify(hex)}`);
-  return new Uint8Array(Buffer.from(hex, "hex"));
+  return Uint8Array.from({ length: hex.length / 2 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16));
 }
 
 function scalar(value: Scalar, size: number): Uint8Array {

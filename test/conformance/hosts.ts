@@ -3,8 +3,8 @@ import { release } from "node:os";
 import { createEmbeddedHost, type EmbeddedHost, type EmbeddedOptions } from "../../src/host/embedded.ts";
 import { type Host, HostUnavailable } from "../../src/host/host.ts";
 import { openKernelHost } from "../../src/host/kernel.ts";
-import { type BpffsMount, mountBpffs } from "../bpffs.ts";
 import { notRun, pinThread } from "../kernel.ts";
+import { type BpffsMount, mountBpffs } from "../mount_bpffs.ts";
 import { Session } from "./session.ts";
 
 /** The version whose answers the tables state. */

@@ -8,7 +8,7 @@ import type { AttrObject, Host, UserBuffer } from "../../src/host/host.ts";
 import { bpfCommands } from "../../src/uapi/commands.ts";
 import * as u from "../../src/uapi/index.ts";
 import { EMBEDDED_BPFFS } from "../bpffs.ts";
-import { type Shape, toHex, valueBytes } from "./encode.ts";
+import { latin1, type Shape, toHex, valueBytes } from "./encode.ts";
 
 export type Form = "object" | "raw" | "raw, unaligned" | "bytes";
 
@@ -87,10 +87,7 @@ export class Session {
         plain = base + at;
         top = at + value.length + GUARD;
       } else if (value instanceof Uint8Array || typeof value === "string") {
-        bytes.set(
-          typeof value === "string" ? Buffer.from(value, "latin1").subarray(0, 16) : value,
-          attr + field.offset,
-        );
+        bytes.set(typeof value === "string" ? latin1(value.slice(0, 16)) : value, attr + field.offset);
         continue;
       } else {
         plain = value;

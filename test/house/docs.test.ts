@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { buildSync } from "esbuild";
 import { afterAll, expect, test } from "vitest";
-import { mountBpffs } from "../bpffs.ts";
 import { kernelHost } from "../kernel.ts";
+import { mountBpffs } from "../mount_bpffs.ts";
 
 const root = join(import.meta.dirname, "../..");
 const pages = [

@@ -3,8 +3,9 @@ import { afterAll, expect, test } from "vitest";
 import { createEmbeddedHost } from "../../src/host/embedded.ts";
 import type { Host } from "../../src/host/host.ts";
 import * as u from "../../src/uapi/index.ts";
-import { EMBEDDED_BPFFS, emptyBpffs, mountBpffs } from "../bpffs.ts";
+import { EMBEDDED_BPFFS, emptyBpffs } from "../bpffs.ts";
 import { kernelHost } from "../kernel.ts";
+import { mountBpffs } from "../mount_bpffs.ts";
 
 const ROUNDS = 16;
 const CALLS = 150;

@@ -6,8 +6,9 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { bundleForPage, chromium, runInPage } from "../browser/page.ts";
+import { notRun } from "../kernel.ts";
 
 const root = join(import.meta.dirname, "../..");
 const project = mkdtempSync(join(tmpdir(), "bpfmaps-packed-"));
@@ -64,19 +65,9 @@ test("the command line runs from the installed package", () => {
 });
 
 test("bundles for a browser: no Node import is left, and the bundle runs in a page", async () => {
-  const outfile = join(project, "bundle.js");
-  await build({
-    entryPoints: [join(project, "main.mjs")],
-    bundle: true,
-    platform: "browser",
-    format: "iife",
-    outfile,
-    logLevel: "error",
-  });
-  const bundle = readFileSync(outfile, "utf8");
-  const browser = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find((path) => existsSync(path));
-  if (browser === undefined) {
-    console.log("packed: no chromium here, so the bundle is run without a page");
+  const bundle = await bundleForPage(join(project, "main.mjs"));
+  if (chromium === undefined) {
+    notRun("the bundle in a page", "there is no chromium: apt-get install chromium");
     // Only what pages have: no process, no require.
     const run = new Function("globalThis", "process", "require", bundle) as (g: unknown) => void;
     let result = "";
@@ -84,17 +75,5 @@ test("bundles for a browser: no Node import is left, and the bundle runs in a pa
     expect(result).toBe("42 undefined true");
     return;
   }
-  const page = `<!doctype html><title>waiting</title><script>globalThis.report = (r) => { document.title = r; };</script>
-<script>${bundle.replaceAll("</script", "<\\/script")}</script>`;
-  writeFileSync(join(project, "page.html"), page);
-  const dom = execFileSync(
-    browser,
-    [
-      ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
-      ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-      ...[`--user-data-dir=${join(project, "profile")}`, "--dump-dom", `file://${join(project, "page.html")}`],
-    ],
-    { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"], timeout: 60_000 },
-  );
-  expect(dom).toContain("<title>42 undefined true</title>");
+  expect(runInPage(chromium, bundle, 60_000)).toBe("42 undefined true");
 }, 90_000);

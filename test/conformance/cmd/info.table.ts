@@ -1,3 +1,4 @@
+import { toHex } from "../encode.ts";
 import type { Table } from "../step.ts";
 
 /** OBJ_GET_INFO_BY_FD of maps. */
@@ -186,5 +187,5 @@ function hashAt(address: number, size: number): { readonly hex: string } {
   const view = new DataView(bytes.buffer);
   view.setUint32(88, address, true);
   view.setUint32(96, size, true);
-  return { hex: Buffer.from(bytes).toString("hex") };
+  return { hex: toHex(bytes) };
 }

@@ -1,6 +1,6 @@
 /** Steps on what OBJ_GET_INFO_BY_FD tells. */
 import * as u from "../../../src/uapi/index.ts";
-import { errnoOf, isErrno, nameOf, toHex } from "../encode.ts";
+import { errnoOf, isErrno, latin1, nameOf, toHex } from "../encode.ts";
 import type { Value } from "../session.ts";
 import { compare, type State } from "./state.ts";
 
@@ -29,7 +29,7 @@ export function info(state: State, overrides: Readonly<Record<string, number | b
     const found = actual.subarray(field.offset, field.offset + field.size);
     const value = values[name] ?? 0;
     const expected = new Uint8Array(field.size);
-    if (typeof value === "string") expected.set(Buffer.from(value, "latin1"));
+    if (typeof value === "string") expected.set(latin1(value));
     else expected.set(new Uint8Array(BigUint64Array.of(BigInt(Number(value))).buffer).subarray(0, field.size));
     const problem = compare(toHex(expected), toHex(found));
     if (problem !== undefined) return `info.${name}: ${problem}`;

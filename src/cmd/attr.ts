@@ -6,6 +6,7 @@
 import { entryObject, getEntry } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { alloc, free } from "../mem/alloc.ts";
+import { PAGE_SIZE } from "../mem/layout.ts";
 import { MAP_KEY_SIZE } from "../struct/map.ts";
 import { EBADF, EFAULT, EINVAL, ENOMEM } from "../uapi/index.ts";
 
@@ -76,14 +77,31 @@ function copiedKey(kernel: Kernel, key: number, size: number): number {
   return copy;
 }
 
+/** Copies to the caller. False: -EFAULT; what lies before the first bad byte was written, as in the kernel. */
+export function copyToUser(kernel: Kernel, to: number, from: number, length: number): boolean {
+  const { mem } = kernel;
+  if (to + length <= mem.byteLength && kernel.userOk(to, length, true)) {
+    mem.copy(to, from, length);
+    return true;
+  }
+  for (let at = 0; at < length; ) {
+    const piece = Math.min(length - at, PAGE_SIZE - ((to + at) % PAGE_SIZE));
+    if (to + at >= mem.byteLength || !kernel.userOk(to + at, piece, true)) return false;
+    mem.copy(to + at, from + at, piece);
+    at += piece;
+  }
+  return true;
+}
+
 /**
- * Runs an operation whose result the caller cannot take, as the kernel does: into memory of its own, then -EFAULT when
- * it succeeded.
+ * Runs an operation whose result, of `size` bytes, has no room at `to`, as the kernel does: into memory of its own. When
+ * it succeeded, -EFAULT.
  */
-export function intoNowhere(kernel: Kernel, size: number, operation: (to: number) => number): number {
+export function intoNowhere(kernel: Kernel, to: number, size: number, operation: (to: number) => number): number {
   const temporary = alloc(kernel.mem, size);
   if (temporary === 0) return -ENOMEM;
   const ret = operation(temporary);
+  if (ret >= 0) copyToUser(kernel, to, temporary, size);
   free(kernel.mem, temporary, size);
   return ret < 0 ? ret : -EFAULT;
 }

@@ -6,6 +6,7 @@ import { GRANULE } from "../mem/layout.ts";
 import { batchLookup } from "../struct/batch.ts";
 import { MAP_ABI_VALUE_SIZE, MAP_DESC_SIZE, MAP_KEY_SIZE } from "../struct/map.ts";
 import * as u from "../uapi/index.ts";
+import { copyToUser } from "./attr.ts";
 import { bpf } from "./bpf.ts";
 
 const CPUS = 2;
@@ -231,6 +232,7 @@ for (const { shared, m } of machines) {
         elemFlags: 0,
         flags: 0,
         userOk: (address, length, write) => m.k.userOk(address, length, write),
+        write: (to, from, length) => copyToUser(m.k, to, from, length),
         putCount: (n) => {
           count = n;
           return true;

@@ -7,7 +7,7 @@ import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import type { MapBatch } from "../struct/batch.ts";
 import { bpf_attr } from "../uapi/index.ts";
-import { pointerAt, putU32, u64At } from "./attr.ts";
+import { copyToUser, pointerAt, putU32, u64At } from "./attr.ts";
 import { beginWrite } from "./map_elem.ts";
 
 const { batch } = bpf_attr;
@@ -40,6 +40,10 @@ class UserBatch implements MapBatch {
 
   userOk(address: number, length: number, write: boolean): boolean {
     return address + length <= this.#kernel.mem.byteLength && this.#kernel.userOk(address, length, write);
+  }
+
+  write(to: number, from: number, length: number): boolean {
+    return copyToUser(this.#kernel, to, from, length);
   }
 
   putCount(count: number): boolean {

@@ -61,12 +61,13 @@ function lookup(kernel: Kernel, map: number, attr: number, flags: number): numbe
   const size = kernel.mem.u32[(map >>> 2) + W_ABI_VALUE_SIZE]!;
   const reads = traits.lookupReadsValue;
   if (kernel.userOk(value, size, !reads)) return ops.map_copy_value(kernel, map, key, value, flags);
-  return reads ? -EFAULT : lookupNowhere(kernel, ops, map, key, size, flags);
+  return reads ? -EFAULT : lookupNowhere(kernel, ops, map, key, value, flags);
 }
 
 /** A closure here, not in `lookup`: that one stays free of allocations. */
-function lookupNowhere(kernel: Kernel, ops: MapOps, map: number, key: number, size: number, flags: number): number {
-  return intoNowhere(kernel, size, (to) => ops.map_copy_value(kernel, map, key, to, flags));
+function lookupNowhere(kernel: Kernel, ops: MapOps, map: number, key: number, value: number, flags: number): number {
+  const size = kernel.mem.u32[(map + MAP_ABI_VALUE_SIZE) >>> 2]!;
+  return intoNowhere(kernel, value, size, (to) => ops.map_copy_value(kernel, map, key, to, flags));
 }
 
 export function mapUpdateElem(kernel: Kernel, attr: number): number {
@@ -117,7 +118,7 @@ function lookupAndDelete(kernel: Kernel, map: number, attr: number): number {
   const size = kernel.mem.u32[(map >>> 2) + W_ABI_VALUE_SIZE]!;
   const flags = kernel.mem.u32[(attr + FLAGS) >>> 2]!;
   if (kernel.userOk(value, size, true)) return ops.map_lookup_and_delete_elem(kernel, map, key, value, flags);
-  return intoNowhere(kernel, size, (to) => ops.map_lookup_and_delete_elem(kernel, map, key, to, flags));
+  return intoNowhere(kernel, value, size, (to) => ops.map_lookup_and_delete_elem(kernel, map, key, to, flags));
 }
 
 export function mapGetNextKey(kernel: Kernel, attr: number): number {
@@ -135,5 +136,5 @@ function getNextKey(kernel: Kernel, map: number, attr: number): number {
   const next = pointerAt(kernel, attr + NEXT_KEY);
   const size = kernel.mem.u32[(map + MAP_KEY_SIZE) >>> 2]!;
   if (kernel.userOk(next, size, true)) return ops.map_get_next_key(kernel, map, key, next);
-  return intoNowhere(kernel, size, (to) => ops.map_get_next_key(kernel, map, key, to));
+  return intoNowhere(kernel, next, size, (to) => ops.map_get_next_key(kernel, map, key, to));
 }

@@ -3,7 +3,7 @@
  * when it fails stays done. Kernel counterpart: the generic batch functions of syscall.c.
  */
 import { alloc, free } from "../mem/alloc.ts";
-import { GRANULE, rup8 } from "../mem/layout.ts";
+import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_F_LOCK, EFAULT, EINVAL, ENOENT, ENOMEM } from "../uapi/index.ts";
 import type { MapEnv } from "./env.ts";
@@ -23,6 +23,8 @@ export interface MapBatch {
   readonly flags: number;
   /** Whether the caller may read or write all of these bytes. `address` may lie beyond all memory. */
   userOk(address: number, length: number, write: boolean): boolean;
+  /** Copies to the caller. False: -EFAULT; what lies before the first bad byte was written, as in the kernel. */
+  write(to: number, from: number, length: number): boolean;
   /** Writes `count` into the caller's attributes. False: it cannot be written. */
   putCount(count: number): boolean;
 }
@@ -34,21 +36,6 @@ export function beginBatch(mem: Memory, map: number, batch: MapBatch): number {
   if (batch.elemFlags !== 0 && (batch.elemFlags !== BPF_F_LOCK || !hasSpinLock(mem, map))) return -EINVAL;
   if (batch.room === 0) return 0;
   return batch.putCount(0) ? 1 : -EFAULT;
-}
-
-/** Copies to the caller. False: -EFAULT; what lies before the first bad byte was written, as in the kernel. */
-export function writeUser(mem: Memory, batch: MapBatch, to: number, from: number, n: number): boolean {
-  if (batch.userOk(to, n, true)) {
-    mem.copy(to, from, n);
-    return true;
-  }
-  for (let at = 0; at < n; ) {
-    const piece = Math.min(n - at, GRANULE - ((to + at) % GRANULE));
-    if (!batch.userOk(to + at, piece, true)) return false;
-    mem.copy(to + at, from + at, piece);
-    at += piece;
-  }
-  return true;
 }
 
 /** LOOKUP_BATCH. A slot whose lookup says ENOENT (an empty one, or one that is gone) is passed over. */
@@ -77,8 +64,8 @@ export function batchLookup(
       if (ret !== 0) break;
       ret = copyValue(env, map, key, value, batch.elemFlags);
       if (ret === 0) {
-        if (!writeUser(mem, batch, batch.keys + done * keySize, key, keySize)) return -EFAULT;
-        if (!writeUser(mem, batch, batch.values + done * valueSize, value, valueSize)) return -EFAULT;
+        if (!batch.write(batch.keys + done * keySize, key, keySize)) return -EFAULT;
+        if (!batch.write(batch.values + done * valueSize, value, valueSize)) return -EFAULT;
         done++;
       } else if (ret !== -ENOENT) {
         return ret;
@@ -88,7 +75,7 @@ export function batchLookup(
       other = last;
     }
     if (!batch.putCount(done)) return -EFAULT;
-    if (done > 0 && !writeUser(mem, batch, batch.outBatch, last, keySize)) return -EFAULT;
+    if (done > 0 && !batch.write(batch.outBatch, last, keySize)) return -EFAULT;
     return ret;
   }
 

@@ -6,7 +6,7 @@ import { alloc, free } from "../mem/alloc.ts";
 import { OBJ_ID, rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { EFAULT, EINVAL, ENOENT, ENOSPC } from "../uapi/index.ts";
-import { type BatchOp, beginBatch, type MapBatch, writeUser } from "./batch.ts";
+import { type BatchOp, beginBatch, type MapBatch } from "./batch.ts";
 import type { MapEnv } from "./env.ts";
 import { readFields } from "./fields.ts";
 import { dropNode, lockBucket, unlinkNode, unlockBucket } from "./hash_nodes.ts";
@@ -71,8 +71,8 @@ function writePercpu({ mem, cpus }: MapEnv, map: number, batch: MapBatch, to: nu
   return true;
 }
 
-function writePlain(mem: Memory, _map: number, batch: MapBatch, to: number, value: number, size: number): boolean {
-  return writeUser(mem, batch, to, value, size);
+function writePlain(_mem: Memory, _map: number, batch: MapBatch, to: number, value: number, size: number): boolean {
+  return batch.write(to, value, size);
 }
 
 /** A value with special fields, by way of memory of its own: writing to the caller can end too soon. */
@@ -80,14 +80,14 @@ function writeFields(mem: Memory, map: number, batch: MapBatch, to: number, valu
   const temporary = alloc(mem, size);
   if (temporary === 0) return false;
   readFields(mem, map, temporary, value, batch.elemFlags);
-  const ok = writeUser(mem, batch, to, temporary, size);
+  const ok = batch.write(to, temporary, size);
   free(mem, temporary, size);
   return ok;
 }
 
 /** Where nodes hold objects: the id. */
-function writeId({ mem }: MapEnv, _map: number, batch: MapBatch, to: number, object: number): boolean {
-  return writeUser(mem, batch, to, object + OBJ_ID, 4);
+function writeId(_env: MapEnv, _map: number, batch: MapBatch, to: number, object: number): boolean {
+  return batch.write(to, object + OBJ_ID, 4);
 }
 
 export const lookupBatchHash: BatchOp = (env, map, batch) => walk(env, map, batch, writeBytes, undefined);
@@ -175,7 +175,7 @@ function copyBucket(
   const valueSize = mapField(mem, map, MAP_ABI_VALUE_SIZE);
   let to = batch.keys + done * keySize;
   for (let node = u32[bucket >>> 2]!; isNode(node); node = u32[node >>> 2]!, to += keySize) {
-    if (!writeUser(mem, batch, to, node + keyAt, keySize)) return false;
+    if (!batch.write(to, node + keyAt, keySize)) return false;
   }
   to = batch.values + done * valueSize;
   for (let node = u32[bucket >>> 2]!; isNode(node); node = u32[node >>> 2]!, to += valueSize) {

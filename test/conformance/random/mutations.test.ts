@@ -57,6 +57,7 @@ const mutations: readonly Mutation[] = [
           elemFlags: batch.elemFlags,
           flags: batch.flags,
           userOk: (address, length, write) => batch.userOk(address, length, write),
+          write: (to, from, length) => batch.write(to, from, length),
           putCount: (count) => batch.putCount(count > 2 ? count - 1 : count),
         }),
     }),

@@ -129,6 +129,7 @@ export class EmbeddedHost implements Host {
       user: this.user,
       shapeOf: (fd) => this.#shapeOf(fd),
       raw: (cmd, address, size) => bpf(kernel, cmd, address, size),
+      keep: (address, bytes) => kernel.stageAt(address, bytes),
     });
     kernel.onWake = () => this.#wakeAll();
   }

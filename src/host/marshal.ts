@@ -24,6 +24,8 @@ export interface MarshalTarget {
   shapeOf(fd: number): MapShape | undefined;
   /** The command on attributes in user memory, judged as bpf(2) does: addresses in them are not trusted. */
   raw(cmd: number, address: number, size: number): number;
+  /** Told where the scratch memory lies that outlives a call, for who cleans up after a thread that died; 0: nowhere. */
+  keep?(address: number, bytes: number): void;
 }
 
 const ATTR_SIZE = bpf_attr.size;
@@ -109,8 +111,7 @@ export class Marshal {
 
   /** Gives the scratch memory back. No call may follow. */
   end(): void {
-    this.#block?.buffer.free();
-    this.#block = undefined;
+    this.#replaceBlock(0);
   }
 
   bpf(cmd: number, attr: Attr, size?: number): number {
@@ -258,7 +259,7 @@ export class Marshal {
   #reserve(bytes: number): Block | undefined {
     const wanted = this.#top + align8(bytes);
     if (wanted > this.#wanted && wanted <= LARGEST_BLOCK) this.#wanted = wanted;
-    if (this.#block === undefined) this.#block = this.#newBlock(Math.max(FIRST_BLOCK, bytes));
+    if (this.#block === undefined) this.#replaceBlock(Math.max(FIRST_BLOCK, bytes));
     const block = this.#block;
     if (block !== undefined && wanted <= block.bytes.length) {
       this.#at = this.#top;
@@ -287,8 +288,18 @@ export class Marshal {
   #freeExtras(keep: number): void {
     while (this.#extras.length > keep) this.#extras.pop()!.buffer.free();
     if (this.#top > 0 || this.#block === undefined || this.#wanted <= this.#block.bytes.length) return;
-    this.#block.buffer.free();
-    this.#block = this.#newBlock(2 ** Math.ceil(Math.log2(this.#wanted)));
+    this.#replaceBlock(2 ** Math.ceil(Math.log2(this.#wanted)));
+  }
+
+  /** Gives the block back and takes another one, unless `bytes` is 0. */
+  #replaceBlock(bytes: number): void {
+    const target = this.#target;
+    if (this.#block !== undefined) {
+      target.keep?.(0, 0);
+      this.#block.buffer.free();
+    }
+    this.#block = bytes === 0 ? undefined : this.#newBlock(bytes);
+    if (this.#block !== undefined) target.keep?.(this.#block.address, bytes);
   }
 }
 

@@ -3,6 +3,7 @@
  * of a lock still lives. A worker is announced by the thread that made it, then attaches, and is reaped when it ends.
  * A slot's generation tells one client from the next in the same slot.
  */
+import { POOL_METADATA, POOL_USER, type Pool } from "../mem/alloc.ts";
 import { CLIENT_SLOT_SIZE, CLIENT_SLOTS, SB_CLIENTS, SB_DEATHS } from "../mem/layout.ts";
 import {
   CLIENT_ALIVE,
@@ -16,13 +17,15 @@ import type { Memory } from "../mem/memory.ts";
 import { PROCESS_CLIENTS } from "./fds.ts";
 
 const C_PROCESS = 4;
-/** Blocks of metadata that the client has for itself: address and size of each. Who reaps it gives them back. */
+/** Blocks that the client has for itself: address and size of each. Who reaps it gives them back. */
 const C_BLOCKS = 8;
 /** The map that a command of this client works on, with USE_WRITES; 0: none. See `use.ts`. */
 const C_USE = 32;
 export const ATTR_BLOCK = 0;
 export const SCRATCH_BLOCK = 1;
-const BLOCKS = 2;
+/** User memory, in which the host stages what its caller gives. */
+export const STAGE_BLOCK = 2;
+const BLOCKS = 3;
 const STATE_MASK: number = (1 << CLIENT_STATE_BITS) - 1;
 
 export interface ClientSlot {
@@ -92,10 +95,19 @@ export function rememberBlock(mem: Memory, client: ClientSlot, which: number, ad
   mem.u32[at] = address;
 }
 
-export function blocksOf(mem: Memory, client: ClientSlot): { readonly address: number; readonly size: number }[] {
+export interface ClientBlock {
+  readonly address: number;
+  readonly size: number;
+  readonly pool: Pool;
+}
+
+export function blocksOf(mem: Memory, client: ClientSlot): ClientBlock[] {
   const at = (addressOf(client.slot) + C_BLOCKS) >>> 2;
-  const blocks = [];
-  for (let i = 0; i < BLOCKS; i++) blocks.push({ address: mem.u32[at + i * 2]!, size: mem.u32[at + i * 2 + 1]! });
+  const blocks: ClientBlock[] = [];
+  for (let i = 0; i < BLOCKS; i++) {
+    const pool = i === STAGE_BLOCK ? POOL_USER : POOL_METADATA;
+    blocks.push({ address: mem.u32[at + i * 2]!, size: mem.u32[at + i * 2 + 1]!, pool });
+  }
   return blocks.filter(({ address }) => address !== 0);
 }
 

@@ -45,6 +45,7 @@ import {
   releaseClient,
   rememberBlock,
   SCRATCH_BLOCK,
+  STAGE_BLOCK,
   useOf,
 } from "./clients.ts";
 import { endRunsOf } from "./cpus.ts";
@@ -198,6 +199,11 @@ export class Kernel implements MapEnv {
     return block;
   }
 
+  /** User memory that goes with this client, if it is still there then; address 0: there is none. */
+  stageAt(address: number, bytes: number): void {
+    rememberBlock(this.mem, this.client, STAGE_BLOCK, address, bytes);
+  }
+
   /** The object of this kind behind an fd, or -EBADF (no such fd), -EINVAL (another kind). Pair with `done`. */
   get(fd: number, kind: number): number {
     const entry = getEntry(this.mem, this.process, fd);
@@ -338,7 +344,7 @@ export class Kernel implements MapEnv {
   #cleanUp(client: ClientSlot, blocks = blocksOf(this.mem, client)): void {
     dropMappingsOf(this, client);
     endRunsOf(this, client);
-    for (const { address, size } of blocks) free(this.mem, address, size);
+    for (const { address, size, pool } of blocks) free(this.mem, address, size, pool);
   }
 
   #release(client: ClientSlot, then?: () => void): void {

@@ -64,7 +64,7 @@ export const AREA_PROG_WRITE = 2;
 /** What may be asked of the slabs: two pools that never share a granule. */
 export const POOL_METADATA = 0;
 export const POOL_USER = 1;
-type Pool = typeof POOL_METADATA | typeof POOL_USER;
+export type Pool = typeof POOL_METADATA | typeof POOL_USER;
 
 /** States of a granule. 0: never touched, so it reads zero and needs no clearing. */
 const USED_FREE = 1;

@@ -24,7 +24,7 @@ interface Section {
 const MET = "met";
 const MISSED = "MISSED";
 
-export function formatNs(ns: number): string {
+function formatNs(ns: number): string {
   return ns < 100 ? ns.toFixed(1) : ns.toFixed(0);
 }
 

@@ -8,7 +8,7 @@ const BEGIN = "<!-- status:begin -->";
 const END = "<!-- status:end -->";
 
 /** The table, one row a map type that Linux 6.18 has. */
-export function statusTable(): string {
+function statusTable(): string {
   const types = Object.entries(bpfMapTypeNames).filter(([type, name]) => type !== "0" && !(name in newerThan618));
   const shortName = (name: string): string => name.replace("BPF_MAP_TYPE_", "");
   const rows = types.flatMap(([type, name]) => {

@@ -1,21 +1,13 @@
 /** Arenas as live memory. */
+
 import { expect, test } from "vitest";
 import { onEachHost } from "../../test/hosts.ts";
-import type { BpfError } from "../index.ts";
+import { thrown } from "../../test/thrown.ts";
+import { BpfError } from "../index.ts";
 import * as asm from "../insn/index.ts";
 
 const PAGE = 4096;
 const { R0, R1, R2 } = asm;
-
-/** The error that this gives. */
-function failure(action: () => unknown): BpfError {
-  try {
-    action();
-  } catch (error) {
-    return error as BpfError;
-  }
-  throw new Error("it did not fail");
-}
 
 onEachHost((host) => {
   test("an arena is pages of zeros, which keep what is written", () => {
@@ -52,18 +44,18 @@ onEachHost((host) => {
   test("there is one mapping at a time, where it was first", () => {
     const heap = host.createMap({ type: "arena", name: "heap", maxEntries: 2 });
     const live = heap.mmap();
-    const twice = failure(() => heap.mmap());
+    const twice = thrown(BpfError, () => heap.mmap());
     expect([twice.code, twice.message]).toEqual([
       "EBUSY",
       expect.stringContaining("arena map `heap` is mapped already"),
     ]);
     const other = host.openMap({ id: heap.id }, { type: "arena" });
-    const elsewhere = failure(() => other.mmap());
+    const elsewhere = thrown(BpfError, () => other.mmap());
     expect(elsewhere.code).toBe("EINVAL");
     expect(elsewhere.message).toContain("was mapped before, by another handle or process");
     expect(elsewhere.hint).toBe("create it with an `address`");
     live.close();
-    expect(failure(() => other.mmap()).code).toBe("EINVAL");
+    expect(thrown(BpfError, () => other.mmap()).code).toBe("EINVAL");
     other.close();
     heap.close();
   });
@@ -77,7 +69,7 @@ onEachHost((host) => {
       expect([live.address, live.bytes[PAGE]]).toEqual([address, 0]);
       live.bytes[PAGE] = mark;
       const other = host.openMap({ id: heap.id }, { type: "arena" });
-      expect(failure(() => other.mmap()).code).toBe("EBUSY");
+      expect(thrown(BpfError, () => other.mmap()).code).toBe("EBUSY");
       live.close();
       const again = other.mmap();
       expect([again.address, again.bytes[PAGE]]).toEqual([address, mark]);
@@ -89,24 +81,26 @@ onEachHost((host) => {
 
   test("what it cannot be is said", () => {
     const create = (maxEntries: number, address = 0n): string =>
-      failure(() => host.createMap({ type: "arena", maxEntries, address })).message;
+      thrown(BpfError, () => host.createMap({ type: "arena", maxEntries, address })).message;
     expect(create(0)).toContain("maxEntries is 0; at least 1 is needed");
     expect(create(1_048_577)).toContain("maxEntries is 1048577 pages, 1048576 are the most (4 GiB)");
     expect(create(1, 0x1234n)).toContain("address is 0x1234, which does not begin a page of 4096 bytes");
     expect(create(2, 0xffff_f000n)).toContain("address is 0xfffff000: a multiple of 4 GiB would lie inside the arena");
-    const flags = failure(() => host.createMap({ type: "arena", maxEntries: 1, rawFlags: 4 }));
+    const flags = thrown(BpfError, () => host.createMap({ type: "arena", maxEntries: 1, rawFlags: 4 }));
     expect(flags.message).toContain("maps of type arena do not take the flags 0x4");
     // The kernel takes memory when a page is touched, the embedded host at once.
     if (host.kind === "embedded") expect(create(1_048_576)).toContain("no memory for 1048576 pages");
     const frozen = host.createMap({ type: "arena", name: "f", maxEntries: 1 });
     frozen.freeze();
-    expect(failure(() => frozen.mmap()).message).toContain(
+    expect(thrown(BpfError, () => frozen.mmap()).message).toContain(
       "arena map `f` is frozen: it can be mapped for reading only",
     );
     frozen.close();
     const written = host.createMap({ type: "arena", name: "w", maxEntries: 1 });
     written.mmap().close();
-    expect(failure(() => written.freeze()).message).toContain("was mapped for writing, after which an arena cannot be");
+    expect(thrown(BpfError, () => written.freeze()).message).toContain(
+      "was mapped for writing, after which an arena cannot be",
+    );
     written.close();
   });
 

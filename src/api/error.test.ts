@@ -1,6 +1,8 @@
 /** What errors say: the numbers, the call, and what to do. The same on every host. */
+
 import { expect, test } from "vitest";
 import { onEachHost } from "../../test/hosts.ts";
+import { thrown } from "../../test/thrown.ts";
 import {
   BPF_F_NO_PREALLOC,
   BPF_F_NUMA_NODE,
@@ -21,21 +23,11 @@ import {
   u64,
 } from "../index.ts";
 
-function errorOf(action: () => unknown): BpfError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof BpfError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}
-
 onEachHost((host: BpfHost) => {
   test("a full map", () => {
     const name = "flows";
     const hash = host.createMap({ type: "hash", name, key: u32, value: u8, maxEntries: 2 });
-    const error = errorOf(() => hash.set(1, 1).set(2, 2).set(3, 3));
+    const error = thrown(BpfError, () => hash.set(1, 1).set(2, 2).set(3, 3));
     expect(error.message).toBe(
       "hash map `flows` is full: 2 of 2\n  BPF_MAP_UPDATE_ELEM: E2BIG\n  hint: use lru_hash, or raise maxEntries",
     );
@@ -50,19 +42,21 @@ onEachHost((host: BpfHost) => {
     const trie = host.createMap({ type: "lpm_trie", name, key: lpmKey(ipv4), value: u8, maxEntries: 1 });
     const set = (data: string): unknown => trie.set({ prefixLen: 32, data }, 1);
     set("10.0.0.1");
-    expect(errorOf(() => set("10.0.0.2"))).toMatchObject({
+    expect(thrown(BpfError, () => set("10.0.0.2"))).toMatchObject({
       code: "ENOSPC",
       message: expect.stringContaining("lpm_trie map `flows` is full: 1 of 1"),
     });
     const queue = host.createMap({ type: "queue", value: u8, maxEntries: 1 });
-    expect(errorOf(() => queue.push(1).push(2)).message).toContain(`queue map ${queue.id} is full: 1 of 1`);
-    expect(errorOf(() => queue.push(2)).hint).toContain("whenFull");
+    expect(thrown(BpfError, () => queue.push(1).push(2)).message).toContain(`queue map ${queue.id} is full: 1 of 1`);
+    expect(thrown(BpfError, () => queue.push(2)).hint).toContain("whenFull");
     for (const map of [hash, trie, queue]) map.close();
   });
 
   test("an index outside", () => {
     const array = host.createMap({ type: "array", name: "stats", value: u8, maxEntries: 4 });
-    expect(errorOf(() => array.set(7, 1)).message).toMatch(/^index 7 is outside array map `stats`: max_entries 4\n/);
+    expect(thrown(BpfError, () => array.set(7, 1)).message).toMatch(
+      /^index 7 is outside array map `stats`: max_entries 4\n/,
+    );
     array.close();
   });
 
@@ -71,12 +65,12 @@ onEachHost((host: BpfHost) => {
     const map = host.createMap({ type: "hash", name: "m", key, value: u8, maxEntries: 4 });
     const at = { saddr: "10.0.0.1", port: 80, id: 5n, raw: Uint8Array.of(1, 255) };
     map.set(at, 1);
-    const exists = errorOf(() => map.set(at, 1, { ifExists: "fail" }));
+    const exists = thrown(BpfError, () => map.set(at, 1, { ifExists: "fail" }));
     expect(exists.message).toContain(
       'key {"saddr":"10.0.0.1","port":80,"id":"5","raw":"01ff"} is in hash map `m` already',
     );
     expect(exists.code).toBe("EEXIST");
-    const missing = errorOf(() => map.set({ ...at, port: 1 }, 1, { ifMissing: "fail" }));
+    const missing = thrown(BpfError, () => map.set({ ...at, port: 1 }, 1, { ifMissing: "fail" }));
     expect(missing.message).toContain("is not in hash map `m`");
     expect(missing.code).toBe("ENOENT");
     map.close();
@@ -133,7 +127,7 @@ onEachHost((host: BpfHost) => {
   ];
 
   test.each(refused)("creation says which rule is broken: %s", (rule, code, spec) => {
-    const error = errorOf(() => host.createMap(spec));
+    const error = thrown(BpfError, () => host.createMap(spec));
     expect(error).toMatchObject({ code, cmd: "BPF_MAP_CREATE", map: { type: spec.type, id: 0 } });
     expect(error.message).toMatch(rule);
   });
@@ -174,28 +168,30 @@ onEachHost((host: BpfHost) => {
   });
 
   test("maps that are not there", () => {
-    expect(errorOf(() => host.openMap({ id: 0x7fff_fff0 }))).toMatchObject({
+    expect(thrown(BpfError, () => host.openMap({ id: 0x7fff_fff0 }))).toMatchObject({
       code: "ENOENT",
       cmd: "BPF_MAP_GET_FD_BY_ID",
     });
-    expect(errorOf(() => host.openMap({ fd: 999 }))).toMatchObject({ code: "EBADF" });
+    expect(thrown(BpfError, () => host.openMap({ fd: 999 }))).toMatchObject({ code: "EBADF" });
     const program = host.loadProgram({
       type: "xdp",
       insns: Uint8Array.of(0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0),
     });
-    expect(errorOf(() => host.openMap({ fd: program.fd })).message).toContain(`fd ${program.fd} is no map`);
+    expect(thrown(BpfError, () => host.openMap({ fd: program.fd })).message).toContain(`fd ${program.fd} is no map`);
     program.close();
   });
 });
 
 test("memory that is used up", () => {
   const host = createEmbedded({ memory: 4 * 1024 * 1024 });
-  const error = errorOf(() => host.createMap({ type: "array", name: "big", value: bytes(4096), maxEntries: 4096 }));
+  const error = thrown(BpfError, () =>
+    host.createMap({ type: "array", name: "big", value: bytes(4096), maxEntries: 4096 }),
+  );
   expect(error.code).toBe("ENOMEM");
   expect(error.message).toContain("cannot create array map `big`: no memory for 4096 elements with 4 + 4096 bytes");
   expect(error.hint).toContain("createEmbedded() more `memory`");
   const hash = host.createMap({ type: "hash", key: u32, value: bytes(65_536), maxEntries: 100, prealloc: false });
-  const full = errorOf(() => {
+  const full = thrown(BpfError, () => {
     for (let i = 0; i < 100; i++) hash.set(i, new Uint8Array(65_536));
   });
   expect(full).toMatchObject({ code: "ENOMEM", hint: "give createEmbedded() more `memory`" });

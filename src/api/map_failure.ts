@@ -90,7 +90,7 @@ export function mapTitle(map: { readonly type: string; readonly name: string; re
 }
 
 /** A key in one line, cut where it gets long. */
-export function shownKey(key: unknown): string {
+function shownKey(key: unknown): string {
   const plain = (_name: string, value: unknown): unknown => {
     if (typeof value === "bigint") return `${value}`;
     if (value instanceof Uint8Array) return toHex(value);

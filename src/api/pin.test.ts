@@ -5,6 +5,7 @@ import { EMBEDDED_BPFFS, emptyBpffs } from "../../test/bpffs.ts";
 import { onEachHost } from "../../test/hosts.ts";
 import { kernelHost } from "../../test/kernel.ts";
 import { mountBpffs } from "../../test/mount_bpffs.ts";
+import { thrown } from "../../test/thrown.ts";
 import {
   BpfError,
   type BpfHost,
@@ -32,16 +33,6 @@ afterAll(() => mount?.unmount());
 const Flow = struct({ packets: u64, bytes: u64 });
 const spec = { type: "hash", name: "flows", key: u32, value: Flow, maxEntries: 16 } as const satisfies MapSpec;
 
-function thrown(call: () => unknown): BpfError {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof BpfError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}
-
 /** `body` gets the host and its bpffs. */
 function onEachBpffs(body: (host: BpfHost, dir: string) => void): void {
   onEachHost((host) => {
@@ -63,17 +54,17 @@ onEachBpffs((host, dir) => {
     expect(again.get(1)).toEqual({ packets: 1n, bytes: 60n });
     const reader = host.openMap({ pin: `${dir}/flows`, access: "ro" });
     expect(reader.type === "hash" && reader.get(1)).toEqual({ packets: 1n, bytes: 60n });
-    expect(thrown(() => reader.type === "hash" && reader.delete(1)).code).toBe("EPERM");
+    expect(thrown(BpfError, () => reader.type === "hash" && reader.delete(1)).code).toBe("EPERM");
     reader.close();
     host.unpin(`${dir}/flows`);
     expect(host.bpffs.readdir(dir)).not.toContain("flows");
     expect(again.get(1)).toEqual({ packets: 1n, bytes: 60n });
     again.close();
-    expect(thrown(() => again.pin(`${dir}/x`)).message).toContain("hash map `flows` is closed");
-    expect(thrown(() => host.openMap({ pin: `${dir}/flows` })).message).toBe(
+    expect(thrown(BpfError, () => again.pin(`${dir}/x`)).message).toContain("hash map `flows` is closed");
+    expect(thrown(BpfError, () => host.openMap({ pin: `${dir}/flows` })).message).toBe(
       `cannot open what is pinned at ${dir}/flows: nothing is there\n  BPF_OBJ_GET: ENOENT`,
     );
-    expect(thrown(() => host.unpin(`${dir}/flows`)).code).toBe("ENOENT");
+    expect(thrown(BpfError, () => host.unpin(`${dir}/flows`)).code).toBe("ENOENT");
   });
 
   test("a program is pinned and opened", () => {
@@ -88,14 +79,14 @@ onEachBpffs((host, dir) => {
     expect(byId.tag).toBe(again.tag);
     byId.close();
     again.close();
-    expect(thrown(() => host.openMap({ pin: `${dir}/pass` })).message).toMatch(
+    expect(thrown(BpfError, () => host.openMap({ pin: `${dir}/pass` })).message).toMatch(
       /pass is no map\n {2}BPF_OBJ_GET: EINVAL/,
     );
-    expect(thrown(() => host.createMap({ ...spec, pin: `${dir}/pass` })).message).toMatch(/is no map/);
+    expect(thrown(BpfError, () => host.createMap({ ...spec, pin: `${dir}/pass` })).message).toMatch(/is no map/);
     const map = host.createMap({ ...spec, pin: `${dir}/flows` });
     map.close();
-    expect(thrown(() => host.openProgram({ pin: `${dir}/flows` })).message).toMatch(/flows is no program/);
-    expect(thrown(() => again.pin(`${dir}/y`)).code).toBe("EBADF");
+    expect(thrown(BpfError, () => host.openProgram({ pin: `${dir}/flows` })).message).toMatch(/flows is no program/);
+    expect(thrown(BpfError, () => again.pin(`${dir}/y`)).code).toBe("EBADF");
   });
 
   test("createMap with a pin makes the map once", () => {
@@ -143,7 +134,7 @@ onEachBpffs((host, dir) => {
     const old = host.createMap({ ...spec, pin: `${dir}/flows` });
     const wider = struct({ packets: u64, bytes: u64, drops: u64 });
     const wanted = { ...spec, value: wider, maxEntries: 32, prealloc: false } as const;
-    const error = thrown(() => host.createMap({ ...wanted, pin: `${dir}/flows` }));
+    const error = thrown(BpfError, () => host.createMap({ ...wanted, pin: `${dir}/flows` }));
     expect(error).toBeInstanceOf(IncompatibleMapError);
     expect(error.message.split("\n").slice(0, 5)).toEqual([
       `hash map \`flows\` is pinned at ${dir}/flows and is not what was asked for`,
@@ -197,7 +188,7 @@ onEachBpffs((host, dir) => {
   test("a layout of the same size that means something else does not fit", () => {
     host.createMap({ ...spec, pin: `${dir}/flows` }).close();
     const swapped = struct({ bytes: u64, packets: u64 });
-    const error = thrown(() => host.createMap({ ...spec, value: swapped, pin: `${dir}/flows` }));
+    const error = thrown(BpfError, () => host.createMap({ ...spec, value: swapped, pin: `${dir}/flows` }));
     expect((error as IncompatibleMapError).differences.map(({ field }) => field)).toEqual(["value"]);
     expect(error.message).toMatch(/bytes +u64 at 0 +.* at 8 +offset/);
   });
@@ -225,7 +216,7 @@ onEachBpffs((host, dir) => {
 
   test("errors say what is wrong with the path", () => {
     const map = host.createMap(spec);
-    const at = (path: string): string => thrown(() => map.pin(path)).message;
+    const at = (path: string): string => thrown(BpfError, () => map.pin(path)).message;
     map.pin(`${dir}/taken`);
     host.bpffs.mkdir(`${dir}/d`);
     expect(at(`${dir}/taken`)).toBe(
@@ -243,8 +234,8 @@ onEachBpffs((host, dir) => {
     expect(at(`/${"x/".repeat(3000)}`)).toContain("the path has 6001 bytes, 4095 are the most");
     expect(at("/sys/fs/flows")).toMatch(/that is not in a bpffs\n {2}BPF_OBJ_PIN: EPERM\n {2}hint: .*\/sys\/fs\/bpf/);
     expect(at("/no/such/dir")).toMatch(/there is no directory \/no\n.*ENOENT\n {2}hint: .*\/sys\/fs\/bpf/);
-    expect(thrown(() => host.openMap({ pin: `${dir}/d` })).message).toContain("it is a directory");
-    expect(thrown(() => host.unpin(`${dir}/d`)).message).toContain(
+    expect(thrown(BpfError, () => host.openMap({ pin: `${dir}/d` })).message).toContain("it is a directory");
+    expect(thrown(BpfError, () => host.unpin(`${dir}/d`)).message).toContain(
       `it is a directory\n  unlink: EISDIR\n  hint: host.bpffs`,
     );
     expect(() => map.pin("flows")).toThrow(/expected an absolute path/);
@@ -279,7 +270,7 @@ onEachBpffs((host, dir) => {
     const first = load();
     expect(first.size).toBeGreaterThan(0);
     expect(load()).toEqual(first);
-    const error = thrown(() =>
+    const error = thrown(BpfError, () =>
       load((map) => {
         map.maxEntries += 1;
       }),

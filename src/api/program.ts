@@ -266,7 +266,7 @@ function loadWithLog(context: HostContext, attr: AttrObject): { readonly result:
 const STATISTICS = /^(processed \d+ insns|verification time|stack depth|mark_|peak_states)/;
 
 /** The line that says why, the one before it, and how many there are besides. */
-export function logSummary(log: string): string[] {
+function logSummary(log: string): string[] {
   const lines = log.split("\n").filter((line) => line.trim() !== "" && !STATISTICS.test(line));
   const shown = lines.slice(-2);
   const omitted = lines.length - shown.length;

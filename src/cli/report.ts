@@ -1,4 +1,5 @@
 /** What a run has to tell: as one JSON object for programs, as tables for people. */
+import { toHex } from "../api/hex.ts";
 import type { BtfValue } from "../btf/index.ts";
 
 export interface EntryReport {
@@ -36,12 +37,6 @@ export interface RunReport {
 /** Entries of one map that people are shown. */
 const SHOWN = 8;
 const WIDTH_MAX = 60;
-
-export function toHex(bytes: Uint8Array): string {
-  let hex = "";
-  for (const byte of bytes) hex += byte.toString(16).padStart(2, "0");
-  return hex;
-}
 
 /** 64-bit numbers are JSON numbers where they are exact, texts beyond 2^53. */
 export function toJson(report: RunReport): string {

@@ -1,9 +1,10 @@
 /** `bpfmaps run`: load an object, run a program on packets, tell what its maps hold. */
-import { basename } from "node:path";
 
+import { basename } from "node:path";
 import type { BpfHost } from "../api/bpf_host.ts";
 import { createEmbedded } from "../api/embedded.ts";
 import { BpfError } from "../api/error.ts";
+import { toHex } from "../api/hex.ts";
 import { openKernel } from "../api/kernel.ts";
 import type { LoadedObject } from "../api/load_object.ts";
 import type { Program } from "../api/program.ts";
@@ -15,7 +16,7 @@ import { fillMaps } from "./fill.ts";
 import { dumpMap, type RawEntry } from "./map_dump.ts";
 import { parseRunOptions, type RunOptions } from "./options.ts";
 import { capturedPackets, inFile, readInput } from "./packets.ts";
-import { type EntryReport, type MapReport, type RunReport, toHex, toJson, toText } from "./report.ts";
+import { type EntryReport, type MapReport, type RunReport, toJson, toText } from "./report.ts";
 
 /** Runs between two lines of progress. */
 const PROGRESS_EVERY = 50_000;

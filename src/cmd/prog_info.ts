@@ -1,5 +1,4 @@
 /** BPF_OBJ_GET_INFO_BY_FD of a program: struct bpf_prog_info and the arrays that it points to. */
-
 import { INSN_SIZE, LD_IMM64_OPCODE } from "../insn/index.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import {

@@ -12,7 +12,7 @@ import type { Memory } from "../mem/memory.ts";
 import { ENAMETOOLONG, ENOENT, ENOTDIR, EPERM } from "../uapi/index.ts";
 import type { Kernel } from "./kernel.ts";
 
-export const BPFFS_MOUNT = "/sys/fs/bpf";
+const BPFFS_MOUNT = "/sys/fs/bpf";
 /** Most bytes of a name, and of a path with its NUL. */
 const NAME_MAX = 255;
 export const PATH_MAX = 4096;
@@ -31,7 +31,7 @@ const REMOVED = 2;
 
 /** Entry: a name for a directory, or for what is pinned. */
 const ENTRY_NEXT = 0;
-export const ENTRY_OBJECT = 4;
+const ENTRY_OBJECT = 4;
 const ENTRY_LENGTH = 8;
 const ENTRY_NAME = 12;
 

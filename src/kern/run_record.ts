@@ -40,7 +40,7 @@ export const RUN_WORD = 64;
 /** Resources held, oldest first: address of the list, entries, room. */
 export const RUN_HELD = 72;
 export const RUN_HELD_COUNT = 76;
-export const RUN_HELD_ROOM = 80;
+const RUN_HELD_ROOM = 80;
 /** The run inside which this one runs, and the CPU that the client was on before. */
 export const RUN_OUTER = 84;
 export const RUN_HOME_CPU = 88;
@@ -87,7 +87,7 @@ export const RUN_FAULTED = 2;
 export const RUN_SPENT = 3;
 
 /** A resource that a run holds: kind, the object it belongs to, and the memory that the program may touch by it. */
-export const HELD_KIND = 0;
+const HELD_KIND = 0;
 export const HELD_OBJECT = 4;
 export const HELD_ADDRESS = 8;
 export const HELD_BYTES = 12;
@@ -95,7 +95,7 @@ export const HELD_SIZE = 16;
 /** A ring record that was reserved and neither submitted nor discarded. */
 export const HELD_RING = 1;
 /** A reference to an object that the program found in a map: an inner map, or a program of a tail call. */
-export const HELD_REFERENCE = 2;
+const HELD_REFERENCE = 2;
 
 export const RUN_SIZE: number = RUN_HELD_FIRST + HELD_FIRST_ROOM * HELD_SIZE;
 

@@ -121,7 +121,7 @@ export interface MapTypeEntry {
   readonly ops: MapOps;
 }
 
-export const EPOLLERR = 8;
+const EPOLLERR = 8;
 
 /** The kernel's answers for operations that a type leaves out. Every type spreads this first. */
 export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map_free"> = {

@@ -36,14 +36,14 @@ export const AREA_RIGHTS = 24;
 /** Mappings of this area into user space: see `kern/mappings.ts`. */
 export const AREA_MAPPED = 28;
 /** Views that user space may still hold of the area, mapped or not: while there are any, its granules are not reused. */
-export const AREA_VIEWS = 32;
+const AREA_VIEWS = 32;
 /** Granules of an area that was freed while there were views; 0: it lives. */
 const AREA_ZOMBIE = 36;
 /** Those of the mappings that may be written, and how far from the base on the widest of each kind reaches. */
 export const AREA_MAPPED_RW = 40;
 export const AREA_READ_END = 44;
 export const AREA_WRITE_END = 48;
-export const AREA_DESC_SIZE = 64;
+const AREA_DESC_SIZE = 64;
 
 export const AREA_METADATA = 1;
 export const AREA_USER = 2;
@@ -62,7 +62,7 @@ export const AREA_PROG_READ = 1;
 export const AREA_PROG_WRITE = 2;
 
 /** What may be asked of the slabs: two pools that never share a granule. */
-export const POOL_METADATA = 0;
+const POOL_METADATA = 0;
 export const POOL_USER = 1;
 export type Pool = typeof POOL_METADATA | typeof POOL_USER;
 
@@ -73,7 +73,7 @@ const IN_USE = 2;
 /** Bytes that every area keeps unused at its end, so that word-wise readers may look past the last value. */
 const AREA_TAIL = 8;
 const MIN_SLAB_SHIFT = 4;
-export const MAX_SLAB: number = 1 << (MIN_SLAB_SHIFT + SLAB_CLASSES - 1);
+const MAX_SLAB: number = 1 << (MIN_SLAB_SHIFT + SLAB_CLASSES - 1);
 
 const META_AREA = SB_AREAS;
 /** The one descriptor of all user memory. */

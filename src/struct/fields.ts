@@ -93,7 +93,7 @@ export function sameRecord(mem: Memory, mapA: number, mapB: number): boolean {
 }
 
 /** Whether the map's values hold a field of these kinds. */
-export function hasField(mem: Memory, map: number, kinds: number): boolean {
+function hasField(mem: Memory, map: number, kinds: number): boolean {
   const record = mem.u32[(map + MAP_FIELDS) >>> 2]!;
   return record !== 0 && (mem.u32[(record + R_MASK) >>> 2]! & kinds) !== 0;
 }

@@ -1,4 +1,5 @@
 import { afterAll, expect, test } from "vitest";
+import { randomOf } from "../../test/random.ts";
 import { BtfBuilder } from "../btf/builder.ts";
 import { parseBtf } from "../btf/index.ts";
 import { attachKernel, createKernel, type Kernel } from "../kern/kernel.ts";
@@ -242,14 +243,6 @@ function checkShape(lpm: Lpm): number {
   expect(wrong).toEqual([]);
   expect(count).toBe(lpm.count);
   return tables;
-}
-
-function randomOf(seed: number): (n: number) => number {
-  let state = seed;
-  return (n) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * n);
-  };
 }
 
 test.each([

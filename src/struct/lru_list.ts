@@ -15,7 +15,7 @@ import { countUp, MAP_EVICTIONS } from "./map.ts";
  * A node's links, behind its head: previous, next; then bytes for the list it is in, the reference bit and the CPU that
  * took it; last the client that works on it, as in locks. A "link" is the address of these; list heads are links too.
  */
-export const PREV = 0;
+const PREV = 0;
 export const NEXT = 4;
 export const IN = 8;
 export const REF = 9;
@@ -23,7 +23,7 @@ export const CPU = 10;
 export const OWNER = 12;
 export const LRU_LINKS = 16;
 
-export const ACTIVE = 0;
+const ACTIVE = 0;
 export const INACTIVE = 1;
 const FREE = 2;
 export const PENDING = 3;

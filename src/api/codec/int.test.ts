@@ -1,16 +1,7 @@
 import { expect, test } from "vitest";
+import { thrown } from "../../../test/thrown.ts";
 import { InputError } from "../../errors.ts";
 import { bool, type Codec, CodecBuffer, CodecError, s8, s16, s32, s64, u8, u16, u32, u64 } from "./index.ts";
-
-function errorOf(fn: () => unknown): CodecError {
-  try {
-    fn();
-  } catch (error) {
-    if (error instanceof CodecError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
@@ -91,56 +82,62 @@ test.each(limits)("%# limits hold and are in the message", (codec, smallest, lar
     expect(codec.decode(codec.encode(value))).toBe(value === 0 ? 0 : value);
   }
   for (const value of [smallest - 1, largest + 1]) {
-    const error = errorOf(() => codec.encode(value));
+    const error = thrown(CodecError, () => codec.encode(value));
     expect(error).toBeInstanceOf(InputError);
     expect(error.problem).toBe("range");
     expect(error.message).toContain(`${value} is out of range for ${codec.kind} (${smallest} to`);
   }
   for (const value of [0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-    expect(errorOf(() => codec.encode(value)).message).toContain("not a whole number");
+    expect(thrown(CodecError, () => codec.encode(value)).message).toContain("not a whole number");
   }
   for (const value of ["1", 1n, null, undefined, true, [1]]) {
-    expect(errorOf(() => codec.encode(value as never)).problem).toBe("type");
+    expect(thrown(CodecError, () => codec.encode(value as never)).problem).toBe("type");
   }
 });
 
 test("64-bit limits", () => {
-  expect(errorOf(() => u64.encode(-1n)).message).toBe("value: -1n is out of range for u64 (0 to 2^64 - 1)");
-  expect(errorOf(() => u64.encode(2n ** 64n)).problem).toBe("range");
-  expect(errorOf(() => u64.be.encode(2n ** 64n)).problem).toBe("range");
-  expect(errorOf(() => s64.encode(2n ** 63n)).problem).toBe("range");
-  expect(errorOf(() => s64.be.encode(-(2n ** 63n) - 1n)).problem).toBe("range");
+  expect(thrown(CodecError, () => u64.encode(-1n)).message).toBe("value: -1n is out of range for u64 (0 to 2^64 - 1)");
+  expect(thrown(CodecError, () => u64.encode(2n ** 64n)).problem).toBe("range");
+  expect(thrown(CodecError, () => u64.be.encode(2n ** 64n)).problem).toBe("range");
+  expect(thrown(CodecError, () => s64.encode(2n ** 63n)).problem).toBe("range");
+  expect(thrown(CodecError, () => s64.be.encode(-(2n ** 63n) - 1n)).problem).toBe("range");
 });
 
 test("a number where a bigint belongs: the message says what to write", () => {
-  expect(errorOf(() => u64.encode(12 as never)).message).toBe(
+  expect(thrown(CodecError, () => u64.encode(12 as never)).message).toBe(
     "value: u64 takes a bigint, found 12; write 12n, or declare the field as u64.asNumber",
   );
-  expect(errorOf(() => u32.encode(12n as never)).message).toBe("value: u32 takes a number, found 12n; write 12");
+  expect(thrown(CodecError, () => u32.encode(12n as never)).message).toBe(
+    "value: u32 takes a number, found 12n; write 12",
+  );
 });
 
 test("asNumber refuses what a number cannot hold, both ways", () => {
   const beyond = u64.encode(2n ** 53n);
   expect(() => u64.asNumber.decode(beyond)).toThrow(CodecError);
-  expect(errorOf(() => u64.asNumber.decode(beyond)).message).toContain("9007199254740992 is beyond 2^53 - 1");
-  expect(errorOf(() => u64.asNumber.decode(u64.encode(2n ** 64n - 1n))).problem).toBe("range");
-  expect(errorOf(() => s64.asNumber.decode(s64.encode(-(2n ** 53n)))).problem).toBe("range");
-  expect(errorOf(() => u64.be.asNumber.decode(u64.be.encode(2n ** 53n + 1n))).problem).toBe("range");
-  expect(errorOf(() => u64.asNumber.encode(2 ** 53)).problem).toBe("range");
+  expect(thrown(CodecError, () => u64.asNumber.decode(beyond)).message).toContain(
+    "9007199254740992 is beyond 2^53 - 1",
+  );
+  expect(thrown(CodecError, () => u64.asNumber.decode(u64.encode(2n ** 64n - 1n))).problem).toBe("range");
+  expect(thrown(CodecError, () => s64.asNumber.decode(s64.encode(-(2n ** 53n)))).problem).toBe("range");
+  expect(thrown(CodecError, () => u64.be.asNumber.decode(u64.be.encode(2n ** 53n + 1n))).problem).toBe("range");
+  expect(thrown(CodecError, () => u64.asNumber.encode(2 ** 53)).problem).toBe("range");
 });
 
 test("bool", () => {
   expect(bool.decode(Uint8Array.of(0))).toBe(false);
   expect(bool.decode(Uint8Array.of(7))).toBe(true);
   expect(hex(bool.encode(true))).toBe("01");
-  expect(errorOf(() => bool.encode(1 as never)).message).toBe("value: bool takes true or false, found 1");
+  expect(thrown(CodecError, () => bool.encode(1 as never)).message).toBe("value: bool takes true or false, found 1");
 });
 
 test("decode and encode check the buffer", () => {
-  expect(errorOf(() => u32.decode(new Uint8Array(3))).message).toContain("u32 needs 4 bytes at 0, the buffer has 3");
-  expect(errorOf(() => u32.decode(new Uint8Array(8), 5)).problem).toBe("size");
-  expect(errorOf(() => u32.decode(new Uint8Array(8), -1)).problem).toBe("size");
-  expect(errorOf(() => u32.encode(1, new Uint8Array(3))).problem).toBe("size");
+  expect(thrown(CodecError, () => u32.decode(new Uint8Array(3))).message).toContain(
+    "u32 needs 4 bytes at 0, the buffer has 3",
+  );
+  expect(thrown(CodecError, () => u32.decode(new Uint8Array(8), 5)).problem).toBe("size");
+  expect(thrown(CodecError, () => u32.decode(new Uint8Array(8), -1)).problem).toBe("size");
+  expect(thrown(CodecError, () => u32.encode(1, new Uint8Array(3))).problem).toBe("size");
   const bytes = new Uint8Array(8).fill(0xff);
   expect(u16.encode(0x0102, bytes, 3)).toBe(bytes);
   expect(hex(bytes)).toBe("ffffff0201ffffff");

@@ -20,7 +20,7 @@ export interface Placement {
   readonly align: number;
 }
 
-export function roundUp(value: number, step: number): number {
+function roundUp(value: number, step: number): number {
   return Math.ceil(value / step) * step;
 }
 

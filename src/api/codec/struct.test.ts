@@ -1,4 +1,5 @@
 import { expect, expectTypeOf, test } from "vitest";
+import { thrown } from "../../../test/thrown.ts";
 import {
   aligned,
   array,
@@ -30,16 +31,6 @@ function places(codec: { layout: { kind: string } }): Record<string, number> {
   return Object.fromEntries(fields.map((f) => [f.name, f.bits === undefined ? f.offset : f.bits.offset / 8]));
 }
 
-function errorOf(fn: () => unknown): CodecError {
-  try {
-    fn();
-  } catch (error) {
-    if (error instanceof CodecError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}
-
 test("a flow key", () => {
   const key = { saddr: "10.0.0.1", daddr: "10.0.0.2", sport: 443, dport: 80 };
   const encoded = FlowKey.encode(key);
@@ -68,7 +59,7 @@ test.each([0, 1, 2, 3, 4, 5, 8, 20, 21, 40, 200])("%i fields come back in their 
   const [last] = names.slice(-1);
   if (last !== undefined) {
     const { [last]: _, ...rest } = value;
-    expect(errorOf(() => codec.encode(rest as never))).toMatchObject({ problem: "missing", path: last });
+    expect(thrown(CodecError, () => codec.encode(rest as never))).toMatchObject({ problem: "missing", path: last });
   }
 });
 
@@ -151,12 +142,12 @@ test("bit fields hold their values beside each other", () => {
     expect(codec.decode(codec.encode(value, new Uint8Array(13).fill(0xff)))).toStrictEqual(value);
   }
   const [value] = values as [(typeof values)[number]];
-  expect(errorOf(() => codec.encode({ ...value, c: 2 ** 31 })).message).toBe(
+  expect(thrown(CodecError, () => codec.encode({ ...value, c: 2 ** 31 })).message).toBe(
     "c: 2147483648 is out of range for u32:31 (0 to 2147483647)",
   );
-  expect(errorOf(() => codec.encode({ ...value, e: 4 })).message).toContain("s8:3 (-4 to 3)");
-  expect(errorOf(() => codec.encode({ ...value, a: 8n })).message).toContain("u64:3 (0 to 7)");
-  expect(errorOf(() => codec.encode({ ...value, a: 1 as never })).problem).toBe("type");
+  expect(thrown(CodecError, () => codec.encode({ ...value, e: 4 })).message).toContain("s8:3 (-4 to 3)");
+  expect(thrown(CodecError, () => codec.encode({ ...value, a: 8n })).message).toContain("u64:3 (0 to 7)");
+  expect(thrown(CodecError, () => codec.encode({ ...value, a: 1 as never })).problem).toBe("type");
 });
 
 test("what no bit field can be", () => {
@@ -179,31 +170,31 @@ test("errors name the place, the value, the limit", () => {
   const Value = struct({ key: FlowKey, hits: array(struct({ at: u64 }), 2) });
   const key = { saddr: "10.0.0.1", daddr: "10.0.0.2", sport: 443, dport: 80 };
   const hits = [{ at: 1n }, { at: 2n }];
-  expect(errorOf(() => Value.encode({ key: { ...key, sport: 70000 }, hits }))).toMatchObject({
+  expect(thrown(CodecError, () => Value.encode({ key: { ...key, sport: 70000 }, hits }))).toMatchObject({
     path: "key.sport",
     value: 70000,
     problem: "range",
     message: "key.sport: 70000 is out of range for u16.be (0 to 65535)",
   });
-  expect(errorOf(() => Value.encode({ key, hits: [{ at: 1n }, { at: -1n }] })).path).toBe("hits[1].at");
-  expect(errorOf(() => Value.encode({ key, hits: [{ at: 1n }, {} as never] }))).toMatchObject({
+  expect(thrown(CodecError, () => Value.encode({ key, hits: [{ at: 1n }, { at: -1n }] })).path).toBe("hits[1].at");
+  expect(thrown(CodecError, () => Value.encode({ key, hits: [{ at: 1n }, {} as never] }))).toMatchObject({
     path: "hits[1].at",
     problem: "missing",
   });
   const { dport: _, ...short } = key;
-  expect(errorOf(() => FlowKey.encode(short as never)).message).toBe(
+  expect(thrown(CodecError, () => FlowKey.encode(short as never)).message).toBe(
     "dport: missing; struct flow_key has saddr, daddr, sport, dport, found saddr, daddr, sport",
   );
-  expect(errorOf(() => FlowKey.encode({ ...key, dport: undefined } as never)).problem).toBe("missing");
-  expect(errorOf(() => FlowKey.encode({ ...key, dprot: 1 } as never)).message).toBe(
+  expect(thrown(CodecError, () => FlowKey.encode({ ...key, dport: undefined } as never)).problem).toBe("missing");
+  expect(thrown(CodecError, () => FlowKey.encode({ ...key, dprot: 1 } as never)).message).toBe(
     "dprot: not a field of struct flow_key, which has saddr, daddr, sport, dport",
   );
-  expect(errorOf(() => FlowKey.encode({ ...short, toString: 1 } as never)).problem).toBe("unknown");
-  expect(errorOf(() => FlowKey.encode(null as never)).message).toBe(
+  expect(thrown(CodecError, () => FlowKey.encode({ ...short, toString: 1 } as never)).problem).toBe("unknown");
+  expect(thrown(CodecError, () => FlowKey.encode(null as never)).message).toBe(
     "value: struct flow_key takes an object, found null",
   );
   const Big = struct({ a: u32, n: struct({ b: u64.asNumber }) });
-  expect(errorOf(() => Big.decode(new Uint8Array(16).fill(255))).path).toBe("n.b");
+  expect(thrown(CodecError, () => Big.decode(new Uint8Array(16).fill(255))).path).toBe("n.b");
 });
 
 test("fields may come in any order, and an undefined extra is no field", () => {

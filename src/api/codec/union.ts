@@ -60,7 +60,7 @@ export function isDecodedUnion(value: object): boolean {
 }
 
 /** A union whose members already have their places. */
-export function placedUnion(name: string, placement: Placement): Codec<object> {
+function placedUnion(name: string, placement: Placement): Codec<object> {
   const { size, align } = placement;
   const fields = placement.fields.map(fieldLayout);
   const layout: CompositeLayout = { kind: "union", name, size, align, fields, lpm: false };

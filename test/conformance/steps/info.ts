@@ -81,7 +81,7 @@ export function fdinfo(state: State, memlock: number, overrides: Readonly<Record
 }
 
 /** `any`: whatever it is, it is not zero. */
-export function infoValue(state: State, name: string, value: number | bigint | string, info: Uint8Array): Value {
+function infoValue(state: State, name: string, value: number | bigint | string, info: Uint8Array): Value {
   if (value !== "any") return state.value(name, value);
   const field = u.bpf_map_info.fields[name as keyof typeof u.bpf_map_info.fields];
   const found = new DataView(info.buffer, info.byteOffset).getUint32(field.offset, true);

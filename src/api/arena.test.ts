@@ -1,5 +1,4 @@
 /** Arenas as live memory. */
-
 import { expect, test } from "vitest";
 import { onEachHost } from "../../test/hosts.ts";
 import { thrown } from "../../test/thrown.ts";

@@ -1,5 +1,4 @@
 /** Many elements a call, with batches and without, on every host. */
-
 import { beforeAll, describe, expect, test } from "vitest";
 import { onEachHost } from "../../test/hosts.ts";
 import { withoutBatches } from "../../test/without_batches.ts";

@@ -1,5 +1,4 @@
 /** What errors say: the numbers, the call, and what to do. The same on every host. */
-
 import { expect, test } from "vitest";
 import { onEachHost } from "../../test/hosts.ts";
 import { thrown } from "../../test/thrown.ts";

@@ -1,5 +1,4 @@
 /** LPM_TRIE. */
-
 import { trieSource } from "./batch_walk.ts";
 import type { LpmKey } from "./codec/index.ts";
 import { type Io, KeyedMap } from "./keyed_map.ts";

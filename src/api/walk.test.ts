@@ -1,5 +1,4 @@
 /** Walks while the map changes under them, with batches (kernel) and without. */
-
 import { beforeAll, describe, expect, test } from "vitest";
 import { onEachHost } from "../../test/hosts.ts";
 import { withoutBatches } from "../../test/without_batches.ts";

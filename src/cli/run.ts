@@ -1,5 +1,4 @@
 /** `bpfmaps run`: load an object, run a program on packets, tell what its maps hold. */
-
 import { basename } from "node:path";
 import type { BpfHost } from "../api/bpf_host.ts";
 import { createEmbedded } from "../api/embedded.ts";

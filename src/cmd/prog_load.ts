@@ -2,7 +2,6 @@
  * BPF_PROG_LOAD. The order of the checks is the kernel's: flags, size, memory behind the pointers, kind of program, name,
  * log; then the instructions. There is no verifier yet: only what is structurally wrong is refused.
  */
-
 import { decodeInsns, type Insn, LD_IMM64_OPCODE, validateProgram } from "../insn/index.ts";
 import { MAX_INSNS } from "../insn/validate.ts";
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";

@@ -2,7 +2,6 @@
  * Programs out of functions: each program is its own function followed by every function that it calls, with calls and
  * map references resolved. Follows libbpf, which builds each program by itself, so that a shared callee is copied.
  */
-
 import { INSN_SIZE, type Insn, insnTable, LD_IMM64_OPCODE } from "../insn/index.ts";
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "../uapi/index.ts";
 import { fail } from "./fail.ts";

@@ -1,5 +1,4 @@
 /** An object file, as clang writes it, to an `ObjectSpec`: maps, programs and globals as plain data. The model is libbpf. */
-
 import { type Btf, parseBtfExt } from "../btf/index.ts";
 import { InputError } from "../errors.ts";
 import type { Insn } from "../insn/index.ts";

@@ -1,5 +1,4 @@
 /** What Linux shows of an fd in /proc/self/fdinfo: lines of `name:` TAB `value`. Kernel counterpart: show_fdinfo. */
-
 import { INSN_SIZE } from "../insn/index.ts";
 import { OBJ_BTF, OBJ_DIR, OBJ_ID, OBJ_KIND, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
 import { kernelMapMemory } from "../struct/kernel_memory.ts";

@@ -1,5 +1,4 @@
 /** BPF_MAP_TYPE_ARRAY: max_entries values, all there from the beginning. Kernel counterpart: arraymap.c. */
-
 import * as array from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import { ELEMENT_FIELDS } from "../struct/fields.ts";

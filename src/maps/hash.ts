@@ -1,5 +1,4 @@
 /** BPF_MAP_TYPE_HASH: any key to any value; an update replaces the whole element. Kernel counterpart: hashtab.c. */
-
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { ELEMENT_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchHash } from "../struct/hash_batch.ts";

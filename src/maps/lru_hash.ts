@@ -2,7 +2,6 @@
  * BPF_MAP_TYPE_LRU_HASH: a hash that makes room by itself; what was not used lately goes. Kernel counterpart: hashtab.c,
  * bpf_lru_list.c.
  */
-
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { EVICTED_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchLru } from "../struct/hash_batch.ts";

@@ -1,7 +1,6 @@
 /**
  * BPF_MAP_TYPE_LRU_PERCPU_HASH: a per-CPU hash that makes room by itself. Kernel counterpart: hashtab.c, bpf_lru_list.c.
  */
-
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchLruPercpu } from "../struct/hash_batch.ts";

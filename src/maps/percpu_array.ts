@@ -1,5 +1,4 @@
 /** BPF_MAP_TYPE_PERCPU_ARRAY: an array with one value a CPU. Kernel counterpart: arraymap.c. */
-
 import * as array from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";

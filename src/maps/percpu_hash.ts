@@ -2,7 +2,6 @@
  * BPF_MAP_TYPE_PERCPU_HASH: a hash whose values are one a CPU; updates change them in place. Kernel counterpart:
  * hashtab.c.
  */
-
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchPercpu } from "../struct/hash_batch.ts";

@@ -2,7 +2,6 @@
  * BPF_MAP_TYPE_RINGBUF: records of any length from programs to user space, which reads them from a mapping. Commands
  * have nothing to do here. Kernel counterpart: ringbuf.c.
  */
-
 import { ringUsage } from "../struct/mem_usage.ts";
 import { mmap, poll } from "../struct/ring.ts";
 import * as ring from "../struct/ring_map.ts";

@@ -1,5 +1,4 @@
 /** BPF_MAP_TYPE_STACK: last in, first out. Kernel counterpart: queue_stack_maps.c. */
-
 import { queueStackUsage } from "../struct/mem_usage.ts";
 import * as queueStack from "../struct/queue_stack.ts";
 import { BPF_FUNC_map_peek_elem, BPF_FUNC_map_pop_elem, BPF_FUNC_map_push_elem } from "../uapi/index.ts";

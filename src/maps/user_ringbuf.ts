@@ -2,7 +2,6 @@
  * BPF_MAP_TYPE_USER_RINGBUF: records of any length from user space, which writes them into a mapping, to programs.
  * Commands have nothing to do here. Kernel counterpart: ringbuf.c.
  */
-
 import { ringUsage } from "../struct/mem_usage.ts";
 import * as ring from "../struct/ring_map.ts";
 import { mmap, poll } from "../struct/user_ring.ts";

@@ -2,7 +2,6 @@
  * Nodes of a hash table: into chains, out of them, and the free list between. The chains are the truth; who takes a lock
  * over from a client that died makes count and free list again from them. Kernel counterpart: hashtab.c.
  */
-
 import { rup8 } from "../mem/layout.ts";
 import { lock, ownerLives, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";

@@ -2,7 +2,6 @@
  * The interpreter: a machine, not a recursion. Every opcode has a handler, found by the instruction table; a run can stop
  * after any instruction, and its record says where.
  */
-
 import { Bug } from "../errors.ts";
 import { type InsnKind, type InsnRow, insnTable } from "../insn/index.ts";
 import { RUN_RUNNING, RUN_SPENT } from "../kern/run_record.ts";

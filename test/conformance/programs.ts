@@ -1,5 +1,4 @@
 /** Programs on any host: load, run on a packet, read what they left in a map. */
-
 import type { Host } from "../../src/host/host.ts";
 import { type AsmItem, assemble, encodeInsns } from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";

@@ -3,7 +3,6 @@
  * the kernel's bytes into user memory, with guard bytes around everything, aligned or with every address off by three;
  * `bytes` gives these bytes from memory of the caller's own.
  */
-
 import type { AttrObject, Host, UserBuffer } from "../../src/host/host.ts";
 import { bpfCommands } from "../../src/uapi/commands.ts";
 import * as u from "../../src/uapi/index.ts";

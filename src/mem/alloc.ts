@@ -62,7 +62,7 @@ export const AREA_PROG_READ = 1;
 export const AREA_PROG_WRITE = 2;
 
 /** What may be asked of the slabs: two pools that never share a granule. */
-const POOL_METADATA = 0;
+export const POOL_METADATA = 0;
 export const POOL_USER = 1;
 export type Pool = typeof POOL_METADATA | typeof POOL_USER;
 

@@ -19,7 +19,7 @@ import { PROCESS_CLIENTS } from "./fds.ts";
 const C_PROCESS = 4;
 /** Blocks that the client has for itself: address and size of each. Who reaps it gives them back. */
 const C_BLOCKS = 8;
-/** The map that a command of this client works on, with USE_WRITES; 0: none. See `use.ts`. */
+/** The map that a command of this client works on, with what it does there; 0: none. See `use.ts`. */
 const C_USE = 32;
 export const ATTR_BLOCK = 0;
 export const SCRATCH_BLOCK = 1;

@@ -24,7 +24,7 @@ export const notBuilt: readonly string[] = [
   "kptrs to structs of the kernel: only those that it can release are known by name, any other counts as the program's own",
   "bpf_list_head reads as zero; the kernel shows addresses of its own",
   "per-CPU hashes: the padding behind value_size that a new element has from what was in its memory before, when a program made it",
-  "a client killed inside a command keeps its references to the map until the host goes; one killed in a change of an LPM_TRIE can leak a node",
+  "a client killed inside a command keeps what it holds beside the map in use (of commands on one object by its fd: the object) until the host goes; one killed in a change of an LPM_TRIE can leak a node",
   "memory that was mapped serves nothing else while the host is open, unless the caller said that it drops its views",
   "readers' epochs: values of deleted elements can be reused under a running program, as in the kernel's preallocated maps",
 ];

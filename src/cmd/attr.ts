@@ -18,9 +18,9 @@ export const LOOPBACK = 1;
 
 /** A u64 pointer field of the attributes. */
 export function pointerAt(kernel: Kernel, address: number): number {
-  const { u32 } = kernel.mem;
+  const { i32 } = kernel.mem;
   const a = address >>> 2;
-  return u32[a + 1] === 0 ? u32[a]! : NOWHERE;
+  return i32[a + 1] === 0 ? i32[a]! >>> 0 : NOWHERE;
 }
 
 /** A u64 pointer field of a record that was copied. */
@@ -36,7 +36,9 @@ export function movedBy(pointer: number, bytes: number): number {
 
 /** A u64 field as a number: exact below 2^53, and above it still larger than any legal value. */
 export function u64At(kernel: Kernel, address: number): number {
-  return kernel.mem.readU64(address);
+  const { i32 } = kernel.mem;
+  const a = address >>> 2;
+  return i32[a + 1] === 0 ? i32[a]! >>> 0 : kernel.mem.readU64(address);
 }
 
 /** Writes a u32 output into the caller's attributes, wherever they end. */
@@ -64,7 +66,7 @@ export function tokenError(kernel: Kernel, fd: number): number {
  */
 export function keyAt(kernel: Kernel, map: number, field: number): number {
   const key = pointerAt(kernel, field);
-  const size = kernel.mem.u32[(map >>> 2) + W_KEY_SIZE]!;
+  const size = kernel.mem.i32[(map >>> 2) + W_KEY_SIZE]!;
   if (size === 0) return key === 0 ? 0 : -EINVAL;
   if (!kernel.userOk(key, size, false)) return -EFAULT;
   return kernel.mem.shared ? copiedKey(kernel, key, size) : key;

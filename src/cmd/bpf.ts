@@ -1,11 +1,24 @@
 /** bpf(cmd, attr, size): the entry. Sizes and tails are judged here, then the command's handler runs. */
 import type { Kernel } from "../kern/kernel.ts";
-import { bpf_attr, E2BIG, EFAULT, EINVAL } from "../uapi/index.ts";
+import {
+  BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_ELEM,
+  bpf_attr,
+  E2BIG,
+  EFAULT,
+  EINVAL,
+} from "../uapi/index.ts";
+import { mapDeleteElem, mapLookupElem, mapUpdateElem } from "./map_elem.ts";
 import { type Command, commandTable } from "./table.ts";
 
 const ATTR_SIZE = bpf_attr.size;
 /** The kernel copies at most one page. */
 const SIZE_MAX = 4096;
+// Constants of this module are folded into compiled code; imported ones are read and checked each time.
+const LOOKUP: number = BPF_MAP_LOOKUP_ELEM;
+const UPDATE: number = BPF_MAP_UPDATE_ELEM;
+const DELETE: number = BPF_MAP_DELETE_ELEM;
 
 /**
  * `uattr` is an address in user memory. Every field is read from a copy, or, on an exclusive host, in place: nobody
@@ -16,6 +29,10 @@ export function bpf(kernel: Kernel, cmd: number, uattr: number, attrSize: number
   // Attributes that end with the command's last field have nothing behind it to judge.
   const exact = command !== undefined && attrSize === command.end && (uattr & 7) === 0 && uattr >>> 0 === uattr;
   if (exact && !kernel.mem.shared && kernel.userOk(uattr, attrSize, false)) {
+    // V8 calls directly what is called by name, or puts it in place: these are called most.
+    if (cmd === LOOKUP) return mapLookupElem(kernel, uattr);
+    if (cmd === UPDATE) return mapUpdateElem(kernel, uattr);
+    if (cmd === DELETE) return mapDeleteElem(kernel, uattr);
     return command.run(kernel, uattr, uattr, attrSize);
   }
   return bpfAny(kernel, command, uattr, attrSize >>> 0);

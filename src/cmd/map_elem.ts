@@ -34,20 +34,21 @@ export function beginWrite(kernel: Kernel, fd: number, mode: number): number {
 
 /** Flags of a lookup: none, or BPF_F_LOCK. */
 function lookupFlagsBad(kernel: Kernel, attr: number): boolean {
-  const { u32 } = kernel.mem;
-  return ((u32[(attr + FLAGS) >>> 2]! & ~LOCK) | u32[(attr + FLAGS + 4) >>> 2]!) !== 0;
+  const { i32 } = kernel.mem;
+  return ((i32[(attr + FLAGS) >>> 2]! & ~LOCK) | i32[(attr + FLAGS + 4) >>> 2]!) !== 0;
 }
 
 /** BPF_F_LOCK needs a bpf_spin_lock in the value. */
 function lockRefused(kernel: Kernel, map: number, attr: number): boolean {
-  return (kernel.mem.u32[(attr + FLAGS) >>> 2]! & LOCK) !== 0 && !hasSpinLock(kernel.mem, map);
+  return (kernel.mem.i32[(attr + FLAGS) >>> 2]! & LOCK) !== 0 && !hasSpinLock(kernel.mem, map);
 }
 
 export function mapLookupElem(kernel: Kernel, attr: number): number {
   if (lookupFlagsBad(kernel, attr)) return -EINVAL;
-  const map = kernel.getMap(kernel.mem.u32[(attr + FD) >>> 2]!, READ);
+  const { i32 } = kernel.mem;
+  const map = kernel.getMap(i32[(attr + FD) >>> 2]!, READ);
   if (map < 0) return map;
-  const ret = lookup(kernel, map, attr, kernel.mem.u32[(attr + FLAGS) >>> 2]!);
+  const ret = lookup(kernel, map, attr, i32[(attr + FLAGS) >>> 2]!);
   kernel.endMap();
   return ret;
 }
@@ -58,7 +59,7 @@ function lookup(kernel: Kernel, map: number, attr: number, flags: number): numbe
   if (key < 0) return key;
   const { ops, traits } = entryOfMap(kernel, map);
   const value = pointerAt(kernel, attr + VALUE);
-  const size = kernel.mem.u32[(map >>> 2) + W_ABI_VALUE_SIZE]!;
+  const size = kernel.mem.i32[(map >>> 2) + W_ABI_VALUE_SIZE]! >>> 0;
   const reads = traits.lookupReadsValue;
   if (kernel.userOk(value, size, !reads)) return ops.map_copy_value(kernel, map, key, value, flags);
   return reads ? -EFAULT : lookupNowhere(kernel, ops, map, key, value, flags);
@@ -71,7 +72,7 @@ function lookupNowhere(kernel: Kernel, ops: MapOps, map: number, key: number, va
 }
 
 export function mapUpdateElem(kernel: Kernel, attr: number): number {
-  const map = beginWrite(kernel, kernel.mem.u32[(attr + FD) >>> 2]!, WRITE);
+  const map = beginWrite(kernel, kernel.mem.i32[(attr + FD) >>> 2]!, WRITE);
   if (map < 0) return map;
   const ret = update(kernel, map, attr);
   kernel.endMap();
@@ -83,7 +84,7 @@ function update(kernel: Kernel, map: number, attr: number): number {
   const key = keyAt(kernel, map, attr + KEY);
   if (key < 0) return key;
   const value = pointerAt(kernel, attr + VALUE);
-  const size = kernel.mem.u32[(map >>> 2) + W_ABI_VALUE_SIZE]!;
+  const size = kernel.mem.i32[(map >>> 2) + W_ABI_VALUE_SIZE]! >>> 0;
   if (!kernel.userOk(value, size, false)) return -EFAULT;
   const { ops } = entryOfMap(kernel, map);
   const ret = ops.map_update_value(kernel, map, key, value, u64At(kernel, attr + FLAGS));

@@ -99,10 +99,11 @@ function growTable(mem: Memory, process: number, capacity: number): boolean {
 
 /** What the fd refers to, with its mode in the low bits; 0: it is not open. Call with the lock, where it is shared. */
 export function entryOf(mem: Memory, process: number, fd: number): number {
-  const { u32 } = mem;
+  const { i32 } = mem;
   const p = process >>> 2;
-  if (fd >>> 0 >= u32[p + W_CAPACITY]!) return 0;
-  return u32[(u32[p + W_TABLE]! >>> 2) + fd]!;
+  const index = fd >>> 0;
+  if (index >= i32[p + W_CAPACITY]! >>> 0) return 0;
+  return i32[(i32[p + W_TABLE]! >>> 2) + index]! >>> 0;
 }
 
 /**

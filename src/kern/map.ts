@@ -40,7 +40,7 @@ const W_TYPE: number = MAP_TYPE >>> 2;
 
 /** The entry of an existing map. */
 export function entryOfMap(kernel: Kernel, map: number): RegisteredType {
-  return mapEntry(kernel.mem.u32[(map >>> 2) + W_TYPE]!) ?? noEntry(kernel, map);
+  return mapEntry(kernel.mem.i32[(map >>> 2) + W_TYPE]!) ?? noEntry(kernel, map);
 }
 
 function noEntry(kernel: Kernel, map: number): never {

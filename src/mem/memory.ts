@@ -42,11 +42,20 @@ export class Memory {
    * without making a BigInt of each.
    */
   copy(dst: number, src: number, n: number): void {
-    // One aligned word, the usual value and key: apart and short, so that callers have it inline.
-    if (n === 8 && ((dst | src) & 7) === 0 && !this.shared) {
+    // One or two aligned words, the usual values and keys: apart and short, so that callers have it inline.
+    if ((n === 8 || n === 16) && ((dst | src) & 7) === 0 && !this.shared) {
       const { i32 } = this;
-      i32[dst >>> 2] = i32[src >>> 2]!;
-      i32[(dst >>> 2) + 1] = i32[(src >>> 2) + 1]!;
+      const d = dst >>> 2;
+      const s = src >>> 2;
+      const word0 = i32[s]!;
+      const word1 = i32[s + 1]!;
+      if (n === 16) {
+        const word2 = i32[s + 2]!;
+        i32[d + 3] = i32[s + 3]!;
+        i32[d + 2] = word2;
+      }
+      i32[d] = word0;
+      i32[d + 1] = word1;
     } else {
       this.#copyAny(dst, src, n);
     }

@@ -30,6 +30,12 @@ const ARRAY_STRIDE: number = MAP_PRIVATE + 4;
 const ARRAY_SPAN: number = MAP_PRIVATE + 8;
 
 const KEY_SIZE = 4;
+// Constants of this module are folded into compiled code; imported ones are read and checked each time.
+const W_MAX_ENTRIES: number = MAP_MAX_ENTRIES >>> 2;
+const W_VALUE_SIZE: number = MAP_VALUE_SIZE >>> 2;
+const W_FIELDS: number = MAP_FIELDS >>> 2;
+const W_VALUES: number = ARRAY_VALUES >>> 2;
+const W_STRIDE: number = ARRAY_STRIDE >>> 2;
 const INT_MAX = 0x7fff_ffff;
 
 export function allocCheckArray(_env: MapEnv, attr: MapCreateAttr): number {
@@ -102,15 +108,17 @@ function checkIndexType(btf: Btf, keyId: number): number {
 
 /** The u32 index at this address, wherever it lies. */
 export function indexAt(env: MapEnv, key: number): number {
-  return (key & 3) === 0 ? env.mem.u32[key >>> 2]! : env.mem.view.getUint32(key, true);
+  return (key & 3) === 0 ? env.mem.i32[key >>> 2]! >>> 0 : env.mem.view.getUint32(key, true);
 }
 
 /** Address of the element (of CPU 0), or 0 beyond the end. Called by programs and commands; takes no lock. */
 export function lookupArray(env: MapEnv, map: number, key: number): number {
-  const { u32 } = env.mem;
+  const { i32 } = env.mem;
+  const d = map >>> 2;
   const index = indexAt(env, key);
-  if (index >= u32[(map + MAP_MAX_ENTRIES) >>> 2]!) return 0;
-  return u32[(map + ARRAY_VALUES) >>> 2]! + index * u32[(map + ARRAY_STRIDE) >>> 2]!;
+  if (index >= i32[d + W_MAX_ENTRIES]! >>> 0) return 0;
+  // An element lies within the 4 GiB, so the product does.
+  return (i32[d + W_VALUES]! + Math.imul(index, i32[d + W_STRIDE]!)) >>> 0;
 }
 
 /** For globals of programs: an array of one element gives addresses inside it. */
@@ -137,8 +145,10 @@ export function copyArray(env: MapEnv, map: number, key: number, value: number, 
   const { mem } = env;
   const from = lookupArray(env, map, key);
   if (from === 0) return -ENOENT;
-  if (mem.u32[(map + MAP_FIELDS) >>> 2] !== 0) readFields(mem, map, value, from, flags);
-  else mem.copy(value, from, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  const { i32 } = mem;
+  const d = map >>> 2;
+  if (i32[d + W_FIELDS] === 0) mem.copy(value, from, i32[d + W_VALUE_SIZE]!);
+  else readFields(mem, map, value, from, flags);
   return 0;
 }
 

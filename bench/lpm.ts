@@ -67,7 +67,7 @@ function speed(report: Report, table: RouteTable, map: RawMap | undefined, keys:
     const program = map && new KernelProgram(KERNEL, map.host, some, lookupOp(map.fd));
     const rows = measure([...(program ? [program] : []), ...own.map((m) => m.lookup(some))]);
     program?.close();
-    report.measured(`${family}, ${routes.count} routes: lookup of ${count} addresses, again and again`, rows);
+    report.measured(`${family}, ${routes.count} routes`, `lookup of ${count} addresses, again and again`, rows);
     report.judge(`LPM lookup, ${family}, ${count} addresses, against a kernel program`, 0.5, rows, EXCLUSIVE, KERNEL);
   }
 }

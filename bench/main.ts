@@ -1,5 +1,6 @@
 /** `npm run bench [-- NAME ...] [--full] [--write]`. */
 import { writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { benchCodecs } from "./codec.ts";
 import { benchLeak } from "./leak.ts";
@@ -90,6 +91,7 @@ function main(args: string[]): number {
     console.log(help());
     return 0;
   }
+  const start = performance.now();
   const facts = [...machine(), keepToOneCpu()];
   for (const fact of facts) console.log(fact);
   const report = new Report();
@@ -100,6 +102,9 @@ function main(args: string[]): number {
     benchmark.run(report);
   }
   report.summary();
+  const minutes = (performance.now() - start) / 60_000;
+  facts.push(`it took ${minutes.toFixed(0)} minutes; load when it ended: ${loadavg()[0]?.toFixed(2)}`);
+  console.log(facts.at(-1));
   if (choice.write) writeFileSync(PAGE, report.page(facts, `npm run bench -- ${args.join(" ")}`));
   return 0;
 }

@@ -139,7 +139,7 @@ function benchKind(report: Report, hosts: Hosts, kind: Kind): void {
     for (const count of whole.includes(operation) ? [ENTRIES] : [HOT, ENTRIES]) {
       const set = count === ENTRIES ? `all ${ENTRIES} keys` : `${count} of ${ENTRIES} keys`;
       const rows = measure(sidesOf(maps, operation, firstOf(keys, count)));
-      report.measured(`${kind.name}: ${operation}, ${set}`, rows);
+      report.measured(kind.name, `${operation}, ${set}`, rows);
       if (kind.name === "HASH, 4-byte key") budgets(report, operation, set, rows);
     }
   }

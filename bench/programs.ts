@@ -162,7 +162,7 @@ function benchKind(report: Report, kind: Kind, own: readonly OpsMap[], host: Hos
       const rows = measure([...(program ? [program] : []), ...own.map((m) => operation.own(m, some))]);
       program?.close();
       const set = kind.keySize === 0 && kind.counts.length === 1 ? "" : `, ${count} of ${ENTRIES} keys`;
-      report.measured(`${kind.name}: ${operation.name}${set}`, rows);
+      report.measured(kind.name, `${operation.name}${set}`, rows);
     }
   }
   map?.close();

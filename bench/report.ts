@@ -15,14 +15,23 @@ export interface Budget {
   readonly unit: string;
 }
 
+interface Comparison {
+  readonly group: string;
+  readonly label: string;
+  readonly rows: readonly Row[];
+}
+
 interface Section {
   readonly title: string;
+  readonly comparisons: Comparison[];
   readonly tables: Table[];
   readonly notes: string[];
 }
 
 const MET = "met";
 const MISSED = "MISSED";
+/** Columns that a page has room for. */
+const WIDE = 8;
 
 function formatNs(ns: number): string {
   return ns < 100 ? ns.toFixed(1) : ns.toFixed(0);
@@ -34,7 +43,7 @@ export class Report {
   readonly #rows: Row[] = [];
 
   section(title: string): void {
-    this.sections.push({ title, tables: [], notes: [] });
+    this.sections.push({ title, comparisons: [], tables: [], notes: [] });
     console.log(`\n== ${title}`);
   }
 
@@ -50,22 +59,17 @@ export class Report {
 
   table(table: Table): void {
     this.sections.at(-1)?.tables.push(table);
-    const lines = [table.columns, ...table.rows];
-    const widths = table.columns.map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
-    console.log(`\n${table.title}`);
-    for (const line of lines) {
-      const cells = line.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)));
-      console.log(`  ${cells.join("  ")}`);
-    }
+    print(table);
   }
 
-  /** Rows of one comparison; ratios are taken to the row that the caller names, or to the first. */
-  measured(title: string, rows: readonly Row[], against?: string): void {
+  /** Rows of one comparison: `label` says which of the group. Ratios are to the first row. */
+  measured(group: string, label: string, rows: readonly Row[]): void {
     this.#rows.push(...rows);
-    const base = rows.find((r) => r.name === against) ?? rows[0];
+    const [base] = rows;
     if (base === undefined) return;
-    this.table({
-      title,
+    this.sections.at(-1)?.comparisons.push({ group, label, rows });
+    print({
+      title: `${group}: ${label}`,
       columns: ["", "ns", "middle half", `x ${base.name}`],
       rows: rows.map((row) => [
         row.name,
@@ -101,29 +105,72 @@ export class Report {
   page(machine: readonly string[], command: string): string {
     const budgets: Table = {
       title: "",
-      columns: ["budget", "at most", "found", ""],
+      columns: ["", "at most", "found", ""],
       rows: this.budgets.map((b) => [b.what, `${b.limit} ${b.unit}`, `${b.got.toFixed(2)} ${b.unit}`, verdict(b)]),
     };
+    const missed = this.budgets.filter((b) => verdict(b) === MISSED).length;
     const width = `${(noise(this.#rows) * 100).toFixed(0)} %`;
     return `${[
       "# Benchmarks",
-      `Written by \`${command}\`. Run it for the figures of your machine; \`npm run bench -- --help\` says what there is.`,
-      "All sides of a table run in turns in one process and on one CPU, with the same keys in the same order. Other load moves",
-      "all of them: read ratios, which are medians of the rounds' ratios. Figures are nanoseconds for one operation or one",
-      "element: the median of the rounds, and their middle half.",
+      "",
+      `Written by \`${command}\`; do not edit.`,
       "",
       ...machine.map((line) => `- ${line}`),
       `- noise: the middle half of a side's rounds is within ${width} of its median`,
       "",
+      "```sh",
+      "npm run bench                    # a few minutes; as root on Linux, or the kernel's figures are missing",
+      "npm run bench -- maps memory     # some of them; --help names them",
+      "npm run bench -- --full --write  # all of them, and this page",
+      "```",
+      "",
+      "All sides of a table run in turns in one process and on one CPU, with the same keys in the same order. Figures are",
+      "nanoseconds of CPU time for one operation or one element: the median of the rounds. Other load moves all sides, so",
+      "ratios tell more than figures; those of the budgets are medians of the ratios of each round. By the time that a side",
+      "is measured the process has worked with maps of other kinds and with both kinds of hosts: V8 optimises for all of them.",
+      "",
       "## Budgets",
-      ...(this.budgets.length > 0 ? markdown(budgets) : ["None was measured in this run."]),
-      ...this.sections.flatMap(({ title, tables, notes }) => [
+      "",
+      this.budgets.length > 0
+        ? `What the library is to be held to: ${this.budgets.length - missed} met, ${missed} missed. What is missed is work to do.`
+        : "None was measured in this run.",
+      ...(this.budgets.length > 0 ? markdown(budgets) : []),
+      ...this.sections.flatMap(({ title, tables, notes, comparisons }) => [
         `\n## ${title}`,
-        ...(notes.length > 0 ? ["", ...notes.flatMap((n) => [n, ""]).slice(0, -1)] : []),
-        ...tables.flatMap((t) => [...(t.title === "" ? [] : [`\n### ${t.title}`]), ...markdown(t)]),
+        ...notes.flatMap((n) => ["", n]),
+        ...[...grouped(comparisons), ...tables].flatMap((t) => [
+          ...(t.title === "" ? [] : [`\n### ${t.title}`]),
+          ...markdown(t),
+        ]),
       ]),
     ].join("\n")}\n`;
   }
+}
+
+function print({ title, columns, rows }: Table): void {
+  const lines = [columns, ...rows];
+  const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
+  console.log(`\n${title}`);
+  for (const line of lines) {
+    const cells = line.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)));
+    console.log(`  ${cells.join("  ")}`);
+  }
+}
+
+/** One table a group: a line for each comparison and a column for each side, or the other way round if that is narrower. */
+function grouped(comparisons: readonly Comparison[]): Table[] {
+  return [...new Set(comparisons.map((c) => c.group))].map((title) => {
+    const own = comparisons.filter((c) => c.group === title);
+    const labels = own.map((c) => c.label);
+    const sides = [...new Set(own.flatMap((c) => c.rows.map((r) => r.name)))];
+    const cell = (label: number, side: string): string => {
+      const row = own[label]?.rows.find((r) => r.name === side);
+      return row === undefined ? "" : formatNs(row.median);
+    };
+    return sides.length > labels.length && sides.length > WIDE
+      ? { title, columns: ["ns", ...labels], rows: sides.map((s) => [s, ...labels.map((_, i) => cell(i, s))]) }
+      : { title, columns: ["ns", ...sides], rows: labels.map((l, i) => [l, ...sides.map((s) => cell(i, s))]) };
+  });
 }
 
 function verdict({ got, limit }: Budget): string {

@@ -36,7 +36,7 @@ export function benchSizes(report: Report): void {
       const sides = { js: [new JsMap("number", keys)], raw, kernel: map, c };
       for (const operation of entries === TEN_MILLION ? elements : [...elements, ...whole]) {
         const rows = measure(sidesOf(sides, operation, keys), ROUNDS);
-        report.measured(`HASH, 4-byte key, 8-byte value, ${entries} entries: ${operation}`, rows);
+        report.measured("HASH, 4-byte key, 8-byte value", `${operation}, ${entries} entries`, rows);
       }
       map?.close();
       for (const host of hosts) host.dispose();

@@ -64,11 +64,6 @@ export function memlock(fd: number): number {
   return Number(/^memlock:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1]);
 }
 
-/** Bytes that the machine has left: what a map really takes shows in it, as far as nobody else moves. */
-function available(): number {
-  return Number(/^MemAvailable:\s*(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]) * 1024;
-}
-
 function embeddedBytes(host: EmbeddedHost, shape: Case): number {
   const before = host.memory();
   const map = rawMap(host, shape);
@@ -88,10 +83,8 @@ export function benchMemory(report: Report): void {
   const host = createEmbeddedHost({ cpus: kernel?.possibleCpus ?? 1, seed: 1, memory: 256 << 20 });
   const rows = cases.map((shape) => {
     const own = embeddedBytes(host, shape) / ENTRIES;
-    const before = kernel && available();
     const map = kernel && rawMap(kernel, shape);
     const theirs = map && memlock(map.fd) / ENTRIES;
-    const real = before === undefined ? undefined : (before - available()) / ENTRIES;
     map?.close();
     if (theirs !== undefined && shape.hash === true) {
       report.budget({
@@ -102,15 +95,14 @@ export function benchMemory(report: Report): void {
       });
     }
     const cell = (bytes: number | undefined): string => (bytes === undefined ? "" : bytes.toFixed(1));
-    return [shape.name, cell(own), cell(theirs), cell(real), theirs === undefined ? "" : (own / theirs).toFixed(2)];
+    return [shape.name, cell(own), cell(theirs), theirs === undefined ? "" : (own / theirs).toFixed(2)];
   });
   report.note(
     "Bytes of an element of maps that hold as many as max_entries allows (100,000), all that a map takes divided by that.",
   );
-  report.note("MemAvailable: how much less of it there was; other processes move it too.");
   report.table({
     title: "key/value bytes",
-    columns: ["", "embedded", "kernel, memlock", "kernel, MemAvailable", "x memlock"],
+    columns: ["", "embedded", "kernel, memlock", "x memlock"],
     rows,
   });
   host.dispose();

@@ -4,21 +4,13 @@
  */
 import { nextIndex } from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
-import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
-import { freeTemplate, neverInner, setTemplate, takeInner } from "../struct/inner_map.ts";
+import type { MapEnv } from "../struct/env.ts";
+import { allocOuter, freeTemplate, neverInner, takeInner } from "../struct/inner_map.ts";
 import { slotsUsage } from "../struct/mem_usage.ts";
 import * as slots from "../struct/slots.ts";
 import { BPF_FUNC_map_lookup_elem, ENOTSUPP } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { minimalInner, unsupportedOps } from "./ops.ts";
-
-function alloc(env: MapEnv, map: number, attr: MapCreateAttr): number {
-  const bad = setTemplate(env, map, attr.inner_map_fd);
-  if (bad !== 0) return bad;
-  const ret = slots.allocSlots(env, map, attr);
-  if (ret !== 0) freeTemplate(env, map);
-  return ret;
-}
 
 function free(env: MapEnv, map: number): void {
   slots.freeSlots(env, map);
@@ -40,7 +32,7 @@ export const arrayOfMapsMap: MapTypeEntry = {
   ops: {
     ...unsupportedOps,
     map_alloc_check: slots.allocCheckSlots,
-    map_alloc: alloc,
+    map_alloc: (env, map, attr) => allocOuter(env, map, attr, slots.allocSlots),
     map_free: free,
     map_meta_equal: neverInner,
     map_check_btf: () => -ENOTSUPP,

@@ -3,24 +3,16 @@
  * hashtab.c, map_in_map.c.
  */
 import { batchDelete, batchUpdate } from "../struct/batch.ts";
-import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
+import type { MapEnv } from "../struct/env.ts";
 import { lookupBatchObjects, takeBatchObjects } from "../struct/hash_batch.ts";
 import { countHash } from "../struct/hash_count.ts";
 import * as objects from "../struct/hash_objects.ts";
 import { nextKey } from "../struct/hashtab.ts";
-import { freeTemplate, neverInner, setTemplate, takeInner } from "../struct/inner_map.ts";
+import { allocOuter, freeTemplate, neverInner, takeInner } from "../struct/inner_map.ts";
 import { hashUsage } from "../struct/mem_usage.ts";
 import { BPF_FUNC_map_lookup_elem, ENOTSUPP } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { minimalInner, unsupportedOps } from "./ops.ts";
-
-function alloc(env: MapEnv, map: number, attr: MapCreateAttr): number {
-  const bad = setTemplate(env, map, attr.inner_map_fd);
-  if (bad !== 0) return bad;
-  const ret = objects.allocObjects(env, map, attr);
-  if (ret !== 0) freeTemplate(env, map);
-  return ret;
-}
 
 function free(env: MapEnv, map: number): void {
   objects.freeObjects(env, map);
@@ -42,7 +34,7 @@ export const hashOfMapsMap: MapTypeEntry = {
   ops: {
     ...unsupportedOps,
     map_alloc_check: objects.allocCheckObjects,
-    map_alloc: alloc,
+    map_alloc: (env, map, attr) => allocOuter(env, map, attr, objects.allocObjects),
     map_free: free,
     map_meta_equal: neverInner,
     map_check_btf: () => -ENOTSUPP,

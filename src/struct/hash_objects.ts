@@ -21,9 +21,7 @@ import {
   NODE_VALUE,
 } from "./hashtab.ts";
 import { mapField } from "./map.ts";
-import type { TakeObject } from "./slots.ts";
-
-const FD_SIZE = 4;
+import { FD_SIZE, type TakeObject } from "./slots.ts";
 
 export function allocCheckObjects(env: MapEnv, attr: MapCreateAttr): number {
   return attr.value_size === FD_SIZE ? allocCheckHash(env, attr) : -EINVAL;

@@ -6,7 +6,7 @@ import { alloc, free } from "../mem/alloc.ts";
 import { OBJ_MAP } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_F_INNER_MAP, EINVAL, ENOMEM, ENOTSUPP } from "../uapi/index.ts";
-import type { MapEnv } from "./env.ts";
+import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { copyRecord, freeFields, sameRecord } from "./fields.ts";
 import {
   MAP_BTF,
@@ -25,8 +25,22 @@ import {
 const copied: readonly number[] = [MAP_TYPE, MAP_KEY_SIZE, MAP_VALUE_SIZE, MAP_MAX_ENTRIES, MAP_FLAGS, MAP_BTF];
 const compared: readonly number[] = [MAP_TYPE, MAP_KEY_SIZE, MAP_VALUE_SIZE, MAP_FLAGS];
 
-/** MAP_CREATE of an outer map: what the map behind inner_map_fd looks like; it is not held. 0 or an errno. */
-export function setTemplate(env: MapEnv, outer: number, fd: number): number {
+/** `map_alloc` of an outer map: the template, then what `allocElements` takes for its elements. */
+export function allocOuter(
+  env: MapEnv,
+  outer: number,
+  attr: MapCreateAttr,
+  allocElements: (env: MapEnv, outer: number, attr: MapCreateAttr) => number,
+): number {
+  const bad = setTemplate(env, outer, attr.inner_map_fd);
+  if (bad !== 0) return bad;
+  const ret = allocElements(env, outer, attr);
+  if (ret !== 0) freeTemplate(env, outer);
+  return ret;
+}
+
+/** What the map behind inner_map_fd looks like; it is not held. 0 or an errno. */
+function setTemplate(env: MapEnv, outer: number, fd: number): number {
   const inner = env.take(fd, OBJ_MAP);
   if (inner < 0) return inner;
   const ret = copyTemplate(env, outer, inner);

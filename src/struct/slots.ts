@@ -17,7 +17,8 @@ const SLOTS = MAP_PRIVATE;
 /** The object, or 0; the lock. */
 const SLOT_LOCK = 4;
 export const SLOT_SIZE = 8;
-const FD_SIZE = 4;
+/** Bytes of a value in commands: an fd, or an id. */
+export const FD_SIZE = 4;
 
 /** `map_fd_get_ptr`: the object that an fd stands for, with a reference for the slot, or an errno. */
 export type TakeObject = (env: MapEnv, map: number, fd: number) => number;

@@ -30,7 +30,21 @@ import {
   ENOSPC,
 } from "../uapi/index.ts";
 import type { MapCreateAttr } from "./env.ts";
-import { bit, CHILD, DATA, LPM_COUNT, LPM_ROOT, LPM_SEQ, lenOf, PARENT, TABLE, TABLED, VALUE } from "./lpm_node.ts";
+import {
+  bit,
+  CHILD,
+  DATA,
+  ENTRY_LIST,
+  LISTED,
+  LPM_COUNT,
+  LPM_ROOT,
+  LPM_SEQ,
+  lenOf,
+  PARENT,
+  TABLE,
+  TABLED,
+  VALUE,
+} from "./lpm_node.ts";
 import { MAP_LOCK } from "./map.ts";
 
 const { ops } = lpmTrieMap;
@@ -222,6 +236,10 @@ function checkShape(lpm: Lpm): number {
     if (u32[(node + VALUE) >>> 2] !== 0) count++;
     else if (children.includes(0)) wrong.push(`fork ${node}`);
     if (u32[node >>> 2]! < TABLED) continue;
+    if (u32[node >>> 2]! >= LISTED) {
+      if (!checkList(lpm, node)) wrong.push(`list of ${node}`);
+      continue;
+    }
     tables++;
     const bits = u32[node >>> 2]! >>> 16;
     const expected = new Uint32Array(1 << bits).fill(node);
@@ -231,11 +249,12 @@ function checkShape(lpm: Lpm): number {
       for (let i = 0; i < bits; i++) index = index * 2 + (i < more ? bit(u8, below + DATA, len + i) : 0);
       if (more < bits) expected.fill(below, index, index + (1 << (bits - more)));
       else if (lenOf(u32, expected[index]!) < len + bits) expected[index] = below;
-      if (more > 0 && more < bits && u32[below >>> 2]! >= TABLED) wrong.push(`${below} has a table within one`);
+      if (more > 0 && more < bits && u32[below >>> 2]! >= TABLED) wrong.push(`${below} is marked within a table`);
     }
     const table = u32[(node + TABLE) >>> 2]! >>> 2;
     const entry = (to: number): number => {
       const [more, skip] = [u32[to >>> 2]! >>> 16, lenOf(u32, to) - len - bits];
+      if (skip >= 0 && u32[to >>> 2]! >= LISTED) return u32[(to + TABLE) >>> 2]! + ENTRY_LIST;
       return more === 0 || skip < 0 || skip > 7 ? to : u32[(to + TABLE) >>> 2]! + 16 * (more - 6) + 2 * skip + 1;
     };
     if (!expected.every((to, i) => u32[table + i] === entry(to))) wrong.push(`table of ${node}`);
@@ -243,6 +262,33 @@ function checkShape(lpm: Lpm): number {
   expect(wrong).toEqual([]);
   expect(count).toBe(lpm.count);
   return tables;
+}
+
+/** The list says of every prefix below the node what a walk says, in order. */
+function checkList(lpm: Lpm, top: number): boolean {
+  const { u32, u8 } = lpm.k.mem;
+  const len = lenOf(u32, top);
+  const rows: number[] = [];
+  let marked = 0;
+  const add = (node: number): void => {
+    const more = Math.min(31, lenOf(u32, node) - len);
+    if (node !== top && more < 31 && u32[node >>> 2]! >= TABLED) marked++;
+    for (const at of more < 31 ? [CHILD, CHILD + 4] : []) {
+      const child = u32[(node + at) >>> 2]!;
+      if (child !== 0) add(child);
+    }
+    const value = u32[(node + VALUE) >>> 2]!;
+    if (more < 31 && value === 0) return;
+    let row = "";
+    for (let i = 0; i < more; i++) row += bit(u8, node + DATA, len + i);
+    rows.push(Number.parseInt(`${row}1`.padEnd(32, "0"), 2), more < 31 ? value : node + 1);
+  };
+  add(top);
+  const list = u32[(top + TABLE) >>> 2]!;
+  const words = Math.ceil(len / 32);
+  const check = Array.from({ length: words }, (_, i) => lpm.k.mem.view.getUint32(top + DATA + i * 4));
+  const expected = [len + (rows.length / 2) * 65536, top, ...check, ...rows];
+  return marked === 0 && expected.every((word, i) => u32[(list >>> 2) + i] === word);
 }
 
 test.each([

@@ -12,13 +12,17 @@ export const LPM_NODES: number = MAP_PRIVATE + 16;
 export const LPM_VALUES: number = LPM_NODES + POOL_SIZE;
 
 /**
- * A node: length of the prefix with the bits of its table (0: it has none) in the upper half, address of the value (0: a
- * fork), parent, children, address of the table and changes since it was judged; then the key's data as given.
+ * A node: length of the prefix with the bits of its table (0: it has none; LIST_BITS: a list) in the upper half, address
+ * of the value (0: a fork), parent, children, address of the table or list and changes since it was judged; then the
+ * key's data as given.
  */
 export const LEN = 0;
 export const BITS_SHIFT = 16;
-/** What is at least this has a table. */
+/** What is at least this has a table or a list. */
 export const TABLED: number = 1 << BITS_SHIFT;
+const LIST_BITS = 31;
+/** What is at least this has a list. */
+export const LISTED: number = LIST_BITS << BITS_SHIFT;
 export const VALUE = 4;
 export const PARENT = 8;
 export const CHILD = 12;
@@ -29,7 +33,7 @@ export const DATA = 28;
 /**
  * What a table has in an entry: a node; or, with the lowest bit set, the table of that node itself, so that a search
  * needs not look at the node: address of the table, its bits less MIN_BITS, and how much longer the node's prefix is
- * than what led there.
+ * than what led there; or, with only the second bit set, the list of that node.
  */
 export const MIN_BITS = 6;
 export const ENTRY_TABLE = 1;
@@ -37,9 +41,29 @@ export const ENTRY_SKIP_SHIFT = 1;
 export const ENTRY_SKIP_MAX = 7;
 export const ENTRY_BITS_SHIFT = 4;
 export const ENTRY_ADDRESS: number = ~0xff;
+export const ENTRY_LIST = 2;
+
+/**
+ * A list: length of its node's prefix with the count of rows in the upper half, the node, the prefix itself in words of
+ * 32 bits, highest first; then the rows (see `lpm_list.ts`).
+ */
+export const LIST_NODE = 4;
+export const LIST_CHECK = 8;
+export const LIST_COUNT_SHIFT = 16;
+export const ROW_SIZE = 8;
+
+export function listSize(len: number, count: number): number {
+  return LIST_CHECK + ((len + 31) >>> 5) * 4 + count * ROW_SIZE;
+}
 
 export function lenOf(u32: Uint32Array, node: number): number {
   return u32[node >>> 2]! & (TABLED - 1);
+}
+
+/** Bits of a node's table, or 0. */
+export function tableBits(u32: Uint32Array, node: number): number {
+  const word = u32[node >>> 2]!;
+  return word < LISTED ? word >>> BITS_SHIFT : 0;
 }
 
 /** A key: u32 prefixlen, then data; the first bit is the highest of the first byte. */
@@ -57,6 +81,13 @@ export function prefixOf(mem: Memory, key: number): number {
 /** Bit `index` of the data at this address. */
 export function bit(u8: Uint8Array, data: number, index: number): number {
   return (u8[data + (index >>> 3)]! >>> (7 - (index & 7))) & 1;
+}
+
+/** 32 bits of the data at this address from bit `from` on; what is behind the data counts for nothing. */
+export function wordAt(mem: Memory, data: number, from: number): number {
+  const at = data + (from >>> 3);
+  const shift = from & 7;
+  return (mem.view.getInt32(at) << shift) | (mem.u8[at + 4]! >>> (8 - shift));
 }
 
 /**

@@ -8,8 +8,9 @@ import type { Memory } from "../mem/memory.ts";
 import { BPF_EXIST, BPF_F_NO_PREALLOC, EINVAL, ENOENT } from "../uapi/index.ts";
 import { checkFlags, KMALLOC_MAX, keyTypeOf, NUMA_AND_ACCESS } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
-import { DATA, KEY_DATA, LPM_COUNT, LPM_SEQ, lenOf, maxPrefix, prefixOf, VALUE } from "./lpm_node.ts";
-import { freeTrie, initTrie, nextNode, putTrie, removeTrie, repairTrie, searchTrie } from "./lpm_trie.ts";
+import { DATA, KEY_DATA, LPM_COUNT, LPM_SEQ, lenOf, maxPrefix, prefixOf } from "./lpm_node.ts";
+import { searchTrie } from "./lpm_search.ts";
+import { freeTrie, initTrie, nextNode, putTrie, removeTrie, repairTrie } from "./lpm_trie.ts";
 import { MAP_KEY_SIZE, MAP_LOCK, MAP_VALUE_SIZE } from "./map.ts";
 
 const DATA_MAX = 256;
@@ -68,20 +69,16 @@ function lockToRead(mem: Memory, map: number): void {
 /** Address of the value of the longest prefix, or 0. Called by programs. */
 export function lookupLpm(env: MapEnv, map: number, key: number): number {
   const { mem } = env;
-  if (!mem.shared) return valueAt(mem, searchTrie(mem, map, key));
+  if (!mem.shared) return searchTrie(mem, map, key);
   for (let i = 0; i < TRIES; i++) {
     const seq = mem.atomics.load32(map + LPM_SEQ);
-    const value = valueAt(mem, searchTrie(mem, map, key));
+    const value = searchTrie(mem, map, key);
     if ((seq & 1) === 0 && mem.atomics.load32(map + LPM_SEQ) === seq) return value;
   }
   lockToRead(mem, map);
-  const value = valueAt(mem, searchTrie(mem, map, key));
+  const value = searchTrie(mem, map, key);
   unlock(mem, map + MAP_LOCK);
   return value;
-}
-
-function valueAt(mem: Memory, node: number): number {
-  return node === 0 ? 0 : mem.u32[(node + VALUE) >>> 2]!;
 }
 
 /** BPF_MAP_LOOKUP_ELEM. The copy is good when nobody changed the trie meanwhile. */
@@ -91,7 +88,7 @@ export function copyLpm(env: MapEnv, map: number, key: number, value: number): n
   for (let i = 0; mem.shared && i < TRIES; i++) {
     const seq = mem.atomics.load32(map + LPM_SEQ);
     if ((seq & 1) === 1) continue;
-    const from = valueAt(mem, searchTrie(mem, map, key));
+    const from = searchTrie(mem, map, key);
     // A search that was led astray may end anywhere: nothing is copied from there.
     if (mem.atomics.load32(map + LPM_SEQ) !== seq) continue;
     if (from === 0) return -ENOENT;
@@ -99,7 +96,7 @@ export function copyLpm(env: MapEnv, map: number, key: number, value: number): n
     if (mem.atomics.load32(map + LPM_SEQ) === seq) return 0;
   }
   lockToRead(mem, map);
-  const from = valueAt(mem, searchTrie(mem, map, key));
+  const from = searchTrie(mem, map, key);
   if (from !== 0) mem.copy(value, from, size);
   unlock(mem, map + MAP_LOCK);
   return from === 0 ? -ENOENT : 0;

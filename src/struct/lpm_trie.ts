@@ -3,18 +3,16 @@
  * prefixes that are in the map part; they have two children always. What is in the trie follows from the set of
  * prefixes alone, so does the order of iteration. Kernel counterpart: lpm_trie.c.
  *
- * A search goes down by single bits of the key, or by many where a node has a table, without looking at prefixes. It
- * compares once where it ends, and goes up from there to the first node that matches.
- *
  * The links from the root down are the truth, each change is published by one store into them or into a node's value;
- * parents, counts and tables follow from them.
+ * parents, counts, tables and lists follow from them.
  */
 import { AREA_NODES, AREA_VALUES } from "../mem/alloc.ts";
 import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_EXIST, BPF_NOEXIST, EEXIST, ENOENT, ENOMEM, ENOSPC } from "../uapi/index.ts";
+import { judgeAbove } from "./lpm_judge.ts";
+import { listAgain, listOver, tellValue } from "./lpm_list.ts";
 import {
-  BITS_SHIFT,
   bit,
   CHANGES,
   CHILD,
@@ -22,11 +20,13 @@ import {
   DATA,
   ENTRY_ADDRESS,
   ENTRY_BITS_SHIFT,
+  ENTRY_LIST,
   ENTRY_SKIP_MAX,
   ENTRY_SKIP_SHIFT,
   ENTRY_TABLE,
   KEY_DATA,
   LEN,
+  LIST_NODE,
   LPM_COUNT,
   LPM_NODES,
   LPM_ROOT,
@@ -37,20 +37,16 @@ import {
   PARENT,
   prefixOf,
   TABLE,
-  TABLED,
+  tableBits,
   VALUE,
 } from "./lpm_node.ts";
-import { bitsAt, dropTable, dropTables, judgeAbove, tellAdded, tellRemoved } from "./lpm_table.ts";
+import { bitsAt, dropTable, dropTables, tellAdded, tellRemoved } from "./lpm_table.ts";
 import { MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
 import { freePool, giveBlock, initPool, takeBlock } from "./pool.ts";
 
 /** Values that were replaced rest until so many others were, or so many bytes of them. */
 const KEEP_VALUES = 64;
 const KEEP_BYTES = 0x1_0000;
-/** Longest prefix of the longest key. */
-const MAX_LEN = 2048;
-/** No node has more bytes than these. */
-const NODE_MAX = 512;
 
 /** Behind each value is room for the link of the pool's queue. */
 export function valueStride(valueSize: number): number {
@@ -93,76 +89,19 @@ function descend(mem: Memory, map: number, key: number, len: number): number {
 function followTables(mem: Memory, data: number, start: number): number {
   const { u32, u8 } = mem;
   let node = start;
-  for (let word = u32[node >>> 2]!; word >= TABLED; word = u32[node >>> 2]!) {
-    let from = word & (TABLED - 1);
-    let bits = word >>> BITS_SHIFT;
+  for (let bits = tableBits(u32, node); bits !== 0; bits = tableBits(u32, node)) {
+    let from = lenOf(u32, node);
     let entry = u32[(u32[(node + TABLE) >>> 2]! >>> 2) + bitsAt(u8, data, from, bits)]!;
     while ((entry & ENTRY_TABLE) !== 0) {
       from += bits + ((entry >>> ENTRY_SKIP_SHIFT) & ENTRY_SKIP_MAX);
       bits = ((entry >>> ENTRY_BITS_SHIFT) & 15) + MIN_BITS;
       entry = u32[((entry & ENTRY_ADDRESS) >>> 2) + bitsAt(u8, data, from, bits)]!;
     }
+    if ((entry & ENTRY_LIST) !== 0) return u32[(entry - ENTRY_LIST + LIST_NODE) >>> 2]!;
     node = entry;
     if (lenOf(u32, node) < from + bits) break;
   }
   return node;
-}
-
-/**
- * The node of the longest prefix of this key, or 0. A reader of a shared host may be led astray by a writer, but not
- * without end; it finds out afterwards.
- */
-export function searchTrie(mem: Memory, map: number, key: number): number {
-  const { u32 } = mem;
-  const len = prefixOf(mem, key);
-  const size = u32[(map + MAP_KEY_SIZE) >>> 2]!;
-  const root = u32[(map + LPM_ROOT) >>> 2]!;
-  const most = (size - KEY_DATA) * 8;
-  if (root === 0 || len > most) return 0;
-  return search(mem, key + KEY_DATA, len, root, most);
-}
-
-/** No way has more than `most` bits, nor more steps than that: each is a bit further. */
-function search(mem: Memory, data: number, len: number, root: number, most: number): number {
-  const { u32, view } = mem;
-  let node = root;
-  for (let steps = 0; steps <= most; steps++) {
-    const word = u32[node >>> 2]!;
-    let from = word & (TABLED - 1);
-    if (from >= len) break;
-    const key = view.getInt32(data + (from >>> 3)) << (from & 7);
-    if (word >= TABLED) {
-      let bits = word >>> BITS_SHIFT;
-      let entry = u32[(u32[(node + TABLE) >>> 2]! >>> 2) + (key >>> (32 - bits))]!;
-      while ((entry & ENTRY_TABLE) !== 0) {
-        from += bits + ((entry >>> ENTRY_SKIP_SHIFT) & ENTRY_SKIP_MAX);
-        if (from >= most) return 0;
-        bits = ((entry >>> ENTRY_BITS_SHIFT) & 15) + MIN_BITS;
-        entry =
-          u32[((entry & ENTRY_ADDRESS) >>> 2) + ((view.getInt32(data + (from >>> 3)) << (from & 7)) >>> (32 - bits))]!;
-      }
-      node = entry;
-      // Nothing further down has these bits.
-      if (lenOf(u32, node) < from + bits) break;
-      continue;
-    }
-    const child = u32[((node + CHILD) >>> 2) + (key >>> 31)]!;
-    if (child === 0) break;
-    node = child;
-  }
-  // Who was led astray may have ended where no node can be.
-  if (node > mem.byteLength - NODE_MAX) return 0;
-  return longest(u32, node, commonBits(mem, node + DATA, data, Math.min(lenOf(u32, node), len)));
-}
-
-/** Up from a node to the first one with a value and at most `match` bits; or 0. */
-function longest(u32: Uint32Array, start: number, match: number): number {
-  let node = start;
-  for (let steps = 0; node !== 0 && steps <= MAX_LEN; steps++) {
-    if (lenOf(u32, node) <= match && u32[(node + VALUE) >>> 2] !== 0) return node;
-    node = u32[(node + PARENT) >>> 2]!;
-  }
-  return 0;
 }
 
 /** The node of exactly this prefix, which has a value; or 0. `len` is not longer than a prefix can be. */
@@ -261,8 +200,13 @@ function putValue(mem: Memory, map: number, node: number, data: number, from: nu
   // The bits behind the prefix are the new key's.
   mem.copy(node + DATA, data, u32[(map + MAP_KEY_SIZE) >>> 2]! - KEY_DATA);
   publish(mem, node + VALUE, value);
-  if (old === 0) addCount(mem, map, 1);
-  else giveBlock(mem, map, LPM_VALUES, old);
+  if (old === 0) {
+    addCount(mem, map, 1);
+    judgeAbove(mem, map, node);
+  } else {
+    tellValue(mem, node, old, value);
+    giveBlock(mem, map, LPM_VALUES, old);
+  }
   return 0;
 }
 
@@ -308,8 +252,12 @@ export function removeTrie(mem: Memory, map: number, key: number): number {
   const value = u32[(node + VALUE) >>> 2]!;
   const left = u32[(node + CHILD) >>> 2]!;
   const right = u32[(node + CHILD + 4) >>> 2]!;
-  if (left !== 0 && right !== 0) publish(mem, node + VALUE, 0);
-  else unhang(mem, map, node, left !== 0 ? left : right);
+  if (left !== 0 && right !== 0) {
+    publish(mem, node + VALUE, 0);
+    judgeAbove(mem, map, node);
+  } else {
+    unhang(mem, map, node, left !== 0 ? left : right);
+  }
   giveBlock(mem, map, LPM_VALUES, value);
   addCount(mem, map, -1);
   return 0;
@@ -330,6 +278,8 @@ function unhang(mem: Memory, map: number, node: number, child: number): void {
   dropNode(mem, map, node, child);
   if (top !== node) dropNode(mem, map, top, below);
   judgeAbove(mem, map, u32[(top + PARENT) >>> 2]!);
+  // The list that went with a node may have been for what is below it.
+  if (below !== 0 && listOver(u32, below) === 0) listAgain(mem, below);
 }
 
 function dropNode(mem: Memory, map: number, node: number, below: number): void {

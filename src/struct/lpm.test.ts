@@ -264,11 +264,11 @@ function checkShape(lpm: Lpm): number {
   return tables;
 }
 
-/** The list says of every prefix below the node what a walk says, in order. */
+/** The list has the prefixes below the node, longest first. */
 function checkList(lpm: Lpm, top: number): boolean {
-  const { u32, u8 } = lpm.k.mem;
+  const { u32, u8, view } = lpm.k.mem;
   const len = lenOf(u32, top);
-  const rows: number[] = [];
+  const rows: string[] = [];
   let marked = 0;
   const add = (node: number): void => {
     const more = Math.min(31, lenOf(u32, node) - len);
@@ -281,14 +281,22 @@ function checkList(lpm: Lpm, top: number): boolean {
     if (more < 31 && value === 0) return;
     let row = "";
     for (let i = 0; i < more; i++) row += bit(u8, node + DATA, len + i);
-    rows.push(Number.parseInt(`${row}1`.padEnd(32, "0"), 2), more < 31 ? value : node + 1);
+    rows.push(`${row} ${more < 31 ? value : node + 1}`);
   };
   add(top);
-  const list = u32[(top + TABLE) >>> 2]!;
+  const at = u32[(top + TABLE) >>> 2]! >>> 2;
   const words = Math.ceil(len / 32);
-  const check = Array.from({ length: words }, (_, i) => lpm.k.mem.view.getUint32(top + DATA + i * 4));
-  const expected = [len + (rows.length / 2) * 65536, top, ...check, ...rows];
-  return marked === 0 && expected.every((word, i) => u32[(list >>> 2) + i] === word);
+  const [head = 0, node, ...rest] = u32.subarray(at, at + 2 + words + 2 * rows.length);
+  const check = Array.from({ length: words }, (_, i) => (rest[i]! ^ view.getUint32(top + DATA + i * 4)) >>> 0);
+  const same = check.every((x, i) => x >>> Math.max(0, 32 - (len - i * 32)) === 0);
+  const found = rows.map((_, i) => {
+    const row = rest[words + 2 * i]!.toString(2).padStart(32, "0");
+    return `${row.slice(0, row.lastIndexOf("1"))} ${rest[words + 2 * i + 1]}`;
+  });
+  const lengths = found.map((row) => row.indexOf(" "));
+  const sorted = lengths.every((length, i) => i === 0 || length <= lengths[i - 1]!);
+  const headed = (head & 0xff_ffff) === len + rows.length * 65536 && node === top;
+  return marked === 0 && headed && same && sorted && found.sort().join() === rows.sort().join();
 }
 
 test.each([

@@ -1,6 +1,6 @@
 /** Which nodes of an LPM trie have a table or a list: asked after each change. */
 import type { Memory } from "../mem/memory.ts";
-import { listAgain, makeLists } from "./lpm_list.ts";
+import { listFor, makeLists } from "./lpm_list.ts";
 import {
   bit,
   CHANGES,
@@ -81,7 +81,7 @@ function countBelow(u32: Uint32Array, node: number, len: number, most: number, w
  */
 export function judgeAbove(mem: Memory, map: number, node: number): void {
   const { u32 } = mem;
-  const top = listAgain(mem, node) || node;
+  const top = listFor(mem, node) || node;
   let above = top;
   while (above !== 0 && tableBits(u32, above) === 0) above = u32[(above + PARENT) >>> 2]!;
   let start = u32[(map + LPM_ROOT) >>> 2]!;

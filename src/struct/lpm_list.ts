@@ -1,23 +1,24 @@
 /**
  * Lists that spare LPM searches the nodes of a small subtree. A node may have one: a row for each prefix below it, and
- * for its own, longer prefixes before those that they begin with, so that the first row which fits is the answer. A row
- * is a word with the bits that the prefix has behind the node's, a one, and zeros; and the address of the value. What
- * is longer than ROW_BITS has one row for the first node of that length, with its address and the lowest bit set: the
- * search goes on there. Within a list no node has a table or a list.
+ * for its own, the longest first, so that the first row which fits is the answer. A row is a word with the bits that
+ * the prefix has behind the node's, a one, and zeros; and the address of the value. What is at least ROW_BITS longer has
+ * one row for the first node of that length, with its address and the lowest bit set: the search goes on there. Nodes
+ * that have rows, or forks between them, have no table and no list.
  *
- * Every change below a node with a list makes the list anew. None is needed: without memory there is none.
+ * All lists are kept right with every change, and none is needed: without memory there is none.
  */
 import { alloc } from "../mem/alloc.ts";
 import type { Memory } from "../mem/memory.ts";
 import {
   CHILD,
   DATA,
+  LIST_BYTES_SHIFT,
   LIST_CHECK,
+  LIST_COUNT_MAX,
   LIST_COUNT_SHIFT,
   LIST_NODE,
   LISTED,
   lenOf,
-  listSize,
   PARENT,
   ROW_SIZE,
   TABLE,
@@ -31,6 +32,7 @@ import { dropTable, setList } from "./lpm_table.ts";
 /** A list of more rows takes longer than a way of a few nodes. */
 const MAX_ROWS = 16;
 const ROW_BITS = 31;
+const ROW_WORDS: number = ROW_SIZE >>> 2;
 /** Longer prefixes of nodes would make lists large. */
 const MAX_TOP = 128;
 
@@ -50,7 +52,7 @@ export function lookInList(mem: Memory, list: number, data: number, most: number
     if (differ !== 0 && i + Math.clz32(differ) < len) return NO_ROW;
   }
   const key = wordAt(mem, data, len);
-  for (const end = at + (head >>> LIST_COUNT_SHIFT) * (ROW_SIZE >>> 2); at < end; at += ROW_SIZE >>> 2) {
+  for (const end = at + ((head >>> LIST_COUNT_SHIFT) & LIST_COUNT_MAX) * ROW_WORDS; at < end; at += ROW_WORDS) {
     const row = i32[at]!;
     if (((row ^ key) & (-(row & -row) << 1)) === 0) return u32[at + 1]!;
   }
@@ -68,26 +70,57 @@ function countRows(u32: Uint32Array, node: number, deep: number): number {
   return count;
 }
 
-/** Writes the rows for a node and what is below it; takes tables and lists away there. Returns where the next row goes. */
-function fillRows(mem: Memory, node: number, top: number, start: number): number {
+/** Word index of the first row. */
+function firstRow(u32: Uint32Array, list: number): number {
+  return (list + LIST_CHECK + ((lenOf(u32, list) + 31) >>> 5) * 4) >>> 2;
+}
+
+function rowCount(u32: Uint32Array, list: number): number {
+  return (u32[list >>> 2]! >>> LIST_COUNT_SHIFT) & LIST_COUNT_MAX;
+}
+
+function addCount(u32: Uint32Array, list: number, by: number): void {
+  u32[list >>> 2] = u32[list >>> 2]! + (by << LIST_COUNT_SHIFT);
+}
+
+/** Is there room for one row more? */
+function hasRoom(u32: Uint32Array, list: number): boolean {
+  const end = list + (1 << (u32[list >>> 2]! >>> LIST_BYTES_SHIFT));
+  return (firstRow(u32, list) << 2) + (rowCount(u32, list) + 1) * ROW_SIZE <= end && rowCount(u32, list) < MAX_ROWS;
+}
+
+/** Puts a row in front of the shorter ones. The list has room. */
+function addRow(mem: Memory, list: number, node: number, to: number): void {
   const { u32, i32 } = mem;
-  const more = Math.min(ROW_BITS, lenOf(u32, node) - top);
-  const lowest = 1 << (ROW_BITS - more);
-  const row = (wordAt(mem, node + DATA, top) & (-lowest << 1)) | lowest;
-  let to = node + 1;
-  let at = start;
-  if (more < ROW_BITS) {
-    dropTable(mem, node);
-    for (let c = node + CHILD; c <= node + CHILD + 4; c += 4) {
-      const child = u32[c >>> 2]!;
-      if (child !== 0) at = fillRows(mem, child, top, at);
-    }
-    to = u32[(node + VALUE) >>> 2]!;
-    if (to === 0) return at;
+  const top = lenOf(u32, list);
+  const lowest = 1 << (ROW_BITS - Math.min(ROW_BITS, lenOf(u32, node) - top));
+  const first = firstRow(u32, list);
+  let at = first + rowCount(u32, list) * ROW_WORDS;
+  for (; at > first; at -= ROW_WORDS) {
+    const row = i32[at - ROW_WORDS]!;
+    if ((row & -row) >>> 0 <= lowest >>> 0) break;
+    i32[at] = row;
+    u32[at + 1] = u32[at - 1]!;
   }
-  i32[at >>> 2] = row;
-  u32[(at + 4) >>> 2] = to;
-  return at + ROW_SIZE;
+  i32[at] = (wordAt(mem, node + DATA, top) & (-lowest << 1)) | lowest;
+  u32[at + 1] = to;
+  addCount(u32, list, 1);
+}
+
+/** Adds the rows for a node and what is below it; takes tables and lists away there. */
+function addRows(mem: Memory, list: number, node: number): void {
+  const { u32 } = mem;
+  if (lenOf(u32, node) - lenOf(u32, list) >= ROW_BITS) {
+    addRow(mem, list, node, node + 1);
+    return;
+  }
+  dropTable(mem, node);
+  const value = u32[(node + VALUE) >>> 2]!;
+  if (value !== 0) addRow(mem, list, node, value);
+  for (let at = node + CHILD; at <= node + CHILD + 4; at += 4) {
+    const child = u32[at >>> 2]!;
+    if (child !== 0) addRows(mem, list, child);
+  }
 }
 
 /** Gives a node a list, in place of what it has, when it has few prefixes. False: too many. */
@@ -98,13 +131,15 @@ function makeList(mem: Memory, node: number): boolean {
   const count = countRows(u32, node, len + ROW_BITS);
   if (count > MAX_ROWS) return false;
   if (count < 2 || len > MAX_TOP) return true;
-  const list = alloc(mem, listSize(len, count));
+  const log = 32 - Math.clz32(LIST_CHECK + ((len + 31) >>> 5) * 4 + count * ROW_SIZE - 1);
+  const list = alloc(mem, 1 << log);
   if (list === 0) return true;
-  u32[list >>> 2] = len | (count << LIST_COUNT_SHIFT);
+  u32[list >>> 2] = len | (log << LIST_BYTES_SHIFT);
   u32[(list + LIST_NODE) >>> 2] = node;
-  let at = list + LIST_CHECK;
-  for (let i = 0; i < len; i += 32, at += 4) i32[at >>> 2] = view.getInt32(node + DATA + (i >>> 3));
-  fillRows(mem, node, len, at);
+  for (let i = 0, at = (list + LIST_CHECK) >>> 2; i < len; i += 32, at++) {
+    i32[at] = view.getInt32(node + DATA + (i >>> 3));
+  }
+  addRows(mem, list, node);
   setList(mem, node, list);
   return true;
 }
@@ -124,40 +159,58 @@ function marked(u32: Uint32Array, node: number): number {
 }
 
 /** The node whose list has this node in it, or 0. */
-export function listOver(u32: Uint32Array, node: number): number {
+function listOver(u32: Uint32Array, node: number): number {
   const above = marked(u32, node);
   return above !== 0 && u32[above >>> 2]! >= LISTED ? above : 0;
 }
 
-/** After a change at a node (or 0: above the root): makes the list over it anew, or gives it one. Returns the node that has it, or 0. */
-export function listAgain(mem: Memory, node: number): number {
-  if (node === 0) return 0;
+/**
+ * After a change at a node (or 0: above the root): a list for it and for as much around it as there may be, when it is in
+ * none. Returns the node that has its list, or 0.
+ */
+export function listFor(mem: Memory, node: number): number {
   const { u32 } = mem;
-  let top = marked(u32, node);
-  if (top === 0 || u32[top >>> 2]! < LISTED) {
-    const end = top === 0 ? 0 : lenOf(u32, top) + tableBits(u32, top);
-    if (lenOf(u32, node) < end) return 0;
-    const above = top;
-    top = node;
-    for (let up = u32[(top + PARENT) >>> 2]!; up !== above && lenOf(u32, up) >= end; up = u32[(up + PARENT) >>> 2]!) {
-      if (countRows(u32, up, lenOf(u32, up) + ROW_BITS) > MAX_ROWS) break;
-      top = up;
-    }
+  const above = marked(u32, node);
+  if (node === 0 || (above !== 0 && u32[above >>> 2]! >= LISTED)) return above;
+  const end = above === 0 ? 0 : lenOf(u32, above) + tableBits(u32, above);
+  if (lenOf(u32, node) < end) return 0;
+  let top = node;
+  for (let up = u32[(top + PARENT) >>> 2]!; up !== above && lenOf(u32, up) >= end; up = u32[(up + PARENT) >>> 2]!) {
+    if (countRows(u32, up, lenOf(u32, up) + ROW_BITS) > MAX_ROWS) break;
+    top = up;
   }
   makeLists(mem, top);
   return listOver(u32, node);
 }
 
-/** A prefix has another value. */
+/** A node has another value than before (0: none): called once it is in the trie, and before it is taken out. */
 export function tellValue(mem: Memory, node: number, old: number, value: number): void {
-  const { u32 } = mem;
+  const { u32, i32 } = mem;
   const top = listOver(u32, node);
   if (top === 0) return;
   const list = u32[(top + TABLE) >>> 2]!;
-  const end = list + listSize(lenOf(u32, top), u32[list >>> 2]! >>> LIST_COUNT_SHIFT);
-  for (let at = end - ROW_SIZE; at >= list + LIST_CHECK; at -= ROW_SIZE) {
-    if (u32[(at + 4) >>> 2] !== old) continue;
-    u32[(at + 4) >>> 2] = value;
+  if (lenOf(u32, node) - lenOf(u32, top) >= ROW_BITS) {
+    // Its row, if it has one, leads to the node that was the first.
+    if (old === 0) makeLists(mem, top);
+    else if (value === 0) dropTable(mem, top);
     return;
   }
+  if (old === 0) {
+    if (hasRoom(u32, list)) addRow(mem, list, node, value);
+    else makeLists(mem, top);
+    return;
+  }
+  const first = firstRow(u32, list);
+  const last = first + (rowCount(u32, list) - 1) * ROW_WORDS;
+  let at = first;
+  while (u32[at + 1] !== old) at += ROW_WORDS;
+  if (value !== 0) {
+    u32[at + 1] = value;
+    return;
+  }
+  for (; at < last; at += ROW_WORDS) {
+    i32[at] = i32[at + ROW_WORDS]!;
+    u32[at + 1] = u32[at + ROW_WORDS + 1]!;
+  }
+  addCount(u32, list, -1);
 }

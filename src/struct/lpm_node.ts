@@ -44,17 +44,15 @@ export const ENTRY_ADDRESS: number = ~0xff;
 export const ENTRY_LIST = 2;
 
 /**
- * A list: length of its node's prefix with the count of rows in the upper half, the node, the prefix itself in words of
- * 32 bits, highest first; then the rows (see `lpm_list.ts`).
+ * A list: a word with the length of its node's prefix, the count of rows and the binary logarithm of its bytes; the
+ * node; the prefix itself in words of 32 bits, highest first; then the rows (see `lpm_list.ts`).
  */
 export const LIST_NODE = 4;
 export const LIST_CHECK = 8;
 export const LIST_COUNT_SHIFT = 16;
+export const LIST_COUNT_MAX = 0xff;
+export const LIST_BYTES_SHIFT = 24;
 export const ROW_SIZE = 8;
-
-export function listSize(len: number, count: number): number {
-  return LIST_CHECK + ((len + 31) >>> 5) * 4 + count * ROW_SIZE;
-}
 
 export function lenOf(u32: Uint32Array, node: number): number {
   return u32[node >>> 2]! & (TABLED - 1);

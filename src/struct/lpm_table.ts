@@ -19,10 +19,9 @@ import {
   ENTRY_SKIP_MAX,
   ENTRY_SKIP_SHIFT,
   ENTRY_TABLE,
-  LIST_COUNT_SHIFT,
+  LIST_BYTES_SHIFT,
   LISTED,
   lenOf,
-  listSize,
   MIN_BITS,
   PARENT,
   TABLE,
@@ -127,8 +126,7 @@ export function dropTable(mem: Memory, node: number): void {
   if (word < TABLED) return;
   const link = linkTo(mem, node);
   const table = u32[(node + TABLE) >>> 2]!;
-  const bytes =
-    word < LISTED ? 4 << (word >>> BITS_SHIFT) : listSize(lenOf(u32, node), u32[table >>> 2]! >>> LIST_COUNT_SHIFT);
+  const bytes = word < LISTED ? 4 << (word >>> BITS_SHIFT) : 1 << (u32[table >>> 2]! >>> LIST_BYTES_SHIFT);
   u32[node >>> 2] = lenOf(u32, node);
   if (link !== 0) u32[link] = node;
   free(mem, table, bytes);

@@ -11,7 +11,7 @@ import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_EXIST, BPF_NOEXIST, EEXIST, ENOENT, ENOMEM, ENOSPC } from "../uapi/index.ts";
 import { judgeAbove } from "./lpm_judge.ts";
-import { listAgain, listOver, tellValue } from "./lpm_list.ts";
+import { listFor, tellValue } from "./lpm_list.ts";
 import {
   bit,
   CHANGES,
@@ -185,6 +185,7 @@ export function putTrie(mem: Memory, map: number, key: number, from: number, fla
     return -ENOMEM;
   }
   addCount(mem, map, 1);
+  tellValue(mem, leaf, 0, value);
   judgeAbove(mem, map, leaf);
   return 0;
 }
@@ -200,13 +201,9 @@ function putValue(mem: Memory, map: number, node: number, data: number, from: nu
   // The bits behind the prefix are the new key's.
   mem.copy(node + DATA, data, u32[(map + MAP_KEY_SIZE) >>> 2]! - KEY_DATA);
   publish(mem, node + VALUE, value);
-  if (old === 0) {
-    addCount(mem, map, 1);
-    judgeAbove(mem, map, node);
-  } else {
-    tellValue(mem, node, old, value);
-    giveBlock(mem, map, LPM_VALUES, old);
-  }
+  tellValue(mem, node, old, value);
+  if (old === 0) addCount(mem, map, 1);
+  else giveBlock(mem, map, LPM_VALUES, old);
   return 0;
 }
 
@@ -252,12 +249,9 @@ export function removeTrie(mem: Memory, map: number, key: number): number {
   const value = u32[(node + VALUE) >>> 2]!;
   const left = u32[(node + CHILD) >>> 2]!;
   const right = u32[(node + CHILD + 4) >>> 2]!;
-  if (left !== 0 && right !== 0) {
-    publish(mem, node + VALUE, 0);
-    judgeAbove(mem, map, node);
-  } else {
-    unhang(mem, map, node, left !== 0 ? left : right);
-  }
+  tellValue(mem, node, value, 0);
+  if (left !== 0 && right !== 0) publish(mem, node + VALUE, 0);
+  else unhang(mem, map, node, left !== 0 ? left : right);
   giveBlock(mem, map, LPM_VALUES, value);
   addCount(mem, map, -1);
   return 0;
@@ -279,7 +273,7 @@ function unhang(mem: Memory, map: number, node: number, child: number): void {
   if (top !== node) dropNode(mem, map, top, below);
   judgeAbove(mem, map, u32[(top + PARENT) >>> 2]!);
   // The list that went with a node may have been for what is below it.
-  if (below !== 0 && listOver(u32, below) === 0) listAgain(mem, below);
+  listFor(mem, below);
 }
 
 function dropNode(mem: Memory, map: number, node: number, below: number): void {

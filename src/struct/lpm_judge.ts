@@ -1,4 +1,8 @@
-/** Which nodes of an LPM trie have a table or a list: asked after each change. */
+/**
+ * Which nodes of an LPM trie have a table or a list: asked after each change. Subtrees of few prefixes have lists. Above
+ * those, a table has as many bits as there are nodes to fill it. That is judged when a way has become long, and again
+ * whenever half as many changes came to a table as it has entries.
+ */
 import type { Memory } from "../mem/memory.ts";
 import { listFor, makeLists } from "./lpm_list.ts";
 import {

@@ -1,11 +1,9 @@
 /**
  * Tables that spare LPM searches many nodes. A node may have one: for each value of the next bits of the key it has the
  * node where the way leads behind them: the first one whose prefix ends there or later, or, where there is none, the
- * last before. When that node has a table too, the entry says where that is. Nodes within a table have none.
+ * last before. When that node has a table or a list too, the entry says where that is. Nodes within a table have none.
  *
- * A table has as many bits as there are nodes to fill it. That is judged when a way has become long, and again whenever
- * half as many changes came to a table as it has entries. All tables are kept right with every change, and none is
- * needed: without memory there is none.
+ * All tables are kept right with every change, and none is needed: without memory there is none.
  */
 import { alloc, free } from "../mem/alloc.ts";
 import type { Memory } from "../mem/memory.ts";

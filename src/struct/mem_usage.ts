@@ -53,7 +53,7 @@ function pool(blocks: number, stride: number): number {
   return Math.ceil(blocks / perChunk) * areaSpan(perChunk * stride);
 }
 
-/** At most: how many forks there are follows from the prefixes, and so does what tables take of the metadata. */
+/** At most: how many forks there are follows from the prefixes, and so does what tables and lists take of the metadata. */
 export const lpmTrieUsage: MemUsage = ({ key_size, value_size }, _cpus, elements) =>
   elements === 0
     ? 0

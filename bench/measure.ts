@@ -46,12 +46,16 @@ export function inProcess(name: string, run: (count: number) => number): Side {
   return { name, time: (count) => timeOf(name, count, run).ns / count };
 }
 
-/** A side that goes over all elements, however many are asked for; `run` returns how many they were. */
+/** A side that goes over all elements, as often as `count` elements take; `run` returns how many they were. */
 export function overAll(name: string, run: () => number): Side {
   return {
     name,
-    time: () => {
-      const { ns, result } = timeOf(name, 1, run);
+    time: (count) => {
+      const { ns, result } = timeOf(name, count, () => {
+        let done = 0;
+        while (done < count) done += run();
+        return done;
+      });
       return ns / result;
     },
   };

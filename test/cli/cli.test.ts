@@ -3,21 +3,48 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
+import { bpfmaps as commandLine } from "../../src/cli/bpfmaps.ts";
 
 const root = join(import.meta.dirname, "../..");
 const dir = mkdtempSync(join(tmpdir(), "bpfmaps-cli-"));
 const object = join(root, "examples/traffic/traffic.bpf.o");
 const pcap = join(root, "examples/traffic/traffic.pcap");
 
-function bpfmaps(...args: string[]): { code: number | null; out: string; err: string } {
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** The command line, in this process: a process each would cost more than what it tests. */
+async function bpfmaps(...args: string[]): Promise<Ended> {
+  const printed = { log: "", error: "" };
+  for (const to of ["log", "error"] as const)
+    vi.spyOn(console, to).mockImplementation((text) => {
+      printed[to] += `${text}\n`;
+    });
+  try {
+    return { code: await commandLine(args), out: printed.log, err: printed.error };
+  } finally {
+    vi.restoreAllMocks();
+  }
+}
+
+/** The program as it is installed. */
+function program(...args: string[]): Ended {
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, "dist/cli/main.js"), ...args], {
     encoding: "utf8",
     timeout: 60_000,
-    maxBuffer: 64 * 1024 * 1024,
   });
   return { code: status, out: stdout, err: stderr };
 }
+
+test("the program: exit code, standard output and standard error", () => {
+  expect(program("--help")).toMatchObject({ code: 0, out: expect.stringContaining("usage:"), err: "" });
+  expect(program("frobnicate")).toEqual({ code: 2, out: "", err: expect.stringMatching(/^bpfmaps: .*\n$/) });
+  expect(program("run", object, "--pcap", pcap)).toMatchObject({ code: 0, out: expect.stringContaining("1465 runs") });
+});
 
 function file(name: string, bytes: Uint8Array | string): string {
   const path = join(dir, name);
@@ -45,67 +72,67 @@ const badArguments: readonly (readonly [string, readonly string[], RegExp])[] = 
   ["folder as object", ["run", dir, "--pcap", pcap], /it is a folder/],
 ];
 
-test.each(badArguments)("%s: exit code 2 and one clear line", (_, args, message) => {
-  const { code, out, err } = bpfmaps(...args);
+test.each(badArguments)("%s: exit code 2 and one clear line", async (_, args, message) => {
+  const { code, out, err } = await bpfmaps(...args);
   expect(err).toMatch(message);
   expect(err).not.toMatch(/\n\s+at /);
   expect([code, out]).toEqual([2, ""]);
 });
 
-test("--help and --version print to standard output", () => {
-  expect(bpfmaps("--help")).toMatchObject({ code: 0, err: "" });
-  expect(bpfmaps("run", "--help").out).toMatch(/--pcap FILE/);
+test("--help and --version print to standard output", async () => {
+  expect(await bpfmaps("--help")).toMatchObject({ code: 0, err: "" });
+  expect((await bpfmaps("run", "--help")).out).toMatch(/--pcap FILE/);
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
-  expect(bpfmaps("--version").out.trim()).toBe(version);
+  expect((await bpfmaps("--version")).out.trim()).toBe(version);
 });
 
 const whole = readFileSync(object);
 test.each([0, 3, 40, 64, 500, Math.floor(whole.length / 2), whole.length - 1])(
   "an object cut off at %i bytes",
-  (length) => {
-    const { code, err } = bpfmaps("run", file("cut.o", whole.subarray(0, length)), "--pcap", pcap);
+  async (length) => {
+    const { code, err } = await bpfmaps("run", file("cut.o", whole.subarray(0, length)), "--pcap", pcap);
     expect(err).toMatch(/^bpfmaps: .*cut\.o: /);
     expect(code).toBe(2);
   },
 );
 
-test("random bytes as object, and as capture", () => {
+test("random bytes as object, and as capture", async () => {
   const noise = Uint8Array.from({ length: 5000 }, (_, i) => (Math.imul(i + 1, 2654435761) >>> 13) & 255);
-  expect(bpfmaps("run", file("noise.o", noise), "--pcap", pcap)).toMatchObject({ code: 2 });
-  const { code, err } = bpfmaps("run", object, "--pcap", file("noise.pcap", noise));
+  expect(await bpfmaps("run", file("noise.o", noise), "--pcap", pcap)).toMatchObject({ code: 2 });
+  const { code, err } = await bpfmaps("run", object, "--pcap", file("noise.pcap", noise));
   expect([code, err]).toEqual([2, expect.stringMatching(/noise\.pcap: /)]);
 });
 
-test("a capture that is cut off in a packet names it", () => {
+test("a capture that is cut off in a packet names it", async () => {
   const bytes = readFileSync(pcap);
-  const { code, err } = bpfmaps("run", object, "--pcap", file("cut.pcap", bytes.subarray(0, 1000)));
+  const { code, err } = await bpfmaps("run", object, "--pcap", file("cut.pcap", bytes.subarray(0, 1000)));
   expect(err).toMatch(/cut\.pcap: .*packet/);
   expect(code).toBe(2);
 });
 
-test("--data runs once on the file's bytes", () => {
-  const { code, out } = bpfmaps("run", object, "--data", file("packet", new Uint8Array(64)), "--json");
+test("--data runs once on the file's bytes", async () => {
+  const { code, out } = await bpfmaps("run", object, "--data", file("packet", new Uint8Array(64)), "--json");
   const report = JSON.parse(out) as Record<string, unknown>;
   expect(code).toBe(0);
   expect(Object.keys(report)).toEqual(["object", "host", "engine", "program", "runs", "returns", "dataOut", "maps"]);
   expect(report).toMatchObject({ runs: 1, program: { name: "traffic", section: "xdp", type: "xdp" } });
 });
 
-test("a packet that the test run refuses: exit code 1, with the packet's number", () => {
-  const { code, err } = bpfmaps("run", object, "--data", file("short", new Uint8Array(5)));
+test("a packet that the test run refuses: exit code 1, with the packet's number", async () => {
+  const { code, err } = await bpfmaps("run", object, "--data", file("short", new Uint8Array(5)));
   expect(err).toMatch(/packet 1 \(5 bytes\)/);
   expect(code).toBe(1);
 });
 
-test("--fill with a wrong file names the place", () => {
+test("--fill with a wrong file names the place", async () => {
   const args = ["run", object, "--pcap", pcap, "--fill"];
-  expect(bpfmaps(...args, file("fill1.json", "{"))).toMatchObject({
+  expect(await bpfmaps(...args, file("fill1.json", "{"))).toMatchObject({
     code: 2,
     err: expect.stringMatching(/fill1\.json: no JSON/),
   });
-  expect(bpfmaps(...args, file("fill2.json", '{"nope": []}')).err).toMatch(/no map nope/);
+  expect((await bpfmaps(...args, file("fill2.json", '{"nope": []}'))).err).toMatch(/no map nope/);
   const wrong = '{"networks": [{"key": {"prefixlen": 8}, "value": {"packets": 0, "bytes": 0}}]}';
-  expect(bpfmaps(...args, file("fill3.json", wrong)).err).toMatch(/networks\[0\]\.key/);
+  expect((await bpfmaps(...args, file("fill3.json", wrong))).err).toMatch(/networks\[0\]\.key/);
 });
 
 test.each([
@@ -114,13 +141,13 @@ test.each([
   [1.5, "1.5"],
   ["x", '"x"'],
   [null, "null"],
-])("--fill with %j for a byte names the place, the value and the limits", (byte, shown) => {
+])("--fill with %j for a byte names the place, the value and the limits", async (byte, shown) => {
   const entry = {
     key: { prefixlen: 128, address: { bytes: [10, byte, ...Array<number>(14).fill(0)] } },
     value: { packets: 0, bytes: 0 },
   };
   const fill = file("fill4.json", JSON.stringify({ networks: [entry] }));
-  const { code, err } = bpfmaps("run", object, "--pcap", pcap, "--fill", fill);
+  const { code, err } = await bpfmaps("run", object, "--pcap", pcap, "--fill", fill);
   expect(err).toContain(
     `fill4.json: networks[0].key.address.bytes[1]: ${shown} is no byte: expected a whole number from 0 to 255`,
   );

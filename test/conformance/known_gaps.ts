@@ -25,6 +25,9 @@ export const notBuilt: readonly string[] = [
   "bpf_list_head reads as zero; the kernel shows addresses of its own",
   "per-CPU hashes: the padding behind value_size that a new element has from what was in its memory before, when a program made it",
   "a client killed inside a command keeps what it holds beside the map in use (of commands on one object by its fd: the object) until the host goes; one killed in a change of an LPM_TRIE can leak a node",
+  "a client killed while it takes an object away can leave an id that MAP_GET_NEXT_ID shows and nobody can open",
+  "nothing is open at the fds 0 to 2 (-EBADF); on Linux they are files that are no maps (-EINVAL) as a rule",
+  "OBJ_GET_INFO_BY_FD's lists, logs, streams and data_out are written whole or not at all where the caller's memory ends too soon; the kernel writes up to there",
   "memory that was mapped serves nothing else while the host is open, unless the caller said that it drops its views",
   "readers' epochs: values of deleted elements can be reused under a running program, as in the kernel's preallocated maps",
 ];

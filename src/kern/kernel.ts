@@ -15,6 +15,7 @@ import {
   OBJ_REFS,
   OBJ_USERS,
   PAGE_SIZE,
+  SB_ALLOC_LOCK,
   SB_CLOCK,
   SB_CLOCK_VIRTUAL,
   SB_CPUS,
@@ -40,6 +41,7 @@ import {
   announceClient,
   attachClient,
   blocksOf,
+  type ClientBlock,
   type ClientSlot,
   isClient,
   releaseClient,
@@ -58,6 +60,7 @@ import {
   newProcess,
   nextOpenFd,
   PROCESS_CLIENTS,
+  PROCESS_LOCK,
   removeFd,
 } from "./fds.ts";
 import { addId, removeId } from "./ids.ts";
@@ -326,7 +329,8 @@ export class Kernel implements MapEnv {
     this.#cleanUp(this.client);
     // While this client still counts as alive, nobody takes its locks over.
     if (this.mem.u32[(this.process + PROCESS_CLIENTS) >>> 2] === 1) this.#closeAll(this.process);
-    this.#release(this.client);
+    const process = releaseClient(this.mem, this.client);
+    if (process > 0) this.#endProcess(process);
   }
 
   /** Cleans up after a thread that ended, however it ended. Called by the thread that announced it. */
@@ -335,23 +339,33 @@ export class Kernel implements MapEnv {
     const blocks = blocksOf(this.mem, client);
     const owned = abandonUse(this.mem, client.slot);
     // First of all its locks must be free to be taken over: what follows may need them.
-    this.#release(client, () => {
-      if (owned !== 0) this.put(owned);
-      this.#cleanUp(client, blocks);
-    });
+    const process = releaseClient(this.mem, client);
+    if (process >= 0) this.#cleanUpAfter(client, blocks, owned, process);
   }
 
-  #cleanUp(client: ClientSlot, blocks = blocksOf(this.mem, client)): void {
+  /**
+   * Other threads may have died with a lock whose `exit` event this thread has not got to yet, so that they count as
+   * alive: to wait for such a lock in here would be to wait for ever.
+   */
+  #cleanUpAfter(client: ClientSlot, blocks: readonly ClientBlock[], owned: number, process: number): void {
+    const { mem } = this;
+    if (!isClient(mem, this.client)) return;
+    if (mem.atomics.load32(SB_ALLOC_LOCK) !== 0 || mem.atomics.load32(this.process + PROCESS_LOCK) !== 0) {
+      setTimeout(() => this.#cleanUpAfter(client, blocks, owned, process), 1);
+      return;
+    }
+    if (owned !== 0) this.put(owned);
+    this.#cleanUp(client, blocks);
+    if (process !== 0) this.#endProcess(process);
+  }
+
+  #cleanUp(client: ClientSlot, blocks: readonly ClientBlock[] = blocksOf(this.mem, client)): void {
     dropMappingsOf(this, client);
     endRunsOf(this, client);
     for (const { address, size, pool } of blocks) free(this.mem, address, size, pool);
   }
 
-  #release(client: ClientSlot, then?: () => void): void {
-    const process = releaseClient(this.mem, client);
-    if (process < 0) return;
-    then?.();
-    if (process === 0) return;
+  #endProcess(process: number): void {
     this.#closeAll(process);
     freeProcess(this.mem, process);
   }

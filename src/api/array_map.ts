@@ -2,7 +2,7 @@
 import { BPF_ANY, BPF_F_LOCK, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM } from "../uapi/index.ts";
 import { arraySource } from "./batch_walk.ts";
 import { BpfMap, type MapStats } from "./bpf_map.ts";
-import { setMany } from "./bulk.ts";
+import { getMany, setMany } from "./bulk.ts";
 import { nested } from "./codec/error.ts";
 import { type PerCpu, u32 } from "./codec/index.ts";
 import type { GetOptions, Io, SetOptions } from "./keyed_map.ts";
@@ -44,15 +44,7 @@ abstract class AnyArrayMap<V, VIn> extends BpfMap implements Iterable<[number, V
 
   /** The elements with these indexes, in their order; undefined for one outside the array. */
   getMany(indexes: Iterable<number>): (V | undefined)[] {
-    const values: (V | undefined)[] = [];
-    for (const index of indexes) {
-      try {
-        values.push(this.get(index));
-      } catch (error) {
-        throw nested(error, `[${values.length}]`);
-      }
-    }
-    return values;
+    return getMany(indexes, (index) => this.get(index));
   }
 
   /**

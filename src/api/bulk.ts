@@ -229,6 +229,19 @@ export interface BulkWriters<K, V> {
   readonly value: Write<V>;
 }
 
+/** The values of many keys, in their order. Errors of codecs get the key's place in front. */
+export function getMany<K, V>(keys: Iterable<K>, get: (key: K) => V | undefined): (V | undefined)[] {
+  const values: (V | undefined)[] = [];
+  for (const key of keys) {
+    try {
+      values.push(get(key));
+    } catch (error) {
+      throw nested(error, `[${values.length}]`);
+    }
+  }
+  return values;
+}
+
 export function setMany<K, V>(
   handle: MapHandle,
   entries: Iterable<readonly [K, V]>,

@@ -10,7 +10,7 @@ import {
   BPF_NOEXIST,
 } from "../uapi/index.ts";
 import { BpfMap, type MapStats } from "./bpf_map.ts";
-import { type BulkWriters, deleteMany, deleteWalked, setMany } from "./bulk.ts";
+import { type BulkWriters, deleteMany, deleteWalked, getMany, setMany } from "./bulk.ts";
 import { nested } from "./codec/error.ts";
 import type { CodecBuffer } from "./codec/index.ts";
 import type { MapHandle } from "./map_handle.ts";
@@ -151,15 +151,7 @@ export abstract class KeyedMap<K, V, KIn = K, VIn = V> extends BpfMap implements
    *     const [web, dns] = ports.getMany([80, 53]);
    */
   getMany(keys: Iterable<KIn>): (V | undefined)[] {
-    const values: (V | undefined)[] = [];
-    for (const key of keys) {
-      try {
-        values.push(this.get(key));
-      } catch (error) {
-        throw nested(error, `[${values.length}]`);
-      }
-    }
-    return values;
+    return getMany(keys, (key) => this.get(key));
   }
 
   /**

@@ -21,7 +21,7 @@ export const runHelp = `usage: bpfmaps run OBJECT [--prog NAME] (--pcap FILE | -
 Loads a compiled BPF object, creates its maps, runs one of its programs on packets, and prints what the maps hold then.
 
   --prog NAME       the program to run; not needed when the object has one
-  --pcap FILE       run it on every packet of a capture (pcap, Ethernet)
+  --pcap FILE       run it on every packet of a capture (pcap or pcapng, Ethernet)
   --data FILE       run it once, on a packet that is the file's bytes
   --fill FILE       put entries into maps first: JSON, { "<map>": [ { "key": ..., "value": ... } ] }
   --repeat N        run it N times on each packet

@@ -1,7 +1,7 @@
 /** Where the packets of a run come from: a capture, or a file that is one packet. */
 import { readFileSync } from "node:fs";
 import { InputError } from "../errors.ts";
-import { LINKTYPE_ETHERNET, pcapPackets, readPcapHeader } from "../pcap/index.ts";
+import { capturedPackets, LINKTYPE_ETHERNET } from "../pcap/index.ts";
 
 /** The bytes of a file, or an `InputError` that names it. */
 export function readInput(path: string): Uint8Array {
@@ -24,16 +24,17 @@ export function inFile<T>(path: string, read: () => T): T {
   }
 }
 
-export function* capturedPackets(path: string): Generator<Uint8Array> {
-  const bytes = readInput(path);
-  const header = inFile(path, () => readPcapHeader(bytes));
-  if (header.linkType !== LINKTYPE_ETHERNET) {
-    throw new InputError(`${path}: link type ${header.linkType}: expected ${LINKTYPE_ETHERNET}, Ethernet frames`);
-  }
-  const packets = pcapPackets(bytes);
-  for (;;) {
+/** The Ethernet frames of a capture, pcap or pcapng. */
+export function* framesOf(path: string): Generator<Uint8Array> {
+  const packets = capturedPackets(readInput(path));
+  for (let number = 1; ; number++) {
     const next = inFile(path, () => packets.next());
     if (next.done) return;
-    yield next.value.data;
+    const { linkType, data } = next.value;
+    if (linkType !== LINKTYPE_ETHERNET) {
+      const expected = `expected ${LINKTYPE_ETHERNET}, Ethernet frames`;
+      throw new InputError(`${path}: packet ${number}: link type ${linkType}: ${expected}`);
+    }
+    yield data;
   }
 }

@@ -14,7 +14,7 @@ import { BPF_PROG_TYPE_XDP, xdpActionNames } from "../uapi/index.ts";
 import { fillMaps } from "./fill.ts";
 import { dumpMap, type RawEntry } from "./map_dump.ts";
 import { parseRunOptions, type RunOptions } from "./options.ts";
-import { capturedPackets, inFile, readInput } from "./packets.ts";
+import { framesOf, inFile, readInput } from "./packets.ts";
 import { type EntryReport, type MapReport, type RunReport, toJson, toText } from "./report.ts";
 
 /** Runs between two lines of progress. */
@@ -78,7 +78,7 @@ interface Outcome {
 
 /** Each packet `repeat` times, one run after the other, so that every return value is seen. */
 function runAll(program: Program, options: RunOptions): Outcome {
-  const packets = options.pcap === undefined ? [readInput(options.data!)] : capturedPackets(options.pcap);
+  const packets = options.pcap === undefined ? [readInput(options.data!)] : framesOf(options.pcap);
   const returns = new Map<number, number>();
   let runs = 0;
   let number = 0;

@@ -28,10 +28,16 @@ export interface PcapHeader {
 }
 
 export interface PcapPacket {
-  /** Since 1970-01-01 UTC. */
+  /** Since 1970-01-01 UTC; 0 where the file has no time for it. */
   readonly timestampNs: bigint;
   /** The captured bytes: a view over the file, not a copy. */
   readonly data: Uint8Array;
   /** The packet's length on the wire; more than `data.length` when the capture cut it. */
   readonly originalLength: number;
+}
+
+/** A packet of a capture that may have several interfaces. */
+export interface CapturedPacket extends PcapPacket {
+  /** One of the LINKTYPE_ numbers of tcpdump.org. */
+  readonly linkType: number;
 }

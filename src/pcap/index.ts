@@ -1,5 +1,7 @@
-/** Classic pcap files: read a capture, write one. */
+/** Captures: pcap and pcapng to read, pcap to write. */
+export { capturedPackets } from "./capture.ts";
 export {
+  type CapturedPacket,
   LINKTYPE_ETHERNET,
   type PcapByteOrder,
   type PcapHeader,

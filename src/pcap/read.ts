@@ -1,6 +1,7 @@
 /**
  * Reads classic pcap files: either byte order, micro- or nanoseconds. The bytes are hostile until checked: what does not
- * add up is an InputError that names the place. Not read: pcapng and compressed files, which are recognised and named.
+ * add up is an InputError that names the place. Not read: pcapng (see ng.ts) and compressed files, which are recognised
+ * and named.
  */
 import { InputError } from "../errors.ts";
 import {
@@ -15,6 +16,7 @@ import {
   type PcapHeader,
   type PcapPacket,
 } from "./format.ts";
+import { PCAPNG_SECTION } from "./ng.ts";
 
 /** A whole capture. */
 export interface PcapFile extends PcapHeader {
@@ -119,7 +121,7 @@ function readMagic(view: DataView): [PcapByteOrder, number] {
 
 /** Names the file formats that people hand in by mistake. */
 function otherFormat(big: number, little: number): string {
-  if (big === 0x0a0d0d0a) return ", this is a pcapng file (convert it: tcpdump -r in.pcapng -w out.pcap)";
+  if (big === PCAPNG_SECTION) return ", this is a pcapng file (capturedPackets reads both)";
   if (big === 0xa1b2cd34 || little === 0xa1b2cd34) return ", the modified pcap format of old Linux patches";
   if (big >>> 16 === 0x1f8b) return ", this is a gzip file (unpack it first)";
   if (big === 0x28b52ffd) return ", this is a zstd file (unpack it first)";

@@ -1,7 +1,7 @@
 /** `--fill FILE`: entries that user space puts into maps before a run, such as the networks of a trie. */
 import type { BpfHost } from "../api/bpf_host.ts";
 import { CodecError, codecFromBtf } from "../api/codec/index.ts";
-import type { LoadedObject } from "../api/load_object.ts";
+import type { LoadedObject } from "../api/loaded_object.ts";
 import type { Btf } from "../btf/index.ts";
 import { InputError } from "../errors.ts";
 import { BPF_MAP_UPDATE_ELEM, errnoName } from "../uapi/index.ts";

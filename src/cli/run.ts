@@ -5,7 +5,7 @@ import { createEmbedded } from "../api/embedded.ts";
 import { BpfError } from "../api/error.ts";
 import { toHex } from "../api/hex.ts";
 import { openKernel } from "../api/kernel.ts";
-import type { LoadedObject } from "../api/load_object.ts";
+import type { LoadedObject } from "../api/loaded_object.ts";
 import type { Program } from "../api/program.ts";
 import { formatValue } from "../btf/index.ts";
 import { type ObjectSpec, parseObject } from "../elf/index.ts";

@@ -1,0 +1,104 @@
+/** BPF C programs on every host: embedded ones, and this machine's kernel where it lets us, which must agree. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { release, tmpdir } from "node:os";
+import { afterAll, describe, expect, test } from "vitest";
+import { type BpfHost, createEmbedded, openKernel } from "../../src/index.ts";
+import { VERSION } from "../conformance/hosts.ts";
+import { kernelHost, notRun, pinThread } from "../kernel.ts";
+import type { ProgramCase } from "./cases.ts";
+import { casesOf, load, play, programNames, readProgram } from "./harness.ts";
+
+const kernel = openVersion();
+const cpus = kernel?.possibleCpus ?? 2;
+// Per-CPU values and LRU lists are one a CPU.
+if (kernel !== undefined) pinThread(0);
+
+const rebuilt = rebuild();
+
+afterAll(() => {
+  if (rebuilt !== undefined) rmSync(rebuilt, { recursive: true });
+  if (kernel === undefined) return;
+  pinThread(-1);
+  const leaks = kernel.leaks();
+  kernel.close();
+  expect(leaks).toEqual([]);
+});
+
+/** The kernel, if it is the one that embedded hosts are like. */
+function openVersion(): BpfHost | undefined {
+  const host = kernelHost();
+  host?.dispose();
+  if (host === undefined || release().startsWith(`${VERSION}.`)) return host && openKernel();
+  notRun("test programs on the kernel (version)", `this is Linux ${release()}, they state the answers of ${VERSION}`);
+  return undefined;
+}
+
+/** The folder with all programs compiled anew. */
+function rebuild(): string | undefined {
+  const version = spawnSync("clang", ["--version"], { encoding: "utf8" }).stdout ?? "";
+  const major = Number(/version (\d+)/.exec(version)?.[1]);
+  if (!(major >= 14) || !existsSync("/usr/include/linux/bpf.h")) {
+    notRun("test programs compiled anew", "there is no clang of version 14 or later, or no <linux/bpf.h>");
+    return undefined;
+  }
+  const folder = mkdtempSync(`${tmpdir()}/bpf-programs-`);
+  const { stderr, status } = spawnSync("sh", [`${import.meta.dirname}/build.sh`, folder], { encoding: "utf8" });
+  if (status !== 0) throw new Error(`test/programs/build.sh: ${stderr}`);
+  return folder;
+}
+
+const embeddedHosts: readonly (readonly [string, () => BpfHost])[] = [false, true].map((shared) => [
+  shared ? "embedded, shared" : "embedded",
+  () => createEmbedded({ cpus, seed: 1, clock: "virtual", memory: 64 * 1024 * 1024, shared }),
+]);
+
+/** On an embedded host of its own, which must be clean afterwards. */
+function playEmbedded(
+  open: () => BpfHost,
+  name: string,
+  bytes: Uint8Array,
+  each: ProgramCase,
+): ReturnType<typeof play> {
+  const host = open();
+  try {
+    const outcome = play(host, name, bytes, each);
+    expect(host.leaks()).toEqual([]);
+    return outcome;
+  } finally {
+    host.close();
+  }
+}
+
+for (const name of programNames) {
+  const cases = await casesOf(name);
+  describe(name, () => {
+    const bytes = readProgram(name);
+    test.each(cases)("$name", (each) => {
+      const [exclusive, shared] = embeddedHosts.map(([, open]) => playEmbedded(open, name, bytes, each));
+      expect(shared, "embedded, shared and exclusive").toEqual(exclusive);
+      if (kernel === undefined || each.kernel === "none") return;
+      if (each.kernel === "load") load(kernel, name, bytes, each).close();
+      else expect(exclusive, "embedded and kernel").toEqual(play(kernel, name, bytes, each));
+    });
+
+    // Code generation and type ids differ between compilers; what the program does must not.
+    test.runIf(rebuilt !== undefined)("compiled anew: does the same", () => {
+      const anew = readProgram(name, rebuilt);
+      for (const each of cases) {
+        playEmbedded(embeddedHosts[0]![1], name, anew, each);
+        if (kernel !== undefined && each.kernel !== "none") load(kernel, name, anew, each).close();
+      }
+    });
+  });
+}
+
+test("every source has its object and its cases", () => {
+  const { stdout } = spawnSync("sh", ["-c", "ls *.bpf.c"], { cwd: import.meta.dirname, encoding: "utf8" });
+  expect(
+    stdout
+      .trim()
+      .split("\n")
+      .map((file) => file.replace(".bpf.c", "")),
+  ).toEqual(programNames);
+});

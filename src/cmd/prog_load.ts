@@ -2,7 +2,9 @@
  * BPF_PROG_LOAD. The order of the checks is the kernel's: flags, size, memory behind the pointers, kind of program, name,
  * log; then the instructions. There is no verifier yet: only what is structurally wrong is refused.
  */
-import { decodeInsns, type Insn, LD_IMM64_OPCODE, validateProgram } from "../insn/index.ts";
+
+import { type ContextFamily, contextOf } from "../contexts/table.ts";
+import { decodeInsns, functionStarts, type Insn, LD_IMM64_OPCODE, validateProgram } from "../insn/index.ts";
 import { MAX_INSNS } from "../insn/validate.ts";
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
@@ -21,6 +23,7 @@ import {
   PROG_TYPE,
   setProgBtfs,
   setProgMaps,
+  setProgSubprogs,
 } from "../kern/prog.ts";
 import { sha256 } from "../kern/sha256.ts";
 import { OBJ_BTF, OBJ_MAP } from "../mem/layout.ts";
@@ -43,7 +46,6 @@ import {
   ENOMEM,
   EOPNOTSUPP,
 } from "../uapi/index.ts";
-import { type ContextFamily, contextOf } from "../vm/contexts.ts";
 import { LOOPBACK, pointerAt, tokenError } from "./attr.ts";
 import { type UserLog, userLog } from "./log.ts";
 import { copyName } from "./map_create.ts";
@@ -120,8 +122,10 @@ function fill(load: Load, count: number, flags: number): number {
   const type = field(kernel, attr, prog_load.prog_type);
   const family = contextOf(type);
   if (family === undefined) return -EINVAL;
+  const attachType = field(kernel, attr, prog_load.expected_attach_type);
+  if (family.attachTypes?.includes(attachType) === false) return -EINVAL;
   u32[(prog + PROG_TYPE) >>> 2] = type;
-  u32[(prog + PROG_ATTACH_TYPE) >>> 2] = field(kernel, attr, prog_load.expected_attach_type);
+  u32[(prog + PROG_ATTACH_TYPE) >>> 2] = attachType;
   u32[(prog + PROG_FLAGS) >>> 2] = flags;
   u32[(prog + PROG_GPL) >>> 2] = gplLicenses.includes(license) ? 1 : 0;
   mem.u64[(prog + PROG_LOAD_TIME) >>> 3] = kernel.now();
@@ -180,14 +184,15 @@ function checkCode(load: Load, refs: Refs, family: ContextFamily, flags: number)
     log(`${fault.insn}: ${fault.message}`);
     return fault.errno;
   }
-  if (flags & BPF_F_SLEEPABLE) {
+  if (flags & BPF_F_SLEEPABLE && !family.sleepable) {
     log("programs of this type cannot be sleepable");
     return -EINVAL;
   }
+  if (!setProgSubprogs(mem, prog, functionStarts(insns))) return -ENOMEM;
   return (
     setProgBtf(kernel, prog, attr, load.uattr, insns, log) ||
     resolveImmediates(refs) ||
-    checkCalls(refs, family, mem.u32[(prog + PROG_GPL) >>> 2] === 1) ||
+    checkCalls(refs, family, field(kernel, attr, prog_load.prog_type), mem.u32[(prog + PROG_GPL) >>> 2] === 1) ||
     checkOwners(refs, prog)
   );
 }

@@ -2,14 +2,20 @@
  * What the instructions of a new program refer to: maps become addresses, and calls of helpers are judged as far as the
  * instructions show it without following values.
  */
+
+import type { ContextFamily } from "../contexts/table.ts";
+import { kfuncNameOf } from "../helpers/kernel_btf.ts";
+import { kfuncIndex, kfuncTable } from "../helpers/kfunc_table.ts";
 import { baseHelpers, helperTable } from "../helpers/table.ts";
 import { type Insn, insnTable, LD_IMM64_OPCODE, type VariantOp, variantOf } from "../insn/index.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { readOnlyFor } from "../kern/prog.ts";
+import { FUNC_HIGH } from "../kern/run_record.ts";
 import { OBJ_MAP } from "../mem/layout.ts";
 import { MAP_EXCL, MAP_EXCL_SIZE, MAP_KEY_SIZE, MAP_TYPE, MAP_VALUE_SIZE } from "../struct/map.ts";
 import {
+  BPF_PSEUDO_FUNC,
   BPF_PSEUDO_MAP_FD,
   BPF_PSEUDO_MAP_VALUE,
   bpfFuncNames,
@@ -21,7 +27,6 @@ import {
   ENOMEM,
   EPROTO,
 } from "../uapi/index.ts";
-import type { ContextFamily } from "../vm/contexts.ts";
 import { movedBy } from "./attr.ts";
 
 /** Most maps of a program. */
@@ -111,6 +116,7 @@ export function resolveImmediates(refs: Refs): number {
   const { insns, log } = refs;
   for (let at = 0; at < insns.length; at++) {
     const insn = insns[at]!;
+    if (isKfuncCall(insn)) putKfunc(refs, at);
     if (insn.opcode !== LD_IMM64_OPCODE) continue;
     const op = variantOf(insnTable[insn.opcode]!, insn)?.op;
     const ret = resolveOne(refs, at, op);
@@ -136,8 +142,10 @@ function resolveOne(refs: Refs, at: number, op: VariantOp | undefined): number {
       return putValue(refs, at, mapOfFd(refs, imm));
     case "mapIdxValue":
       return putValue(refs, at, mapOfIndex(refs, imm));
+    case "func":
+      return put(refs, at, BPF_PSEUDO_FUNC, at + 1 + imm, FUNC_HIGH);
     default:
-      refs.log(op === "func" ? "callbacks are not supported yet" : "addresses of kernel variables are not supported");
+      refs.log("addresses of kernel variables are not supported");
       return -EINVAL;
   }
 }
@@ -179,6 +187,23 @@ function putValue(refs: Refs, at: number, map: number): number {
   return put(refs, at, src, u32[to >>> 2]!, u32[(to >>> 2) + 1]!);
 }
 
+function isKfuncCall(insn: Insn): boolean {
+  const row = insnTable[insn.opcode];
+  return row?.kind === "call" && variantOf(row, insn)?.op === "kfunc";
+}
+
+/** The function that a call names by its BTF id; undefined: this host has no such function. */
+function kfuncOf(refs: Refs, at: number): number {
+  const { imm, off } = refs.insns[at]!;
+  const name = off === 0 ? kfuncNameOf(refs.kernel, imm) : undefined;
+  return name === undefined ? -1 : kfuncIndex(name);
+}
+
+/** A call of a kernel function gets its index in the table; what is not there is refused when calls are judged. */
+function putKfunc(refs: Refs, at: number): void {
+  refs.kernel.mem.i32[(refs.code + at * 8 + 4) >>> 2] = kfuncOf(refs, at);
+}
+
 /** Both words of the immediate; an index into fd_array has become what it stood for. */
 function put(refs: Refs, at: number, src: number, low: number, high: number): number {
   const { u32, u8 } = refs.kernel.mem;
@@ -190,14 +215,14 @@ function put(refs: Refs, at: number, src: number, low: number, high: number): nu
 }
 
 /** Instructions that depend on the kind of program, and its calls. 0 or an errno. */
-export function checkCalls(refs: Refs, family: ContextFamily, gpl: boolean): number {
+export function checkCalls(refs: Refs, family: ContextFamily, type: number, gpl: boolean): number {
   const { insns, log } = refs;
   const targets = jumpTargets(insns);
   /** Register → the map whose handle it certainly holds, or 0. */
   const known: number[] = new Array<number>(11).fill(0);
   for (let at = 0; at < insns.length; at++) {
     if (targets.has(at)) known.fill(0);
-    const bad = checkInsn(refs, at, family, gpl, known);
+    const bad = checkInsn(refs, at, family, type, gpl, known);
     if (bad !== undefined) {
       log(`${at}: ${bad.text}`);
       return bad.errno;
@@ -233,6 +258,7 @@ function checkInsn(
   refs: Refs,
   at: number,
   family: ContextFamily,
+  type: number,
   gpl: boolean,
   known: readonly number[],
 ): Refusal | undefined {
@@ -243,8 +269,23 @@ function checkInsn(
     return invalid("BPF_LD_[ABS|IND] instructions not allowed for this program type");
   }
   if (op === "addrSpaceCast") return invalid("addr_space_cast is not supported yet");
-  if (op === "kfunc") return invalid("calls of kernel functions are not supported yet");
+  if (op === "kfunc") return checkKfunc(refs, at, type, gpl);
   return op === "helper" ? checkHelper(refs, insn.imm, family, gpl, known) : undefined;
+}
+
+function checkKfunc(refs: Refs, at: number, type: number, gpl: boolean): Refusal | undefined {
+  const { imm } = refs.insns[at]!;
+  const kfunc = kfuncTable[kfuncOf(refs, at)];
+  if (kfunc === undefined) {
+    const name = kfuncNameOf(refs.kernel, imm);
+    return invalid(
+      name === undefined ? `kernel btf_id ${imm} is not a function` : `kernel function ${name} is not supported here`,
+    );
+  }
+  if (!gpl) return invalid("cannot call kernel function from non-GPL compatible program");
+  if (kfunc.programs?.includes(type) === false)
+    return { errno: -EACCES, text: `calling kernel function ${kfunc.name} is not allowed` };
+  return undefined;
 }
 
 function checkHelper(

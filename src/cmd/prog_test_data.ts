@@ -111,6 +111,7 @@ export function repeatRun(
   // A bug of ours that throws in here must not take the CPU with it.
   try {
     kernel.mem.u32[(run + RUN_PROG) >>> 2] = prog;
+    kernel.scene.events = [];
     const bad = prepare(run);
     if (bad !== 0) return bad;
     const m = new Machine(kernel, run);

@@ -3,6 +3,8 @@
  * pages that only helpers reach; a context says how much of it is metadata and where the first part ends. Kernel
  * counterpart: net/bpf/test_run.c.
  */
+
+import { prepareXdp } from "../contexts/xdp.ts";
 import { ETH_HLEN, metaSizeBad, XDP_FRAME_SIZE, XDP_HEADROOM } from "../helpers/xdp.ts";
 import { PACKET_ROOM } from "../kern/cpus.ts";
 import { PROG_ATTACH_TYPE } from "../kern/prog.ts";
@@ -21,7 +23,6 @@ import {
   EOPNOTSUPP,
   xdp_md,
 } from "../uapi/index.ts";
-import { prepareXdp } from "../vm/xdp.ts";
 import { LOOPBACK, pointerAt } from "./attr.ts";
 import { giveContext, giveResult, repeatRun, type TestRun, takeContext, testField } from "./prog_test_data.ts";
 

@@ -1,5 +1,6 @@
 /** Every helper that programs of this host may call, by number. Which kinds of programs may: see `vm/contexts.ts`. */
 import { csumHelpers } from "./csum.ts";
+import { loopHelpers } from "./loop.ts";
 import { machineHelpers } from "./machine.ts";
 import { mapHelpers } from "./map.ts";
 import { ringbufHelpers } from "./ringbuf.ts";
@@ -10,6 +11,7 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...mapHelpers,
   ...ringbufHelpers,
   ...machineHelpers,
+  ...loopHelpers,
   ...csumHelpers,
   ...xdpHelpers,
 };
@@ -19,4 +21,5 @@ export const baseHelpers: readonly number[] = [
   ...Object.keys(mapHelpers),
   ...Object.keys(ringbufHelpers),
   ...Object.keys(machineHelpers),
+  ...Object.keys(loopHelpers),
 ].map(Number);

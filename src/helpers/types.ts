@@ -13,8 +13,14 @@ import type { Kernel } from "../kern/kernel.ts";
  * - `ctx`: the context; `map`: one of the program's maps that goes with the helper
  * - `key`, `value`: memory to read of the map's key_size, value_size; `valueOut`: memory to write of value_size (to read,
  *   where a lookup of the map's type reads the value)
- * - `mem`, `memOut`: memory to read, to write, whose size is the next argument; `memOrNull`: or NULL with size 0
+ * - `mem`, `memOut`: memory to read, to write, whose size is the next argument; `memOrNull`, `memOutOrNull`: or NULL with
+ *   size 0
  * - `size`: at least 1; `sizeOrZero`; `record`: a ring record that the run has reserved
+ * - `callback`: a function of the program; the number is the index of its first instruction
+ * - `cstring`: text that ends in a NUL
+ * - `fixed`: memory of so many bytes to read or write; `stack`: of so many bytes on the stack, aligned to 8
+ * - `field`: a special field of a kind of `btf/special_fields.ts`, in a value of a map
+ * - `u32`, `u64`: any number, also an address that is not to be trusted
  */
 export type HelperArg =
   | "ctx"
@@ -25,11 +31,17 @@ export type HelperArg =
   | "mem"
   | "memOut"
   | "memOrNull"
+  | "memOutOrNull"
   | "size"
   | "sizeOrZero"
   | "record"
+  | "callback"
+  | "cstring"
   | "u32"
-  | "u64";
+  | "u64"
+  | { readonly fixed: number; readonly write: boolean }
+  | { readonly stack: number }
+  | { readonly field: number };
 
 /**
  * How r0 follows from what the function returns: `errno` is sign-extended, `u32` and `pointer` are zero-extended.
@@ -52,13 +64,39 @@ export type HelperFn = (
   j: number,
 ) => number;
 
-export interface Helper {
+/**
+ * A helper that calls a function of the program: the interpreter opens a frame, whose address both get. True: the function
+ * whose index stands in FRAME_CALLBACK runs with r1 .. r5 from FRAME_ARGS. False: the helper returns FRAME_RESULT.
+ */
+export interface Callback {
+  readonly start: (
+    kernel: Kernel,
+    frame: number,
+    ...args: Parameters<HelperFn> extends [Kernel, ...infer A] ? A : never
+  ) => boolean;
+  /** The function returned high:low. */
+  readonly next: (kernel: Kernel, frame: number, low: number, high: number) => boolean;
+}
+
+/** What helpers and kernel functions have in common. */
+export interface Callable {
   readonly name: string;
   /** First Linux release that has it. */
   readonly since: string;
-  /** Only programs with a GPL-compatible licence may call it. */
-  readonly gplOnly: boolean;
   readonly args: readonly HelperArg[];
   readonly result: HelperResult;
-  readonly fn: HelperFn;
+  /** Instead of `fn`. */
+  readonly callback?: Callback;
+  readonly fn?: HelperFn;
+}
+
+export interface Helper extends Callable {
+  /** Only programs with a GPL-compatible licence may call it. */
+  readonly gplOnly: boolean;
+}
+
+/** A function that the kernel shows to programs by its name, not by a number. Its programs are GPL-compatible. */
+export interface Kfunc extends Callable {
+  /** Kinds of programs (BPF_PROG_TYPE_*) that may call it; undefined: all that may call kernel functions. */
+  readonly programs?: readonly number[];
 }

@@ -4,4 +4,4 @@ export { decodeInsns, encodeInsns, INSN_SIZE } from "./codec.ts";
 export { type DisasmNames, disassemble, disassembleAll } from "./disasm.ts";
 export { insnTable, LD_IMM64_OPCODE, opcodeOf, variantOf } from "./table.ts";
 export type * from "./types.ts";
-export { type InsnFault, validateInsn, validateProgram } from "./validate.ts";
+export { functionStarts, type InsnFault, validateInsn, validateProgram } from "./validate.ts";

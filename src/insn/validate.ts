@@ -175,7 +175,7 @@ function faultOfFlow(insns: readonly Insn[]): InsnFault | undefined {
 }
 
 /** First slots of the functions, ascending: slot 0 and the target of every local call and function address. */
-function functionStarts(insns: readonly Insn[]): readonly number[] {
+export function functionStarts(insns: readonly Insn[]): readonly number[] {
   const starts = new Set([0]);
   for (let index = 0; index < insns.length; index++) {
     const target = calledFunction(insns, index);

@@ -69,6 +69,7 @@ import { dropMappingsOf } from "./mappings.ts";
 import { destroyObject, releaseUsers } from "./objects.ts";
 import { ownerFits } from "./owner.ts";
 import { keepReference } from "./run_record.ts";
+import { emptyScene, type Scene } from "./scene.ts";
 import { abandonUse, beginUse, endUse, handOver } from "./use.ts";
 
 export interface KernelOptions {
@@ -111,6 +112,9 @@ export class Kernel implements MapEnv {
   readonly attr: number;
   /** Parsed BTF by object address and id: a cache over the bytes in memory. */
   readonly btfCache: Map<number, Btf> = new Map();
+  /** The kernel's own BTF, parsed: see `helpers/kernel_btf.ts`. */
+  kernelBtf: Btf | undefined;
+  readonly scene: Scene = emptyScene();
   /** Address of this client's word for the map in use. */
   readonly use: number;
   readonly #table: number;

@@ -45,12 +45,16 @@ export const PROG_LINE_INFO_CNT: number = OBJ_HEAD + 104;
 /** BTF objects that it holds beside its own: one u32 each. */
 const PROG_BTFS: number = OBJ_HEAD + 112;
 const PROG_BTF_CNT: number = OBJ_HEAD + 116;
+/** The first instruction of each of its functions, ascending: one u32 each. */
+export const PROG_SUBPROGS: number = OBJ_HEAD + 120;
+export const PROG_SUBPROG_CNT: number = OBJ_HEAD + 124;
 /** Streams 1 (stdout) and 2 (stderr). */
-const PROG_STREAMS: number = OBJ_HEAD + 120;
+const PROG_STREAMS: number = OBJ_HEAD + 128;
 const PROG_SIZE: number = PROG_STREAMS + 2 * STREAM_SIZE;
 
 const INSN_SHIFT = 3;
 const BTF_REF_SIZE = 4;
+const SUBPROG_SIZE = 4;
 
 /** An entry of the map table: the map, then one bit a helper that the program may call with it. */
 export const PROG_MAP_SIZE = 32;
@@ -111,6 +115,21 @@ export function setProgBtfs(mem: Memory, prog: number, btfs: readonly number[]):
   return true;
 }
 
+/** Tells the program where its functions begin. False: out of memory. */
+export function setProgSubprogs(mem: Memory, prog: number, starts: readonly number[]): boolean {
+  if (!allocRecords(mem, prog, PROG_SUBPROGS, starts.length, SUBPROG_SIZE)) return false;
+  mem.u32.set(starts, mem.u32[(prog + PROG_SUBPROGS) >>> 2]! >>> 2);
+  return true;
+}
+
+/** Whether a function of the program begins at this instruction. */
+export function isSubprog(mem: Memory, prog: number, insn: number): boolean {
+  const at = mem.u32[(prog + PROG_SUBPROGS) >>> 2]! >>> 2;
+  const end = at + mem.u32[(prog + PROG_SUBPROG_CNT) >>> 2]!;
+  for (let i = at; i < end; i++) if (mem.u32[i] === insn) return true;
+  return false;
+}
+
 function allow(mem: Memory, entry: number, map: number, helper: number): void {
   const readOnly = (mem.u32[(map + MAP_FLAGS) >>> 2]! & BPF_F_RDONLY_PROG) !== 0;
   if (helper >= HELPER_BITS || (readOnly && writingHelpers.includes(helper))) return;
@@ -163,6 +182,7 @@ export function destroyProg(kernel: Kernel, prog: number): void {
   freeRecords(mem, prog, PROG_MAPS, PROG_MAP_SIZE);
   freeRecords(mem, prog, PROG_FUNC_INFO, bpf_func_info.size);
   freeRecords(mem, prog, PROG_LINE_INFO, bpf_line_info.size);
+  freeRecords(mem, prog, PROG_SUBPROGS, SUBPROG_SIZE);
   freeRecords(mem, prog, PROG_INSNS, 1 << INSN_SHIFT);
   freeStream(mem, progStream(prog, 1));
   freeStream(mem, progStream(prog, 2));

@@ -60,11 +60,11 @@ export const RUN_REGS = 128;
 /** One record a call that may be open. */
 export const RUN_FRAMES = 256;
 export const MAX_FRAMES = 8;
-export const FRAME_SIZE = 64;
+export const FRAME_SIZE = 136;
 const RUN_HELD_FIRST: number = RUN_FRAMES + MAX_FRAMES * FRAME_SIZE;
 const HELD_FIRST_ROOM = 16;
 
-/** What a frame is: a function of the program that another called; frame 0 is the program itself. */
+/** What a frame is, FRAME_*; frame 0 is the program itself. */
 export const FRAME_KIND = 0;
 /** Where to go on in the caller. */
 export const FRAME_RETURN = 4;
@@ -74,7 +74,19 @@ export const FRAME_TURNS = 8;
 export const FRAME_PROG = 12;
 /** The caller's r6 .. r9. */
 export const FRAME_SAVED = 16;
+/** Callbacks: where the helper's plan is found (FRAME_PLAN), and the first instruction of the function that it calls. */
+export const FRAME_PLAN = 48;
+export const FRAME_CALLBACK = 52;
+/** u64: what the helper returns when it calls no more. */
+export const FRAME_RESULT = 56;
+/** r1 .. r5 of the next call, each a u64. */
+export const FRAME_ARGS = 64;
+/** Eight words of the helper's own. */
+export const FRAME_STATE = 104;
+/** A function of the program that another called. */
 export const FRAME_CALL = 1;
+/** A function of the program that a helper calls, once or again and again. */
+export const FRAME_HELPER = 2;
 
 /** Bytes of stack of one frame. */
 export const STACK_FRAME = 512;
@@ -87,7 +99,7 @@ export const RUN_FAULTED = 2;
 export const RUN_SPENT = 3;
 
 /** A resource that a run holds: kind, the object it belongs to, and the memory that the program may touch by it. */
-const HELD_KIND = 0;
+export const HELD_KIND = 0;
 export const HELD_OBJECT = 4;
 export const HELD_ADDRESS = 8;
 export const HELD_BYTES = 12;
@@ -96,8 +108,50 @@ export const HELD_SIZE = 16;
 export const HELD_RING = 1;
 /** A reference to an object that the program found in a map: an inner map, or a program of a tail call. */
 const HELD_REFERENCE = 2;
+/** Memory around the context, such as a socket behind a pointer in it. */
+export const HELD_READABLE = 3;
+export const HELD_WRITABLE = 4;
+
+type Undo = (env: MapEnv, object: number, address: number, bytes: number) => void;
+
+/** How each kind is given back when a run ends without having done it. */
+const undo: Readonly<Record<number, Undo>> = {
+  [HELD_RING]: (env, map, sample) => {
+    ringCommit(env, map, sample, 0, true);
+  },
+  [HELD_REFERENCE]: (env, object) => env.put(object),
+  [HELD_READABLE]: () => {},
+  [HELD_WRITABLE]: () => {},
+};
 
 export const RUN_SIZE: number = RUN_HELD_FIRST + HELD_FIRST_ROOM * HELD_SIZE;
+
+/**
+ * The upper half of a function's address in a register; the lower half is the index of its first instruction. No
+ * memory lies there, and a plain number is not likely to look like it.
+ */
+export const FUNC_HIGH = 0x0bf0_0000;
+
+/** Writes down what is wrong with the instruction under way: FAULT_*, the access, argument `arg` of a helper or 0. */
+export function noteFault(
+  mem: Memory,
+  run: number,
+  kind: number,
+  low: number,
+  high: number,
+  size: number,
+  write: boolean,
+  arg: number,
+): void {
+  const { u32 } = mem;
+  u32[(run + RUN_FAULT) >>> 2] = kind;
+  u32[(run + RUN_FAULT_LOW) >>> 2] = low;
+  u32[(run + RUN_FAULT_HIGH) >>> 2] = high;
+  u32[(run + RUN_FAULT_SIZE) >>> 2] = size;
+  u32[(run + RUN_FAULT_WRITE) >>> 2] = write ? 1 : 0;
+  u32[(run + RUN_FAULT_ARG) >>> 2] = arg;
+  u32[(run + RUN_STATUS) >>> 2] = RUN_FAULTED;
+}
 
 /** Makes a record ready for a new run: zero, and nothing held. */
 export function resetRun(mem: Memory, run: number): void {
@@ -187,9 +241,8 @@ export function dropHeld(env: MapEnv, run: number): void {
   for (let i = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1; i >= 0; i--) {
     const entry = list + i * HELD_SIZE;
     u32[(run + RUN_HELD_COUNT) >>> 2] = i;
-    const object = u32[(entry + HELD_OBJECT) >>> 2]!;
-    if (u32[(entry + HELD_KIND) >>> 2] === HELD_REFERENCE) env.put(object);
-    else ringCommit(env, object, u32[(entry + HELD_ADDRESS) >>> 2]!, 0, true);
+    const at = entry >>> 2;
+    undo[u32[at]!]!(env, u32[at + 1]!, u32[at + 2]!, u32[at + 3]!);
   }
 }
 

@@ -98,6 +98,18 @@ function hasField(mem: Memory, map: number, kinds: number): boolean {
   return record !== 0 && (mem.u32[(record + R_MASK) >>> 2]! & kinds) !== 0;
 }
 
+/** The record of the field of this kind at byte `offset` of the map's values, or 0. */
+export function fieldAt(mem: Memory, map: number, offset: number, kind: number): number {
+  const { u32 } = mem;
+  const record = u32[(map + MAP_FIELDS) >>> 2]!;
+  if (record === 0) return 0;
+  const end = record + R_HEAD + u32[(record + R_COUNT) >>> 2]! * FIELD_SIZE;
+  for (let at = record + R_HEAD; at < end; at += FIELD_SIZE) {
+    if (u32[(at + F_OFFSET) >>> 2] === offset && u32[at >>> 2] === kind) return at;
+  }
+  return 0;
+}
+
 /** BPF_F_LOCK is for values with a bpf_spin_lock; a bpf_res_spin_lock does not count. */
 export function hasSpinLock(mem: Memory, map: number): boolean {
   return hasField(mem, map, FIELD_SPIN_LOCK);

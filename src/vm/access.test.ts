@@ -1,5 +1,6 @@
 /** Every access of every size around every edge: allowed exactly where it should be. */
 import { expect, test } from "vitest";
+import { prepareXdp } from "../contexts/xdp.ts";
 import { encodeInsns, type Insn, ldImm64, ldx, raw, st } from "../insn/index.ts";
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
 import { createKernel } from "../kern/kernel.ts";
@@ -12,7 +13,6 @@ import { ringReserve } from "../struct/ring.ts";
 import * as u from "../uapi/index.ts";
 import { run as execute } from "./interp.ts";
 import { begin, Machine } from "./machine.ts";
-import { prepareXdp } from "./xdp.ts";
 
 const k = createKernel({ memory: 8 << 20, cpus: 2, shared: false, seed: 1, virtualClock: true });
 const { mem } = k;

@@ -3,34 +3,8 @@
  * between metadata and end, its context, ring records it has reserved, and values of its maps. Everything else faults,
  * whatever lies there.
  */
-import { helperAllowed, innerAllowed, PROG_TYPE, progMap } from "../kern/prog.ts";
-import {
-  HELD_ADDRESS,
-  HELD_BYTES,
-  HELD_SIZE,
-  holdsReference,
-  RUN_CTX,
-  RUN_CTX_SIZE,
-  RUN_DATA_END,
-  RUN_HELD,
-  RUN_HELD_COUNT,
-  RUN_META,
-} from "../kern/run_record.ts";
-import {
-  AREA_BASE,
-  AREA_KIND,
-  AREA_MAP,
-  AREA_PROG_READ,
-  AREA_PROG_WRITE,
-  AREA_RIGHTS,
-  AREA_SIZE,
-  AREA_STRIDE,
-  AREA_VALUE_SIZE,
-  AREA_VALUES,
-  areaOf,
-} from "../mem/alloc.ts";
-import { OBJ_KIND, OBJ_MAP } from "../mem/layout.ts";
-import { contextOf } from "./contexts.ts";
+
+import { contextOf } from "../contexts/table.ts";
 import {
   FAULT_ALIGNMENT,
   FAULT_CONTEXT,
@@ -38,8 +12,12 @@ import {
   FAULT_MAP,
   FAULT_MAP_HELPER,
   FAULT_OUTSIDE,
-  FAULT_RIGHTS,
-} from "./fault_kinds.ts";
+} from "../kern/fault_kinds.ts";
+import { helperAllowed, innerAllowed, PROG_ATTACH_TYPE, PROG_TYPE, progMap } from "../kern/prog.ts";
+import { heldFault, inPacket, mapInReach, valueArea, valueFault } from "../kern/reach.ts";
+import { holdsReference, RUN_CTX, RUN_CTX_SIZE, RUN_DATA_END, RUN_META } from "../kern/run_record.ts";
+import { AREA_MAP } from "../mem/alloc.ts";
+import { OBJ_KIND, OBJ_MAP } from "../mem/layout.ts";
 import { fault, type Machine } from "./machine.ts";
 
 /**
@@ -59,7 +37,8 @@ export function accessAt(m: Machine, low: number, high: number, off: number, siz
   const ctx = address - u32[(run + RUN_CTX) >>> 2]!;
   if (ctx >= 0 && ctx + size <= u32[(run + RUN_CTX_SIZE) >>> 2]!) {
     const type = u32[(m.prog + PROG_TYPE) >>> 2]!;
-    if (contextOf(type)?.access(ctx, size, write) === true) return address;
+    const attachType = u32[(m.prog + PROG_ATTACH_TYPE) >>> 2]!;
+    if (contextOf(type)?.access(ctx, size, write, attachType) === true) return address;
     return refuse(m, FAULT_CONTEXT, low, high, off, size, write);
   }
   const kind = memoryKind(m, address, size, write);
@@ -106,48 +85,32 @@ export function argumentOk(
 }
 
 function rangeKind(m: Machine, address: number, size: number, write: boolean): number {
-  const { u32, run } = m;
   if (address >= m.stackLow && address + size <= m.stackTop) return 0;
-  if (address >= u32[(run + RUN_META) >>> 2]! && address + size <= u32[(run + RUN_DATA_END) >>> 2]!) return 0;
+  if (inPacket(m.mem, m.run, address, size)) return 0;
   return memoryKind(m, address, size, write);
 }
 
-/** 0 for a ring record of this run or a value of a map of this program; else what is wrong. */
+/** 0 for something that the run holds, or a value of a map of this program; else what is wrong. */
 function memoryKind(m: Machine, address: number, size: number, write: boolean): number {
-  const { u32 } = m;
-  const area = areaOf(m.mem, address) >>> 2;
-  if (area === 0 || u32[area + (AREA_KIND >>> 2)] !== AREA_VALUES) return heldKind(m, address, size);
-  const map = u32[area + (AREA_MAP >>> 2)]!;
+  const { mem } = m;
+  const area = valueArea(mem, address);
+  if (area === 0) return heldFault(mem, m.run, address, size, write);
+  const map = m.u32[(area + AREA_MAP) >>> 2]!;
   if (map !== m.lastMap) {
-    if (progMap(m.mem, m.prog, map) === 0 && !holdsReference(m.mem, m.run, map)) return FAULT_OUTSIDE;
+    if (!mapInReach(mem, m.run, m.prog, map)) return FAULT_OUTSIDE;
     m.lastMap = map;
   }
-  const at = address - u32[area + (AREA_BASE >>> 2)]!;
-  const inside = at % u32[area + (AREA_STRIDE >>> 2)]!;
-  if (inside + size > u32[area + (AREA_VALUE_SIZE >>> 2)]!) return FAULT_OUTSIDE;
-  if (at + size > u32[area + (AREA_SIZE >>> 2)]!) return FAULT_OUTSIDE;
-  const right = write ? AREA_PROG_WRITE : AREA_PROG_READ;
-  return (u32[area + (AREA_RIGHTS >>> 2)]! & right) === 0 ? FAULT_RIGHTS : 0;
-}
-
-function heldKind(m: Machine, address: number, size: number): number {
-  const { u32, run } = m;
-  let entry = u32[(run + RUN_HELD) >>> 2]! >>> 2;
-  for (let left = u32[(run + RUN_HELD_COUNT) >>> 2]!; left > 0; left--) {
-    const at = address - u32[entry + (HELD_ADDRESS >>> 2)]!;
-    if (at >= 0 && at + size <= u32[entry + (HELD_BYTES >>> 2)]!) return 0;
-    entry += HELD_SIZE >>> 2;
-  }
-  return FAULT_OUTSIDE;
+  return valueFault(mem, area, address, size, write);
 }
 
 /**
- * Whether high:low is the handle of a map that goes with the helper: one of this program, or one that the run reached
+ * Whether high:low is the handle of a map that goes with the helper (-1: a kernel function, which takes any): one of this program, or one that the run reached
  * through another map; else the run has faulted.
  */
 export function mapOk(m: Machine, low: number, high: number, helper: number, arg: number): boolean {
   const entry = high === 0 ? progMap(m.mem, m.prog, low) : 0;
   const inner = entry === 0 && high === 0 && reached(m, low);
+  if (helper < 0 && (entry !== 0 || inner)) return true;
   if (entry !== 0 ? helperAllowed(m.mem, entry, helper) : inner && innerAllowed(m.kernel, low, helper)) return true;
   fault(m, entry !== 0 || inner ? FAULT_MAP_HELPER : FAULT_MAP, low, high, 0, false, arg);
   return false;

@@ -1,99 +1,128 @@
 /** Calls and exits: functions of the program by frames in the run record, helpers by their prototypes. */
+import { kfuncTable } from "../helpers/kfunc_table.ts";
 import { helperTable } from "../helpers/table.ts";
-import type { Helper, HelperArg } from "../helpers/types.ts";
-import { entryOfMap } from "../kern/map.ts";
+import type { Callable, Callback } from "../helpers/types.ts";
+import { FAULT_DEPTH } from "../kern/fault_kinds.ts";
 import {
+  FRAME_ARGS,
   FRAME_CALL,
+  FRAME_CALLBACK,
+  FRAME_HELPER,
   FRAME_KIND,
+  FRAME_PLAN,
   FRAME_PROG,
+  FRAME_RESULT,
   FRAME_RETURN,
   FRAME_SAVED,
   FRAME_SIZE,
   FRAME_TURNS,
-  findHeld,
-  HELD_RING,
   MAX_FRAMES,
   RUN_CTX,
   RUN_DEPTH,
   RUN_EXITED,
+  RUN_FAULTED,
   RUN_FRAMES,
   RUN_RESULT_HIGH,
   RUN_RUNNING,
+  RUN_STATUS,
   STACK_FRAME,
 } from "../kern/run_record.ts";
-import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "../struct/map.ts";
-import { BPF_PSEUDO_CALL } from "../uapi/index.ts";
-import { argumentOk, mapOk } from "./access.ts";
-import { FAULT_DEPTH, FAULT_NOT_CONTEXT, FAULT_NOT_RECORD, FAULT_SIZE } from "./fault_kinds.ts";
+import { BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL } from "../uapi/index.ts";
+import { type ArgumentCheck, argumentCheck } from "./arguments.ts";
 import { fault, goOnIn, MAY_GOTO_TURNS, type Machine } from "./machine.ts";
 
 /** r6 .. r9, and r10: indices from r0's. */
 const SAVED_FIRST = 12;
 const SAVED_WORDS = 8;
 const FRAME_POINTER = 20;
+/** r1 .. r5 */
+const ARG_WORDS = 10;
 
-/** A helper as the interpreter calls it. */
+/** A helper or kernel function as the interpreter calls it. */
 interface Plan {
+  readonly callable: Callable;
+  readonly checks: readonly ArgumentCheck[];
+  /** Number of the helper; -1: a kernel function. */
   readonly id: number;
-  readonly helper: Helper;
   /** Indices, from r0's, of the words that make up the function's ten numbers. */
   readonly words: readonly number[];
 }
 
-function planOf(id: number, helper: Helper): Plan {
+function planOf(id: number, callable: Callable): Plan {
   const words: number[] = [];
-  helper.args.forEach((arg, i) => {
+  callable.args.forEach((arg, i) => {
     words.push((i + 1) * 2);
     if (arg === "u64") words.push((i + 1) * 2 + 1);
   });
   while (words.length < 10) words.push(0);
-  return { id, helper, words };
+  return { callable, checks: callable.args.map(argumentCheck), id, words };
 }
 
-const plans: readonly (Plan | undefined)[] = Object.entries(helperTable).reduce<(Plan | undefined)[]>(
+const helperPlans: readonly (Plan | undefined)[] = Object.entries(helperTable).reduce<(Plan | undefined)[]>(
   (all, [id, helper]) => {
     all[Number(id)] = planOf(Number(id), helper);
     return all;
   },
   [],
 );
+const kfuncPlans: readonly Plan[] = kfuncTable.map((kfunc) => planOf(-1, kfunc));
 
 export function call(m: Machine, _d: number, _low: number, _high: number, w: number, imm: number): void {
-  if (((w >>> 12) & 15) === BPF_PSEUDO_CALL) callLocal(m, imm);
-  else callHelper(m, plans[imm]!);
+  const src = (w >>> 12) & 15;
+  if (src === BPF_PSEUDO_CALL) callLocal(m, imm);
+  else callHelper(m, src === BPF_PSEUDO_KFUNC_CALL ? kfuncPlans[imm]! : helperPlans[imm]!);
 }
 
 /** A new frame on a stack that is zero. The callee has r1 .. r5 and its own r10; r6 .. r9 come back at its exit. */
 function callLocal(m: Machine, distance: number): void {
+  if (openFrame(m, FRAME_CALL) === 0) return;
+  lowerStack(m);
+  m.pc += distance;
+}
+
+/** The record of a new frame; 0: there are too many, and the run has faulted. */
+function openFrame(m: Machine, kind: number): number {
   const { u32, run, regs } = m;
   const depth = u32[(run + RUN_DEPTH) >>> 2]! + 1;
   if (depth === MAX_FRAMES) {
     fault(m, FAULT_DEPTH, 0, 0, 0, false, 0);
-    return;
+    return 0;
   }
   const frame = run + RUN_FRAMES + depth * FRAME_SIZE;
   u32[(run + RUN_DEPTH) >>> 2] = depth;
-  u32[(frame + FRAME_KIND) >>> 2] = FRAME_CALL;
+  u32[(frame + FRAME_KIND) >>> 2] = kind;
   u32[(frame + FRAME_PROG) >>> 2] = m.prog;
   u32[(frame + FRAME_RETURN) >>> 2] = m.pc;
   u32[(frame + FRAME_TURNS) >>> 2] = MAY_GOTO_TURNS;
   const saved = (frame + FRAME_SAVED) >>> 2;
   for (let i = 0; i < SAVED_WORDS; i++) u32[saved + i] = u32[regs + SAVED_FIRST + i]!;
-  u32[regs + FRAME_POINTER]! -= STACK_FRAME;
+  return frame;
+}
+
+/** The stack of the frame that was opened last. */
+function lowerStack(m: Machine): void {
+  m.u32[m.regs + FRAME_POINTER]! -= STACK_FRAME;
   m.stackLow -= STACK_FRAME;
   m.mem.zero(m.stackLow, STACK_FRAME);
-  m.pc += distance;
 }
 
 /** From a function back to its caller; from the program itself, the end of the run. */
 export function exit(m: Machine): void {
-  const { u32, run, regs } = m;
+  const { u32, run } = m;
   const depth = u32[(run + RUN_DEPTH) >>> 2]!;
   if (depth === 0) {
     m.status = RUN_EXITED;
     return;
   }
   const frame = run + RUN_FRAMES + depth * FRAME_SIZE;
+  leaveFunction(m, frame);
+  if (u32[(frame + FRAME_KIND) >>> 2] === FRAME_HELPER) goOnWithHelper(m, frame);
+  else u32[(run + RUN_DEPTH) >>> 2] = depth - 1;
+}
+
+/** Registers, stack and place of who called, or whose helper did. */
+function leaveFunction(m: Machine, frame: number): void {
+  const { u32, regs } = m;
   const saved = (frame + FRAME_SAVED) >>> 2;
   for (let i = 0; i < SAVED_WORDS; i++) u32[regs + SAVED_FIRST + i] = u32[saved + i]!;
   u32[regs + FRAME_POINTER]! += STACK_FRAME;
@@ -101,7 +130,39 @@ export function exit(m: Machine): void {
   const caller = u32[(frame + FRAME_PROG) >>> 2]!;
   if (caller !== m.prog) goOnIn(m, caller);
   m.pc = u32[(frame + FRAME_RETURN) >>> 2]!;
-  u32[(run + RUN_DEPTH) >>> 2] = depth - 1;
+}
+
+/** The function that a helper called has returned: on to the next call, or to the end of the helper. */
+function goOnWithHelper(m: Machine, frame: number): void {
+  const { u32, regs } = m;
+  const id = m.i32[(frame + FRAME_PLAN) >>> 2]!;
+  const { callable } = id < 0 ? kfuncPlans[~id]! : helperPlans[id]!;
+  turn(m, frame, callable.callback!.next(m.kernel, frame, u32[regs]!, u32[regs + 1]!));
+}
+
+/** Calls the function that the frame names, or ends the helper. */
+function turn(m: Machine, frame: number, again: boolean): void {
+  const { u32, run, regs } = m;
+  if (helperFaulted(m)) return;
+  if (!again) {
+    u32[(run + RUN_DEPTH) >>> 2]!--;
+    u32[regs] = u32[(frame + FRAME_RESULT) >>> 2]!;
+    u32[regs + 1] = u32[(frame + FRAME_RESULT + 4) >>> 2]!;
+    return;
+  }
+  const args = (frame + FRAME_ARGS) >>> 2;
+  for (let i = 0; i < ARG_WORDS; i++) u32[regs + 2 + i] = u32[args + i]!;
+  u32[(frame + FRAME_TURNS) >>> 2] = MAY_GOTO_TURNS;
+  lowerStack(m);
+  m.pc = u32[(frame + FRAME_CALLBACK) >>> 2]!;
+}
+
+/** Whether the helper's function found the run to be at fault (`faultHelper`); if so, it ends at the call. */
+function helperFaulted(m: Machine): boolean {
+  if (m.u32[(m.run + RUN_STATUS) >>> 2] === RUN_RUNNING) return false;
+  m.status = RUN_FAULTED;
+  m.pc--;
+  return true;
 }
 
 /**
@@ -127,11 +188,15 @@ export function mayGoto(m: Machine, _d: number, _low: number, _high: number, w: 
 }
 
 function callHelper(m: Machine, plan: Plan): void {
-  const { args, result, fn } = plan.helper;
-  for (let i = 0; i < args.length; i++) if (!checkArgument(m, plan.id, args, i)) return;
+  const { checks, callable, id, words: w } = plan;
+  for (let i = 0; i < checks.length; i++) if (!checks[i]!(m, i, id)) return;
   const { u32, regs: r } = m;
-  const { words: w } = plan;
-  const value = fn(
+  if (callable.callback !== undefined) {
+    startCallback(m, plan, callable.callback);
+    return;
+  }
+  const { result } = callable;
+  const value = callable.fn!(
     m.kernel,
     u32[r + w[0]!]!,
     u32[r + w[1]!]!,
@@ -144,7 +209,7 @@ function callHelper(m: Machine, plan: Plan): void {
     u32[r + w[8]!]!,
     u32[r + w[9]!]!,
   );
-  if (m.status !== RUN_RUNNING) return;
+  if (helperFaulted(m)) return;
   if (result === "program" && value !== 0) {
     enterProgram(m, value);
     return;
@@ -155,51 +220,24 @@ function callHelper(m: Machine, plan: Plan): void {
   else u32[r + 1] = 0;
 }
 
-/** Whether argument i is what the prototype asks for; if not, the run has faulted. */
-function checkArgument(m: Machine, helper: number, args: readonly HelperArg[], i: number): boolean {
-  const { u32 } = m;
-  const at = m.regs + (i + 1) * 2;
-  const low = u32[at]!;
-  const high = u32[at + 1]!;
-  switch (args[i]) {
-    case "u32":
-    case "u64":
-      return true;
-    case "map":
-      return mapOk(m, low, high, helper, i + 1);
-    // The map is the first argument of every helper that takes keys or values.
-    case "key":
-      return argumentOk(m, low, high, u32[(u32[m.regs + 2]! + MAP_KEY_SIZE) >>> 2]!, false, i + 1);
-    case "value":
-      return argumentOk(m, low, high, u32[(u32[m.regs + 2]! + MAP_VALUE_SIZE) >>> 2]!, false, i + 1);
-    case "valueOut": {
-      const map = u32[m.regs + 2]!;
-      const write = entryOfMap(m.kernel, map).traits.lookupReadsValue !== true;
-      return argumentOk(m, low, high, u32[(map + MAP_VALUE_SIZE) >>> 2]!, write, i + 1);
-    }
-    case "ctx":
-      return (high === 0 && low === u32[(m.run + RUN_CTX) >>> 2]) || wrong(m, FAULT_NOT_CONTEXT, i);
-    case "record":
-      return (high === 0 && findHeld(m.mem, m.run, HELD_RING, low) !== 0) || wrong(m, FAULT_NOT_RECORD, i);
-    case "mem":
-      return u32[at + 3] !== 0 || argumentOk(m, low, high, u32[at + 2]!, false, i + 1);
-    case "memOut":
-      return u32[at + 3] !== 0 || argumentOk(m, low, high, u32[at + 2]!, true, i + 1);
-    case "memOrNull":
-      if ((low | high | u32[at + 2]!) === 0) return true;
-      return u32[at + 3] !== 0 || argumentOk(m, low, high, u32[at + 2]!, false, i + 1);
-    // A size beyond 32 bits faults here, not where the memory is.
-    case "size":
-      return (high === 0 && low !== 0) || wrong(m, FAULT_SIZE, i);
-    case "sizeOrZero":
-      return high === 0 || wrong(m, FAULT_SIZE, i);
-    default:
-      return false;
-  }
-}
-
-function wrong(m: Machine, kind: number, i: number): boolean {
-  const at = m.regs + (i + 1) * 2;
-  fault(m, kind, m.u32[at]!, m.u32[at + 1]!, 0, false, i + 1);
-  return false;
+function startCallback(m: Machine, { callable, id, words: w }: Plan, { start }: Callback): void {
+  const { u32, regs: r } = m;
+  const frame = openFrame(m, FRAME_HELPER);
+  if (frame === 0) return;
+  m.i32[(frame + FRAME_PLAN) >>> 2] = id < 0 ? ~kfuncTable.indexOf(callable) : id;
+  const again = start(
+    m.kernel,
+    frame,
+    u32[r + w[0]!]!,
+    u32[r + w[1]!]!,
+    u32[r + w[2]!]!,
+    u32[r + w[3]!]!,
+    u32[r + w[4]!]!,
+    u32[r + w[5]!]!,
+    u32[r + w[6]!]!,
+    u32[r + w[7]!]!,
+    u32[r + w[8]!]!,
+    u32[r + w[9]!]!,
+  );
+  turn(m, frame, again);
 }

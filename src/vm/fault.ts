@@ -1,8 +1,26 @@
 /** Faults in words: which instruction, which source line, what it tried, and what lies there. */
 import { COLUMN_BITS } from "../btf/ext.ts";
+import { kfuncTable } from "../helpers/kfunc_table.ts";
 import { helperTable } from "../helpers/table.ts";
 import { decodeInsns, disassemble, INSN_SIZE, type Insn } from "../insn/index.ts";
 import { btfOf } from "../kern/btf.ts";
+import {
+  FAULT_ALIGNMENT,
+  FAULT_CONTEXT,
+  FAULT_DEPTH,
+  FAULT_HIGH_HALF,
+  FAULT_MAP,
+  FAULT_MAP_HELPER,
+  FAULT_NO_TEXT,
+  FAULT_NOT_CONTEXT,
+  FAULT_NOT_FIELD,
+  FAULT_NOT_FUNCTION,
+  FAULT_NOT_RECORD,
+  FAULT_NOT_STACK,
+  FAULT_OUTSIDE,
+  FAULT_RIGHTS,
+  FAULT_SIZE,
+} from "../kern/fault_kinds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import {
   PROG_BTF,
@@ -55,20 +73,7 @@ import {
 import { GRANULE, OBJ_ID } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { MAP_NAME, MAP_NAME_SIZE } from "../struct/map.ts";
-import { bpf_line_info } from "../uapi/index.ts";
-import {
-  FAULT_ALIGNMENT,
-  FAULT_CONTEXT,
-  FAULT_DEPTH,
-  FAULT_HIGH_HALF,
-  FAULT_MAP,
-  FAULT_MAP_HELPER,
-  FAULT_NOT_CONTEXT,
-  FAULT_NOT_RECORD,
-  FAULT_OUTSIDE,
-  FAULT_RIGHTS,
-  FAULT_SIZE,
-} from "./fault_kinds.ts";
+import { BPF_PSEUDO_KFUNC_CALL, bpf_line_info } from "../uapi/index.ts";
 
 /** Who misses something by less than this most likely meant it; so far apart are stack, context and packet. */
 const NEAR = 256;
@@ -174,6 +179,14 @@ function words(kernel: Kernel, run: number, kind: number, address: bigint): stri
       return `${who}${at} is not the context`;
     case FAULT_NOT_RECORD:
       return `${who}${at} is no ring record that this run has reserved`;
+    case FAULT_NOT_FUNCTION:
+      return `${who}${at} is no function of this program`;
+    case FAULT_NOT_FIELD:
+      return `${who}${at} is no such field in a value of a map: ${there()}`;
+    case FAULT_NO_TEXT:
+      return `${who}the text at ${at} has no end that it may read: ${there()}`;
+    case FAULT_NOT_STACK:
+      return `${who}${at} is not on the stack, or not at a multiple of 8: ${there()}`;
     case FAULT_SIZE:
       return `${who}${address === 0n ? "a size of 0" : `a size of ${address}`}`;
     default:
@@ -183,7 +196,8 @@ function words(kernel: Kernel, run: number, kind: number, address: bigint): stri
 
 function calledHelper(mem: Memory, run: number): string {
   const [insn] = insnsAt(mem, mem.u32[(run + RUN_CURRENT) >>> 2]!, mem.u32[(run + RUN_PC) >>> 2]!);
-  return helperName(insn!.imm) ?? "a helper";
+  const kfunc = insn!.src === BPF_PSEUDO_KFUNC_CALL ? kfuncTable[insn!.imm] : undefined;
+  return kfunc?.name ?? helperName(insn!.imm) ?? "a helper";
 }
 
 /** What lies at an address, as the program's author would say it. */

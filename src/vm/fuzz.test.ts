@@ -1,5 +1,6 @@
 /** Random programs with forged pointers: whatever they do, no byte is read or written that is not theirs. */
 import { expect, test } from "vitest";
+import { prepareXdp } from "../contexts/xdp.ts";
 import { type AsmItem, assemble, encodeInsns, type Insn, insnTable, raw, validateProgram } from "../insn/index.ts";
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
 import { createKernel, type Kernel } from "../kern/kernel.ts";
@@ -11,7 +12,6 @@ import { alloc, POOL_USER } from "../mem/alloc.ts";
 import { BPF_MAP_TYPE_ARRAY, BPF_PROG_TYPE_XDP } from "../uapi/index.ts";
 import { run as execute } from "./interp.ts";
 import { begin, Machine } from "./machine.ts";
-import { prepareXdp } from "./xdp.ts";
 
 const VALUE = 5;
 const STRIDE = 8;

@@ -7,15 +7,10 @@ import type { Kernel } from "../kern/kernel.ts";
 import { PROG_INSNS } from "../kern/prog.ts";
 import {
   FRAME_TURNS,
+  noteFault,
   RUN_CTX,
   RUN_CURRENT,
   RUN_DEPTH,
-  RUN_FAULT,
-  RUN_FAULT_ARG,
-  RUN_FAULT_HIGH,
-  RUN_FAULT_LOW,
-  RUN_FAULT_SIZE,
-  RUN_FAULT_WRITE,
   RUN_FAULTED,
   RUN_FRAMES,
   RUN_PC,
@@ -118,13 +113,7 @@ export function fault(
   write: boolean,
   arg: number,
 ): void {
-  const { u32, run } = m;
-  u32[(run + RUN_FAULT) >>> 2] = kind;
-  u32[(run + RUN_FAULT_LOW) >>> 2] = low;
-  u32[(run + RUN_FAULT_HIGH) >>> 2] = high;
-  u32[(run + RUN_FAULT_SIZE) >>> 2] = size;
-  u32[(run + RUN_FAULT_WRITE) >>> 2] = write ? 1 : 0;
-  u32[(run + RUN_FAULT_ARG) >>> 2] = arg;
+  noteFault(m.mem, m.run, kind, low, high, size, write, arg);
   m.status = RUN_FAULTED;
   m.pc--;
 }

@@ -16,6 +16,7 @@ const layers: Readonly<Record<string, number>> = {
   maps: 3,
   kern: 4,
   helpers: 5,
+  contexts: 5,
   vm: 5,
   cmd: 6,
   host: 7,
@@ -26,9 +27,11 @@ const layers: Readonly<Record<string, number>> = {
 
 /** The codecs beside the stack know these and each other, nothing else. */
 const pure = new Set(["errors.ts", "uapi", "insn", "btf", "elf", "pcap"]);
-/** Within layer 5 calls go one way: the machine calls helpers. */
+/** Within layer 5 calls go one way: the machine asks about contexts and calls helpers. */
 const sameLayer: readonly (readonly [string, string])[] = [
   ["vm", "helpers"],
+  ["vm", "contexts"],
+  ["contexts", "helpers"],
   ["cli", "index.ts"],
 ];
 /** Only these may import Node's modules; everything else is loaded by browsers. */

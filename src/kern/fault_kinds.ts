@@ -22,3 +22,11 @@ export const FAULT_NOT_CONTEXT = 9;
 export const FAULT_NOT_RECORD = 10;
 /** A size argument is zero, or beyond 32 bits. */
 export const FAULT_SIZE = 11;
+/** A helper's argument is no function of the program. */
+export const FAULT_NOT_FUNCTION = 12;
+/** A helper's argument is no such field of a map's value. */
+export const FAULT_NOT_FIELD = 13;
+/** A helper's argument is text without an end. */
+export const FAULT_NO_TEXT = 14;
+/** A helper's argument must lie on the stack. */
+export const FAULT_NOT_STACK = 15;

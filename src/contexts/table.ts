@@ -6,11 +6,15 @@ export interface ContextFamily {
   /** Bytes of the context that the program sees. */
   readonly size: number;
   /** Whether a load or store of `size` bytes at `offset` of the context is one that the kernel knows. */
-  readonly access: (offset: number, size: number, write: boolean) => boolean;
+  readonly access: (offset: number, size: number, write: boolean, attachType: number) => boolean;
   /** Helpers of this kind of program, beside those that every kind may call. */
   readonly helpers: readonly number[];
   /** LD_ABS and LD_IND are for programs that see an skb. */
   readonly packetLoads: boolean;
+  /** expected_attach_type that such a program may be loaded with; undefined: the kernel does not look at it. */
+  readonly attachTypes?: readonly number[];
+  /** Whether programs may be loaded with BPF_F_SLEEPABLE. */
+  readonly sleepable: boolean;
 }
 
 const families: Readonly<Record<number, ContextFamily>> = {

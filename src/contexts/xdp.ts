@@ -16,7 +16,7 @@ import {
 import { alloc } from "../mem/alloc.ts";
 import { PAGE_SIZE } from "../mem/layout.ts";
 import { xdp_md } from "../uapi/index.ts";
-import type { ContextFamily } from "./contexts.ts";
+import type { ContextFamily } from "./table.ts";
 
 const FIELD_SIZE = 4;
 
@@ -26,6 +26,7 @@ export const xdpContext: ContextFamily = {
   access: (offset, size, write) => !write && size === FIELD_SIZE && offset % FIELD_SIZE === 0,
   helpers: [...Object.keys(xdpHelpers), ...Object.keys(csumHelpers)].map(Number),
   packetLoads: false,
+  sleepable: false,
 };
 
 export interface XdpPacket {

@@ -1,0 +1,50 @@
+/** bpf_loop: a function of the program, again and again. Kernel counterpart: kernel/bpf/bpf_iter.c. */
+import type { Kernel } from "../kern/kernel.ts";
+import { FRAME_ARGS, FRAME_CALLBACK, FRAME_RESULT, FRAME_STATE } from "../kern/run_record.ts";
+import { BPF_FUNC_loop, E2BIG, EINVAL } from "../uapi/index.ts";
+import type { Helper } from "./types.ts";
+
+const MAX_LOOPS = 8 * 1024 * 1024;
+/** How often it is called. */
+const STATE_TURNS: number = FRAME_STATE;
+
+function start(
+  { mem: { i32 } }: Kernel,
+  frame: number,
+  turns: number,
+  callback: number,
+  ctxLow: number,
+  ctxHigh: number,
+  flagsLow: number,
+  flagsHigh: number,
+): boolean {
+  const refused = (flagsLow | flagsHigh) !== 0 ? -EINVAL : turns >>> 0 > MAX_LOOPS ? -E2BIG : 0;
+  i32[(frame + FRAME_RESULT) >>> 2] = refused;
+  i32[(frame + FRAME_RESULT + 4) >>> 2] = refused >> 31;
+  i32[(frame + FRAME_CALLBACK) >>> 2] = callback;
+  i32[(frame + STATE_TURNS) >>> 2] = turns;
+  const args = (frame + FRAME_ARGS) >>> 2;
+  i32[args] = 0;
+  i32[args + 1] = 0;
+  i32[args + 2] = ctxLow;
+  i32[args + 3] = ctxHigh;
+  return refused === 0 && turns !== 0;
+}
+
+/** The function gets the number of its turn; what it returns other than 0 ends the loop. */
+function next({ mem: { u32 } }: Kernel, frame: number, low: number, high: number): boolean {
+  const done = ++u32[(frame + FRAME_RESULT) >>> 2]!;
+  u32[(frame + FRAME_ARGS) >>> 2] = done;
+  return (low | high) === 0 && done < u32[(frame + STATE_TURNS) >>> 2]!;
+}
+
+export const loopHelpers: Readonly<Record<number, Helper>> = {
+  [BPF_FUNC_loop]: {
+    name: "bpf_loop",
+    since: "5.17",
+    gplOnly: false,
+    args: ["u32", "callback", "u64", "u64"],
+    result: "u64",
+    callback: { start, next },
+  },
+};

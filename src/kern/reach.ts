@@ -1,0 +1,110 @@
+/**
+ * What memory a run may reach beside its context, exact to the byte, judged from the address alone: the frames of its
+ * stack, its packet between metadata and end, memory that it holds, and values of its program's maps. Helpers ask here
+ * about memory that is named indirectly; the interpreter has the same rules with a cache in front (`vm/access.ts`).
+ */
+import {
+  AREA_BASE,
+  AREA_KIND,
+  AREA_MAP,
+  AREA_PROG_READ,
+  AREA_PROG_WRITE,
+  AREA_RIGHTS,
+  AREA_SIZE,
+  AREA_STRIDE,
+  AREA_VALUE_SIZE,
+  AREA_VALUES,
+  areaOf,
+} from "../mem/alloc.ts";
+import type { Memory } from "../mem/memory.ts";
+import { FAULT_OUTSIDE, FAULT_RIGHTS } from "./fault_kinds.ts";
+import type { Kernel } from "./kernel.ts";
+import { progMap } from "./prog.ts";
+import {
+  HELD_ADDRESS,
+  HELD_BYTES,
+  HELD_KIND,
+  HELD_READABLE,
+  HELD_SIZE,
+  holdsReference,
+  noteFault,
+  RUN_CURRENT,
+  RUN_DATA_END,
+  RUN_DEPTH,
+  RUN_HELD,
+  RUN_HELD_COUNT,
+  RUN_META,
+  RUN_STACK_TOP,
+  STACK_FRAME,
+} from "./run_record.ts";
+
+/** Whether the run under way may read, or read and write, `size` bytes at high:low. */
+export function memoryOk(kernel: Kernel, low: number, high: number, size: number, write: boolean): boolean {
+  if (high !== 0) return false;
+  const { mem, run } = kernel;
+  const { u32 } = mem;
+  const address = low >>> 0;
+  const top = u32[(run + RUN_STACK_TOP) >>> 2]!;
+  if (address >= top - (u32[(run + RUN_DEPTH) >>> 2]! + 1) * STACK_FRAME && address + size <= top) return true;
+  if (inPacket(mem, run, address, size)) return true;
+  const area = valueArea(mem, address);
+  if (area === 0) return heldFault(mem, run, address, size, write) === 0;
+  const map = u32[(area + AREA_MAP) >>> 2]!;
+  return (
+    mapInReach(mem, run, u32[(run + RUN_CURRENT) >>> 2]!, map) && valueFault(mem, area, address, size, write) === 0
+  );
+}
+
+/** Bytes of the text at high:low without its NUL; -1: it leaves what the run may read before it ends. */
+export function textLength(kernel: Kernel, low: number, high: number): number {
+  for (let n = 0; ; n++) {
+    if (!memoryOk(kernel, low + n, high, 1, false)) return -1;
+    if (kernel.mem.u8[low + n] === 0) return n;
+  }
+}
+
+/** Ends the run under way at the call of a helper: argument `arg`, the number high:low, is wrong as `kind` says. */
+export function faultHelper(kernel: Kernel, kind: number, low: number, high: number, arg: number): void {
+  noteFault(kernel.mem, kernel.run, kind, low, high, 0, false, arg);
+}
+
+export function inPacket(mem: Memory, run: number, address: number, size: number): boolean {
+  return address >= mem.u32[(run + RUN_META) >>> 2]! && address + size <= mem.u32[(run + RUN_DATA_END) >>> 2]!;
+}
+
+/** The area of map values that the address lies in, or 0. */
+export function valueArea(mem: Memory, address: number): number {
+  const area = areaOf(mem, address);
+  return mem.u32[(area + AREA_KIND) >>> 2] === AREA_VALUES ? area : 0;
+}
+
+/** Whether values of the map are the program's to touch: it refers to the map, or the run came to it through another. */
+export function mapInReach(mem: Memory, run: number, prog: number, map: number): boolean {
+  return progMap(mem, prog, map) !== 0 || holdsReference(mem, run, map);
+}
+
+/** 0 for bytes inside one value of the area, with the rights that the map gives to programs; else FAULT_*. */
+export function valueFault(mem: Memory, area: number, address: number, size: number, write: boolean): number {
+  const { u32 } = mem;
+  const row = area >>> 2;
+  const at = address - u32[row + (AREA_BASE >>> 2)]!;
+  const inside = at % u32[row + (AREA_STRIDE >>> 2)]!;
+  if (inside + size > u32[row + (AREA_VALUE_SIZE >>> 2)]!) return FAULT_OUTSIDE;
+  if (at + size > u32[row + (AREA_SIZE >>> 2)]!) return FAULT_OUTSIDE;
+  const right = write ? AREA_PROG_WRITE : AREA_PROG_READ;
+  return (u32[row + (AREA_RIGHTS >>> 2)]! & right) === 0 ? FAULT_RIGHTS : 0;
+}
+
+/** 0 for bytes of something that the run holds; else FAULT_*. */
+export function heldFault(mem: Memory, run: number, address: number, size: number, write: boolean): number {
+  const { u32 } = mem;
+  let entry = u32[(run + RUN_HELD) >>> 2]! >>> 2;
+  for (let left = u32[(run + RUN_HELD_COUNT) >>> 2]!; left > 0; left--) {
+    const at = address - u32[entry + (HELD_ADDRESS >>> 2)]!;
+    if (at >= 0 && at + size <= u32[entry + (HELD_BYTES >>> 2)]!) {
+      return write && u32[entry + (HELD_KIND >>> 2)] === HELD_READABLE ? FAULT_RIGHTS : 0;
+    }
+    entry += HELD_SIZE >>> 2;
+  }
+  return FAULT_OUTSIDE;
+}

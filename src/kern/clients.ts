@@ -11,9 +11,11 @@ import {
   CLIENT_FREE,
   CLIENT_GENERATIONS,
   CLIENT_STATE_BITS,
+  CLIENT_THREAD,
   ownerOf,
 } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
+import { threadId } from "../mem/threads.ts";
 import { PROCESS_CLIENTS } from "./fds.ts";
 
 const C_PROCESS = 4;
@@ -63,6 +65,7 @@ export function attachClient(mem: Memory, client: ClientSlot): number {
   const { slot, generation } = client;
   const announced = word(generation, CLIENT_ANNOUNCED);
   if (!(slot >= 0 && slot < CLIENT_SLOTS)) return 0;
+  if (mem.shared) mem.u32[(addressOf(slot) + CLIENT_THREAD) >>> 2] = threadId();
   if (mem.atomics.cas32(addressOf(slot), announced, word(generation, CLIENT_ALIVE)) !== announced) return 0;
   mem.owner = ownerOf(slot, generation);
   return mem.u32[(addressOf(slot) + C_PROCESS) >>> 2]!;

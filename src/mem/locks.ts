@@ -5,6 +5,7 @@
 import { Bug } from "../errors.ts";
 import { CLIENT_SLOT_SIZE, SB_CLIENTS } from "./layout.ts";
 import type { Memory } from "./memory.ts";
+import { threadGone } from "./threads.ts";
 
 const WAITERS = 0x8000_0000 | 0;
 /** The owner in a lock word. */
@@ -21,6 +22,8 @@ export const CLIENT_FREE = 0;
 export const CLIENT_ANNOUNCED = 1;
 export const CLIENT_ALIVE = 2;
 export const CLIENT_STATE_BITS = 2;
+/** The system's number of the client's thread, 0 where there is none: see `threads.ts`. */
+export const CLIENT_THREAD = 36;
 /** Generations that a slot counts before it starts again. */
 export const CLIENT_GENERATIONS: number = 1 << 24;
 
@@ -80,9 +83,9 @@ export function slotOf(owner: number): number {
   return (owner - 1) & SLOT_MASK;
 }
 
-/** The client that wrote this into a lock word lives. */
+/** The client that wrote this into a lock word lives: it has not been reaped, and its thread is there. */
 export function ownerLives(mem: Memory, owner: number): boolean {
-  const slot = slotOf(owner);
-  const word = mem.atomics.load32(SB_CLIENTS + slot * CLIENT_SLOT_SIZE);
-  return word === ((((owner - 1) >>> SLOT_BITS) << CLIENT_STATE_BITS) | CLIENT_ALIVE);
+  const slot = SB_CLIENTS + slotOf(owner) * CLIENT_SLOT_SIZE;
+  const alive = (((owner - 1) >>> SLOT_BITS) << CLIENT_STATE_BITS) | CLIENT_ALIVE;
+  return mem.atomics.load32(slot) === alive && !threadGone(mem.u32[(slot + CLIENT_THREAD) >>> 2]!);
 }

@@ -2,8 +2,11 @@
 import { expect, test } from "vitest";
 import { BtfBuilder } from "../../src/btf/index.ts";
 import type { EmbeddedHost } from "../../src/host/embedded.ts";
+import { createKernel } from "../../src/kern/kernel.ts";
+import { alloc } from "../../src/mem/alloc.ts";
+import { lock, unlock } from "../../src/mem/locks.ts";
 import * as u from "../../src/uapi/index.ts";
-import { type Started, sharedHost, startOn } from "./worker.ts";
+import { type Started, sharedHost, startOn, startThread } from "./worker.ts";
 
 const SIZE = 8192;
 
@@ -116,4 +119,24 @@ test("writers that are killed leave no lock behind", async () => {
     expect(host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key, value, flags: u.BPF_F_LOCK })).toBe(0);
     expect(read(host, fd, u.BPF_F_LOCK).every((byte) => byte === 7)).toBe(true);
   }
+});
+
+test("a lock of a thread that was just terminated is taken over before its `exit` event", async () => {
+  const kernel = createKernel({ memory: 8 << 20, cpus: 1, shared: true, seed: 1, virtualClock: true });
+  const word = alloc(kernel.mem, 16);
+  const client = kernel.announce();
+  const body = `
+    const { attachKernel } = await load("kern/kernel.js");
+    const { lock } = await load("mem/locks.js");
+    const kernel = attachKernel(data.wasm, data.client);
+    lock(kernel.mem, data.word);
+    ready();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);`;
+  const victim = startThread(body, { wasm: kernel.mem.wasm, client, word });
+  await victim.ready;
+  const terminated = victim.worker.terminate();
+  // This thread does not get to its events in here.
+  expect(lock(kernel.mem, word)).toBe(true);
+  unlock(kernel.mem, word);
+  await terminated;
 });

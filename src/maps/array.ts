@@ -34,6 +34,7 @@ export const arrayMap: MapTypeEntry = {
     map_lookup_elem: array.lookupArray,
     map_update_elem: array.updateArray,
     map_delete_elem: array.deleteArray,
+    map_for_each: array.walkArray,
     map_direct_value_addr: array.directValue,
     map_copy_value: array.copyArray,
     map_update_value: array.updateArray,

@@ -4,6 +4,7 @@ import { ELEMENT_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchHash } from "../struct/hash_batch.ts";
 import { countHash } from "../struct/hash_count.ts";
 import * as hash from "../struct/hash_ops.ts";
+import { walkHash } from "../struct/hash_walk.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
 import { hashUsage } from "../struct/mem_usage.ts";
 import {
@@ -33,6 +34,7 @@ export const hashMap: MapTypeEntry = {
     map_lookup_elem: hash.lookupHash,
     map_update_elem: hash.updateHash,
     map_delete_elem: hash.deleteHash,
+    map_for_each: walkHash,
     map_copy_value: hash.copyHash,
     map_update_value: hash.updateHash,
     map_delete_value: hash.deleteHash,

@@ -7,6 +7,7 @@ import { EVICTED_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchLru } from "../struct/hash_batch.ts";
 import { countLru } from "../struct/hash_count.ts";
 import { copyHash } from "../struct/hash_ops.ts";
+import { walkHash } from "../struct/hash_walk.ts";
 import { nextKey } from "../struct/hashtab.ts";
 import * as lru from "../struct/lru_ops.ts";
 import { lruUsage } from "../struct/mem_usage.ts";
@@ -36,6 +37,7 @@ export const lruHashMap: MapTypeEntry = {
     map_lookup_elem: lru.lookupLru,
     map_update_elem: lru.updateLru,
     map_delete_elem: lru.deleteLru,
+    map_for_each: walkHash,
     map_copy_value: copyHash,
     map_update_value: lru.updateLru,
     map_delete_value: lru.deleteLru,

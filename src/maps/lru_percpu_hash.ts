@@ -6,6 +6,7 @@ import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchLruPercpu } from "../struct/hash_batch.ts";
 import { countLru } from "../struct/hash_count.ts";
 import { copyPercpu } from "../struct/hash_ops.ts";
+import { walkPercpuHash } from "../struct/hash_walk.ts";
 import { nextKey } from "../struct/hashtab.ts";
 import * as lru from "../struct/lru_ops.ts";
 import { lruUsage } from "../struct/mem_usage.ts";
@@ -43,6 +44,7 @@ export const lruPercpuHashMap: MapTypeEntry = {
     map_lookup_percpu_elem: lru.lookupLruPercpuOf,
     map_update_elem: lru.updateLruPercpuOwn,
     map_delete_elem: lru.deleteLru,
+    map_for_each: walkPercpuHash,
     map_copy_value: copyPercpu,
     map_update_value: lru.updateLruPercpuAll,
     map_delete_value: lru.deleteLru,

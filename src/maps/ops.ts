@@ -58,6 +58,12 @@ export interface MapOps {
   map_push_elem(env: MapEnv, map: number, value: number, flags: number): number;
   map_pop_elem(env: MapEnv, map: number, value: number): number;
   map_peek_elem(env: MapEnv, map: number, value: number): number;
+  /**
+   * bpf_for_each_map_elem: address of the next element's value (the current CPU's for per-CPU types), its key copied to
+   * `key`; 0: that was the last one. `state`: WALK_SIZE bytes that are the walk's own, zero when it begins. Elements may
+   * be changed and removed between two calls.
+   */
+  map_for_each(env: MapEnv, map: number, state: number, key: number): number;
   /** BPF_PSEUDO_MAP_VALUE: puts the address of byte `offset` of the map's only value at `to`, a u64. 0 or an errno. */
   map_direct_value_addr(env: MapEnv, map: number, offset: number, to: number): number;
 
@@ -135,6 +141,7 @@ export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map
   map_push_elem: () => -EOPNOTSUPP,
   map_pop_elem: () => -EOPNOTSUPP,
   map_peek_elem: () => -EOPNOTSUPP,
+  map_for_each: () => 0,
   map_direct_value_addr: () => -EINVAL,
   map_copy_value: () => -ENOTSUPP,
   map_update_value: () => -ENOTSUPP,

@@ -38,6 +38,7 @@ export const percpuArrayMap: MapTypeEntry = {
     map_lookup_percpu_elem: array.lookupPercpuArrayOf,
     map_update_elem: array.updatePercpuArrayOwn,
     map_delete_elem: array.deleteArray,
+    map_for_each: array.walkPercpuArray,
     map_copy_value: array.copyPercpuArray,
     map_update_value: array.updatePercpuArrayAll,
     map_delete_value: array.deleteArray,

@@ -222,6 +222,21 @@ export function nextIndex(env: MapEnv, map: number, key: number, next: number): 
   return 0;
 }
 
+/** bpf_for_each_map_elem: indexes ascending. The state is the next one. */
+export function walkArray(env: MapEnv, map: number, state: number, key: number): number {
+  const { u32 } = env.mem;
+  const index = u32[state >>> 2]!;
+  if (index >= u32[(map + MAP_MAX_ENTRIES) >>> 2]!) return 0;
+  u32[state >>> 2] = index + 1;
+  u32[key >>> 2] = index;
+  return lookupArray(env, map, key);
+}
+
+export function walkPercpuArray(env: MapEnv, map: number, state: number, key: number): number {
+  const value = walkArray(env, map, state, key);
+  return value === 0 ? 0 : value + env.cpu * env.mem.u32[(map + ARRAY_SPAN) >>> 2]!;
+}
+
 /** mmap of an array with BPF_F_MMAPABLE: the elements with their padding, rounded up to whole pages. */
 export function mmapArray(env: MapEnv, map: number, offset: number, length: number): number {
   const { u32 } = env.mem;

@@ -103,6 +103,12 @@ export function unlockBucket(mem: Memory, bucket: number): void {
   unlock(mem, bucket + BUCKET_LOCK);
 }
 
+/** A node that was in a chain with the sequence number `was` has left it, and serves no other element yet. */
+export function leftChain(mem: Memory, node: number, was: number): boolean {
+  const is = mem.atomics.load32(node + NODE_SEQ);
+  return (is & ~SEQ_COUNTED) === (((was & ~(LINKED | SEQ_COUNTED)) + SEQ_USE) | 0);
+}
+
 function dropStale(mem: Memory, map: number, bucket: number): void {
   const { u32, i32 } = mem;
   const keyAt = u32[(map + HT_KEY) >>> 2]!;

@@ -1,0 +1,109 @@
+/**
+ * bpf_for_each_map_elem over a hash table: buckets ascending, chains from the head. No lock is held while the program's
+ * function runs, so any element may go meanwhile, or come back as another one. Kernel counterpart: hashtab.c.
+ */
+import type { Memory } from "../mem/memory.ts";
+import type { MapEnv } from "./env.ts";
+import { leftChain, lockBucket, unlockBucket } from "./hash_nodes.ts";
+import {
+  BUCKET_SIZE,
+  HT_BUCKETS,
+  HT_KEY,
+  HT_MASK,
+  HT_SPAN,
+  isNode,
+  NODE_SEQ,
+  NODE_VALUE,
+  SEQ_LINKED,
+} from "./hashtab.ts";
+import { MAP_KEY_SIZE } from "./map.ts";
+
+/**
+ * The walk's state: the next bucket, how many nodes of the present one are known to follow, and these, each with its
+ * sequence number: when the function removes some of them, the others tell where to go on.
+ */
+const S_BUCKET = 0;
+const S_COUNT = 4;
+const S_NODES = 16;
+const WINDOW = 14;
+export const WALK_SIZE: number = S_NODES + WINDOW * 8;
+
+/** Address of the next element's value, its key copied to `key`; 0: there is none. */
+export function walkHash({ mem }: MapEnv, map: number, state: number, key: number): number {
+  const node = nextNode(mem, map, state);
+  if (node === 0) return 0;
+  const { u32 } = mem;
+  mem.copy(key, node + u32[(map + HT_KEY) >>> 2]!, u32[(map + MAP_KEY_SIZE) >>> 2]!);
+  return u32[(node + NODE_VALUE) >>> 2]!;
+}
+
+/** The same, with the current CPU's value. */
+export function walkPercpuHash(env: MapEnv, map: number, state: number, key: number): number {
+  const value = walkHash(env, map, state, key);
+  return value === 0 ? 0 : value + env.cpu * env.mem.u32[(map + HT_SPAN) >>> 2]!;
+}
+
+function nextNode(mem: Memory, map: number, state: number): number {
+  const { u32 } = mem;
+  const last = u32[(map + HT_MASK) >>> 2]!;
+  for (;;) {
+    const node = followingNode(mem, map, state);
+    if (node !== 0) return node;
+    const index = u32[(state + S_BUCKET) >>> 2]!;
+    if (index > last) return 0;
+    u32[(state + S_BUCKET) >>> 2] = index + 1;
+    const bucket = u32[(map + HT_BUCKETS) >>> 2]! + index * BUCKET_SIZE;
+    if (u32[bucket >>> 2] !== 0) look(mem, map, state, bucket, bucket);
+  }
+}
+
+/**
+ * The next node of the present bucket. As in the kernel the one that came next when the function was called is visited
+ * even if the function removed it, unless it holds another element by now.
+ */
+function followingNode(mem: Memory, map: number, state: number): number {
+  const { u32 } = mem;
+  const count = u32[(state + S_COUNT) >>> 2]!;
+  for (let i = 0; i < count; i++) {
+    const at = (state + S_NODES + i * 8) >>> 2;
+    const node = u32[at]!;
+    const was = u32[at + 1]!;
+    const linked = u32[(node + NODE_SEQ) >>> 2] === was;
+    if (!linked && (i > 0 || !leftChain(mem, node, was))) continue;
+    forget(mem, state, i + 1);
+    if (linked) look(mem, map, state, presentBucket(mem, map, state), node);
+    return node;
+  }
+  u32[(state + S_COUNT) >>> 2] = 0;
+  return 0;
+}
+
+function presentBucket(mem: Memory, map: number, state: number): number {
+  return mem.u32[(map + HT_BUCKETS) >>> 2]! + (mem.u32[(state + S_BUCKET) >>> 2]! - 1) * BUCKET_SIZE;
+}
+
+/** The first `n` known nodes are behind us. */
+function forget(mem: Memory, state: number, n: number): void {
+  const { u32, u8 } = mem;
+  const count = u32[(state + S_COUNT) >>> 2]!;
+  u8.copyWithin(state + S_NODES, state + S_NODES + n * 8, state + S_NODES + count * 8);
+  u32[(state + S_COUNT) >>> 2] = count - n;
+}
+
+/** Notes which nodes follow `from`, a node in the chain or the bucket itself. */
+function look(mem: Memory, map: number, state: number, bucket: number, from: number): void {
+  const { u32 } = mem;
+  lockBucket(mem, map, bucket);
+  // It may have left the chain since the caller saw it: what was known before stands then.
+  if (from === bucket || u32[(from + NODE_SEQ) >>> 2]! & SEQ_LINKED) {
+    let count = 0;
+    for (let node = u32[from >>> 2]!; isNode(node) && count < WINDOW; node = u32[node >>> 2]!) {
+      const at = (state + S_NODES + count * 8) >>> 2;
+      u32[at] = node;
+      u32[at + 1] = u32[(node + NODE_SEQ) >>> 2]!;
+      count++;
+    }
+    u32[(state + S_COUNT) >>> 2] = count;
+  }
+  unlockBucket(mem, bucket);
+}

@@ -57,6 +57,8 @@ export const AREA_NODES = 5;
 export const AREA_RING = 6;
 /** Pages of an arena: not for the pointers that reach values. */
 export const AREA_ARENA = 7;
+/** Objects that programs allocated, each behind a head that they do not reach; AREA_MAP is their pool. */
+export const AREA_OBJECTS = 8;
 
 export const AREA_PROG_READ = 1;
 export const AREA_PROG_WRITE = 2;

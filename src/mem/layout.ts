@@ -49,6 +49,10 @@ export const SB_BPFFS_LOCK: number = SB + 104;
 export const SB_BPFFS_ROOT: number = SB + 108;
 /** Clients that are gone, counted. */
 export const SB_DEATHS: number = SB + 112;
+/** Timers of all maps that are running, or 0: see `struct/timer_queue.ts`. */
+export const SB_TIMERS: number = SB + 116;
+/** Lock of all lists and trees of objects of programs: see `struct/objects.ts`. */
+export const SB_OBJECTS_LOCK: number = SB + 120;
 /** Free-list heads of the slabs: one u32 a size class for metadata, then the same for user memory. */
 export const SB_SLABS: number = SB + 128;
 export const SLAB_CLASSES = 12;

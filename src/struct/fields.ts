@@ -25,28 +25,35 @@ export const PERCPU_FIELDS: number = KPTR_FIELDS | FIELD_REFCOUNT;
 
 /** Head: bytes of the record, number of fields, their kinds. */
 const R_SIZE = 0;
-const R_COUNT = 4;
+export const R_COUNT = 4;
 const R_MASK = 8;
-const R_HEAD = 16;
+export const R_HEAD = 16;
 /** A field: kind, offset, size, what it points to (the BTF object or 0 for the kernel's, the type's id), the node's offset. */
-const F_OFFSET = 4;
+export const F_OFFSET = 4;
 const F_BYTES = 8;
-const F_BTF = 12;
-const F_TARGET = 16;
-const F_NODE = 20;
-const FIELD_SIZE = 24;
+export const F_BTF = 12;
+export const F_TARGET = 16;
+export const F_NODE = 20;
+export const FIELD_SIZE = 24;
 
 /** Locks of a map's elements, behind the fields: an element's address says which one is its. */
 const LOCK_BITS = 6;
 const LOCKS_SIZE: number = 4 << LOCK_BITS;
 
 /** Gives a map the record of what was found in its value's type. False: out of memory. */
-export function setFields(mem: Memory, map: number, { fields, mask }: SpecialFields, btf: number): boolean {
+export function setFields(mem: Memory, map: number, fields: SpecialFields, btf: number): boolean {
+  const record = makeRecord(mem, fields, btf);
+  mem.u32[(map + MAP_FIELDS) >>> 2] = record;
+  return record !== 0;
+}
+
+/** A record of special fields; 0: out of memory. `btf`: the object whose types the fields' targets are. */
+export function makeRecord(mem: Memory, { fields, mask }: SpecialFields, btf: number): number {
   const { u32 } = mem;
-  const locks = mask & FIELD_SPIN_LOCK ? LOCKS_SIZE : 0;
+  const locks = mask & LOCK_FIELDS ? LOCKS_SIZE : 0;
   const size = R_HEAD + fields.length * FIELD_SIZE + locks;
   const record = alloc(mem, size);
-  if (record === 0) return false;
+  if (record === 0) return 0;
   u32[(record + R_SIZE) >>> 2] = size;
   u32[(record + R_COUNT) >>> 2] = fields.length;
   u32[(record + R_MASK) >>> 2] = mask;
@@ -59,8 +66,7 @@ export function setFields(mem: Memory, map: number, { fields, mask }: SpecialFie
     u32[(at + F_TARGET) >>> 2] = Math.abs(field.target);
     u32[(at + F_NODE) >>> 2] = field.node;
   }
-  u32[(map + MAP_FIELDS) >>> 2] = record;
-  return true;
+  return record;
 }
 
 /** Gives a template the record of the map that it is like. False: out of memory. */
@@ -77,7 +83,10 @@ export function copyRecord(mem: Memory, from: number, to: number): boolean {
 }
 
 export function freeFields(mem: Memory, map: number): void {
-  const record = mem.u32[(map + MAP_FIELDS) >>> 2]!;
+  freeRecord(mem, mem.u32[(map + MAP_FIELDS) >>> 2]!);
+}
+
+export function freeRecord(mem: Memory, record: number): void {
   if (record !== 0) free(mem, record, mem.u32[(record + R_SIZE) >>> 2]!);
 }
 
@@ -117,9 +126,12 @@ export function hasSpinLock(mem: Memory, map: number): boolean {
 
 /** Puts the special fields of a value, or of a copy of one, into the state of a new element: zero, one reference. */
 export function initFields(mem: Memory, map: number, value: number): void {
+  const record = mem.u32[(map + MAP_FIELDS) >>> 2]!;
+  if (record !== 0) initByRecord(mem, record, value);
+}
+
+export function initByRecord(mem: Memory, record: number, value: number): void {
   const { u32, u8 } = mem;
-  const record = u32[(map + MAP_FIELDS) >>> 2]!;
-  if (record === 0) return;
   const count = u32[(record + R_COUNT) >>> 2]!;
   for (let i = 0, at = record + R_HEAD; i < count; i++, at += FIELD_SIZE) {
     const field = value + u32[(at + F_OFFSET) >>> 2]!;

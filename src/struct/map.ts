@@ -38,6 +38,8 @@ export const MAP_DEATHS = 272;
 export const MAP_INNER = 280;
 /** Types that hold programs: for which kind of them the map is; 0: not decided yet. See `kern/owner.ts`. */
 export const MAP_OWNER = 284;
+/** What the special fields of the elements stand for, out of programs' reach; 0: nothing yet. See `anchors.ts`. */
+export const MAP_ANCHORS = 288;
 export const MAP_DESC_SIZE = 320;
 
 /** Adds one to a counter. Not for paths that are hot. */

@@ -20,7 +20,8 @@ function start(
 ): boolean {
   const refused = (flagsLow | flagsHigh) !== 0 ? -EINVAL : turns >>> 0 > MAX_LOOPS ? -E2BIG : 0;
   i32[(frame + FRAME_RESULT) >>> 2] = refused;
-  i32[(frame + FRAME_RESULT + 4) >>> 2] = refused >> 31;
+  // The kernel compiles a call without flags into the program, where too many turns are a number of 32 bits.
+  i32[(frame + FRAME_RESULT + 4) >>> 2] = refused === -EINVAL ? -1 : 0;
   i32[(frame + FRAME_CALLBACK) >>> 2] = callback;
   i32[(frame + STATE_TURNS) >>> 2] = turns;
   const args = (frame + FRAME_ARGS) >>> 2;

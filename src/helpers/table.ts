@@ -1,5 +1,6 @@
 /** Every helper that programs of this host may call, by number. Which kinds of programs may: see `vm/contexts.ts`. */
 import { csumHelpers } from "./csum.ts";
+import { forEachHelpers } from "./for_each.ts";
 import { loopHelpers } from "./loop.ts";
 import { machineHelpers } from "./machine.ts";
 import { mapHelpers } from "./map.ts";
@@ -12,6 +13,7 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...ringbufHelpers,
   ...machineHelpers,
   ...loopHelpers,
+  ...forEachHelpers,
   ...csumHelpers,
   ...xdpHelpers,
 };
@@ -22,4 +24,5 @@ export const baseHelpers: readonly number[] = [
   ...Object.keys(ringbufHelpers),
   ...Object.keys(machineHelpers),
   ...Object.keys(loopHelpers),
+  ...Object.keys(forEachHelpers),
 ].map(Number);

@@ -23,6 +23,7 @@ import { progMap } from "./prog.ts";
 import {
   HELD_ADDRESS,
   HELD_BYTES,
+  HELD_KEY,
   HELD_KIND,
   HELD_READABLE,
   HELD_SIZE,
@@ -102,7 +103,8 @@ export function heldFault(mem: Memory, run: number, address: number, size: numbe
   for (let left = u32[(run + RUN_HELD_COUNT) >>> 2]!; left > 0; left--) {
     const at = address - u32[entry + (HELD_ADDRESS >>> 2)]!;
     if (at >= 0 && at + size <= u32[entry + (HELD_BYTES >>> 2)]!) {
-      return write && u32[entry + (HELD_KIND >>> 2)] === HELD_READABLE ? FAULT_RIGHTS : 0;
+      const kind = u32[entry + (HELD_KIND >>> 2)];
+      return write && (kind === HELD_READABLE || kind === HELD_KEY) ? FAULT_RIGHTS : 0;
     }
     entry += HELD_SIZE >>> 2;
   }

@@ -4,6 +4,7 @@
  * layer because whatever ends a run, the death of its client too, undoes what the run holds.
  */
 import { alloc, free } from "../mem/alloc.ts";
+import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import type { MapEnv } from "../struct/env.ts";
 import { ringCommit } from "../struct/ring.ts";
@@ -111,6 +112,8 @@ const HELD_REFERENCE = 2;
 /** Memory around the context, such as a socket behind a pointer in it. */
 export const HELD_READABLE = 3;
 export const HELD_WRITABLE = 4;
+/** A block of memory of the run's own, at the end of which a key lies that the program may read. */
+export const HELD_KEY = 5;
 
 type Undo = (env: MapEnv, object: number, address: number, bytes: number) => void;
 
@@ -122,6 +125,7 @@ const undo: Readonly<Record<number, Undo>> = {
   [HELD_REFERENCE]: (env, object) => env.put(object),
   [HELD_READABLE]: () => {},
   [HELD_WRITABLE]: () => {},
+  [HELD_KEY]: (env, block, key, bytes) => free(env.mem, block, key - block + rup8(bytes)),
 };
 
 export const RUN_SIZE: number = RUN_HELD_FIRST + HELD_FIRST_ROOM * HELD_SIZE;

@@ -174,4 +174,3 @@ function before(u32: Uint32Array, a: number, b: number): boolean {
   }
   return false;
 }
-

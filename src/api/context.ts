@@ -3,6 +3,7 @@ import { type Btf, parseBtf } from "../btf/index.ts";
 import type { Host, UserBuffer } from "../host/host.ts";
 import { BPF_BTF_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD, bpf_btf_info, ENOMEM } from "../uapi/index.ts";
 import { BpfError } from "./error.ts";
+import { Observers } from "./observe/observer.ts";
 
 /** Something open that the host has to close when it is closed itself. */
 export interface Owned {
@@ -24,12 +25,15 @@ export class HostContext {
   /** The seam: embedded kernel or bpf(2). */
   readonly seam: Host;
   readonly owned: Set<Owned> = new Set();
+  /** Who is told of runs. */
+  readonly observers: Observers;
   /** Whether a map type has a batch command, by `batchKey`, once it was asked. */
   readonly batches: Map<number, boolean> = new Map();
   readonly #btf: Map<number, Btf | undefined> = new Map();
 
   constructor(seam: Host) {
     this.seam = seam;
+    this.observers = new Observers(seam);
   }
 
   /** User memory, zeroed. `BpfError` ENOMEM when there is no more. */

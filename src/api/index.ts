@@ -36,6 +36,7 @@ export { LpmTrieMap } from "./lpm_trie_map.ts";
 export type { MapType } from "./map_types.ts";
 export { MappedArray, type MmapArrayOptions } from "./mapping.ts";
 export { ArrayOfMaps, HashOfMaps, ProgArray } from "./object_maps.ts";
+export * from "./observe/index.ts";
 export type { MapRef } from "./open_map.ts";
 export { type IncompatibleAction, IncompatibleMapError, type PinOptions } from "./pin.ts";
 export { Program, type ProgramBtf, type ProgramOptions, type ProgramRef } from "./program.ts";

@@ -92,6 +92,7 @@ export class Program implements Owned, Disposable {
     this.#title = programTitle(type, name);
     this.#runner = new Runner(context, { fd, type, title: this.#title });
     context.owned.add(this);
+    context.observers.loaded(this);
   }
 
   /** -1 when closed. */
@@ -108,7 +109,14 @@ export class Program implements Owned, Disposable {
    */
   run(options: RunOptions = {}): RunResult {
     if (this.#fd < 0) this.#failClosed("run");
-    return this.#runner.run(options, () => this.stderr());
+    const { observe } = options;
+    if (observe === undefined) return this.#runner.run(options, () => this.stderr());
+    const watched = this.#context.observers.add(observe, [this]);
+    try {
+      return this.#runner.run(options, () => this.stderr());
+    } finally {
+      watched.stop();
+    }
   }
 
   /** What the program wrote with bpf_stream_printk, and was not read yet. Since Linux 6.17. */

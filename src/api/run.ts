@@ -4,6 +4,7 @@ import type { UserBuffer } from "../host/host.ts";
 import { BPF_PROG_TEST_RUN, bpf_attr, EFAULT, EINVAL, ENOSPC, ENOTSUPP, ETIMEDOUT } from "../uapi/index.ts";
 import type { HostContext } from "./context.ts";
 import { BpfError } from "./error.ts";
+import type { Observer } from "./observe/observer.ts";
 import { contextResult, progTypeName, runsOnPacket } from "./prog_types.ts";
 
 /** What a run gets. */
@@ -18,6 +19,8 @@ export interface RunOptions {
   readonly cpu?: number;
   /** BPF_F_TEST_*. */
   readonly flags?: number;
+  /** Is told of this run, as by `host.observe`: a `Trace`, `Coverage`, a `Profile`. Only on embedded hosts. */
+  readonly observe?: Observer;
 }
 
 /** What a run leaves. */

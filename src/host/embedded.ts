@@ -7,8 +7,9 @@ import { FMODE_READ, nextOpenFd, openFds } from "../kern/fds.ts";
 import { attachKernel, createKernel, type Kernel, RUN_BUDGET } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { forgetView, type Mapping, mapMemory, unmap } from "../kern/mappings.ts";
+import type { ProgramCode, RunObserver } from "../kern/observer.ts";
 import { alloc, bytesOfMap, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
-import { GRANULE, OBJ_MAP, PAGE_SIZE, SB_SLEEPERS, SB_WAKES } from "../mem/layout.ts";
+import { GRANULE, OBJ_MAP, OBJ_PROG, PAGE_SIZE, SB_SLEEPERS, SB_WAKES } from "../mem/layout.ts";
 import {
   counterOf,
   MAP_ABI_VALUE_SIZE,
@@ -18,6 +19,7 @@ import {
   MAP_TYPE,
 } from "../struct/map.ts";
 import { abiCursorSize, EBADF, EINVAL } from "../uapi/index.ts";
+import { programCode } from "../vm/program_code.ts";
 import { embeddedBpffs } from "./bpffs.ts";
 import type { Attr, Bpffs, Host, MapCounters, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
 import { defaultSize, type MapShape, Marshal } from "./marshal.ts";
@@ -303,6 +305,20 @@ export class EmbeddedHost implements Host {
     };
     kernel.endMap();
     return counters;
+  }
+
+  observe(observer: RunObserver | undefined): void {
+    if (!this.#open) refuse();
+    this.#kernel.observer = observer;
+  }
+
+  programCode(fd: number): ProgramCode | number {
+    if (!this.#open) refuse();
+    const prog = this.#kernel.get(fd, OBJ_PROG);
+    if (prog < 0) return prog;
+    const code = programCode(this.#kernel, prog);
+    this.#kernel.done(prog);
+    return code;
   }
 
   /** The fds that are still open. */

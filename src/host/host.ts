@@ -1,4 +1,5 @@
 /** The one seam between the typed API and what serves it: the embedded kernel or the machine's own. */
+import type { ProgramCode, RunObserver } from "../kern/observer.ts";
 
 /** A field of `AttrObject`: a number, a text (names, paths, the licence), or a buffer that is read and written in place. */
 export type AttrValue = number | bigint | string | ArrayBufferView | null | undefined;
@@ -108,6 +109,13 @@ export interface Host {
    * host has no `mnt_id` and `ino`; it counts no runs and compiles nothing, and says so with 0.
    */
   fdinfo(fd: number): string | number;
+  /**
+   * Sets who is told of this client's runs, instruction by instruction; undefined: nobody. Only where programs run in
+   * this process.
+   */
+  observe?(observer: RunObserver | undefined): void;
+  /** The program behind an fd as observers see it, or a negative errno. Only beside `observe`. */
+  programCode?(fd: number): ProgramCode | number;
   readonly user: UserMemory;
   readonly bpffs: Bpffs;
   /** How many CPUs per-CPU values have a slot for. */

@@ -2,9 +2,14 @@
 import { insnTable, variantOf } from "./table.ts";
 import type { AluOp, Insn, InsnRow, InsnVariant, JumpOp } from "./types.ts";
 
+/** What numbers in instructions stand for. Whatever is undefined is printed as the number that it is. */
 export interface DisasmNames {
-  /** Name of a helper, as "bpf_map_lookup_elem"; undefined prints the number alone. */
+  /** Name of a helper, as "bpf_map_lookup_elem". */
   readonly helper?: (id: number) => string | undefined;
+  /** What a kfunc call or a 64-bit immediate refers to: a kfunc, a map, a variable, a function. `index`: the instruction's. */
+  readonly reference?: (index: number) => string | undefined;
+  /** Name of the instruction with this index: where a jump or a call of a function leads to. */
+  readonly target?: (index: number) => string | undefined;
 }
 
 const ALU_SIGNS: Readonly<Record<Exclude<AluOp, "neg">, string>> = {
@@ -37,10 +42,11 @@ const JUMP_SIGNS: Readonly<Record<JumpOp, string>> = {
 };
 
 /**
- * One instruction as text. `next` is the slot after it: the upper half of a 64-bit immediate.
- * An instruction that does not exist comes out as its bytes, "<unknown 8d 00 0000 00000000>".
+ * One instruction as text. `next` is the slot after it: the upper half of a 64-bit immediate. `index` is what names by
+ * index are asked with. An instruction that does not exist comes out as its bytes, "<unknown 8d 00 0000 00000000>".
  */
-export function disassemble(insn: Insn, next?: Insn, names?: DisasmNames): string {
+export function disassemble(insn: Insn, next?: Insn, names?: DisasmNames, index = 0): string {
+  const to = (distance: number): string => names?.target?.(index + 1 + distance) ?? signed(distance);
   const row = insnTable[insn.opcode];
   if (row === undefined) return unknown(insn);
   const variant = variantOf(row, insn);
@@ -51,7 +57,7 @@ export function disassemble(insn: Insn, next?: Insn, names?: DisasmNames): strin
     case "end":
       return `r${insn.dst} = ${END_NAMES[variant!.op as keyof typeof END_NAMES]}${insn.imm} r${insn.dst}`;
     case "ldImm64":
-      return next === undefined ? unknown(insn) : wide(variant!, insn, next);
+      return next === undefined ? unknown(insn) : wide(variant!, insn, next, names?.reference?.(index));
     case "load":
       return `r${insn.dst} = *(${row.signed ? "s" : "u"}${row.size * 8} *)${place("src", insn)}`;
     case "store":
@@ -64,13 +70,13 @@ export function disassemble(insn: Insn, next?: Insn, names?: DisasmNames): strin
       return `r0 = *(u${row.size * 8} *)skb[${index}]`;
     }
     case "goto":
-      return row.off === "jump" ? `goto ${signed(insn.off)}` : `gotol ${signed(insn.imm)}`;
+      return row.off === "jump" ? `goto ${to(insn.off)}` : `gotol ${to(insn.imm)}`;
     case "jump":
-      return jump(row, insn);
+      return `${condition(row, insn)} goto ${to(insn.off)}`;
     case "mayGoto":
-      return `may_goto ${signed(insn.off)}`;
+      return `may_goto ${to(insn.off)}`;
     case "call":
-      return call(variant!, insn, names);
+      return call(variant!, insn, names, index);
     case "exit":
       return "exit";
     default:
@@ -83,7 +89,7 @@ export function disassembleAll(insns: readonly Insn[], names?: DisasmNames): str
   const lines: string[] = [];
   for (let index = 0; index < insns.length; index++) {
     const insn = insns[index]!;
-    lines.push(`${index}: ${disassemble(insn, insns[index + 1], names)}`);
+    lines.push(`${index}: ${disassemble(insn, insns[index + 1], names, index)}`);
     if (insnTable[insn.opcode]?.kind === "ldImm64") index++;
   }
   return lines;
@@ -110,10 +116,10 @@ function alu(row: InsnRow, variant: InsnVariant | undefined, insn: Insn): string
   }
 }
 
-function jump(row: InsnRow, insn: Insn): string {
+function condition(row: InsnRow, insn: Insn): string {
   const letter = row.bits === 32 ? "w" : "r";
   const operand = row.operand === "imm" ? `${insn.imm}` : `${letter}${insn.src}`;
-  return `if ${letter}${insn.dst} ${JUMP_SIGNS[row.op as JumpOp]} ${operand} goto ${signed(insn.off)}`;
+  return `if ${letter}${insn.dst} ${JUMP_SIGNS[row.op as JumpOp]} ${operand}`;
 }
 
 function atomic(row: InsnRow, variant: InsnVariant, insn: Insn): string {
@@ -152,8 +158,9 @@ function atomic(row: InsnRow, variant: InsnVariant, insn: Insn): string {
   }
 }
 
-function wide(variant: InsnVariant, insn: Insn, next: Insn): string {
+function wide(variant: InsnVariant, insn: Insn, next: Insn, reference: string | undefined): string {
   const dst = `r${insn.dst}`;
+  if (reference !== undefined) return `${dst} = ${reference}`;
   switch (variant.op) {
     case "mapFd":
       return `${dst} = map[fd:${insn.imm}]`;
@@ -172,9 +179,9 @@ function wide(variant: InsnVariant, insn: Insn, next: Insn): string {
   }
 }
 
-function call(variant: InsnVariant, insn: Insn, names: DisasmNames | undefined): string {
-  if (variant.op === "local") return `call pc${signed(insn.imm)}`;
-  if (variant.op === "kfunc") return `call kfunc#${insn.imm}`;
+function call(variant: InsnVariant, insn: Insn, names: DisasmNames | undefined, index: number): string {
+  if (variant.op === "local") return `call ${names?.target?.(index + 1 + insn.imm) ?? `pc${signed(insn.imm)}`}`;
+  if (variant.op === "kfunc") return `call ${names?.reference?.(index) ?? "kfunc"}#${insn.imm}`;
   const name = names?.helper?.(insn.imm);
   return name === undefined ? `call ${insn.imm}` : `call ${name}#${insn.imm}`;
 }

@@ -67,6 +67,7 @@ import { addId, removeId } from "./ids.ts";
 import { entryOfMap } from "./map.ts";
 import { dropMappingsOf } from "./mappings.ts";
 import { destroyObject, releaseUsers } from "./objects.ts";
+import type { ProgramCode, RunObserver } from "./observer.ts";
 import { ownerFits } from "./owner.ts";
 import { keepReference } from "./run_record.ts";
 import { emptyScene, type Scene } from "./scene.ts";
@@ -115,6 +116,10 @@ export class Kernel implements MapEnv {
   /** The kernel's own BTF, parsed: see `helpers/kernel_btf.ts`. */
   kernelBtf: Btf | undefined;
   readonly scene: Scene = emptyScene();
+  /** Programs as observers see them, by id. */
+  readonly codeCache: Map<number, ProgramCode> = new Map();
+  /** Who is told of this client's runs. */
+  observer: RunObserver | undefined = undefined;
   /** Address of this client's word for the map in use. */
   readonly use: number;
   readonly #table: number;

@@ -3,7 +3,7 @@
  * to say where something went wrong. Code made from them is a cache of each client's own.
  */
 import { alloc, free } from "../mem/alloc.ts";
-import { OBJ_HEAD, OBJ_KIND, OBJ_PROG, OBJ_REFS } from "../mem/layout.ts";
+import { OBJ_HEAD, OBJ_ID, OBJ_KIND, OBJ_PROG, OBJ_REFS } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { MAP_FLAGS } from "../struct/map.ts";
 import {
@@ -184,6 +184,7 @@ export function destroyProg(kernel: Kernel, prog: number): void {
   freeRecords(mem, prog, PROG_LINE_INFO, bpf_line_info.size);
   freeRecords(mem, prog, PROG_SUBPROGS, SUBPROG_SIZE);
   freeRecords(mem, prog, PROG_INSNS, 1 << INSN_SHIFT);
+  kernel.codeCache.delete(u32[(prog + OBJ_ID) >>> 2]!);
   freeStream(mem, progStream(prog, 1));
   freeStream(mem, progStream(prog, 2));
   free(mem, prog, PROG_SIZE);

@@ -201,7 +201,7 @@ function calledHelper(mem: Memory, run: number): string {
 }
 
 /** What lies at an address, as the program's author would say it. */
-function whatIsAt(kernel: Kernel, run: number, address: number, size: number): string {
+export function whatIsAt(kernel: Kernel, run: number, address: number, size: number): string {
   const { mem } = kernel;
   const word = (field: number): number => mem.u32[(run + field) >>> 2]!;
   if (address < GRANULE) return address === 0 ? "NULL" : `${address} bytes behind NULL`;

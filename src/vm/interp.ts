@@ -13,6 +13,7 @@ import type { Handler } from "./handler.ts";
 import { jump32, jump64 } from "./jump.ts";
 import { loadImm64, loads, signedLoads, stores } from "./load_store.ts";
 import { type Machine, save } from "./machine.ts";
+import { runObserved } from "./observe.ts";
 
 function unknown(_m: Machine, _d: number, _low: number, _high: number, w: number): void {
   throw new Bug(`opcode 0x${(w & 0xff).toString(16)} came past the loader`);
@@ -85,6 +86,8 @@ export function step(m: Machine, limit: number): void {
 
 /** Runs to the end: exit, fault, or a budget that is spent. Returns the status. */
 export function run(m: Machine): number {
-  step(m, m.budget);
+  const { observer } = m.kernel;
+  if (observer === undefined) step(m, m.budget);
+  else runObserved(m, observer, step);
   return m.status;
 }

@@ -181,7 +181,7 @@ function wide(variant: InsnVariant, insn: Insn, next: Insn, reference: string | 
 
 function call(variant: InsnVariant, insn: Insn, names: DisasmNames | undefined, index: number): string {
   if (variant.op === "local") return `call ${names?.target?.(index + 1 + insn.imm) ?? `pc${signed(insn.imm)}`}`;
-  if (variant.op === "kfunc") return `call ${names?.reference?.(index) ?? "kfunc"}#${insn.imm}`;
+  if (variant.op === "kfunc") return `call ${names?.reference?.(index) ?? `kfunc#${insn.imm}`}`;
   const name = names?.helper?.(insn.imm);
   return name === undefined ? `call ${insn.imm}` : `call ${name}#${insn.imm}`;
 }

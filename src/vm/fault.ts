@@ -233,6 +233,7 @@ function stackWords(address: number, size: number, top: number, depth: number): 
 function packetWords(address: number, size: number, meta: number, end: number): string {
   if (address < meta) return `${count(meta - address)} in front of its packet`;
   if (address >= end) return `${count(address - end)} behind the end of its packet`;
+  if (address + size <= end) return `its packet, byte ${address - meta} of ${end - meta}`;
   return `across the end of its packet, ${count(end - address)} of ${size} inside`;
 }
 

@@ -1,12 +1,13 @@
 /**
- * A profile: where instructions and time go, by source line. Counts are exact. Time is the clock's, taken around every
- * single instruction, with the clock's own cost taken off. An instruction that is watched takes several times as long as
- * one that is not, a helper does not: so the two are told apart, and among lines without helpers the instructions say
- * which one is dear.
+ * A profile: where instructions and time go, by source line. Counts are exact. The clock is read around whole runs and
+ * around each call of a helper; what is left of a run is shared out evenly among its instructions, which take about the
+ * same in an interpreter. So the times add up to what the runs took - while they were watched: an instruction takes
+ * several times as long then, a helper does not. The two are told apart for that reason.
  */
+import { type Insn, insnTable, variantOf } from "../../insn/index.ts";
 import type { ObservedRun, ProgramCode } from "../../kern/observer.ts";
 import type { Observer } from "./observer.ts";
-import { CALL, PerProgram, Places } from "./places.ts";
+import { PerProgram, Places } from "./places.ts";
 
 export interface ProfileLine {
   /** Empty, with line 0, for instructions that name no source line: `text` is their function then. */
@@ -25,39 +26,65 @@ export interface ProfileLine {
 interface Counts {
   readonly places: Places;
   /** By instruction. */
+  readonly isHelperCall: readonly boolean[];
   readonly hits: Float64Array;
-  readonly ns: Float64Array;
+  readonly helperNs: Float64Array;
+}
+
+/** A run under way; all in milliseconds of the clock. */
+interface Level {
+  readonly start: number;
+  /** When the helper under way was called. */
+  called: number;
+  /** Spent in helpers, and in runs that began inside this one: `inside` of them the last helper's. */
+  helpers: number;
+  nested: number;
+  inside: number;
 }
 
 const NS = 1e6;
-const CLOCK_SAMPLES = 1000;
 
 export class Profile implements Observer {
   readonly #known: Counts[] = [];
   readonly #counts: PerProgram<Counts> = new PerProgram((code) => this.#add(code));
-  readonly #clock: number = clockCost();
-  /** When the instruction under way began; of runs inside runs, the newest last. */
-  readonly #began: number[] = [];
+  /** Of runs inside runs, the newest last. */
+  readonly #levels: Level[] = [];
   #runs = 0;
+  #instructions = 0;
+  /** Milliseconds of all runs outside of helpers. */
+  #rest = 0;
 
   begin(): void {
     this.#runs++;
-    this.#began.push(0);
+    this.#levels.push({ start: performance.now(), called: 0, helpers: 0, nested: 0, inside: 0 });
   }
 
-  before(): void {
-    this.#began[this.#began.length - 1] = performance.now();
+  before(run: ObservedRun): void {
+    if (this.#counts.of(run.program).isHelperCall[run.index] !== true) return;
+    const level = this.#levels.at(-1)!;
+    level.inside = 0;
+    level.called = performance.now();
   }
 
   after(run: ObservedRun): void {
-    const now = performance.now();
-    const { hits, ns } = this.#counts.of(run.program);
+    this.#instructions++;
+    const { hits, helperNs, isHelperCall } = this.#counts.of(run.program);
     hits[run.index]!++;
-    ns[run.index]! += (now - this.#began[this.#began.length - 1]! - this.#clock) * NS;
+    if (isHelperCall[run.index] !== true) return;
+    const level = this.#levels.at(-1)!;
+    const took = performance.now() - level.called - level.inside;
+    helperNs[run.index]! += took * NS;
+    level.helpers += took;
   }
 
   end(): void {
-    this.#began.pop();
+    const { start, helpers, nested } = this.#levels.pop()!;
+    const took = performance.now() - start;
+    this.#rest += took - helpers - nested;
+    const outer = this.#levels.at(-1);
+    if (outer === undefined) return;
+    outer.nested += took;
+    outer.inside += took;
   }
 
   get runs(): number {
@@ -67,7 +94,8 @@ export class Profile implements Observer {
   /** Lines that ran, those that took longest first. */
   lines(): ProfileLine[] {
     const sums = new Map<string, { -readonly [K in keyof ProfileLine]: ProfileLine[K] }>();
-    for (const { places, hits, ns } of this.#known) {
+    const each = this.#instructions === 0 ? 0 : (this.#rest * NS) / this.#instructions;
+    for (const { places, hits, helperNs } of this.#known) {
       const most = new Map<string, number>();
       hits.forEach((n, index) => {
         if (n === 0) return;
@@ -82,39 +110,26 @@ export class Profile implements Observer {
         most.set(key, now);
         sum.hits += now - before;
         sum.instructions += n;
-        sum.ns += ns[index]!;
-        if (isHelperCall(places, index)) sum.helperNs += ns[index]!;
+        sum.ns += n * each + helperNs[index]!;
+        sum.helperNs += helperNs[index]!;
       });
     }
-    // What was taken off for the clock can be more than an instruction took.
-    const lines = [...sums.values()].map((s) => ({ ...s, ns: Math.max(s.ns, 0), helperNs: Math.max(s.helperNs, 0) }));
-    return lines.sort((a, b) => b.ns - a.ns);
+    return [...sums.values()].sort((a, b) => b.ns - a.ns);
   }
 
   #add(code: ProgramCode): Counts {
     const zeros = (): Float64Array => new Float64Array(code.insns.length);
-    const counts = { places: new Places(code), hits: zeros(), ns: zeros() };
+    const isHelperCall = code.insns.map(isHelper);
+    const counts = { places: new Places(code), isHelperCall, hits: zeros(), helperNs: zeros() };
     this.#known.push(counts);
     return counts;
   }
 }
 
-/** BPF_CALL with a function's number or a kfunc; a call of a function of the program is an instruction as others. */
-function isHelperCall({ code, kinds }: Places, index: number): boolean {
-  const { opcode, src } = code.insns[index]!;
-  return kinds[index] === CALL && opcode !== EXIT && src !== LOCAL;
-}
-
-const EXIT = 0x95;
-const LOCAL = 1;
-
-/** Milliseconds that two readings of the clock are apart when nothing lies between them. */
-function clockCost(): number {
-  const samples = Array.from({ length: CLOCK_SAMPLES }, () => {
-    const start = performance.now();
-    return performance.now() - start;
-  });
-  return samples.sort((a, b) => a - b)[CLOCK_SAMPLES >>> 1]!;
+/** A call of a helper or a kfunc; one of the program's own functions is an instruction as others. */
+function isHelper(insn: Insn): boolean {
+  const row = insnTable[insn.opcode];
+  return row?.kind === "call" && variantOf(row, insn)?.op !== "local";
 }
 
 /** The first lines of a profile as a table. */

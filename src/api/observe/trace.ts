@@ -1,6 +1,14 @@
 /** A trace: each executed instruction with what it did. */
 import { helperTable } from "../../helpers/table.ts";
-import { Disassembly, type Insn, type InsnRow, insnTable, type SourceLine, variantOf } from "../../insn/index.ts";
+import {
+  Disassembly,
+  type Insn,
+  type InsnKind,
+  type InsnRow,
+  insnTable,
+  type SourceLine,
+  variantOf,
+} from "../../insn/index.ts";
 import type { ObservedRun, ProgramCode } from "../../kern/observer.ts";
 import type { Observer } from "./observer.ts";
 import { PerProgram, Places } from "./places.ts";
@@ -126,17 +134,19 @@ export class Trace implements Observer {
       changes: changesOf(run, registers, row.kind === "exit" && run.state === "running"),
       memory: memoryOf(run, row, insn, registers),
       call,
-      entered: call === undefined ? undefined : this.#entered(run, call, depth),
+      entered: this.#entered(run, row.kind, call, depth),
       fault: run.fault,
     };
   }
 
-  #entered(run: ObservedRun, call: TracedCall, depth: number): Entered | undefined {
-    const { program, nextProgram, nextIndex } = run;
-    if (nextProgram !== program) return { kind: "program", name: nextProgram.name };
-    if (run.depth <= depth) return undefined;
+  /** A call that goes deeper, or the exit of a callback whose helper calls it again. */
+  #entered(run: ObservedRun, kind: InsnKind, call: TracedCall | undefined, depth: number): Entered | undefined {
+    const { program, nextProgram, nextIndex, state } = run;
+    if (state !== "running" || (kind !== "call" && kind !== "exit")) return undefined;
+    if (kind === "call" && nextProgram !== program) return { kind: "program", name: nextProgram.name };
+    if (run.depth < depth || (kind === "call" && run.depth === depth)) return undefined;
     const name = this.#programs.of(nextProgram).places.functionName(nextIndex);
-    return { kind: call.kind === "function" ? "function" : "callback", name };
+    return { kind: call?.kind === "function" ? "function" : "callback", name };
   }
 }
 

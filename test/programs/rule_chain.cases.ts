@@ -27,7 +27,7 @@ const rule = (host: number, mask: number, protocol: number, verdict: number): ob
 });
 
 /** UDP of host 1 may pass, all else of it not; host 2 may not send TCP. */
-export const rules = [rule(1, all, UDP, ACCEPT), rule(1, all, 0, DROP), rule(2, all, TCP, DROP)];
+export const rules: readonly object[] = [rule(1, all, UDP, ACCEPT), rule(1, all, 0, DROP), rule(2, all, TCP, DROP)];
 
 export const cases: readonly ProgramCase[] = [
   {

@@ -1,7 +1,7 @@
 /** A host with the typed API on it: what `createEmbedded` and `openKernel` give. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import { InputError } from "../errors.ts";
-import type { Attr, Bpffs, Host, MmapOptions, UserMemory, WaitOptions } from "../host/host.ts";
+import type { Attr, Bpffs, Host, KernelFacts, MmapOptions, UserMemory, WaitOptions } from "../host/host.ts";
 import { BPF_MAP_GET_FD_BY_ID, BPF_MAP_GET_NEXT_ID, ENOENT } from "../uapi/index.ts";
 import type { AnyMap, MapOf } from "./any_map.ts";
 import { HostContext } from "./context.ts";
@@ -52,6 +52,8 @@ export interface HostMemory {
  */
 export class BpfHost implements Host {
   readonly kind: "embedded" | "kernel";
+  /** Version, configuration and symbols of the kernel. */
+  readonly facts: KernelFacts;
   readonly user: UserMemory;
   /** Directories and names in bpffs, where maps and programs are pinned. */
   readonly bpffs: Bpffs;
@@ -72,6 +74,7 @@ export class BpfHost implements Host {
   /** @internal */
   constructor(seam: Host) {
     this.kind = seam.kind;
+    this.facts = seam.facts;
     this.user = seam.user;
     this.bpffs = seam.bpffs;
     this.possibleCpus = seam.possibleCpus;

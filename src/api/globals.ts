@@ -1,5 +1,5 @@
 /** Global variables of a loaded object, by name: they lie in the only elements of its data sections' maps. */
-import { type GlobalSpec, globalBytes, type ObjectSpec } from "../elf/index.ts";
+import { type GlobalSpec, globalBytes, KCONFIG, type ObjectSpec } from "../elf/index.ts";
 import { InputError } from "../errors.ts";
 import { BPF_F_MMAPABLE } from "../uapi/index.ts";
 import type { ArrayMap } from "./array_map.ts";
@@ -39,6 +39,11 @@ function find(spec: ObjectSpec, name: string): GlobalSpec {
 export function setInitialGlobals(spec: ObjectSpec, values: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(values)) {
     const global = find(spec, name);
+    if (global.section === KCONFIG) {
+      throw new InputError(
+        `variable \`${name}\` is the kernel's configuration: loadObject({ kconfig: { ${name}: ... } })`,
+      );
+    }
     try {
       codecOf(spec, global).encode(value, globalBytes(spec, global));
     } catch (error) {

@@ -167,7 +167,7 @@ onEachHost((host) => {
     expect(() => host.loadObject("no/such/file.o")).toThrow(InputError);
     expect(() => host.loadObject("no/such/file.o")).toThrow(/cannot read no\/such\/file.o: ENOENT/);
     expect(() => host.loadObject(new Uint8Array(100))).toThrow(InputError);
-    expect(() => host.loadObject(path("unsupported"))).toThrow(/not supported yet/);
+    expect(() => host.loadObject(path("unsupported"))).toThrow(/which nothing can resolve/);
     const before = host.leaks().length;
     expect(() => host.loadObject(path("sections"), { programs: ["unknown"] })).toThrow(
       /program unknown: section `no\/such\/section` names no type/,

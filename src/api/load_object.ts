@@ -1,7 +1,9 @@
 /** `loadObject`: from an object file to maps and programs on a host. */
 import { type ObjectSpec, type ProgramSpec, parseObject } from "../elf/index.ts";
+import { BPF_PROG_TYPE_STRUCT_OPS } from "../uapi/index.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import type { HostContext } from "./context.ts";
+import type { Kconfig } from "./externs.ts";
 import { setInitialGlobals } from "./globals.ts";
 import { type LoadedObject, named } from "./loaded_object.ts";
 import { readObject } from "./object_file.ts";
@@ -13,12 +15,18 @@ import type { MapShape } from "./spec.ts";
 export interface LoadObjectOptions<T extends Readonly<Record<string, MapShape>> = Record<never, never>> {
   /** The object's name, prefix of its data sections' maps. Default: the file's name up to its first dot. */
   readonly name?: string;
-  /** Programs to load, by name. Default: all of them. */
+  /** Programs to load, by name. Default: those whose `autoload` is true, that is whose section does not begin with "?". */
   readonly programs?: readonly string[];
   /** Maps to use instead of the object's, by its names for them. They stay open when the object is closed. */
   readonly maps?: Readonly<Record<string, BpfMap>>;
   /** First values of variables, also in .rodata, which the verifier then takes for constants. */
   readonly globals?: Readonly<Record<string, unknown>>;
+  /**
+   * Values of `extern ... __kconfig` variables: text such as `CONFIG_HZ=250`, or values by option, also of
+   * LINUX_KERNEL_VERSION and its like. What is not given is what the host's kernel was configured with; the embedded host
+   * knows its version only.
+   */
+  readonly kconfig?: Kconfig;
   /** Types and codecs of maps, by name: they are checked, and `object.map(name)` has their type. */
   readonly shapes?: T;
   /**
@@ -59,7 +67,14 @@ export function loadObject<T extends Readonly<Record<string, MapShape>>>(
 }
 
 function chosen(spec: ObjectSpec, names: readonly string[] | undefined): readonly ProgramSpec[] {
-  if (names === undefined) return spec.programs;
+  if (names === undefined) return spec.programs.filter((program) => isLoaded(spec, program));
   const all = new Map(spec.programs.map((program) => [program.name, program]));
   return names.map((name) => named(all, name, "loadObject: no program"));
+}
+
+/** A function of a struct_ops map is loaded with the map. */
+function isLoaded({ maps }: ObjectSpec, { name, type, autoload }: ProgramSpec): boolean {
+  if (!autoload || type !== BPF_PROG_TYPE_STRUCT_OPS) return autoload;
+  const users = maps.filter(({ structOps }) => structOps?.programs.some(({ program }) => program === name));
+  return users.length === 0 || users.some(({ autocreate }) => autocreate !== false);
 }

@@ -6,6 +6,8 @@ import {
   BPF_F_NUMA_NODE,
   BPF_MAP_FREEZE,
   BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+  BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_USER_RINGBUF,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET_INFO_BY_FD,
 } from "../uapi/index.ts";
@@ -17,6 +19,7 @@ import { keyCodec, valueCodec } from "./codecs_of.ts";
 import type { HostContext } from "./context.ts";
 import { type CreateAttr, createFd, type MapBtf } from "./create_map.ts";
 import { BpfError } from "./error.ts";
+import { Externs } from "./externs.ts";
 import { Globals } from "./globals.ts";
 import { readMapInfo } from "./info.ts";
 import type { LoadObjectOptions } from "./load_object.ts";
@@ -26,6 +29,9 @@ import { openOrPin, type PinnedMap, pathByName } from "./pin.ts";
 import { BPFFS_DIR } from "./pin_failure.ts";
 import { kernelName, loadProgram, type Program, type ProgramBtf } from "./program.ts";
 import type { MapShape } from "./spec.ts";
+
+/** The largest power of two that max_entries holds. */
+const MAX_RING = 2 ** 31;
 
 export class Loader<T extends Readonly<Record<string, MapShape>>> {
   readonly #context: HostContext;
@@ -40,19 +46,22 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
   readonly #pins: string[] = [];
   /** fds that are wanted during loading only. */
   readonly #temporary: number[] = [];
+  readonly #externs: Externs;
   #btfFd = -1;
 
   constructor(context: HostContext, spec: ObjectSpec, options: LoadObjectOptions<T>) {
     this.#context = context;
     this.#spec = spec;
     this.#options = options;
+    this.#externs = new Externs(context, spec);
   }
 
   load(programs: readonly ProgramSpec[]): LoadedObject<T> {
     const spec = this.#spec;
     for (const program of programs) requireSupported(program);
+    this.#externs.resolve(programs, this.#options.kconfig);
     this.#loadBtf();
-    for (const map of spec.maps) this.#maps.set(map.name, this.#map(map));
+    for (const map of spec.maps) if (map.autocreate !== false) this.#maps.set(map.name, this.#map(map));
     for (const program of programs) this.#programs.set(program.name, this.#program(program));
     for (const map of spec.maps) this.#fillSlots(map);
     const globals = new Globals(spec, (name) => this.#section(name));
@@ -73,6 +82,10 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
     const shape: MapShape | undefined = this.#options.shapes?.[map.name];
     const given = this.#options.maps?.[map.name];
     if (given !== undefined) return this.#replacement(map, given, shape);
+    if (map.unknownBytes !== undefined) {
+      const found = `${map.unknownBytes.length} bytes behind struct bpf_map_def that are not zero`;
+      throw new InputError(`map ${map.name}: found ${found}; see to them and delete \`unknownBytes\` in \`edit\``);
+    }
     const { fd, info, reused } = map.pinning === "byName" ? this.#pinned(map) : this.#created(map);
     const types = this.#typesOf(map);
     try {
@@ -131,19 +144,26 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
 
   #attrOf(map: MapSpec): CreateAttr {
     const { type, flags, numaNode = 0 } = map;
-    const { possibleCpus } = this.#context.seam;
-    // Without a size: a ring for each CPU.
-    const perCpu = type === BPF_MAP_TYPE_PERF_EVENT_ARRAY && map.maxEntries === 0;
     return {
       map_type: type,
       key_size: map.keySize,
       value_size: map.valueSize,
-      max_entries: perCpu ? possibleCpus : map.maxEntries,
+      max_entries: this.#sizeOf(map),
       map_flags: flags,
       map_name: kernelName(map.name),
       numa_node: (flags & BPF_F_NUMA_NODE) === 0 ? 0 : numaNode,
       map_extra: map.mapExtra,
     };
+  }
+
+  /** As libbpf corrects it: where a perf event array has no size, a ring for each CPU; rings have those that there are. */
+  #sizeOf({ type, maxEntries }: MapSpec): number {
+    const { possibleCpus, pageSize } = this.#context.seam;
+    if (type === BPF_MAP_TYPE_PERF_EVENT_ARRAY && maxEntries === 0) return possibleCpus;
+    if ((type !== BPF_MAP_TYPE_RINGBUF && type !== BPF_MAP_TYPE_USER_RINGBUF) || maxEntries === 0) return maxEntries;
+    let size = pageSize;
+    while (size < maxEntries) size *= 2;
+    return size > MAX_RING ? maxEntries : size;
   }
 
   #create(map: MapSpec): number {
@@ -207,9 +227,11 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
     }
     const btf: ProgramBtf | undefined =
       this.#btfFd < 0 || funcInfo.length === 0 ? undefined : { fd: this.#btfFd, funcInfo, lineInfo };
+    const insns = insnsWithFds(program, (map) => named(this.#maps, map, `program ${name}: no map`).fd);
+    this.#externs.putInto(insns, program);
     const options = {
       type,
-      insns: insnsWithFds(program, (map) => named(this.#maps, map, `program ${name}: no map`).fd),
+      insns,
       license: this.#spec.license,
       name: kernelName(name),
       flags,
@@ -221,8 +243,8 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
 
   /** Elements that the source gives: fds of maps and programs. Programs that were not chosen leave theirs empty. */
   #fillSlots({ name, slots = [] }: MapSpec): void {
-    const { fd } = this.#maps.get(name)!;
-    if (this.#reused.has(name)) return;
+    const { fd } = this.#maps.get(name) ?? { fd: -1 };
+    if (fd < 0 || this.#reused.has(name)) return;
     for (const { index, kind, name: target } of slots) {
       const object = kind === "map" ? this.#maps.get(target) : this.#programs.get(target);
       if (object === undefined) continue;

@@ -1,19 +1,27 @@
 /**
  * Fills in what the compiler leaves to the linker in .BTF: sizes of data sections and offsets of their variables.
- * Without that BPF_BTF_LOAD refuses it. Nothing is done for the sections of externs, which no file contains.
+ * Without that BPF_BTF_LOAD refuses it. The sections of externs, which no file contains, become such as it takes.
  */
 import { type Btf, type BtfType, type BtfTypeOf, parseBtf } from "../btf/index.ts";
+import { KCONFIG, KSYMS, kconfigSize, readExterns } from "./externs.ts";
 import { fail } from "./fail.ts";
 import type { Source } from "./source.ts";
+import type { ExternSpec } from "./spec.ts";
 import { type ElfSymbol, SHN_UNDEF, STT_FUNC, STV_HIDDEN, STV_INTERNAL } from "./types.ts";
 
 /** Bytes of struct btf_type, and of one variable of a data section. */
 const TYPE_SIZE = 12;
 const VARIABLE_SIZE = 12;
+/** In a var's linkage word, in a func's vlen. */
+const GLOBAL = 1;
+const KIND_STRUCT = 4;
+/** Bytes of the int that a kernel symbol is said to be. */
+const KSYM_SIZE = 4;
 
 export interface CompleteBtf {
   readonly btf: Btf;
   readonly bytes: Uint8Array;
+  readonly externs: readonly ExternSpec[];
 }
 
 export function completeBtf(input: Uint8Array, source: Pick<Source, "sections" | "symbols">): CompleteBtf {
@@ -22,15 +30,85 @@ export function completeBtf(input: Uint8Array, source: Pick<Source, "sections" |
   const btf = parseBtf(bytes);
   if (!btf.littleEndian) fail(".BTF", "big-endian BTF", "little-endian, as the file");
   const hidden = hiddenFunctions(source);
-  let at = view.getUint32(4, true) + view.getUint32(8, true);
+  const externs = readExterns(btf, source.symbols);
+  const starts = startsOf(btf, view);
   for (let id = 1; id < btf.count; id++) {
     const type = btf.type(id);
-    if (type.kind === "datasec") writeSection(view, at, type, btf, source);
+    const at = starts[id]!;
+    if (type.kind === "datasec" && type.name !== KCONFIG && type.name !== KSYMS)
+      writeSection(view, at, type, btf, source);
     // A hidden function belongs to this object alone: as static it is verified with its callers, as libbpf does.
     if (type.kind === "func" && hidden.has(type.name)) view.setUint16(at + 4, 0, true);
-    at += encodedSize(type);
+    // Of the host's or of nobody's: the kernel knows no extern variables.
+    if (type.kind === "var" && type.linkage === "extern") view.setUint32(at + TYPE_SIZE, GLOBAL, true);
   }
-  return { btf: parseBtf(bytes), bytes };
+  writeKconfig(view, btf, externs, starts);
+  writeKsyms(view, btf, starts);
+  return { btf: parseBtf(bytes), bytes, externs };
+}
+
+/** Where each type starts in the bytes. */
+function startsOf(btf: Btf, view: DataView): Uint32Array {
+  const starts = new Uint32Array(btf.count);
+  let at = view.getUint32(4, true) + view.getUint32(8, true);
+  for (let id = 1; id < btf.count; id++) {
+    starts[id] = at;
+    at += encodedSize(btf.type(id));
+  }
+  return starts;
+}
+
+/** Configuration values lie in a map of the object's, so they are variables like others. */
+function writeKconfig(view: DataView, btf: Btf, externs: readonly ExternSpec[], starts: Uint32Array): void {
+  const id = btf.find(KCONFIG, "datasec");
+  if (id === undefined) return;
+  const byName = new Map(externs.map((extern) => [extern.name, extern]));
+  const { vars } = btf.type(id) as BtfTypeOf<"datasec">;
+  const placed = vars.map(({ typeId }) => ({ typeId, extern: byName.get(btf.type(typeId).name)! }));
+  placed.sort((a, b) => a.extern.offset! - b.extern.offset!);
+  view.setUint32(starts[id]! + 8, kconfigSize(externs), true);
+  placed.forEach(({ typeId, extern }, i) => {
+    const at = starts[id]! + TYPE_SIZE + i * VARIABLE_SIZE;
+    for (const [word, value] of [typeId, extern.offset!, extern.size!].entries())
+      view.setUint32(at + word * 4, value, true);
+  });
+}
+
+/**
+ * Kernel symbols: what they are is said by the instructions that use them. Functions become global ones, variables ints,
+ * and their section, in which functions are not taken, a struct that has them as members.
+ */
+function writeKsyms(view: DataView, btf: Btf, starts: Uint32Array): void {
+  const id = btf.find(KSYMS, "datasec");
+  const intId = btf.types.findIndex((type) => type.kind === "int" && type.size === KSYM_SIZE && type.bits === 32);
+  if (id === undefined || intId < 0) return;
+  const section = starts[id]!;
+  const { vars } = btf.type(id) as BtfTypeOf<"datasec">;
+  view.setUint32(section, 0, true);
+  view.setUint32(section + 4, KIND_STRUCT * 0x100_0000 + vars.length, true);
+  view.setUint32(section + 8, vars.length * KSYM_SIZE, true);
+  vars.forEach(({ typeId }, i) => {
+    const declared = btf.type(typeId);
+    const at = starts[typeId]!;
+    const name = view.getUint32(at, true);
+    if (declared.kind === "func") {
+      view.setUint16(at + 4, GLOBAL, true);
+      nameParameters(view, starts[declared.typeId]!, btf.type(declared.typeId), name);
+    } else {
+      view.setUint32(at + 8, intId, true);
+    }
+    const entry = section + TYPE_SIZE + i * VARIABLE_SIZE;
+    for (const [word, value] of [name, intId, i * KSYM_SIZE * 8].entries())
+      view.setUint32(entry + word * 4, value, true);
+  });
+}
+
+/** BPF_BTF_LOAD wants a name for each parameter of a function; any will do. */
+function nameParameters(view: DataView, at: number, type: BtfType, name: number): void {
+  if (type.kind !== "func_proto") return;
+  type.params.forEach((param, i) => {
+    if (param.typeId !== 0 && param.name === "") view.setUint32(at + TYPE_SIZE + i * 8, name, true);
+  });
 }
 
 function hiddenFunctions({ symbols }: Pick<Source, "symbols">): ReadonlySet<string> {

@@ -38,6 +38,8 @@ export interface FunctionTable {
   readonly sections: ReadonlyMap<number, CodeSection>;
   /** In the order of the sections, ascending in each. */
   readonly functions: readonly ElfFunction[];
+  /** Those that are not static, by name. */
+  readonly globals: ReadonlyMap<string, ElfFunction>;
 }
 
 const isCode = ({ type, flags, size }: ElfSection): boolean =>
@@ -75,7 +77,8 @@ export function readFunctions({ elf }: Pick<Source, "elf">): FunctionTable {
     starts.get(index)!.set(start, fn);
   }
   functions.sort((a, b) => a.section.index - b.section.index || a.start - b.start);
-  return { sections, functions };
+  const globals = new Map(functions.flatMap((fn) => (fn.global ? [[fn.name, fn] as const] : [])));
+  return { sections, functions, globals };
 }
 
 function relocationsOf(elf: Elf, section: ElfSection): ReadonlyMap<number, ElfRelocation> {

@@ -3,10 +3,16 @@
  * map references resolved. Follows libbpf, which builds each program by itself, so that a shared callee is copied.
  */
 import { INSN_SIZE, type Insn, insnTable, LD_IMM64_OPCODE } from "../insn/index.ts";
-import { BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "../uapi/index.ts";
+import {
+  BPF_PSEUDO_CALL,
+  BPF_PSEUDO_FUNC,
+  BPF_PSEUDO_KFUNC_CALL,
+  BPF_PSEUDO_MAP_FD,
+  BPF_PSEUDO_MAP_VALUE,
+} from "../uapi/index.ts";
 import { fail } from "./fail.ts";
 import type { ElfFunction, FunctionTable } from "./functions.ts";
-import type { MapRef, MapSpec } from "./spec.ts";
+import type { ExternRef, ExternSpec, MapRef, MapSpec } from "./spec.ts";
 import {
   type ElfRelocation,
   type ElfSymbol,
@@ -22,10 +28,15 @@ export const MAX_LINKED = 2_000_000;
 
 /** What relocations may refer to besides functions. */
 export interface LinkTargets {
-  /** The map at an offset of ".maps", by that section's index. */
+  /** The map at an offset of a section of maps, by that section's index. */
   readonly mapAt: (section: number, offset: number) => MapSpec | undefined;
   /** The map of a data section. */
   readonly dataMap: (section: number) => MapSpec | undefined;
+  readonly extern: (name: string) => ExternSpec | undefined;
+  /** The map of configuration values. */
+  readonly kconfig: MapSpec | undefined;
+  /** A function's name → the name of the global function that runs when it throws. */
+  readonly exceptionCallbacks: ReadonlyMap<string, string>;
 }
 
 export interface PlacedFunction {
@@ -38,6 +49,7 @@ export interface LinkedProgram {
   readonly insns: Insn[];
   readonly placed: readonly PlacedFunction[];
   readonly mapRefs: MapRef[];
+  readonly externRefs: ExternRef[];
   readonly unsupported: string[];
 }
 
@@ -61,6 +73,7 @@ class Linker {
   readonly #placed: PlacedFunction[] = [];
   readonly #places = new Map<ElfFunction, number>();
   readonly #mapRefs: MapRef[] = [];
+  readonly #externRefs: ExternRef[] = [];
   readonly #unsupported: string[] = [];
   /** Calls and function addresses, to be filled in when every callee has its place. */
   readonly #calls: { readonly at: number; readonly callee: ElfFunction }[] = [];
@@ -74,6 +87,9 @@ class Linker {
 
   link(): LinkedProgram {
     this.#place(this.#main);
+    // Nobody calls it by name: it is there for the kernel.
+    const callback = this.#targets.exceptionCallbacks.get(this.#main.name);
+    if (callback !== undefined) this.#place(this.#global(callback));
     // Callees are appended while the list is walked.
     for (let i = 0; i < this.#placed.length; i++) this.#resolve(this.#placed[i]!);
     for (const { at, callee } of this.#calls) {
@@ -83,6 +99,7 @@ class Linker {
       insns: this.#insns,
       placed: this.#placed,
       mapRefs: this.#mapRefs,
+      externRefs: this.#externRefs,
       unsupported: this.#unsupported,
     };
   }
@@ -97,6 +114,11 @@ class Linker {
     this.#placed.push({ fn, at });
     const { insns } = fn.section;
     for (let i = 0; i < fn.count; i++) this.#insns.push(insns[fn.start + i]!);
+  }
+
+  #global(name: string): ElfFunction {
+    const found = this.#table.globals.get(name);
+    return found ?? fail(`program ${this.#main.name}, exception callback`, name, "a global function");
   }
 
   #resolve({ fn, at }: PlacedFunction): void {
@@ -114,7 +136,7 @@ class Linker {
     if (type === R_BPF_64_32) {
       if (!isCall(insn)) fail(where, `a call relocation on opcode 0x${insn.opcode.toString(16)}`, "a call");
       const target = symbol.value / INSN_SIZE + insn.imm + 1;
-      if (symbol.section === SHN_UNDEF) this.#refuse(where, `kernel function ${symbol.name}`);
+      if (symbol.section === SHN_UNDEF) this.#callExtern(where, at, symbol.name);
       else this.#call(fn, index, at, symbol.section, target);
       return;
     }
@@ -122,7 +144,7 @@ class Linker {
     if (insn.opcode !== LD_IMM64_OPCODE || index + 1 >= fn.count) {
       fail(where, `an address relocation on opcode 0x${insn.opcode.toString(16)}`, "a 64-bit immediate");
     }
-    if (symbol.section === SHN_UNDEF) this.#refuse(where, `extern ${symbol.name}`);
+    if (symbol.section === SHN_UNDEF) this.#addressOfExtern(where, at, symbol.name);
     else this.#address(fn, index, at, symbol);
   }
 
@@ -142,9 +164,7 @@ class Linker {
       if (offset < 0 || offset > data.valueSize) {
         fail(where, `byte ${offset} of section ${data.section}`, `0..${data.valueSize}`);
       }
-      this.#insns[at] = { ...insn, src: BPF_PSEUDO_MAP_VALUE, imm: 0 };
-      this.#insns[at + 1] = { ...this.#insns[at + 1]!, imm: offset | 0 };
-      this.#mapRefs.push({ insn: at, map: data.name, kind: "value", offset });
+      this.#mapValue(at, data, offset);
       return;
     }
     const section = this.#table.sections.get(symbol.section);
@@ -166,8 +186,40 @@ class Linker {
     this.#calls.push({ at, callee });
   }
 
-  #refuse(where: string, what: string): void {
-    this.#unsupported.push(`${what} (${where})`);
+  #callExtern(where: string, at: number, name: string): void {
+    if (this.#targets.extern(name)?.kind === "function") {
+      this.#insns[at] = { ...this.#insns[at]!, src: BPF_PSEUDO_KFUNC_CALL, off: 0, imm: 0 };
+      this.#externRefs.push({ insn: at, extern: name, kind: "call" });
+    } else {
+      this.#refuse(where, name);
+    }
+  }
+
+  #addressOfExtern(where: string, at: number, name: string): void {
+    const extern = this.#targets.extern(name);
+    const { kconfig } = this.#targets;
+    const { imm } = this.#insns[at]!;
+    if (extern === undefined) {
+      this.#refuse(where, name);
+    } else if (extern.kind === "kconfig" && kconfig !== undefined) {
+      const offset = extern.offset! + imm;
+      if (offset < 0 || offset > kconfig.valueSize) fail(where, `byte ${imm} of ${name}`, `0..${extern.size}`);
+      this.#mapValue(at, kconfig, offset);
+    } else {
+      if (imm !== 0) fail(where, `the address of ${name} and ${imm} bytes`, "the address itself");
+      this.#externRefs.push({ insn: at, extern: name, kind: "address" });
+    }
+  }
+
+  #mapValue(at: number, map: MapSpec, offset: number): void {
+    this.#insns[at] = { ...this.#insns[at]!, src: BPF_PSEUDO_MAP_VALUE, imm: 0 };
+    this.#insns[at + 1] = { ...this.#insns[at + 1]!, imm: offset | 0 };
+    this.#mapRefs.push({ insn: at, map: map.name, kind: "value", offset });
+  }
+
+  /** Only the programs that use it are spoilt. */
+  #refuse(where: string, name: string): void {
+    this.#unsupported.push(`extern ${name}, declared without __ksym and __kconfig (${where})`);
   }
 }
 

@@ -6,34 +6,39 @@ import type { Source } from "./source.ts";
 import type { MapSlot, MapSpec } from "./spec.ts";
 import { type ElfSymbol, R_BPF_64_64, R_BPF_64_ABS64, STT_FUNC } from "./types.ts";
 
-/** A map and the place of its variable in the section. */
+/** A map and the place of its variable. */
 export interface PlacedMap {
   readonly spec: MapSpec;
+  /** Index of the section. */
+  readonly section: number;
   readonly offset: number;
   /** Where the member `values` starts in the variable; undefined for maps without. */
-  readonly valuesOffset: number | undefined;
+  readonly valuesOffset?: number | undefined;
 }
 
-const SECTION = ".maps";
+export const MAPS = ".maps";
 /** Bytes of one element of `values`, a pointer. */
 const SLOT_SIZE = 8;
+/** Bytes of the key of one, its index. */
+const SLOT_KEY_SIZE = 4;
 
 /** The maps of ".maps", ascending by offset. */
 export function readMapDefinitions(source: Source): PlacedMap[] {
-  const section = source.sections.get(SECTION);
+  const section = source.sections.get(MAPS);
   if (section === undefined || section.size === 0) return [];
   const { btf } = source;
-  if (btf === undefined) return fail(SECTION, "no .BTF section", "the types of the maps: compile with -g");
-  const datasec = btf.findType(SECTION, "datasec");
-  if (datasec === undefined) return fail(SECTION, "no such section in .BTF", "the types of the maps");
+  if (btf === undefined) return fail(MAPS, "no .BTF section", "the types of the maps: compile with -g");
+  const datasec = btf.findType(MAPS, "datasec");
+  if (datasec === undefined) return fail(MAPS, "no such section in .BTF", "the types of the maps");
   const maps = datasec.vars.map((variable): PlacedMap => {
     const declared = btf.type(variable.typeId);
-    if (declared.kind !== "var") return fail(`${SECTION} in .BTF`, `a ${declared.kind}`, "variables");
+    if (declared.kind !== "var") return fail(`${MAPS} in .BTF`, `a ${declared.kind}`, "variables");
     const where = `map ${declared.name}`;
     const type = btf.type(btf.resolve(declared.typeId));
     if (type.kind !== "struct") return fail(where, describe(type), "a struct");
     return {
       spec: readDefinition(btf, type, declared.name, false),
+      section: section.index,
       offset: variable.offset,
       valuesOffset: type.members.find((member) => member.name === "values")?.bitOffset,
     };
@@ -46,7 +51,7 @@ function readDefinition(btf: Btf, struct: BtfTypeOf<"struct">, name: string, inn
   const where = `map ${name}`;
   const spec: MapSpec = {
     name,
-    section: SECTION,
+    section: MAPS,
     type: 0,
     keySize: 0,
     valueSize: 0,
@@ -168,12 +173,19 @@ const describe = (type: BtfType): string => `${type.kind} ${type.name}`.trimEnd(
 function fillSlots(source: Source, section: number, maps: readonly PlacedMap[]): void {
   const byOffset = new Map(maps.map((map) => [map.offset, map.spec]));
   for (const { offset, type, symbol } of source.elf.relocations.get(section) ?? []) {
-    const where = `${SECTION}, byte ${offset}`;
+    const where = `${MAPS}, byte ${offset}`;
     if (type !== R_BPF_64_64 && type !== R_BPF_64_ABS64) fail(where, `relocation type ${type}`, `${R_BPF_64_ABS64}`);
     const map = mapAround(maps, offset);
     if (map?.valuesOffset === undefined) fail(where, "an initialized member", "only values may be");
     const distance = offset - map.offset - map.valuesOffset / 8;
     if (distance < 0 || distance % SLOT_SIZE !== 0) fail(where, "an initialized member", "only values may be");
+    if (map.spec.type === BPF_MAP_TYPE_HASH_OF_MAPS && map.spec.keySize !== SLOT_KEY_SIZE) {
+      fail(
+        `map ${map.spec.name}, values`,
+        `keys of ${map.spec.keySize} bytes`,
+        `${SLOT_KEY_SIZE}: elements go by index`,
+      );
+    }
     map.spec.slots ??= [];
     map.spec.slots.push(slotOf(distance / SLOT_SIZE, symbol, section, byOffset, where));
   }
@@ -193,7 +205,7 @@ function slotOf(
 }
 
 /** The last map that starts at or before the offset; `values` has no length, so that its elements end anywhere. */
-function mapAround(maps: readonly PlacedMap[], offset: number): PlacedMap | undefined {
+export function mapAround(maps: readonly PlacedMap[], offset: number): PlacedMap | undefined {
   let low = 0;
   let high = maps.length;
   while (low < high) {

@@ -3,17 +3,22 @@ import { type Btf, parseBtfExt } from "../btf/index.ts";
 import { InputError } from "../errors.ts";
 import type { Insn } from "../insn/index.ts";
 import { completeBtf } from "./complete_btf.ts";
-import { readDataSections } from "./data_sections.ts";
+import { type DataSections, readDataSections } from "./data_sections.ts";
 import { type DebugInfo, debugInfoOf, indexDebugInfo } from "./debug_info.ts";
+import { kconfigGlobals, kconfigMap } from "./externs.ts";
 import { fail } from "./fail.ts";
 import { type ElfFunction, type FunctionTable, readFunctions } from "./functions.ts";
+import { isLegacyMaps, readLegacyMaps } from "./legacy_maps.ts";
 import { type LinkTargets, linkProgram, MAX_LINKED } from "./link.ts";
-import { readMapDefinitions } from "./map_definitions.ts";
+import { MAPS, type PlacedMap, readMapDefinitions } from "./map_definitions.ts";
 import { parseElf } from "./parse.ts";
 import { kindOfSection } from "./section_names.ts";
 import { type Source, sectionsByName, symbolsBySection } from "./source.ts";
-import type { GlobalSpec, ObjectSpec, ProgramSpec } from "./spec.ts";
-import type { ElfSection } from "./types.ts";
+import type { ExternSpec, GlobalSpec, MapSpec, ObjectSpec, ProgramSpec } from "./spec.ts";
+import { isStructOps, readStructOps } from "./struct_ops.ts";
+import { type ElfSection, SHT_PROGBITS } from "./types.ts";
+
+const EXCEPTION_TAG = "exception_callback:";
 
 export interface ParseObjectOptions {
   /** The object's name, as "traffic": the prefix of its data maps. A path gives its file name up to the first dot. */
@@ -21,28 +26,28 @@ export interface ParseObjectOptions {
 }
 
 /**
- * Parses an object file. Throws InputError on a file that is malformed, or that has maps of the form before BTF.
- * A program that needs what cannot be resolved yet (CO-RE, externs, kernel functions) says so in its `unsupported`.
+ * Parses an object file. Throws InputError on a file that is malformed. A program that needs what nothing can resolve says
+ * so in its `unsupported`.
  */
 export function parseObject(bytes: Uint8Array, options: ParseObjectOptions = {}): ObjectSpec {
   const elf = parseElf(bytes);
   const sections = sectionsByName(elf);
   const symbols = symbolsBySection(elf);
-  refuseOldSections(sections);
   const rawBtf = sections.get(".BTF");
   const complete = rawBtf === undefined ? undefined : completeBtf(rawBtf.data, { sections, symbols });
   const source: Source = { elf, sections, symbols, btf: complete?.btf, objectName: objectNameOf(options.name ?? "") };
 
-  const placedMaps = readMapDefinitions(source);
+  const placedMaps = readMaps(source);
   const data = readDataSections(source);
-  const maps = [...placedMaps.map((map) => map.spec), ...data.maps.values()];
+  const { externs = [] } = complete ?? {};
+  const kconfig = complete === undefined ? undefined : kconfigMap(complete.btf, externs, source.objectName);
+  const maps = [
+    ...placedMaps.map((map) => map.spec),
+    ...data.maps.values(),
+    ...(kconfig === undefined ? [] : [kconfig]),
+  ];
   refuseTwins("map", maps);
-  const mapsSection = sections.get(".maps")?.index;
-  const byOffset = new Map(placedMaps.map((map) => [map.offset, map.spec]));
-  const targets: LinkTargets = {
-    mapAt: (section, offset) => (section === mapsSection ? byOffset.get(offset) : undefined),
-    dataMap: (section) => data.maps.get(section),
-  };
+  const targets = linkTargets(source, placedMaps, data, externs, kconfig);
   const programs = readPrograms(source, targets, debugInfo(sections, complete?.btf));
   const version = versionOf(sections);
   return {
@@ -52,7 +57,8 @@ export function parseObject(bytes: Uint8Array, options: ParseObjectOptions = {})
     ...(complete === undefined ? {} : { btf: complete.btf, btfBytes: complete.bytes }),
     maps,
     programs,
-    globals: data.globals,
+    globals: kconfig === undefined ? data.globals : [...data.globals, ...kconfigGlobals(externs, kconfig)],
+    externs: [...externs],
   };
 }
 
@@ -62,7 +68,7 @@ export function requireSupported(program: ProgramSpec): void {
   if (unsupported.length === 0) return;
   const shown = unsupported.slice(0, 3).join(", ");
   const more = unsupported.length > 3 ? ` and ${unsupported.length - 3} more` : "";
-  throw new InputError(`ELF: program ${name}: found ${shown}${more}, which is not supported yet`);
+  throw new InputError(`ELF: program ${name}: found ${shown}${more}, which nothing can resolve`);
 }
 
 /** The program's instructions with the fds of its maps filled in: what BPF_PROG_LOAD takes. */
@@ -87,12 +93,49 @@ function objectNameOf(name: string): string {
   return dot < 0 ? file : file.slice(0, dot);
 }
 
-function refuseOldSections(sections: ReadonlyMap<string, ElfSection>): void {
-  if (sections.has("maps"))
-    fail("section maps", "maps of the form before BTF", ".maps; the old form is not supported yet");
-  for (const name of [".struct_ops", ".struct_ops.link"]) {
-    if (sections.has(name)) fail(`section ${name}`, "struct_ops", "none; they are not supported yet");
+/** Every map that is no data section, section by section. */
+function readMaps(source: Source): PlacedMap[] {
+  const maps: PlacedMap[] = [];
+  for (const section of source.elf.sections) {
+    if (section.size === 0 || section.type !== SHT_PROGBITS || source.sections.get(section.name) !== section) continue;
+    if (section.name === MAPS) maps.push(...readMapDefinitions(source));
+    else if (isLegacyMaps(section.name)) maps.push(...readLegacyMaps(source, section));
+    else if (isStructOps(section.name)) maps.push(...readStructOps(source, section));
   }
+  return maps;
+}
+
+function linkTargets(
+  source: Source,
+  placedMaps: readonly PlacedMap[],
+  data: DataSections,
+  externs: readonly ExternSpec[],
+  kconfig: MapSpec | undefined,
+): LinkTargets {
+  const places = new Map<number, Map<number, MapSpec>>();
+  for (const { section, offset, spec } of placedMaps) {
+    const known = places.get(section);
+    if (known === undefined) places.set(section, new Map([[offset, spec]]));
+    else known.set(offset, spec);
+  }
+  const byName = new Map(externs.map((extern) => [extern.name, extern]));
+  return {
+    mapAt: (section, offset) => places.get(section)?.get(offset),
+    dataMap: (section) => data.maps.get(section),
+    extern: (name) => byName.get(name),
+    kconfig,
+    exceptionCallbacks: exceptionCallbacks(source),
+  };
+}
+
+/** Functions with the declaration tag "exception_callback:NAME", each with that name. */
+function exceptionCallbacks({ btf }: Source): ReadonlyMap<string, string> {
+  const callbacks = new Map<string, string>();
+  for (const tag of btf?.types ?? []) {
+    if (tag.kind !== "decl_tag" || !tag.name.startsWith(EXCEPTION_TAG) || tag.componentIndex >= 0) continue;
+    callbacks.set(btf!.type(tag.typeId).name, tag.name.slice(EXCEPTION_TAG.length));
+  }
+  return callbacks;
 }
 
 function refuseTwins(what: string, specs: readonly { readonly name: string }[]): void {
@@ -119,7 +162,7 @@ function readPrograms(source: Source, targets: LinkTargets, info: DebugInfo): Pr
     const debug = debugInfoOf(info, linked.placed, lineBudget);
     budget -= linked.insns.length;
     lineBudget -= debug.lines.length + debug.coreRelos.length;
-    const { insns, mapRefs, unsupported } = linked;
+    const { insns, mapRefs, externRefs, unsupported } = linked;
     const [relo] = debug.coreRelos;
     if (relo !== undefined) {
       const type = source.btf?.type(relo.typeId);
@@ -137,6 +180,8 @@ function readPrograms(source: Source, targets: LinkTargets, info: DebugInfo): Pr
       ...kind,
       insns,
       mapRefs,
+      externRefs,
+      autoload: !fn.section.name.startsWith("?"),
       ...debug,
       unsupported,
     });

@@ -56,6 +56,7 @@ export const SHF_EXECINSTR = 4;
 export const SHN_UNDEF = 0;
 export const SHN_LORESERVE = 0xff00;
 export const STB_LOCAL = 0;
+export const STB_WEAK = 2;
 export const STT_OBJECT = 1;
 export const STT_FUNC = 2;
 export const STT_SECTION = 3;

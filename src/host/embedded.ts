@@ -21,7 +21,17 @@ import {
 import { abiCursorSize, EBADF, EINVAL } from "../uapi/index.ts";
 import { programCode } from "../vm/program_code.ts";
 import { embeddedBpffs } from "./bpffs.ts";
-import type { Attr, Bpffs, Host, MapCounters, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
+import type {
+  Attr,
+  Bpffs,
+  Host,
+  KernelFacts,
+  MapCounters,
+  MmapOptions,
+  UserBuffer,
+  UserMemory,
+  WaitOptions,
+} from "./host.ts";
 import { defaultSize, type MapShape, Marshal } from "./marshal.ts";
 
 export interface EmbeddedOptions {
@@ -56,6 +66,13 @@ const MEMORY_DEFAULT = 2 ** 30;
 const CPUS_MAX = 256;
 /** The longest that a thread of a shared host sleeps before it looks again, in milliseconds. */
 const WAIT_SLICE = 50;
+
+/** Linux 6.18, of which it is a likeness; it was configured by nobody, and nothing has an address. */
+const embeddedFacts: KernelFacts = {
+  version: (6 << 16) | (18 << 8),
+  config: () => undefined,
+  symbols: () => new Map(),
+};
 
 function refuse(): never {
   throw new InputError("this embedded host was disposed of: create another with createEmbeddedHost()");
@@ -103,6 +120,7 @@ class EmbeddedMemory implements UserMemory {
 
 export class EmbeddedHost implements Host {
   readonly kind = "embedded" as const;
+  readonly facts: KernelFacts = embeddedFacts;
   readonly user: UserMemory;
   readonly bpffs: Bpffs;
   readonly possibleCpus: number;

@@ -75,6 +75,16 @@ export interface MapCounters {
   readonly failedUpdates: number;
 }
 
+/** What a kernel tells of itself besides its BTF: what `extern` declarations of programs are resolved with. */
+export interface KernelFacts {
+  /** LINUX_VERSION_CODE of Linux a.b.c: a << 16 | b << 8 | c. */
+  readonly version: number;
+  /** The configuration that it was built with, as text; undefined: it does not show it. */
+  config(): string | undefined;
+  /** The addresses of symbols, of those that there are: several where different things have one name. */
+  symbols(names: ReadonlySet<string>): ReadonlyMap<string, readonly bigint[]>;
+}
+
 export interface Host {
   readonly kind: "embedded" | "kernel";
   /**
@@ -116,6 +126,7 @@ export interface Host {
   observe?(observer: RunObserver | undefined): void;
   /** The program behind an fd as observers see it, or a negative errno. Only beside `observe`. */
   programCode?(fd: number): ProgramCode | number;
+  readonly facts: KernelFacts;
   readonly user: UserMemory;
   readonly bpffs: Bpffs;
   /** How many CPUs per-CPU values have a slot for. */

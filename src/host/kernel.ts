@@ -22,9 +22,10 @@ import {
   ENOSYS,
   EPERM,
 } from "../uapi/index.ts";
-import type { Attr, Bpffs, Host, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
+import type { Attr, Bpffs, Host, KernelFacts, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
 import { HostUnavailable } from "./host.ts";
 import { kernelBpffs } from "./kernel_bpffs.ts";
+import { kernelFacts } from "./kernel_facts.ts";
 import { Fds } from "./kernel_fds.ts";
 import { infoPointersOk } from "./kernel_info.ts";
 import { type Libc, openLibc } from "./kernel_libc.ts";
@@ -54,6 +55,7 @@ const BOUNDLESS = 2;
 
 class KernelHost implements Host {
   readonly kind = "kernel" as const;
+  readonly facts: KernelFacts = kernelFacts();
   readonly user: UserMemory;
   readonly bpffs: Bpffs;
   readonly possibleCpus: number;

@@ -1,5 +1,6 @@
 /** A parsed BTF file: types by id and by name, and the questions that follow chains of them. */
 import { decodeType, typeName } from "./decode.ts";
+import { essentialName } from "./essential_name.ts";
 import type { BtfKind, BtfType, BtfTypeOf } from "./types.ts";
 import { type BtfSource, fail, MAX_DEPTH } from "./wire.ts";
 
@@ -19,6 +20,8 @@ export class Btf {
   readonly #decoded: (BtfType | undefined)[];
   readonly #aligns: Map<number, number> = new Map();
   #byName: Map<string, number | number[]> | undefined;
+  /** Types with a flavor, by the name without it. */
+  readonly #flavors: Map<string, number[]> = new Map();
 
   constructor(source: BtfSource, starts: Uint32Array) {
     this.#source = source;
@@ -69,6 +72,13 @@ export class Btf {
     this.#byName ??= this.#names();
     const ids = this.#byName.get(name);
     return ids === undefined ? [] : typeof ids === "number" ? [ids] : ids;
+  }
+
+  /** Every id with this name, with or without a flavor (`name___flavor`), ascending. */
+  findFlavors(name: string): readonly number[] {
+    const plain = this.findAll(name);
+    const flavors = this.#flavors.get(name);
+    return flavors === undefined ? plain : [...plain, ...flavors].sort((a, b) => a - b);
   }
 
   /** The id behind typedef, const, volatile, restrict and type_tag. */
@@ -186,6 +196,11 @@ export class Btf {
       if (before === undefined) names.set(name, id);
       else if (typeof before === "number") names.set(name, [before, id]);
       else before.push(id);
+      const essential = name.includes("___") ? essentialName(name) : name;
+      if (essential === name) continue;
+      const flavors = this.#flavors.get(essential);
+      if (flavors === undefined) this.#flavors.set(essential, [id]);
+      else flavors.push(id);
     }
     return names;
   }

@@ -1,7 +1,7 @@
 /** A host with the typed API on it: what `createEmbedded` and `openKernel` give. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import { InputError } from "../errors.ts";
-import type { Attr, Bpffs, Host, KernelFacts, MmapOptions, UserMemory, WaitOptions } from "../host/host.ts";
+import type { Attr, Bpffs, Host, KernelBtf, KernelFacts, MmapOptions, UserMemory, WaitOptions } from "../host/host.ts";
 import { BPF_MAP_GET_FD_BY_ID, BPF_MAP_GET_NEXT_ID, ENOENT } from "../uapi/index.ts";
 import type { AnyMap, MapOf } from "./any_map.ts";
 import { HostContext } from "./context.ts";
@@ -93,6 +93,15 @@ export class BpfHost implements Host {
   fdinfo(fd: number): string | number {
     this.requireOpen();
     return this.context.seam.fdinfo(fd);
+  }
+
+  /**
+   * The types of the kernel that programs run in, which CO-RE relocates against: on the embedded host what `kernelBtf`
+   * gave, or a small one without the types of a real kernel (`complete` false). Undefined: the kernel shows none.
+   */
+  kernelBtf(): KernelBtf | undefined {
+    this.requireOpen();
+    return this.context.seam.kernelBtf();
   }
 
   /** Maps what an fd offers, shared: a live view, or a negative errno. `prot`: 1 to read, 2 to write. */

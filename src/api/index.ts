@@ -7,6 +7,7 @@ export type {
   AttrValue,
   Bpffs,
   Host,
+  KernelBtf,
   MapCounters,
   MmapOptions,
   UserBuffer,
@@ -21,6 +22,7 @@ export { BloomFilterMap } from "./bloom_filter_map.ts";
 export { BpfHost, type HostMemory, type Leak, type MapMemory } from "./bpf_host.ts";
 export { BpfMap, type MapStats, OtherMap } from "./bpf_map.ts";
 export * from "./codec/index.ts";
+export type { TargetBtf } from "./core_target.ts";
 export { type DiffOptions, diffSpec, type SpecDifference } from "./diff_spec.ts";
 export { attachEmbedded, createEmbedded, EmbeddedBpfHost } from "./embedded.ts";
 export { BpfError, type BpfErrorParts, BulkError, type BulkProgress, type ErrorMap } from "./error.ts";

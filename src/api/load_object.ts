@@ -3,6 +3,7 @@ import { type ObjectSpec, type ProgramSpec, parseObject } from "../elf/index.ts"
 import { BPF_PROG_TYPE_STRUCT_OPS } from "../uapi/index.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import type { HostContext } from "./context.ts";
+import type { TargetBtf } from "./core_target.ts";
 import type { Kconfig } from "./externs.ts";
 import { setInitialGlobals } from "./globals.ts";
 import { type LoadedObject, named } from "./loaded_object.ts";
@@ -36,6 +37,12 @@ export interface LoadObjectOptions<T extends Readonly<Record<string, MapShape>> 
   readonly pinPath?: string;
   /** What becomes of a pinned map that does not fit the object's. Default `error`. */
   readonly onIncompatible?: PinOptions["onIncompatible"];
+  /**
+   * The types that the object's CO-RE relocations are looked up in: raw BTF (/sys/kernel/btf/vmlinux of any machine), a
+   * `Btf`, or `self`, the object's own. Default: those of the kernel that it is loaded into (`kernelBtf` of the embedded
+   * host). What they lack is a load error where a program can reach it.
+   */
+  readonly targetBtf?: TargetBtf;
   /** Called with what was found in the file, before anything is created: to change sizes, types, anything. */
   readonly edit?: (spec: ObjectSpec) => void;
 }

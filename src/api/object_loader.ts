@@ -1,5 +1,12 @@
 /** What loading an object does on a host, in libbpf's order: BTF, maps with their first values, programs, slots. */
-import { insnsWithFds, type MapSpec, type ObjectSpec, type ProgramSpec, requireSupported } from "../elf/index.ts";
+import {
+  insnsWithFds,
+  type MapSpec,
+  type ObjectSpec,
+  type ProgramSpec,
+  type RelocatedProgram,
+  requireSupported,
+} from "../elf/index.ts";
 import { InputError } from "../errors.ts";
 import {
   BPF_BTF_LOAD,
@@ -17,6 +24,7 @@ import type { BpfMap } from "./bpf_map.ts";
 import { bytes } from "./codec/index.ts";
 import { keyCodec, valueCodec } from "./codecs_of.ts";
 import type { HostContext } from "./context.ts";
+import { CoreTarget, explainPoison } from "./core_target.ts";
 import { type CreateAttr, createFd, type MapBtf } from "./create_map.ts";
 import { BpfError } from "./error.ts";
 import { Externs } from "./externs.ts";
@@ -47,9 +55,11 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
   /** fds that are wanted during loading only. */
   readonly #temporary: number[] = [];
   readonly #externs: Externs;
+  readonly #core: CoreTarget;
   #btfFd = -1;
 
   constructor(context: HostContext, spec: ObjectSpec, options: LoadObjectOptions<T>) {
+    this.#core = new CoreTarget(context.seam, spec, options.targetBtf);
     this.#context = context;
     this.#spec = spec;
     this.#options = options;
@@ -60,9 +70,10 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
     const spec = this.#spec;
     for (const program of programs) requireSupported(program);
     this.#externs.resolve(programs, this.#options.kconfig);
+    const relocated = programs.map((program) => this.#core.relocate(program));
     this.#loadBtf();
     for (const map of spec.maps) if (map.autocreate !== false) this.#maps.set(map.name, this.#map(map));
-    for (const program of programs) this.#programs.set(program.name, this.#program(program));
+    for (const each of relocated) this.#programs.set(each.program.name, this.#program(each));
     for (const map of spec.maps) this.#fillSlots(map);
     const globals = new Globals(spec, (name) => this.#section(name));
     return new LoadedObject<T>(spec, this.#maps, this.#programs, globals, this.#kept);
@@ -220,7 +231,7 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
     return wrapMap(this.#context, { fd, owned: false, info, access: undefined }, shape);
   }
 
-  #program(program: ProgramSpec): Program {
+  #program({ program, poisoned }: RelocatedProgram): Program {
     const { name, type, section, expectedAttachType, flags, funcInfo, lineInfo } = program;
     if (type === undefined) {
       throw new InputError(`program ${name}: section \`${section}\` names no type; set \`type\` in \`edit\``);
@@ -238,7 +249,7 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
       ...(expectedAttachType === undefined ? {} : { expectedAttachType }),
       ...(btf === undefined ? {} : { btf }),
     };
-    return loadProgram(this.#context, options, name);
+    return loadProgram(this.#context, options, { name, explain: (log) => explainPoison(log, poisoned) });
   }
 
   /** Elements that the source gives: fds of maps and programs. Programs that were not chosen leave theirs empty. */

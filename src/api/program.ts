@@ -281,8 +281,15 @@ function logSummary(log: string): string[] {
   return omitted > 0 ? [`(${omitted} lines omitted, see \`log\`)`, ...shown] : shown;
 }
 
-/** Loads a program; `fullName` is what it is called where the kernel's 15 bytes do not do. */
-export function loadProgram(context: HostContext, options: ProgramOptions, fullName?: string): Program {
+/** What the loader of an object knows beside the program itself. */
+export interface ProgramOrigin {
+  /** What it is called where the kernel's 15 bytes do not do. */
+  readonly name: string;
+  /** Why it was refused, if the log shows it to the loader; what to say in place of the log's last lines. */
+  readonly explain: (log: string) => readonly string[] | undefined;
+}
+
+export function loadProgram(context: HostContext, options: ProgramOptions, origin?: ProgramOrigin): Program {
   const type = typeOf(options);
   const { name = "" } = options;
   if (new TextEncoder().encode(name).length >= BPF_OBJ_NAME_LEN) {
@@ -292,7 +299,8 @@ export function loadProgram(context: HostContext, options: ProgramOptions, fullN
   }
   const attr = attrOf(options, type, name);
   const debug = btfAttr(options.btf);
-  const title = programTitle(type, fullName ?? name);
+  const fullName = origin?.name ?? name;
+  const title = programTitle(type, fullName);
   let fd = context.seam.bpf(BPF_PROG_LOAD, { ...attr, ...debug });
   if (fd < 0) {
     const first = fd;
@@ -302,10 +310,11 @@ export function loadProgram(context: HostContext, options: ProgramOptions, fullN
     if (fd < 0 && debug !== undefined) fd = context.seam.bpf(BPF_PROG_LOAD, attr);
     if (fd < 0) {
       const missing = hasType(context, attr) ? "" : `: this host has no programs of type ${progTypeName(type)}`;
-      throw loadFailure(`${title} was refused${missing}`, result === -ENOSPC ? first : result, log);
+      const summary = origin?.explain(log) ?? logSummary(log);
+      throw loadFailure(`${title} was refused${missing}`, result === -ENOSPC ? first : result, log, summary);
     }
   }
-  return new Program(context, fd, fullName ?? name, type);
+  return new Program(context, fd, fullName, type);
 }
 
 /** Whether the embedded host has such programs at all: whether it takes the simplest of them. */
@@ -320,9 +329,8 @@ function hasType({ seam }: HostContext, attr: AttrObject): boolean {
   return true;
 }
 
-function loadFailure(what: string, errno: number, log: string): BpfError {
+function loadFailure(what: string, errno: number, log: string, summary: readonly string[]): BpfError {
   const hint = errno === -EPERM && log === "" ? permissionHint("CAP_BPF") : undefined;
-  const summary = logSummary(log);
   return new BpfError({ errno, cmd: BPF_PROG_LOAD, what, hint, ...(log === "" ? {} : { log, summary }) });
 }
 

@@ -4,13 +4,7 @@
  * which the kernel runs too.
  */
 import { InputError } from "../errors.ts";
-import {
-  BPF_CORE_TYPE_ID_LOCAL,
-  BPF_CORE_TYPE_MATCHES,
-  bpfCoreReloKindNames,
-  EINVAL,
-  EOPNOTSUPP,
-} from "../uapi/index.ts";
+import { BPF_CORE_TYPE_ID_LOCAL, BPF_CORE_TYPE_MATCHES, bpfCoreReloKindNames, EINVAL } from "../uapi/index.ts";
 import type { Btf } from "./btf.ts";
 import { CoreMatcher, sameKind, typeText } from "./core_match.ts";
 import { CoreError, type CorePath, type CoreRecord, isEnumKind, isTypeKind, pathText, readPath } from "./core_path.ts";
@@ -112,7 +106,7 @@ export class CoreRelocator {
     if (bpfCoreReloKindNames[kind] === undefined) throw new CoreError(EINVAL, `relocation kind ${kind} is unknown`);
     const path = readPath(this.#local, record);
     const before = answerOf(this.#local, kind, path)!;
-    if (kind === BPF_CORE_TYPE_ID_LOCAL) return valueOf(before, before, true);
+    if (kind === BPF_CORE_TYPE_ID_LOCAL) return coreValue(before, before, true);
     const type = this.#local.type(typeId);
     if (type.name === "") throw new CoreError(EINVAL, `${type.kind} without a name, which nothing can be found by`);
     const target = this.#target;
@@ -133,7 +127,7 @@ export class CoreRelocator {
         found.map(({ id }) => id),
       );
     const after = found.length === 0 ? answerOf(target, kind, undefined) : found[0]!.answer;
-    if (after !== undefined) return valueOf(before, after, resizable(this.#local, before, target, after));
+    if (after !== undefined) return coreValue(before, after, resizable(this.#local, before, target, after));
     const name = essentialName(type.name);
     return { kind: "poison", why: candidates.length === 0 ? `it has no ${typeText(type, name)}` : matcher.missing };
   }
@@ -158,9 +152,9 @@ export class CoreRelocator {
   }
 }
 
-function valueOf(before: CoreAnswer, after: CoreAnswer, resizable: boolean): CoreValue {
+function coreValue(before: CoreAnswer, after: CoreAnswer, mayResize: boolean): CoreValue {
   const { value: local, definite, size: localSize } = before;
-  return { kind: "value", local, value: after.value, definite, localSize, size: after.size, resizable };
+  return { kind: "value", local, value: after.value, definite, localSize, size: after.size, resizable: mayResize };
 }
 
 /** Zeros fill a load that became smaller, so it still gives a pointer's or an unsigned number's value. */

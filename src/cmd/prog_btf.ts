@@ -4,7 +4,7 @@ import { InputError } from "../errors.ts";
 import { type Insn, insnTable, LD_IMM64_OPCODE, variantOf } from "../insn/index.ts";
 import { btfOf } from "../kern/btf.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { allocRecords, PROG_BTF, PROG_FUNC_INFO, PROG_LINE_INFO } from "../kern/prog.ts";
+import { allocRecords, PROG_BTF, PROG_FUNC_INFO, PROG_INSNS, PROG_LINE_INFO } from "../kern/prog.ts";
 import { OBJ_BTF } from "../mem/layout.ts";
 import {
   BPF_FUNC_tail_call,
@@ -17,6 +17,7 @@ import {
   ENOMEM,
 } from "../uapi/index.ts";
 import { pointerAt, putU32 } from "./attr.ts";
+import { applyCoreRelos } from "./prog_core.ts";
 
 const { prog_load } = bpf_attr;
 const RECORD_MAX = 252;
@@ -43,13 +44,13 @@ interface Records {
   readonly sizeField: number;
 }
 
-/** 0 or an errno; what was taken goes with the program. */
+/** 0 or an errno; what was taken goes with the program. Relocates `insns` and the words that they came from. */
 export function setProgBtf(
   kernel: Kernel,
   prog: number,
   attr: number,
   uattr: number,
-  insns: readonly Insn[],
+  insns: Insn[],
   log: (line: string) => void,
 ): number {
   const { u32 } = kernel.mem;
@@ -82,15 +83,13 @@ export function setProgBtf(
   kernel.hold(object);
   kernel.done(object);
   u32[(prog + PROG_BTF) >>> 2] = object;
+  const code = u32[(prog + PROG_INSNS) >>> 2]!;
   const source: Source = { kernel, prog, insns, btf: btfOf(kernel, object), functions: starts, log };
-  return setFunctions(source, functions) || setLines(source, lines) || refuseRelocations(source, attr);
-}
-
-/** Loaders may leave CO-RE relocations to the kernel; ignored, they would make another program. */
-function refuseRelocations(source: Source, attr: number): number {
-  if (source.kernel.mem.u32[(attr + prog_load.core_relo_cnt.offset) >>> 2] === 0) return 0;
-  source.log("CO-RE relocations in the kernel are not supported yet");
-  return -EINVAL;
+  return (
+    setFunctions(source, functions) ||
+    setLines(source, lines) ||
+    applyCoreRelos({ ...source, insns, code }, attr, uattr)
+  );
 }
 
 function functionStarts(insns: readonly Insn[]): readonly number[] {

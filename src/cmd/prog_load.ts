@@ -174,16 +174,14 @@ function checkCode(load: Load, refs: Refs, family: ContextFamily, flags: number)
   const { kernel, attr, prog } = load;
   const { insns, code, digest, log } = refs;
   const { mem } = kernel;
+  const hasCoreRelos = field(kernel, attr, prog_load.core_relo_cnt) !== 0;
   const array = useFdArray(refs, field(kernel, attr, prog_load.fd_array_cnt));
   if (array !== 0) return array;
   // As in the kernel only now: an exclusive map in fd_array was compared with zeros.
   digest.set(digestOf(mem.u8.slice(code, code + insns.length * 8), insns));
   mem.u8.set(digest, prog + PROG_DIGEST);
-  const fault = validateProgram(insns);
-  if (fault !== undefined) {
-    log(`${fault.insn}: ${fault.message}`);
-    return fault.errno;
-  }
+  const bad = judgeForm(refs);
+  if (bad !== 0) return bad;
   if (flags & BPF_F_SLEEPABLE && !family.sleepable) {
     log("programs of this type cannot be sleepable");
     return -EINVAL;
@@ -191,10 +189,19 @@ function checkCode(load: Load, refs: Refs, family: ContextFamily, flags: number)
   if (!setProgSubprogs(mem, prog, functionStarts(insns))) return -ENOMEM;
   return (
     setProgBtf(kernel, prog, attr, load.uattr, insns, log) ||
+    // Relocations can make of a good instruction one that divides by 0.
+    (hasCoreRelos ? judgeForm(refs) : 0) ||
     resolveImmediates(refs) ||
     checkCalls(refs, family, field(kernel, attr, prog_load.prog_type), mem.u32[(prog + PROG_GPL) >>> 2] === 1) ||
     checkOwners(refs, prog)
   );
+}
+
+function judgeForm({ insns, log }: Refs): number {
+  const fault = validateProgram(insns);
+  if (fault === undefined) return 0;
+  log(`${fault.insn}: ${fault.message}`);
+  return fault.errno;
 }
 
 /** Maps that hold programs take this kind of program, whether it calls into them or not. The log says nothing of it. */

@@ -7,14 +7,25 @@ import type { ContextFamily } from "../contexts/table.ts";
 import { kfuncNameOf } from "../helpers/kernel_btf.ts";
 import { kfuncIndex, kfuncTable } from "../helpers/kfunc_table.ts";
 import { baseHelpers, helperTable } from "../helpers/table.ts";
-import { type Insn, insnTable, LD_IMM64_OPCODE, type VariantOp, variantOf } from "../insn/index.ts";
+import { encodeInsns, type Insn, insnTable, ja, LD_IMM64_OPCODE, type VariantOp, variantOf } from "../insn/index.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { readOnlyFor } from "../kern/prog.ts";
+import { valueArea, valueFault } from "../kern/reach.ts";
 import { FUNC_HIGH } from "../kern/run_record.ts";
+import { AREA_MAP } from "../mem/alloc.ts";
 import { OBJ_MAP } from "../mem/layout.ts";
-import { MAP_EXCL, MAP_EXCL_SIZE, MAP_KEY_SIZE, MAP_TYPE, MAP_VALUE_SIZE } from "../struct/map.ts";
 import {
+  MAP_EXCL,
+  MAP_EXCL_SIZE,
+  MAP_FLAGS,
+  MAP_FROZEN,
+  MAP_KEY_SIZE,
+  MAP_TYPE,
+  MAP_VALUE_SIZE,
+} from "../struct/map.ts";
+import {
+  BPF_F_RDONLY_PROG,
   BPF_PSEUDO_FUNC,
   BPF_PSEUDO_MAP_FD,
   BPF_PSEUDO_MAP_VALUE,
@@ -28,6 +39,7 @@ import {
   EPROTO,
 } from "../uapi/index.ts";
 import { movedBy } from "./attr.ts";
+import { type Constants, reachedInsns } from "./prog_dead.ts";
 
 /** Most maps of a program. */
 const MAX_MAPS = 64;
@@ -37,7 +49,8 @@ const MAX_VALUE_OFFSET = 1 << 29;
 
 export interface Refs {
   readonly kernel: Kernel;
-  readonly insns: readonly Insn[];
+  /** Relocations change them, before anything else looks. */
+  readonly insns: Insn[];
   /** The same instructions as words, in memory: addresses of maps and values are put in there. */
   readonly code: number;
   /** What exclusive maps are compared with. */
@@ -220,17 +233,50 @@ export function checkCalls(refs: Refs, family: ContextFamily, type: number, gpl:
   const targets = jumpTargets(insns);
   /** Register → the map whose handle it certainly holds, or 0. */
   const known: number[] = new Array<number>(11).fill(0);
+  let reached: Uint8Array | undefined;
   for (let at = 0; at < insns.length; at++) {
     if (targets.has(at)) known.fill(0);
     const bad = checkInsn(refs, at, family, type, gpl, known);
     if (bad !== undefined) {
-      log(`${at}: ${bad.text}`);
-      return bad.errno;
+      reached ??= reachedInsns(insns, constantsOf(refs));
+      if (reached[at] === 1) {
+        log(`${at}: ${bad.text}`);
+        return bad.errno;
+      }
+      bury(refs, at);
     }
     follow(refs, at, known);
     if (insns[at]!.opcode === LD_IMM64_OPCODE) at++;
   }
   return 0;
+}
+
+/** What 64-bit immediates have become, and values of maps that nobody can write any more. */
+function constantsOf({ kernel, insns, code, maps }: Refs): Constants {
+  const { mem } = kernel;
+  return {
+    immediate: (at) => {
+      if (insns[at]!.src === BPF_PSEUDO_FUNC) return undefined;
+      const word = (code + at * 8 + 4) >>> 2;
+      return (BigInt(mem.u32[word + 2]!) << 32n) | BigInt(mem.u32[word]!);
+    },
+    memory: (address, size) => {
+      const area = address + size <= mem.byteLength ? valueArea(mem, address) : 0;
+      if (area === 0 || valueFault(mem, area, address, size, false) !== 0) return undefined;
+      const map = mem.u32[(area + AREA_MAP) >>> 2]!;
+      const constant =
+        (mem.u32[(map + MAP_FLAGS) >>> 2]! & BPF_F_RDONLY_PROG) !== 0 && mem.u32[(map + MAP_FROZEN) >>> 2] !== 0;
+      if (!constant || !maps.includes(map)) return undefined;
+      let value = 0n;
+      for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(mem.u8[address + i]!);
+      return value;
+    },
+  };
+}
+
+/** What no run comes to, and could not be executed, becomes an endless loop. */
+function bury({ kernel, code }: Refs, at: number): void {
+  kernel.mem.u8.set(encodeInsns([ja(-1)]), code + at * 8);
 }
 
 interface Refusal {

@@ -4,6 +4,14 @@ export { KCONFIG } from "./externs.ts";
 export { encodeKconfig, type KconfigValue, parseKconfig } from "./kconfig.ts";
 export { globalBytes, insnsWithFds, type ParseObjectOptions, parseObject, requireSupported } from "./object.ts";
 export { parseElf } from "./parse.ts";
+export {
+  fieldRelocation,
+  needsTarget,
+  type PoisonedInsn,
+  placeOf,
+  type RelocatedProgram,
+  relocateProgram,
+} from "./relocate.ts";
 export { kindOfSection, type SectionKind } from "./section_names.ts";
 export type * from "./spec.ts";
 export * from "./types.ts";

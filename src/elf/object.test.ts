@@ -220,9 +220,9 @@ test("what nothing can resolve is refused by name, for the programs that use it"
     }
   };
   expect(refusal("with_nothing")).toBeUndefined();
-  expect(refusal("with_core")).toBeInstanceOf(InputError);
-  expect(["with_core", "with_extern"].map((name) => `${refusal(name)}`)).toEqual([
-    "InputError: ELF: program with_core: found a CO-RE relocation of struct task at 0:1 (with_core, instruction 0), which nothing can resolve",
+  expect(refusal("with_core")).toBeUndefined();
+  expect(refusal("with_extern")).toBeInstanceOf(InputError);
+  expect(["with_extern"].map((name) => `${refusal(name)}`)).toEqual([
     "InputError: ELF: program with_extern: found extern nowhere, declared without __ksym and __kconfig (with_extern, instruction 0), which nothing can resolve",
   ]);
 });

@@ -163,15 +163,6 @@ function readPrograms(source: Source, targets: LinkTargets, info: DebugInfo): Pr
     budget -= linked.insns.length;
     lineBudget -= debug.lines.length + debug.coreRelos.length;
     const { insns, mapRefs, externRefs, unsupported } = linked;
-    const [relo] = debug.coreRelos;
-    if (relo !== undefined) {
-      const type = source.btf?.type(relo.typeId);
-      const count = debug.coreRelos.length;
-      const first = `${type?.kind} ${type?.name} at ${relo.access} (${fn.name}, instruction ${relo.insn})`;
-      unsupported.push(
-        count === 1 ? `a CO-RE relocation of ${first}` : `${count} CO-RE relocations, first of ${first}`,
-      );
-    }
     const kind = kindOfSection(fn.section.name);
     programs.push({
       name: fn.name,

@@ -130,7 +130,7 @@ export interface ProgramSpec {
   /** Records for BPF_PROG_LOAD: struct bpf_func_info (8 bytes) and struct bpf_line_info (16 bytes), by instruction. */
   funcInfo: Uint8Array;
   lineInfo: Uint8Array;
-  /** Accesses to be adjusted to the running kernel's types. */
+  /** What depends on types of the kernel that it runs in: `insns` hold what the object was compiled with. */
   coreRelos: CoreRelo[];
   /** What it uses and nothing can resolve; empty for most. `requireSupported` throws when it is not. */
   unsupported: string[];
@@ -170,7 +170,9 @@ export interface LineInfo {
 
 export interface CoreRelo {
   insn: number;
+  /** The type in the object's BTF at which the access begins, and the path from there: indices joined by colons. */
   typeId: number;
   access: string;
+  /** BPF_CORE_*: what of it is wanted. */
   kind: number;
 }

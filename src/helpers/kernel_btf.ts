@@ -1,13 +1,15 @@
 /**
- * The BTF of this host's kernel: what programs name kernel functions by. One FUNC for each kernel function, in the order
- * of the table.
+ * The BTF of this host's kernel: what programs name kernel functions by, and what CO-RE relocates against. The host was
+ * given one, such as a real kernel's, or has its own small one: a FUNC for each kernel function, in the order of the table.
  */
 import { type Btf, BtfBuilder, parseBtf } from "../btf/index.ts";
 import type { Kernel } from "../kern/kernel.ts";
+import { alloc } from "../mem/alloc.ts";
+import { SB_KERNEL_BTF, SB_KERNEL_BTF_SIZE } from "../mem/layout.ts";
 import { kfuncTable } from "./kfunc_table.ts";
 import type { HelperArg, Kfunc } from "./types.ts";
 
-/** The bytes, the same on every host of this version. */
+/** The bytes of the small one, the same on every host of this version. */
 export function kernelBtf(): Uint8Array {
   const b = new BtfBuilder();
   const u64 = b.int("unsigned long long", 8);
@@ -23,14 +25,33 @@ export function kernelBtf(): Uint8Array {
   return b.build();
 }
 
-/** It parsed; each client keeps it. */
+/** Makes these bytes, which are well-formed, the kernel's BTF, before anybody has asked for it. False: out of memory. */
+export function setKernelBtf(kernel: Kernel, bytes: Uint8Array): boolean {
+  const { mem } = kernel;
+  const block = alloc(mem, bytes.length);
+  if (block === 0) return false;
+  mem.u8.set(bytes, block);
+  mem.u32[SB_KERNEL_BTF >>> 2] = block;
+  mem.u32[SB_KERNEL_BTF_SIZE >>> 2] = bytes.length;
+  return true;
+}
+
+/** Whether the host was given a BTF. */
+export function givenKernelBtf(kernel: Kernel): boolean {
+  return kernel.mem.u32[SB_KERNEL_BTF >>> 2] !== 0;
+}
+
+/** The kernel's BTF, parsed; each client keeps it. */
 export function kernelBtfOf(kernel: Kernel): Btf {
-  kernel.kernelBtf ??= parseBtf(kernelBtf());
+  const { u8, u32 } = kernel.mem;
+  const given = u32[SB_KERNEL_BTF >>> 2]!;
+  kernel.kernelBtf ??= parseBtf(given === 0 ? kernelBtf() : u8.subarray(given, given + u32[SB_KERNEL_BTF_SIZE >>> 2]!));
   return kernel.kernelBtf;
 }
 
 /** The name of the function with this BTF id, or undefined. */
 export function kfuncNameOf(kernel: Kernel, id: number): string | undefined {
-  const type = kernelBtfOf(kernel).types[id];
+  const btf = kernelBtfOf(kernel);
+  const type = id >= 0 && id < btf.count ? btf.type(id) : undefined;
   return type?.kind === "func" ? type.name : undefined;
 }

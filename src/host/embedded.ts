@@ -1,6 +1,9 @@
 /** The embedded host: the kernel's map subsystem in one linear memory, behind the same seam as the machine's own. */
+
+import { parseBtf } from "../btf/index.ts";
 import { bpf } from "../cmd/bpf.ts";
 import { InputError } from "../errors.ts";
+import { givenKernelBtf, kernelBtfOf, setKernelBtf } from "../helpers/kernel_btf.ts";
 import type { ClientSlot } from "../kern/clients.ts";
 import { fdinfo } from "../kern/fdinfo.ts";
 import { FMODE_READ, nextOpenFd, openFds } from "../kern/fds.ts";
@@ -25,6 +28,7 @@ import type {
   Attr,
   Bpffs,
   Host,
+  KernelBtf,
   KernelFacts,
   MapCounters,
   MmapOptions,
@@ -47,6 +51,11 @@ export interface EmbeddedOptions {
   readonly clock?: "real" | "virtual";
   /** Most instructions of one run of a program. Default 100,000,000. */
   readonly runBudget?: number;
+  /**
+   * The BTF of a kernel, for the types that programs are relocated to (CO-RE): the bytes of /sys/kernel/btf/vmlinux, here
+   * or of another machine. They take their size of `memory`. Default: a small one with this host's kernel functions.
+   */
+  readonly kernelBtf?: Uint8Array;
 }
 
 /** What a worker needs to attach to a shared host: to be sent to it with `postMessage`. Good for one worker. */
@@ -180,6 +189,11 @@ export class EmbeddedHost implements Host {
   fdinfo(fd: number): string | number {
     if (!this.#open) refuse();
     return fdinfo(this.#kernel, fd);
+  }
+
+  kernelBtf(): KernelBtf {
+    if (!this.#open) refuse();
+    return { btf: kernelBtfOf(this.#kernel), complete: givenKernelBtf(this.#kernel) };
   }
 
   mmap(fd: number, options: MmapOptions): Uint8Array | number {
@@ -410,6 +424,13 @@ export function createEmbeddedHost(options: EmbeddedOptions = {}): EmbeddedHost 
     virtualClock: options.clock === "virtual",
     runBudget: integer("runBudget", options.runBudget ?? RUN_BUDGET, 1, 2 ** 53 - 1),
   });
+  if (options.kernelBtf !== undefined) {
+    // What is not well-formed must be refused here, not by a program that is loaded later.
+    parseBtf(options.kernelBtf);
+    if (!setKernelBtf(kernel, options.kernelBtf)) {
+      throw new InputError(`kernelBtf has ${options.kernelBtf.length} bytes: give the host more \`memory\``);
+    }
+  }
   return new EmbeddedHost(kernel);
 }
 

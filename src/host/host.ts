@@ -1,4 +1,5 @@
 /** The one seam between the typed API and what serves it: the embedded kernel or the machine's own. */
+import type { Btf } from "../btf/index.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
 
 /** A field of `AttrObject`: a number, a text (names, paths, the licence), or a buffer that is read and written in place. */
@@ -85,6 +86,11 @@ export interface KernelFacts {
   symbols(names: ReadonlySet<string>): ReadonlyMap<string, readonly bigint[]>;
 }
 
+export interface KernelBtf {
+  readonly btf: Btf;
+  readonly complete: boolean;
+}
+
 export interface Host {
   readonly kind: "embedded" | "kernel";
   /**
@@ -127,6 +133,11 @@ export interface Host {
   /** The program behind an fd as observers see it, or a negative errno. Only beside `observe`. */
   programCode?(fd: number): ProgramCode | number;
   readonly facts: KernelFacts;
+  /**
+   * The BTF of the kernel that programs run in: what CO-RE relocates against and kernel functions are named by.
+   * `complete` false: a small one without the types of a real kernel. Undefined: the kernel shows none.
+   */
+  kernelBtf(): KernelBtf | undefined;
   readonly user: UserMemory;
   readonly bpffs: Bpffs;
   /** How many CPUs per-CPU values have a slot for. */

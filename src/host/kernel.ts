@@ -22,9 +22,20 @@ import {
   ENOSYS,
   EPERM,
 } from "../uapi/index.ts";
-import type { Attr, Bpffs, Host, KernelFacts, MmapOptions, UserBuffer, UserMemory, WaitOptions } from "./host.ts";
+import type {
+  Attr,
+  Bpffs,
+  Host,
+  KernelBtf,
+  KernelFacts,
+  MmapOptions,
+  UserBuffer,
+  UserMemory,
+  WaitOptions,
+} from "./host.ts";
 import { HostUnavailable } from "./host.ts";
 import { kernelBpffs } from "./kernel_bpffs.ts";
+import { readKernelBtf } from "./kernel_btf.ts";
 import { kernelFacts } from "./kernel_facts.ts";
 import { Fds } from "./kernel_fds.ts";
 import { infoPointersOk } from "./kernel_info.ts";
@@ -68,6 +79,8 @@ class KernelHost implements Host {
   readonly #marshal: Marshal;
   /** The attributes of a call that must not be made on the caller's. */
   readonly #copy: UserBuffer;
+  /** Once it was asked for. */
+  #kernelBtf: KernelBtf | undefined;
   #open = true;
 
   constructor(libc: Libc, possibleCpus: number) {
@@ -224,6 +237,12 @@ class KernelHost implements Host {
   fdinfo(fd: number): string | number {
     if (!this.#open) this.#refuse();
     return this.#fds.fdinfo(fd);
+  }
+
+  kernelBtf(): KernelBtf | undefined {
+    if (!this.#open) this.#refuse();
+    this.#kernelBtf ??= readKernelBtf();
+    return this.#kernelBtf;
   }
 
   mmap(fd: number, options: MmapOptions): Uint8Array | number {

@@ -14,7 +14,7 @@ export const notBuilt: readonly string[] = [
   "verifier: PROG_LOAD refuses only what is structurally wrong; every access is checked while a program runs",
   "where several things are wrong in one program, which of their errnos comes first can differ from the kernel's",
   "program types other than XDP; XDP live frames in PROG_TEST_RUN",
-  "callbacks (for_each_map_elem, loop, timers), kfuncs, ksyms, CO-RE relocations",
+  "callbacks (for_each_map_elem, loop, timers), kfuncs, ksyms",
   "bpffs: links, permissions of files, and the files that the kernel puts into it (maps.debug, progs.debug)",
   "programs do not reach arenas (addr_space_cast, bpf_arena_alloc_pages) and do not drain a USER_RINGBUF",
   "an arena has all its pages from the beginning; SEGV_ON_FAULT cannot make a view fault",

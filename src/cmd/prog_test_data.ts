@@ -2,7 +2,7 @@
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { progStream } from "../kern/prog.ts";
-import { dropHeld, RUN_EXITED, RUN_FAULTED, RUN_PROG } from "../kern/run_record.ts";
+import { dropHeld, RUN_EXITED, RUN_FAULTED, RUN_HELD_COUNT, RUN_PROG } from "../kern/run_record.ts";
 import { writeStream } from "../kern/stream.ts";
 import { BPF_STDERR, bpf_attr, E2BIG, EFAULT, ENOSPC, ETIMEDOUT } from "../uapi/index.ts";
 import { describeFault } from "../vm/fault.ts";
@@ -114,13 +114,15 @@ export function repeatRun(
     kernel.scene.events = [];
     const bad = prepare(run);
     if (bad !== 0) return bad;
+    // What lies around the context is there for all runs.
+    const around = kernel.mem.u32[(run + RUN_HELD_COUNT) >>> 2]!;
     const m = new Machine(kernel, run);
     const repeat = Math.max(testField(job, test.repeat), 1);
     const start = kernel.now();
     let status = RUN_EXITED;
     for (let i = 0; i < repeat && status === RUN_EXITED; i++) {
       // What one run holds does not outlive it.
-      if (i > 0) dropHeld(kernel, run);
+      if (i > 0) dropHeld(kernel, run, around);
       begin(m, kernel.runBudget);
       status = execute(m);
     }

@@ -2,15 +2,35 @@
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
 import { OBJ_PROG } from "../mem/layout.ts";
-import { BPF_PROG_TYPE_XDP, bpf_attr, EINVAL, ENOTSUPP } from "../uapi/index.ts";
+import {
+  BPF_PROG_TYPE_CGROUP_SKB,
+  BPF_PROG_TYPE_LWT_IN,
+  BPF_PROG_TYPE_LWT_OUT,
+  BPF_PROG_TYPE_LWT_XMIT,
+  BPF_PROG_TYPE_SCHED_ACT,
+  BPF_PROG_TYPE_SCHED_CLS,
+  BPF_PROG_TYPE_SOCKET_FILTER,
+  BPF_PROG_TYPE_XDP,
+  bpf_attr,
+  EINVAL,
+  ENOTSUPP,
+} from "../uapi/index.ts";
 import { pointerAt } from "./attr.ts";
 import type { TestRun } from "./prog_test_data.ts";
+import { testRunSkb } from "./prog_test_skb.ts";
 import { testRunXdp } from "./prog_test_xdp.ts";
 
 const { test } = bpf_attr;
 
 const kinds: Readonly<Record<number, (run: TestRun) => number>> = {
   [BPF_PROG_TYPE_XDP]: testRunXdp,
+  [BPF_PROG_TYPE_SCHED_CLS]: testRunSkb,
+  [BPF_PROG_TYPE_SCHED_ACT]: testRunSkb,
+  [BPF_PROG_TYPE_SOCKET_FILTER]: testRunSkb,
+  [BPF_PROG_TYPE_CGROUP_SKB]: testRunSkb,
+  [BPF_PROG_TYPE_LWT_IN]: testRunSkb,
+  [BPF_PROG_TYPE_LWT_OUT]: testRunSkb,
+  [BPF_PROG_TYPE_LWT_XMIT]: testRunSkb,
 };
 
 export function progTestRun(kernel: Kernel, attr: number, uattr: number): number {

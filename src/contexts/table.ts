@@ -1,5 +1,26 @@
 /** What kinds of programs run here, and how each sees its context. A kind without a line is refused at load. */
-import { BPF_PROG_TYPE_XDP } from "../uapi/index.ts";
+import {
+  BPF_PROG_TYPE_CGROUP_SKB,
+  BPF_PROG_TYPE_LWT_IN,
+  BPF_PROG_TYPE_LWT_OUT,
+  BPF_PROG_TYPE_LWT_SEG6LOCAL,
+  BPF_PROG_TYPE_LWT_XMIT,
+  BPF_PROG_TYPE_SCHED_ACT,
+  BPF_PROG_TYPE_SCHED_CLS,
+  BPF_PROG_TYPE_SK_SKB,
+  BPF_PROG_TYPE_SOCKET_FILTER,
+  BPF_PROG_TYPE_XDP,
+} from "../uapi/index.ts";
+import {
+  cgroupSkbContext,
+  lwtInContext,
+  lwtOutContext,
+  lwtSeg6Context,
+  lwtXmitContext,
+  schedContext,
+  socketFilterContext,
+  streamContext,
+} from "./skb.ts";
 import { xdpContext } from "./xdp.ts";
 
 export interface ContextFamily {
@@ -7,6 +28,8 @@ export interface ContextFamily {
   readonly size: number;
   /** Whether a load or store of `size` bytes at `offset` of the context is one that the kernel knows. */
   readonly access: (offset: number, size: number, write: boolean, attachType: number) => boolean;
+  /** The offset that an access which is allowed goes to, where it is another one. Fields are brought into shape first. */
+  readonly place?: (u32: Uint32Array, ctx: number, offset: number, size: number) => number;
   /** Helpers of this kind of program, beside those that every kind may call. */
   readonly helpers: readonly number[];
   /** LD_ABS and LD_IND are for programs that see an skb. */
@@ -19,6 +42,15 @@ export interface ContextFamily {
 
 const families: Readonly<Record<number, ContextFamily>> = {
   [BPF_PROG_TYPE_XDP]: xdpContext,
+  [BPF_PROG_TYPE_SCHED_CLS]: schedContext,
+  [BPF_PROG_TYPE_SCHED_ACT]: schedContext,
+  [BPF_PROG_TYPE_SOCKET_FILTER]: socketFilterContext,
+  [BPF_PROG_TYPE_CGROUP_SKB]: cgroupSkbContext,
+  [BPF_PROG_TYPE_LWT_IN]: lwtInContext,
+  [BPF_PROG_TYPE_LWT_OUT]: lwtOutContext,
+  [BPF_PROG_TYPE_LWT_XMIT]: lwtXmitContext,
+  [BPF_PROG_TYPE_LWT_SEG6LOCAL]: lwtSeg6Context,
+  [BPF_PROG_TYPE_SK_SKB]: streamContext,
 };
 
 /** The family of a program type's number, or undefined. */

@@ -1,6 +1,5 @@
 /** XDP: the context is a struct xdp_md, the packet lies in a buffer with headroom and tail room. */
-import { csumHelpers } from "../helpers/csum.ts";
-import { showPacket, XDP_HEADROOM, xdpHelpers } from "../helpers/xdp.ts";
+import { showPacket, XDP_HEADROOM } from "../helpers/xdp.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import {
   RUN_CTX,
@@ -15,16 +14,21 @@ import {
 } from "../kern/run_record.ts";
 import { alloc } from "../mem/alloc.ts";
 import { PAGE_SIZE } from "../mem/layout.ts";
-import { xdp_md } from "../uapi/index.ts";
+import { BPF_XDP_DEVMAP, xdp_md } from "../uapi/index.ts";
+import { xdpHelperNumbers } from "./packet_helpers.ts";
 import type { ContextFamily } from "./table.ts";
 
 const FIELD_SIZE = 4;
 
 export const xdpContext: ContextFamily = {
   size: xdp_md.size,
-  // Whole fields, read only.
-  access: (offset, size, write) => !write && size === FIELD_SIZE && offset % FIELD_SIZE === 0,
-  helpers: [...Object.keys(xdpHelpers), ...Object.keys(csumHelpers)].map(Number),
+  // Whole fields, read only; the device that a packet leaves by is known to programs of devmaps.
+  access: (offset, size, write, attachType) =>
+    !write &&
+    size === FIELD_SIZE &&
+    offset % FIELD_SIZE === 0 &&
+    (offset !== xdp_md.fields.egress_ifindex.offset || attachType === BPF_XDP_DEVMAP),
+  helpers: xdpHelperNumbers,
   packetLoads: false,
   sleepable: false,
 };

@@ -5,6 +5,9 @@ import { loopHelpers } from "./loop.ts";
 import { machineHelpers } from "./machine.ts";
 import { mapHelpers } from "./map.ts";
 import { ringbufHelpers } from "./ringbuf.ts";
+import { skbHelpers } from "./skb.ts";
+import { skbCsumHelpers } from "./skb_csum.ts";
+import { skbRoomHelpers } from "./skb_room.ts";
 import type { Helper } from "./types.ts";
 import { xdpHelpers } from "./xdp.ts";
 
@@ -16,6 +19,9 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...forEachHelpers,
   ...csumHelpers,
   ...xdpHelpers,
+  ...skbHelpers,
+  ...skbCsumHelpers,
+  ...skbRoomHelpers,
 };
 
 /** What programs of every kind may call. */

@@ -35,6 +35,7 @@ import {
   RUN_HELD,
   RUN_HELD_COUNT,
   RUN_META,
+  RUN_PACKET_READ_ONLY,
   RUN_STACK_TOP,
   STACK_FRAME,
 } from "./run_record.ts";
@@ -47,7 +48,7 @@ export function memoryOk(kernel: Kernel, low: number, high: number, size: number
   const address = low >>> 0;
   const top = u32[(run + RUN_STACK_TOP) >>> 2]!;
   if (address >= top - (u32[(run + RUN_DEPTH) >>> 2]! + 1) * STACK_FRAME && address + size <= top) return true;
-  if (inPacket(mem, run, address, size)) return true;
+  if (inPacket(mem, run, address, size)) return !write || packetWritable(mem, run);
   const area = valueArea(mem, address);
   if (area === 0) return heldFault(mem, run, address, size, write) === 0;
   const map = u32[(area + AREA_MAP) >>> 2]!;
@@ -71,6 +72,11 @@ export function faultHelper(kernel: Kernel, kind: number, low: number, high: num
 
 export function inPacket(mem: Memory, run: number, address: number, size: number): boolean {
   return address >= mem.u32[(run + RUN_META) >>> 2]! && address + size <= mem.u32[(run + RUN_DATA_END) >>> 2]!;
+}
+
+/** Whether the program may write what it may read of its packet. */
+export function packetWritable(mem: Memory, run: number): boolean {
+  return mem.u32[(run + RUN_PACKET_READ_ONLY) >>> 2] === 0;
 }
 
 /** The area of map values that the address lies in, or 0. */

@@ -56,6 +56,8 @@ export const RUN_FAULT_ARG = 112;
 export const RUN_CURRENT = 116;
 /** Tail calls of this run. */
 export const RUN_TAIL_CALLS = 120;
+/** 1: the program may read its packet, but not write it. */
+export const RUN_PACKET_READ_ONLY = 124;
 /** r0 .. r10, each a u64. */
 export const RUN_REGS = 128;
 /** One record a call that may be open. */
@@ -238,11 +240,11 @@ export function letGo(mem: Memory, run: number, entry: number): void {
   u32[(run + RUN_HELD_COUNT) >>> 2] = count;
 }
 
-/** Undoes what a run holds, newest first. */
-export function dropHeld(env: MapEnv, run: number): void {
+/** Undoes what a run holds but for the oldest `kept`, newest first. */
+export function dropHeld(env: MapEnv, run: number, kept = 0): void {
   const { u32 } = env.mem;
   const list = u32[(run + RUN_HELD) >>> 2]!;
-  for (let i = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1; i >= 0; i--) {
+  for (let i = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1; i >= kept; i--) {
     const entry = list + i * HELD_SIZE;
     u32[(run + RUN_HELD_COUNT) >>> 2] = i;
     const at = entry >>> 2;

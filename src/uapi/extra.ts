@@ -73,3 +73,7 @@ export const BTF_MAX_TYPE = 0x000f_ffff;
 export const BTF_MAX_NAME_OFFSET = 0x00ff_ffff;
 export const BTF_MAX_VLEN = 0xffff;
 export const BTF_MAX_SIZE = 0x0100_0000;
+
+// Address families.
+export const AF_INET = 2;
+export const AF_INET6 = 10;

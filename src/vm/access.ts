@@ -12,10 +12,18 @@ import {
   FAULT_MAP,
   FAULT_MAP_HELPER,
   FAULT_OUTSIDE,
+  FAULT_RIGHTS,
 } from "../kern/fault_kinds.ts";
 import { helperAllowed, innerAllowed, PROG_ATTACH_TYPE, PROG_TYPE, progMap } from "../kern/prog.ts";
-import { heldFault, inPacket, mapInReach, valueArea, valueFault } from "../kern/reach.ts";
-import { holdsReference, RUN_CTX, RUN_CTX_SIZE, RUN_DATA_END, RUN_META } from "../kern/run_record.ts";
+import { heldFault, inPacket, mapInReach, packetWritable, valueArea, valueFault } from "../kern/reach.ts";
+import {
+  holdsReference,
+  RUN_CTX,
+  RUN_CTX_SIZE,
+  RUN_DATA_END,
+  RUN_META,
+  RUN_PACKET_READ_ONLY,
+} from "../kern/run_record.ts";
 import { AREA_MAP } from "../mem/alloc.ts";
 import { OBJ_KIND, OBJ_MAP } from "../mem/layout.ts";
 import { fault, type Machine } from "./machine.ts";
@@ -33,12 +41,19 @@ export function accessAt(m: Machine, low: number, high: number, off: number, siz
   }
   if (high !== 0 || address >>> 0 !== address) return refuse(m, FAULT_HIGH_HALF, low, high, off, size, write);
   const { u32, run } = m;
-  if (address >= u32[(run + RUN_META) >>> 2]! && address + size <= u32[(run + RUN_DATA_END) >>> 2]!) return address;
+  if (address >= u32[(run + RUN_META) >>> 2]! && address + size <= u32[(run + RUN_DATA_END) >>> 2]!) {
+    if (!write || u32[(run + RUN_PACKET_READ_ONLY) >>> 2] === 0) return address;
+    return refuse(m, FAULT_RIGHTS, low, high, off, size, write);
+  }
   const ctx = address - u32[(run + RUN_CTX) >>> 2]!;
   if (ctx >= 0 && ctx + size <= u32[(run + RUN_CTX_SIZE) >>> 2]!) {
     const type = u32[(m.prog + PROG_TYPE) >>> 2]!;
     const attachType = u32[(m.prog + PROG_ATTACH_TYPE) >>> 2]!;
-    if (contextOf(type)?.access(ctx, size, write, attachType) === true) return address;
+    const family = contextOf(type);
+    if (family?.access(ctx, size, write, attachType) === true) {
+      const { place } = family;
+      return place === undefined ? address : address - ctx + place(u32, address - ctx, ctx, size);
+    }
     return refuse(m, FAULT_CONTEXT, low, high, off, size, write);
   }
   const kind = memoryKind(m, address, size, write);
@@ -86,7 +101,7 @@ export function argumentOk(
 
 function rangeKind(m: Machine, address: number, size: number, write: boolean): number {
   if (address >= m.stackLow && address + size <= m.stackTop) return 0;
-  if (inPacket(m.mem, m.run, address, size)) return 0;
+  if (inPacket(m.mem, m.run, address, size)) return write && !packetWritable(m.mem, m.run) ? FAULT_RIGHTS : 0;
   return memoryKind(m, address, size, write);
 }
 

@@ -14,6 +14,7 @@ import { jump32, jump64 } from "./jump.ts";
 import { loadImm64, loads, signedLoads, stores } from "./load_store.ts";
 import { type Machine, save } from "./machine.ts";
 import { runObserved } from "./observe.ts";
+import { packetLoad } from "./packet_loads.ts";
 
 function unknown(_m: Machine, _d: number, _low: number, _high: number, w: number): void {
   throw new Bug(`opcode 0x${(w & 0xff).toString(16)} came past the loader`);
@@ -36,8 +37,7 @@ const byKind: Readonly<Record<InsnKind, (row: InsnRow) => Handler>> = {
   load: (row) => (row.signed ? signedLoads : loads)[sized(row)],
   store: (row) => stores[sized(row)],
   atomic: (row) => atomicHandler(sized(row), row.variants),
-  // For programs that see an skb; no such kind runs here yet.
-  ldPacket: () => unknown,
+  ldPacket: (row) => packetLoad(sized(row), row.src === "read"),
   goto: (row) => (row.off === "jump" ? goto16 : goto32),
   jump: (row) => named(row.bits === 64 ? jump64 : jump32, row),
   mayGoto: () => mayGoto,

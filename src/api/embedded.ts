@@ -1,4 +1,6 @@
 /** `createEmbedded`: the typed API over the kernel's map subsystem as a library. */
+
+import { InputError } from "../errors.ts";
 import {
   attachEmbeddedHost,
   createEmbeddedHost,
@@ -7,7 +9,25 @@ import {
   type HostTicket,
   type WorkerLike,
 } from "../host/embedded.ts";
+import { encodeInsns, INSN_SIZE, type Insn } from "../insn/index.ts";
 import { BpfHost, type HostMemory } from "./bpf_host.ts";
+import { BpfError } from "./error.ts";
+import type { Observer } from "./observe/observer.ts";
+
+/** What `execute` takes beside instructions. */
+export interface ExecuteOptions {
+  /** What r1 points to. It is copied: the result has what became of it. Without it r1 and r2 are 0. */
+  readonly memory?: Uint8Array;
+  /** Is told of the run, as by `host.observe`. */
+  readonly observe?: Observer;
+}
+
+export interface ExecuteResult {
+  /** Unsigned, 64 bits. */
+  readonly r0: bigint;
+  /** The memory afterwards. */
+  readonly memory: Uint8Array;
+}
 
 /** An embedded host. Everything lies in one linear memory; nothing of the machine's kernel is used. */
 export class EmbeddedBpfHost extends BpfHost {
@@ -33,6 +53,32 @@ export class EmbeddedBpfHost extends BpfHost {
   /** @internal */
   protected override openFds(): readonly number[] {
     return this.#embedded.openFds();
+  }
+
+  /**
+   * Runs instructions that are no program of any kind, by RFC 9669 alone: r1 is `memory`, which they may read and write,
+   * r2 its length. They may call helpers that programs of every kind may call. What Linux refuses and the RFC gives a
+   * meaning - a division by an immediate 0, a shift by too much - has that meaning. Throws `BpfError` when they are
+   * refused (EINVAL), fault (EFAULT) or do not end (ETIMEDOUT).
+   *
+   *     import { exit, ldx, R0, R1 } from "bpfmaps/insn";
+   *     host.execute([ldx("u16", R0, R1, 0), exit()], { memory: Uint8Array.of(1, 2) }).r0; // 0x201n
+   */
+  execute(insns: readonly Insn[] | Uint8Array, options: ExecuteOptions = {}): ExecuteResult {
+    this.requireOpen();
+    const code = insns instanceof Uint8Array ? insns : encodeInsns(insns);
+    if (code.length % INSN_SIZE !== 0) {
+      throw new InputError(`execute: ${code.length} bytes of instructions, expected a multiple of ${INSN_SIZE}`);
+    }
+    const memory = (options.memory ?? new Uint8Array(0)).slice();
+    const watched = options.observe === undefined ? undefined : this.observe(options.observe);
+    try {
+      const { errno, log, r0 } = this.#embedded.execute(code, memory);
+      if (errno !== 0) throw new BpfError({ errno, cmd: "execute", what: log, log });
+      return { r0, memory };
+    } finally {
+      watched?.stop();
+    }
   }
 
   /** Moves the virtual clock on. Throws `InputError` when the host was not made with `{ clock: "virtual" }`. */

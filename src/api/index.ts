@@ -24,7 +24,13 @@ export { BpfMap, type MapStats, OtherMap } from "./bpf_map.ts";
 export * from "./codec/index.ts";
 export type { TargetBtf } from "./core_target.ts";
 export { type DiffOptions, diffSpec, type SpecDifference } from "./diff_spec.ts";
-export { attachEmbedded, createEmbedded, EmbeddedBpfHost } from "./embedded.ts";
+export {
+  attachEmbedded,
+  createEmbedded,
+  EmbeddedBpfHost,
+  type ExecuteOptions,
+  type ExecuteResult,
+} from "./embedded.ts";
 export { BpfError, type BpfErrorParts, BulkError, type BulkProgress, type ErrorMap } from "./error.ts";
 export { type EstimateOptions, estimateMemory } from "./estimate_memory.ts";
 export { Globals } from "./globals.ts";

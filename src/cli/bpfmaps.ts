@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { BpfError } from "../api/error.ts";
 import { Bug, InputError } from "../errors.ts";
+import { disasmCommand, disasmHelp } from "./disasm.ts";
+import { execCommand, execHelp } from "./exec.ts";
 import { runHelp } from "./options.ts";
 import { runCommand } from "./run.ts";
 
@@ -15,10 +17,23 @@ const USAGE = 2;
 const help = `bpfmaps: BPF maps and programs, on the kernel's subsystem as a library or on the real kernel
 
 usage:
-  bpfmaps run OBJECT ...   load an object, run a program on packets, print its maps
+  bpfmaps run OBJECT ...      load an object, run a program on packets, print its maps
+  bpfmaps disasm OBJECT ...   print its programs: instructions, source lines, names
+  bpfmaps exec [MEMORY] ...   run instructions by RFC 9669 alone: a plugin for bpf_conformance
   bpfmaps --version
 
-bpfmaps run --help tells more.`;
+bpfmaps COMMAND --help tells more.`;
+
+interface Command {
+  readonly help: string;
+  readonly run: (args: readonly string[]) => Promise<void>;
+}
+
+const commands: Readonly<Record<string, Command>> = {
+  run: { help: runHelp, run: runCommand },
+  disasm: { help: disasmHelp, run: disasmCommand },
+  exec: { help: execHelp, run: execCommand },
+};
 
 /** Runs a command line, prints what it has to say, and returns the exit code. */
 export function bpfmaps(args: readonly string[]): Promise<number> {
@@ -27,14 +42,13 @@ export function bpfmaps(args: readonly string[]): Promise<number> {
 
 async function command(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
+  const known = name === undefined || !Object.hasOwn(commands, name) ? undefined : commands[name];
+  if (known !== undefined) {
+    if (rest.includes("--help") || rest.includes("-h")) console.log(known.help);
+    else await known.run(rest);
+    return OK;
+  }
   switch (name) {
-    case "run":
-      if (rest.includes("--help") || rest.includes("-h")) {
-        console.log(runHelp);
-        return OK;
-      }
-      await runCommand(rest);
-      return OK;
     case "--version":
     case "-V": {
       const own = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {

@@ -12,11 +12,19 @@ export interface RunOptions {
   readonly host: "embedded" | "kernel";
   readonly cpus: number | undefined;
   readonly json: boolean;
+  readonly trace: boolean;
+  /** Instructions that a trace shows. */
+  readonly traceLimit: number;
+  /** The file that coverage goes to. */
+  readonly coverage: string | undefined;
+  readonly profile: boolean;
 }
 
 const REPEAT_MAX = 2 ** 31 - 1;
+const TRACE_LIMIT = 10_000;
+const LCOV_FILE = "lcov.info";
 
-export const runHelp = `usage: bpfmaps run OBJECT [--prog NAME] (--pcap FILE | --data FILE) [options]
+export const runHelp: string = `usage: bpfmaps run OBJECT [--prog NAME] (--pcap FILE | --data FILE) [options]
 
 Loads a compiled BPF object, creates its maps, runs one of its programs on packets, and prints what the maps hold then.
 
@@ -28,6 +36,11 @@ Loads a compiled BPF object, creates its maps, runs one of its programs on packe
   --host HOST       embedded (default: a library, no root) or kernel (this machine's bpf(2))
   --cpus N          virtual CPUs of the embedded host (default 1)
   --json            one JSON object on standard output
+  --trace           print each executed instruction to standard error: what it changed, touched and called
+  --trace-limit N   print N instructions at most (default ${TRACE_LIMIT})
+  --coverage lcov[=FILE]
+                    which lines, functions and branches of the source ran, for genhtml and editors (default ${LCOV_FILE})
+  --profile         instructions and time by source line
   -h, --help        this text
 
 exit codes: 0 done, 1 the program or the kernel failed, 2 a wrong argument or file`;
@@ -49,6 +62,13 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
   if (host === "kernel" && values.cpus !== undefined) {
     throw new InputError("--cpus is for the embedded host: the kernel has the CPUs that it has");
   }
+  const { trace = false, profile = false } = values;
+  if (host === "kernel" && (trace || profile || values.coverage !== undefined)) {
+    throw new InputError("--trace, --coverage and --profile are for the embedded host: the kernel tells nobody");
+  }
+  if (trace && profile) {
+    throw new InputError("--trace and --profile: one at a time, or the profile would be one of the printing");
+  }
   return {
     object,
     prog: values.prog,
@@ -59,6 +79,10 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     host,
     cpus: values.cpus === undefined ? undefined : count("--cpus", values.cpus, 256),
     json: values.json ?? false,
+    trace,
+    traceLimit: count("--trace-limit", values["trace-limit"] ?? String(TRACE_LIMIT), Number.MAX_SAFE_INTEGER),
+    coverage: values.coverage === undefined ? undefined : coverageFile(values.coverage),
+    profile,
   };
 }
 
@@ -76,11 +100,24 @@ function parse(args: readonly string[]) {
         host: { type: "string" },
         cpus: { type: "string" },
         json: { type: "boolean" },
+        trace: { type: "boolean" },
+        "trace-limit": { type: "string" },
+        coverage: { type: "string" },
+        profile: { type: "boolean" },
       },
     });
   } catch (error) {
     throw new InputError(`${(error as Error).message} (bpfmaps run --help)`, { cause: error });
   }
+}
+
+/** `lcov`, or `lcov=FILE`. */
+function coverageFile(value: string): string {
+  const [format, ...file] = value.split("=");
+  if (format !== "lcov" || (file.length > 0 && file.join("=") === "")) {
+    throw new InputError(`--coverage ${value}: expected lcov or lcov=FILE`);
+  }
+  return file.length === 0 ? LCOV_FILE : file.join("=");
 }
 
 function count(name: string, text: string, max: number): number {

@@ -1,5 +1,6 @@
 /** What a run has to tell: as one JSON object for programs, as tables for people. */
 import { toHex } from "../api/hex.ts";
+import type { FileCoverage, ProfileLine } from "../api/observe/index.ts";
 import type { BtfValue } from "../btf/index.ts";
 
 export interface EntryReport {
@@ -32,6 +33,9 @@ export interface RunReport {
   /** Hex of the packet as the last run left it. */
   readonly dataOut: string;
   readonly maps: readonly MapReport[];
+  /** Where they were asked for. */
+  readonly coverage?: readonly FileCoverage[];
+  readonly profile?: readonly ProfileLine[];
 }
 
 /** Entries of one map that people are shown. */

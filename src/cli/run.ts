@@ -16,6 +16,7 @@ import { dumpMap, type RawEntry } from "./map_dump.ts";
 import { parseRunOptions, type RunOptions } from "./options.ts";
 import { framesOf, inFile, readInput } from "./packets.ts";
 import { type EntryReport, type MapReport, type RunReport, toJson, toText } from "./report.ts";
+import { Watch } from "./watch.ts";
 
 /** Runs between two lines of progress. */
 const PROGRESS_EVERY = 50_000;
@@ -34,10 +35,11 @@ export async function runCommand(args: readonly string[]): Promise<void> {
     const unpinned = ({ maps }: ObjectSpec): void => {
       for (const map of maps) map.pinning = "none";
     };
-    const object = host.loadObject(bytes, { name, programs: [wanted.name], edit: unpinned });
+    const watch = new Watch(host, options);
+    const object = host.loadObject(bytes, { name, programs: programsFor(spec, wanted), edit: unpinned });
     if (options.fill !== undefined) fillMaps(host, object, options.fill);
     const program = object.program(wanted.name);
-    const { runs, returns, last } = runAll(program, options);
+    const { runs, returns, last } = watched(watch, () => runAll(program, options));
     const report: RunReport = {
       object: options.object,
       host: options.host,
@@ -47,9 +49,10 @@ export async function runCommand(args: readonly string[]): Promise<void> {
       returns,
       dataOut: toHex(last),
       maps: object.spec.maps.map((map) => reportMap(host, object, map)),
+      ...watch.seen(),
     };
     const names = wanted.type === BPF_PROG_TYPE_XDP ? xdpActionNames : {};
-    console.log(options.json ? toJson(report) : toText(report, (retval) => names[retval]));
+    console.log(options.json ? toJson(report) : toText(report, (retval) => names[retval]) + watch.text());
   } finally {
     host.close();
   }
@@ -68,6 +71,21 @@ function pickProgram(spec: ObjectSpec, options: RunOptions): ObjectSpec["program
   if (found === undefined)
     throw new InputError(`${options.object}: there is no program ${options.prog}: it has ${names}`);
   return found;
+}
+
+/** The program, and those that the object's prog arrays hold from the beginning: it may go on in them. */
+function programsFor({ maps }: ObjectSpec, wanted: ObjectSpec["programs"][number]): string[] {
+  const slots = maps.flatMap((map) => map.slots ?? []).filter(({ kind }) => kind === "program");
+  return [...new Set([wanted.name, ...slots.map(({ name }) => name)])];
+}
+
+/** What was seen counts when a run fails, too. */
+function watched<T>(watch: Watch, runs: () => T): T {
+  try {
+    return runs();
+  } finally {
+    watch.end();
+  }
 }
 
 interface Outcome {

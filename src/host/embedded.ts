@@ -2,6 +2,7 @@
 
 import { parseBtf } from "../btf/index.ts";
 import { bpf } from "../cmd/bpf.ts";
+import { type Executed, execute } from "../cmd/execute.ts";
 import { InputError } from "../errors.ts";
 import { givenKernelBtf, kernelBtfOf, setKernelBtf } from "../helpers/kernel_btf.ts";
 import type { ClientSlot } from "../kern/clients.ts";
@@ -337,6 +338,15 @@ export class EmbeddedHost implements Host {
     };
     kernel.endMap();
     return counters;
+  }
+
+  /**
+   * Runs instructions that belong to no kind of program: r1 is the memory, which holds at the end what they made of it,
+   * r2 its length.
+   */
+  execute(code: Uint8Array, memory: Uint8Array): Executed {
+    if (!this.#open) refuse();
+    return execute(this.#kernel, code, memory);
   }
 
   observe(observer: RunObserver | undefined): void {

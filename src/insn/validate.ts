@@ -35,19 +35,23 @@ const invalid = (message: string): Refusal => ({ errno: -EINVAL, message });
  * The second slot of a 64-bit immediate is judged with the first.
  */
 export function validateInsn(insns: readonly Insn[], index: number): string | undefined {
-  return (judgeForm(insns, index) ?? judgeFields(insns, index))?.message;
+  return (judgeForm(insns, index) ?? judgeFields(insns, index, "linux"))?.message;
 }
+
+/** `rfc9669`: dead instructions are none of its business, and immediates that are 0 or too large have a meaning (4.1). */
+export type Rules = "linux" | "rfc9669";
 
 /**
  * The first fault of a whole program, or undefined. In the kernel's order, so that the errno is its errno: opcodes and
  * jumps of the whole program, then functions that run off their end, jumps between functions and instructions that
  * nothing reaches, then the fields of each instruction.
  */
-export function validateProgram(insns: readonly Insn[]): InsnFault | undefined {
+export function validateProgram(insns: readonly Insn[], rules: Rules = "linux"): InsnFault | undefined {
   if (insns.length === 0 || insns.length > MAX_INSNS) {
     return { insn: 0, errno: -E2BIG, message: `${insns.length} instructions, expected 1..${MAX_INSNS}` };
   }
-  return firstFault(insns, judgeForm) ?? faultOfFlow(insns) ?? firstFault(insns, judgeFields);
+  const fields: Judge = (all, index) => judgeFields(all, index, rules);
+  return firstFault(insns, judgeForm) ?? faultOfFlow(insns, rules) ?? firstFault(insns, fields);
 }
 
 type Judge = (insns: readonly Insn[], index: number) => Refusal | undefined;
@@ -83,7 +87,7 @@ function judgeForm(insns: readonly Insn[], index: number): Refusal | undefined {
 }
 
 /** Fields and registers of an instruction whose form is right. */
-function judgeFields(insns: readonly Insn[], index: number): Refusal | undefined {
+function judgeFields(insns: readonly Insn[], index: number, rules: Rules): Refusal | undefined {
   const insn = insns[index]!;
   const row = insnTable[insn.opcode]!;
   const variant = variantOf(row, insn);
@@ -96,8 +100,8 @@ function judgeFields(insns: readonly Insn[], index: number): Refusal | undefined
   return (
     (row.selector === "src" ? undefined : judgeRegister("src", src, row, insn.src)) ??
     judgeRegister("dst", dst, row, insn.dst) ??
-    judgeField("off", variant?.off ?? row.off, row, insn) ??
-    judgeField("imm", variant?.imm ?? row.imm, row, insn) ??
+    judgeField("off", variant?.off ?? row.off, row, insn, rules) ??
+    judgeField("imm", variant?.imm ?? row.imm, row, insn, rules) ??
     judgeWrite(dst, insn.dst) ??
     judgeWrite(src, insn.src)
   );
@@ -113,8 +117,15 @@ function judgeWrite(use: RegUse, register: number): Refusal | undefined {
   return { errno: -EACCES, message: "r10, the frame pointer, is read-only" };
 }
 
-function judgeField(field: "off" | "imm", rule: FieldRule, row: InsnRow, insn: Insn): Refusal | undefined {
+function judgeField(
+  field: "off" | "imm",
+  rule: FieldRule,
+  row: InsnRow,
+  insn: Insn,
+  rules: Rules,
+): Refusal | undefined {
   const value = insn[field];
+  if (rules === "rfc9669" && (rule === "nonZero" || rule === "shift")) return undefined;
   switch (rule) {
     case "any":
     case "ignored":
@@ -157,7 +168,7 @@ function judgeSecondSlot(variant: InsnVariant | undefined, insns: readonly Insn[
 }
 
 /** Where control goes: each function ends in an exit or goto, jumps stay in their function, everything is reached. */
-function faultOfFlow(insns: readonly Insn[]): InsnFault | undefined {
+function faultOfFlow(insns: readonly Insn[], rules: Rules): InsnFault | undefined {
   const starts = functionStarts(insns);
   for (let i = 0; i < starts.length; i++) {
     const start = starts[i]!;
@@ -168,7 +179,7 @@ function faultOfFlow(insns: readonly Insn[]): InsnFault | undefined {
     if (kind !== "exit" && kind !== "goto") {
       return { insn: end - 1, errno: -EINVAL, message: "a function ends in something other than exit or goto" };
     }
-    const fault = faultOfFunction(insns, start, end);
+    const fault = faultOfFunction(insns, start, end, rules);
     if (fault !== undefined) return fault;
   }
   return undefined;
@@ -193,7 +204,7 @@ function calledFunction(insns: readonly Insn[], index: number): number | undefin
   return op === "local" || op === "func" ? index + 1 + insn.imm : undefined;
 }
 
-function faultOfFunction(insns: readonly Insn[], start: number, end: number): InsnFault | undefined {
+function faultOfFunction(insns: readonly Insn[], start: number, end: number, rules: Rules): InsnFault | undefined {
   const reached = new Uint8Array(end - start);
   const work = [start];
   for (let index = work.pop(); index !== undefined; index = work.pop()) {
@@ -215,7 +226,7 @@ function faultOfFunction(insns: readonly Insn[], start: number, end: number): In
     }
   }
   const missed = reached.indexOf(0);
-  if (missed < 0) return undefined;
+  if (missed < 0 || rules === "rfc9669") return undefined;
   return { insn: start + missed, errno: -EINVAL, message: "nothing reaches this instruction" };
 }
 

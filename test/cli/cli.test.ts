@@ -3,33 +3,13 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test, vi } from "vitest";
-import { bpfmaps as commandLine } from "../../src/cli/bpfmaps.ts";
+import { afterAll, expect, test } from "vitest";
+import { bpfmaps, type Ended } from "./in_process.ts";
 
 const root = join(import.meta.dirname, "../..");
 const dir = mkdtempSync(join(tmpdir(), "bpfmaps-cli-"));
 const object = join(root, "examples/traffic/traffic.bpf.o");
 const pcap = join(root, "examples/traffic/traffic.pcap");
-
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** The command line, in this process: a process each would cost more than what it tests. */
-async function bpfmaps(...args: string[]): Promise<Ended> {
-  const printed = { log: "", error: "" };
-  for (const to of ["log", "error"] as const)
-    vi.spyOn(console, to).mockImplementation((text) => {
-      printed[to] += `${text}\n`;
-    });
-  try {
-    return { code: await commandLine(args), out: printed.log, err: printed.error };
-  } finally {
-    vi.restoreAllMocks();
-  }
-}
 
 /** The program as it is installed. */
 function program(...args: string[]): Ended {

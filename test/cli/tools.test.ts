@@ -1,0 +1,183 @@
+/** What the command line shows of programs: `run` with --trace, --coverage and --profile; `disasm`; `exec`. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { execCommand } from "../../src/cli/exec.ts";
+import { BpfError, InputError, parseLcov } from "../../src/index.ts";
+import { alu64, encodeInsns, exit, type Insn, ldx, mov64Imm, R0, R1, R2, stx } from "../../src/insn/index.ts";
+import { buildElf } from "../fixtures/bpf/elf_builder.ts";
+import { ethernet } from "../programs/packet_sampler.cases.ts";
+import { bpfmaps, printed } from "./in_process.ts";
+
+const root = join(import.meta.dirname, "../..");
+const sampler = join(root, "test/programs/packet_sampler.bpf.o");
+const chain = join(root, "test/programs/rule_chain.bpf.o");
+const dir = mkdtempSync(join(tmpdir(), "bpfmaps-tools-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+const packet = join(dir, "packet");
+writeFileSync(packet, ethernet(64, 0x0800));
+const run = (...args: string[]) => bpfmaps("run", sampler, "--prog", "sampler", "--data", packet, ...args);
+
+test("--trace prints instructions with their source lines to standard error", async () => {
+  const { code, out, err } = await run("--trace", "--json");
+  expect(code).toBe(0);
+  expect(JSON.parse(out)).toMatchObject({ runs: 1 });
+  const lines = err.trimEnd().split("\n");
+  expect(lines[0]).toMatch(/^; \.\/packet_sampler\.bpf\.c:\d+: int sampler\(struct xdp_md \*ctx\) \{$/);
+  expect(lines[1]).toMatch(/^ {4}0: r\d = r1 .* r\d = 0x/);
+  expect(err).toMatch(/call kind_of .*-> function kind_of\n/);
+  expect(err).toMatch(/^ {2}; \.\/packet_sampler\.bpf\.c:\d+: /m);
+  expect(err).toMatch(/bpf_ringbuf_reserve\(0x\w+, 0x28, 0x0\) = 0x/);
+});
+
+test("--trace-limit says what it left out", async () => {
+  const { err } = await run("--trace", "--trace-limit", "3");
+  expect(err.match(/^ *\d+: /gm)).toHaveLength(3);
+  expect(err).toMatch(/\n\.\.\. and \d+ more instructions \(--trace-limit\)\n$/);
+});
+
+test("--trace of a program that faults ends with why", async () => {
+  const short = join(dir, "short");
+  writeFileSync(short, new Uint8Array(5));
+  const { code, err } = await bpfmaps("run", sampler, "--prog", "sampler", "--data", short, "--trace");
+  expect([code, err]).toEqual([1, expect.stringMatching(/^bpfmaps: packet 1 \(5 bytes\)/)]);
+});
+
+test("--coverage writes an lcov file, with the path of a source that lies beside the object", async () => {
+  const file = join(dir, "cover.info");
+  const { code, out } = await run("--repeat", "2", "--coverage", `lcov=${file}`);
+  expect(code).toBe(0);
+  const { files } = parseLcov(readFileSync(file, "utf8"));
+  expect(files.map((each) => each.file)).toEqual([join(root, "test/programs/packet_sampler.bpf.c")]);
+  expect(existsSync(files[0]!.file)).toBe(true);
+  expect(files[0]!.functions.find(({ name }) => name === "sampler")?.hits).toBe(2);
+  expect(out).toMatch(/\n\ncoverage, written to .*cover\.info\n.*packet_sampler\.bpf\.c: \d+ of \d+ lines \(/);
+});
+
+test("--profile prints a table; with --json both are data", async () => {
+  expect((await run("--profile")).out).toMatch(/\n\nprofile\n1 run, \d+ instructions, .*\n +time +in helpers +hits/);
+  const file = join(dir, "both.info");
+  const report = JSON.parse((await run("--profile", "--coverage", `lcov=${file}`, "--json")).out) as {
+    coverage: { lines: unknown[] }[];
+    profile: { hits: number }[];
+  };
+  expect(report.coverage[0]!.lines.length).toBeGreaterThan(10);
+  expect(report.profile.every(({ hits }) => hits >= 1)).toBe(true);
+});
+
+test("programs that prog arrays hold are there to be gone on in", async () => {
+  const { out } = await bpfmaps("run", chain, "--prog", "filter", "--data", packet, "--json");
+  const maps = (JSON.parse(out) as { maps: { name: string; entries: unknown[] }[] }).maps;
+  expect(maps.find(({ name }) => name === "steps")?.entries).toHaveLength(1);
+});
+
+const bad: readonly (readonly [string, readonly string[], RegExp])[] = [
+  ["coverage in another format", ["--coverage", "html"], /--coverage html: expected lcov or lcov=FILE/],
+  ["coverage into no file", ["--coverage", "lcov="], /expected lcov or lcov=FILE/],
+  ["coverage where nothing can be", ["--coverage", `lcov=${dir}/none/x`], /cannot write .*none\/x: ENOENT/],
+  ["trace of nothing", ["--trace", "--trace-limit", "0"], /--trace-limit 0: expected a whole number from 1/],
+  ["trace and profile", ["--trace", "--profile"], /one at a time/],
+  ["trace on the kernel", ["--trace", "--host", "kernel"], /are for the embedded host/],
+  ["profile on the kernel", ["--profile", "--host", "kernel"], /are for the embedded host/],
+];
+
+test.each(bad)("run, %s: exit code 2 and one clear line", async (_, args, message) => {
+  const { code, err } = await run(...args);
+  expect(err).toMatch(message);
+  expect(err.trimEnd()).not.toContain("\n");
+  expect(code).toBe(2);
+});
+
+test("disasm: functions, labels, source lines, names", async () => {
+  const { code, out, err } = await bpfmaps("disasm", chain, "--prog", "filter");
+  expect([code, err]).toEqual([0, ""]);
+  const lines = out.split("\n");
+  expect(lines[0]).toMatch(/^filter \(xdp\): \d+ instructions, 3 functions$/);
+  expect(lines).toEqual(expect.arrayContaining(["filter:", "source_of:", "try_rule:"]));
+  expect(lines).toContainEqual(expect.stringMatching(/^ +; .*rule_chain\.bpf\.c:\d+: bpf_loop\(count, try_rule/));
+  for (const text of [/r\d = map\[steps\]$/, /r\d = map\[\.bss\]\[0\]\+\d+$/, /r\d = func\[try_rule\]$/])
+    expect(lines).toContainEqual(expect.stringMatching(text));
+  expect(lines).toContainEqual(expect.stringMatching(/^ +\d+: call bpf_tail_call#12$/));
+  // Every label that a jump names stands in front of an instruction.
+  const named = [...out.matchAll(/goto (L\d+)/g)].map((m) => m[1]!);
+  expect(named.filter((label) => !lines.includes(`${label}:`))).toEqual([]);
+  expect(named.length).toBeGreaterThan(0);
+});
+
+test("disasm without --prog prints all programs; wrong arguments and files are told in one line", async () => {
+  expect((await bpfmaps("disasm", chain)).out.match(/^\w+ \(xdp\): /gm)).toHaveLength(2);
+  const wrong: readonly (readonly [readonly string[], RegExp])[] = [
+    [[], /no OBJECT/],
+    [[chain, sampler], /one OBJECT at a time/],
+    [[chain, "--prog", "nope"], /no program nope: it has note_drop, filter/],
+    [[join(dir, "none.o")], /none\.o: there is no such file/],
+    [[packet], /packet: /],
+    [[chain, "--frob"], /--frob/],
+  ];
+  for (const [args, message] of wrong) {
+    const { code, err } = await bpfmaps("disasm", ...args);
+    expect([code, err]).toEqual([2, expect.stringMatching(message)]);
+    expect(err.trimEnd()).not.toContain("\n");
+  }
+  const cut = join(dir, "cut.o");
+  writeFileSync(cut, readFileSync(chain).subarray(0, 3000));
+  expect(await bpfmaps("disasm", cut)).toMatchObject({ code: 2, err: expect.stringMatching(/cut\.o: /) });
+});
+
+const hex = (insns: readonly Insn[]): string => Buffer.from(encodeInsns(insns)).toString("hex");
+/** r0 = the memory's first two bytes + its length; the third is overwritten. */
+const adds = [ldx("u16", R0, R1, 0), alu64("add", R0, R2), stx("u8", R1, R0, 2), exit()];
+
+async function exec(input: string, ...args: string[]): Promise<string> {
+  const { out } = await printed(async () => {
+    await execCommand(args, () => input);
+    return 0;
+  });
+  return out;
+}
+
+test("exec: r1 is the memory, r2 its length, r0 comes out in hex", async () => {
+  expect(await exec(hex(adds), "010200")).toBe("204\n");
+  // As bpf_conformance_runner writes it.
+  const spaced = hex(adds).replace(/../g, "$&  ");
+  expect(await exec(`${spaced}\n`, "01  02  00  ")).toBe("204\n");
+  expect(await exec(hex([mov64Imm(R0, -1), exit()]))).toBe("ffffffffffffffff\n");
+});
+
+test("exec as it is installed", () => {
+  const ended = spawnSync(process.execPath, [join(root, "dist/cli/main.js"), "exec", "01 02 00"], {
+    encoding: "utf8",
+    input: hex(adds),
+    timeout: 60_000,
+  });
+  expect([ended.status, ended.stdout, ended.stderr]).toEqual([0, "204\n", ""]);
+});
+
+test("exec --debug traces to standard error", async () => {
+  const { out, err } = await printed(async () => {
+    await execCommand(["--debug"], () => hex([mov64Imm(R0, 5), exit()]));
+    return 0;
+  });
+  expect(out).toBe("5\n");
+  expect(err).toMatch(/^ {4}0: r0 = 5 +r0 = 0x5\n {4}1: exit\n$/);
+});
+
+test("exec: what is wrong with arguments, programs and what they do", async () => {
+  await expect(exec("")).rejects.toThrow("there is no program on standard input");
+  await expect(exec("b7xx")).rejects.toThrow('found "x", expected hex digits');
+  await expect(exec("b70")).rejects.toThrow("3 hex digits, expected two for each byte");
+  await expect(exec("b700")).rejects.toThrow("2 bytes of instructions, expected a multiple of 8");
+  await expect(exec(hex(adds), "01", "02")).rejects.toThrow(/one MEMORY argument: found "02" too/);
+  await expect(exec(hex(adds), "0102")).rejects.toThrow(BpfError);
+  await expect(exec(hex(adds), "0102")).rejects.toThrow(/^instruction 2, .*: write of 1 byte at 0x/);
+  await expect(exec("8d00000000000000", "--elf")).rejects.toThrow(InputError);
+});
+
+test("exec --elf runs .text of an object", async () => {
+  const elf = (name: string): string => Buffer.from(buildElf([{ name, data: adds }])).toString("hex");
+  expect(await exec(elf(".text"), "010200", "--elf")).toBe("204\n");
+  await expect(exec(elf("xdp"), "010200", "--elf")).rejects.toThrow("no code in its section .text");
+});

@@ -50,7 +50,13 @@ export class CoreTarget {
           `but this host has no types of a kernel: ${HOW}`,
       );
     }
-    return relocateProgram(program, this.#relocator);
+    const relocated = relocateProgram(program, this.#relocator);
+    if (this.#target.complete) return relocated;
+    const hint = `this host has no types of a kernel: ${HOW}`;
+    return {
+      program: relocated.program,
+      poisoned: relocated.poisoned.map(({ insn, text }) => ({ insn, text: [...text, hint] })),
+    };
   }
 
   #find(own: Btf): KernelBtf | undefined {

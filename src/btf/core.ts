@@ -140,8 +140,9 @@ export class CoreRelocator {
     return isEnumKind(kind) ? matcher.enumValue(path, id) : matcher.path(path, id);
   }
 
-  /** Types of the target with the name, whatever the flavor on either side. */
+  /** Types of the target with the name, whatever the flavor on either side; in the program's own BTF, the type itself. */
   #candidatesFor(typeId: number): readonly number[] {
+    if (this.#target === this.#local) return [typeId];
     const known = this.#candidates.get(typeId);
     if (known !== undefined) return known;
     const target = this.#target!;

@@ -27,11 +27,12 @@
 
 /* Reads through the kernel's memory: `to` gets the field, 0 or a negative errno comes back. */
 #define bpf_core_read(to, size, from) bpf_probe_read_kernel(to, size, (const void *)__builtin_preserve_access_index(from))
-/* The value of one field of what a pointer points to. */
+/* The value of one field of what a pointer points to; the pointer may be such a value itself. */
 #define BPF_CORE_READ(pointer, field)                                       \
   ({                                                                        \
-    __typeof__((pointer)->field) value_;                                    \
-    bpf_core_read(&value_, sizeof(value_), &(pointer)->field);              \
+    __typeof__(pointer) pointer_ = (pointer);                               \
+    __typeof__(pointer_->field) value_;                                     \
+    bpf_core_read(&value_, sizeof(value_), &pointer_->field);               \
     value_;                                                                 \
   })
 

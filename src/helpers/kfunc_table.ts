@@ -1,8 +1,11 @@
 /** Every kernel function that programs of this host may call, sorted by name: a loaded call has the index in here. */
 import { sectionKfuncs } from "./sections.ts";
+import { workKfuncs } from "./timer.ts";
 import type { Kfunc } from "./types.ts";
 
-export const kfuncTable: readonly Kfunc[] = [...sectionKfuncs].sort((a, b) => (a.name < b.name ? -1 : 1));
+export const kfuncTable: readonly Kfunc[] = [...sectionKfuncs, ...workKfuncs].sort((a, b) =>
+  a.name < b.name ? -1 : 1,
+);
 
 /** The index of the function with this name, or -1. */
 export function kfuncIndex(name: string): number {

@@ -8,6 +8,7 @@ import { ringbufHelpers } from "./ringbuf.ts";
 import { skbHelpers } from "./skb.ts";
 import { skbCsumHelpers } from "./skb_csum.ts";
 import { skbRoomHelpers } from "./skb_room.ts";
+import { timerHelpers } from "./timer.ts";
 import type { Helper } from "./types.ts";
 import { xdpHelpers } from "./xdp.ts";
 
@@ -17,6 +18,7 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...machineHelpers,
   ...loopHelpers,
   ...forEachHelpers,
+  ...timerHelpers,
   ...csumHelpers,
   ...xdpHelpers,
   ...skbHelpers,
@@ -31,4 +33,5 @@ export const baseHelpers: readonly number[] = [
   ...Object.keys(machineHelpers),
   ...Object.keys(loopHelpers),
   ...Object.keys(forEachHelpers),
+  ...Object.keys(timerHelpers),
 ].map(Number);

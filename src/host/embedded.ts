@@ -25,6 +25,7 @@ import {
 import { abiCursorSize, EBADF, EINVAL } from "../uapi/index.ts";
 import { programCode } from "../vm/program_code.ts";
 import { embeddedBpffs } from "./bpffs.ts";
+import { HostTimers } from "./embedded_timers.ts";
 import type {
   Attr,
   Bpffs,
@@ -144,6 +145,7 @@ export class EmbeddedHost implements Host {
    */
   readonly #views: WeakMap<Uint8Array, { readonly mapping: Mapping; readonly dropsViews: boolean; live: boolean }> =
     new WeakMap();
+  readonly #timers: HostTimers;
   #waiters: (() => void)[] = [];
   #open = true;
 
@@ -161,6 +163,7 @@ export class EmbeddedHost implements Host {
       raw: (cmd, address, size) => bpf(kernel, cmd, address, size),
       keep: (address, bytes) => kernel.stageAt(address, bytes),
     });
+    this.#timers = new HostTimers(kernel);
     kernel.onWake = () => this.#wakeAll();
   }
 
@@ -374,12 +377,10 @@ export class EmbeddedHost implements Host {
     return fds;
   }
 
-  /** Moves the virtual clock on. Throws when the host has the real one. */
+  /** Moves the virtual clock on, and runs the timers that expire meanwhile. Throws when the host has the real one. */
   advance(nanoseconds: bigint): void {
     if (!this.#open) refuse();
-    if (!this.#kernel.advance(nanoseconds)) {
-      throw new InputError('advance() needs a virtual clock: create the host with { clock: "virtual" }');
-    }
+    this.#timers.advance(nanoseconds);
   }
 
   /**
@@ -404,7 +405,10 @@ export class EmbeddedHost implements Host {
 
   /** Cleans up after a worker that has ended. */
   reap(ticket: HostTicket): void {
-    if (this.#open) this.#kernel.reap(ticket.client);
+    if (!this.#open) return;
+    this.#kernel.reap(ticket.client);
+    // Timers that it started run here from now on.
+    this.#timers.look();
   }
 
   dispose(): void {
@@ -413,6 +417,7 @@ export class EmbeddedHost implements Host {
     this.#marshal.end();
     this.#memory.end();
     this.#kernel.onWake = undefined;
+    this.#timers.end();
     this.#kernel.detach();
     this.#wakeAll();
   }

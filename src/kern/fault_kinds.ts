@@ -30,3 +30,13 @@ export const FAULT_NOT_FIELD = 13;
 export const FAULT_NO_TEXT = 14;
 /** A helper's argument must lie on the stack. */
 export const FAULT_NOT_STACK = 15;
+/** A special field lies in a value of another map than the one that is given with it. */
+export const FAULT_OTHER_MAP = 30;
+/** A lock that the run holds already, or that another run of its thread holds. */
+export const FAULT_LOCK_TWICE = 31;
+/** A lock that the run does not hold. */
+export const FAULT_NOT_LOCKED = 32;
+/** No object that the run owns. */
+export const FAULT_NOT_OWNED = 33;
+/** No object of this kind that is there. */
+export const FAULT_NO_OBJECT = 34;

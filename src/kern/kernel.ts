@@ -28,6 +28,7 @@ import {
   SB_SHARED,
   SB_SLEEPERS,
   SB_TABLE,
+  SB_TIME_ORIGIN,
   SB_VERSION,
   SB_WAKES,
 } from "../mem/layout.ts";
@@ -123,6 +124,8 @@ export class Kernel implements MapEnv {
   /** Address of this client's word for the map in use. */
   readonly use: number;
   readonly #table: number;
+  /** Threads count time each from its own beginning; the host's is that of the client that made it. */
+  readonly #clockOffset: bigint;
   #scratch = 0;
   #scratchSize = 0;
 
@@ -143,8 +146,13 @@ export class Kernel implements MapEnv {
       throw new RangeError("the host's memory has no room for one more client: close maps, or give it more `memory`");
     }
     rememberBlock(mem, client, ATTR_BLOCK, this.attr, ATTR_ROOM);
+    const origin = performance.timeOrigin - mem.view.getFloat64(SB_TIME_ORIGIN, true);
+    this.#clockOffset = BigInt(Math.round(origin * 1e6));
     this.#table = mem.u32[SB_TABLE >>> 2]! >>> 2;
   }
+
+  /** A timer was started that expires at this time; set by hosts whose clock is the real one. */
+  onTimer: ((expiry: bigint) => void) | undefined = undefined;
 
   /** Who waits in this thread for news of rings; set by the host. */
   onWake: (() => void) | undefined = undefined;
@@ -167,7 +175,13 @@ export class Kernel implements MapEnv {
   /** Nanoseconds since the host began (virtual), or of the machine's monotonic clock. */
   now(): bigint {
     if (this.mem.u32[SB_CLOCK_VIRTUAL >>> 2] === 1) return this.mem.u64[SB_CLOCK >>> 3]!;
-    return BigInt(Math.round(performance.now() * 1e6));
+    return BigInt(Math.round(performance.now() * 1e6)) + this.#clockOffset;
+  }
+
+  /** Nanoseconds since 1970; with a virtual clock what `now` says. */
+  realtime(): bigint {
+    if (this.mem.u32[SB_CLOCK_VIRTUAL >>> 2] === 1) return this.now();
+    return BigInt(Math.round(performance.timeOrigin * 1e3)) * 1000n + BigInt(Math.round(performance.now() * 1e6));
   }
 
   /** Moves the virtual clock on. False: this host has the real one. */
@@ -400,6 +414,7 @@ export function createKernel(options: KernelOptions): Kernel {
   u32[SB_KERNEL_VERSION >>> 2] = KERNEL_6_18;
   u32[SB_CLOCK_VIRTUAL >>> 2] = options.virtualClock ? 1 : 0;
   mem.u64[SB_RUN_BUDGET >>> 3] = BigInt(options.runBudget ?? RUN_BUDGET);
+  mem.view.setFloat64(SB_TIME_ORIGIN, performance.timeOrigin, true);
   seedRandom(mem, options.seed);
   u32[SB_MAGIC >>> 2] = SB_MAGIC_VALUE;
   // The first client has no owner number yet; nobody else is there who could hold a lock.

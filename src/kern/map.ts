@@ -7,6 +7,7 @@ import type { MapTypeEntry } from "../maps/ops.ts";
 import { mapEntry, type RegisteredType } from "../maps/registry.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import { OBJ_KIND, OBJ_MAP, OBJ_REFS } from "../mem/layout.ts";
+import { dropAnchors } from "../struct/element_fields.ts";
 import type { MapCreateAttr } from "../struct/env.ts";
 import { freeFields, setFields } from "../struct/fields.ts";
 import {
@@ -114,6 +115,7 @@ function sizeIs(btf: Btf, id: number, size: number): boolean {
 
 export function destroyMap(kernel: Kernel, map: number): void {
   const { mem } = kernel;
+  dropAnchors(kernel, map);
   entryOfMap(kernel, map).ops.map_free(kernel, map);
   freeFields(mem, map);
   const btf = mem.u32[(map + MAP_BTF) >>> 2]!;

@@ -1,5 +1,6 @@
 /** What happens when the last references to an object go, by its kind. */
 import { OBJ_BTF, OBJ_DIR, OBJ_KIND, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
+import { emptyAll, TIMER_FIELDS } from "../struct/element_fields.ts";
 import { destroyDir } from "./bpffs_tree.ts";
 import { destroyBtf } from "./btf.ts";
 import type { Kernel } from "./kernel.ts";
@@ -17,6 +18,8 @@ export function destroyObject(kernel: Kernel, object: number): void {
 
 /** No fd and no pin is left: only programs and other objects hold it, if anything does. Somebody may open it again. */
 export function releaseUsers(kernel: Kernel, object: number): void {
-  if (kernel.mem.u32[(object + OBJ_KIND) >>> 2] === OBJ_MAP)
-    entryOfMap(kernel, object).ops.map_release_uref(kernel, object);
+  if (kernel.mem.u32[(object + OBJ_KIND) >>> 2] !== OBJ_MAP) return;
+  // Their programs may be what holds the map.
+  emptyAll(kernel, object, TIMER_FIELDS);
+  entryOfMap(kernel, object).ops.map_release_uref(kernel, object);
 }

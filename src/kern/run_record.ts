@@ -60,6 +60,8 @@ export const RUN_TAIL_CALLS = 120;
 export const RUN_PACKET_READ_ONLY = 124;
 /** r0 .. r10, each a u64. */
 export const RUN_REGS = 128;
+/** The id of the timer whose function this run is, or 0. */
+export const RUN_TIMER = 216;
 /** One record a call that may be open. */
 export const RUN_FRAMES = 256;
 export const MAX_FRAMES = 8;

@@ -9,6 +9,7 @@ import {
   BPF_FUNC_map_delete_elem,
   BPF_FUNC_map_lookup_elem,
   BPF_FUNC_map_update_elem,
+  BPF_FUNC_timer_init,
 } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { unsupportedOps } from "./ops.ts";
@@ -20,7 +21,13 @@ export const arrayMap: MapTypeEntry = {
     offload: true,
     fields: ELEMENT_FIELDS,
     checkedEarly: true,
-    helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
+    helpers: [
+      BPF_FUNC_map_lookup_elem,
+      BPF_FUNC_map_update_elem,
+      BPF_FUNC_map_delete_elem,
+      BPF_FUNC_for_each_map_elem,
+      BPF_FUNC_timer_init,
+    ],
   },
   minimalAttr: { key_size: 4, value_size: 1, max_entries: 1 },
   memUsage: arrayUsage,
@@ -35,6 +42,7 @@ export const arrayMap: MapTypeEntry = {
     map_update_elem: array.updateArray,
     map_delete_elem: array.deleteArray,
     map_for_each: array.walkArray,
+    map_key_of: array.keyOfArray,
     map_direct_value_addr: array.directValue,
     map_copy_value: array.copyArray,
     map_update_value: array.updateArray,

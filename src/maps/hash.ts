@@ -4,7 +4,7 @@ import { ELEMENT_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchHash } from "../struct/hash_batch.ts";
 import { countHash } from "../struct/hash_count.ts";
 import * as hash from "../struct/hash_ops.ts";
-import { walkHash } from "../struct/hash_walk.ts";
+import { keyOfValue, walkHash } from "../struct/hash_walk.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
 import { hashUsage } from "../struct/mem_usage.ts";
 import {
@@ -12,6 +12,7 @@ import {
   BPF_FUNC_map_delete_elem,
   BPF_FUNC_map_lookup_elem,
   BPF_FUNC_map_update_elem,
+  BPF_FUNC_timer_init,
 } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { unsupportedOps } from "./ops.ts";
@@ -22,7 +23,13 @@ export const hashMap: MapTypeEntry = {
     offload: true,
     fields: ELEMENT_FIELDS,
     checkedEarly: true,
-    helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
+    helpers: [
+      BPF_FUNC_map_lookup_elem,
+      BPF_FUNC_map_update_elem,
+      BPF_FUNC_map_delete_elem,
+      BPF_FUNC_for_each_map_elem,
+      BPF_FUNC_timer_init,
+    ],
   },
   minimalAttr: { key_size: 1, value_size: 1, max_entries: 1 },
   memUsage: hashUsage("one"),
@@ -35,6 +42,7 @@ export const hashMap: MapTypeEntry = {
     map_update_elem: hash.updateHash,
     map_delete_elem: hash.deleteHash,
     map_for_each: walkHash,
+    map_key_of: keyOfValue,
     map_copy_value: hash.copyHash,
     map_update_value: hash.updateHash,
     map_delete_value: hash.deleteHash,

@@ -7,7 +7,7 @@ import { EVICTED_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchLru } from "../struct/hash_batch.ts";
 import { countLru } from "../struct/hash_count.ts";
 import { copyHash } from "../struct/hash_ops.ts";
-import { walkHash } from "../struct/hash_walk.ts";
+import { keyOfValue, walkHash } from "../struct/hash_walk.ts";
 import { nextKey } from "../struct/hashtab.ts";
 import * as lru from "../struct/lru_ops.ts";
 import { lruUsage } from "../struct/mem_usage.ts";
@@ -16,6 +16,7 @@ import {
   BPF_FUNC_map_delete_elem,
   BPF_FUNC_map_lookup_elem,
   BPF_FUNC_map_update_elem,
+  BPF_FUNC_timer_init,
 } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { unsupportedOps } from "./ops.ts";
@@ -25,7 +26,13 @@ export const lruHashMap: MapTypeEntry = {
   traits: {
     fields: EVICTED_FIELDS,
     checkedEarly: true,
-    helpers: [BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem, BPF_FUNC_for_each_map_elem],
+    helpers: [
+      BPF_FUNC_map_lookup_elem,
+      BPF_FUNC_map_update_elem,
+      BPF_FUNC_map_delete_elem,
+      BPF_FUNC_for_each_map_elem,
+      BPF_FUNC_timer_init,
+    ],
   },
   minimalAttr: { key_size: 1, value_size: 1, max_entries: 1 },
   memUsage: lruUsage("one"),
@@ -38,6 +45,7 @@ export const lruHashMap: MapTypeEntry = {
     map_update_elem: lru.updateLru,
     map_delete_elem: lru.deleteLru,
     map_for_each: walkHash,
+    map_key_of: keyOfValue,
     map_copy_value: copyHash,
     map_update_value: lru.updateLru,
     map_delete_value: lru.deleteLru,

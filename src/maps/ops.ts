@@ -64,6 +64,8 @@ export interface MapOps {
    * be changed and removed between two calls.
    */
   map_for_each(env: MapEnv, map: number, state: number, key: number): number;
+  /** Copies the key of the element whose value lies at `value` to `key`, for types whose values may hold timers. */
+  map_key_of(env: MapEnv, map: number, value: number, key: number): void;
   /** BPF_PSEUDO_MAP_VALUE: puts the address of byte `offset` of the map's only value at `to`, a u64. 0 or an errno. */
   map_direct_value_addr(env: MapEnv, map: number, offset: number, to: number): number;
 
@@ -142,6 +144,7 @@ export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map
   map_pop_elem: () => -EOPNOTSUPP,
   map_peek_elem: () => -EOPNOTSUPP,
   map_for_each: () => 0,
+  map_key_of: () => {},
   map_direct_value_addr: () => -EINVAL,
   map_copy_value: () => -ENOTSUPP,
   map_update_value: () => -ENOTSUPP,

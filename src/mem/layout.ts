@@ -61,6 +61,8 @@ export const SB_SLABS: number = SB + 128;
 export const SLAB_CLASSES = 12;
 /** Bytes handed out from metadata and from user memory (u32 pairs: low, high). */
 export const SB_SLAB_BYTES: number = SB + 256;
+/** f64: milliseconds since 1970 at which the clock of the client that made the host began. */
+export const SB_TIME_ORIGIN: number = SB + 272;
 /** Area descriptors that belong to no map: see `alloc.ts`. */
 export const SB_AREAS: number = SB + 512;
 /** Id tables, one for each kind of object: see `kern/ids.ts`. */

@@ -19,6 +19,7 @@ import {
   ENOTSUPP,
 } from "../uapi/index.ts";
 import { checkFlags, keyTypeOf, NUMA_AND_ACCESS, onNode, PERCPU_UNIT_MAX } from "./check.ts";
+import { emptyFields } from "./element_fields.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { hasSpinLock, readFields, storeInPlace, storeLocked } from "./fields.ts";
 import { MAP_FIELDS, MAP_FLAGS, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
@@ -167,7 +168,10 @@ function updateFlagsBad(flags: number): boolean {
   return flags > (BPF_F_LOCK | BPF_EXIST) || (flags & ~BPF_F_LOCK) > BPF_EXIST;
 }
 
-/** In place and without a lock, as in the kernel: readers may see a mix of two writes, never of one 8-byte word. */
+/**
+ * In place and without a lock, as in the kernel: readers may see a mix of two writes, never of one 8-byte word. What the
+ * special fields hold ends.
+ */
 export function updateArray(env: MapEnv, map: number, key: number, value: number, flags: number): number {
   if (updateFlagsBad(flags)) return -EINVAL;
   const to = lookupArray(env, map, key);
@@ -176,9 +180,10 @@ export function updateArray(env: MapEnv, map: number, key: number, value: number
   if (flags & BPF_F_LOCK) {
     if (!hasSpinLock(env.mem, map)) return -EINVAL;
     storeLocked(env.mem, map, to, value);
-    return 0;
+  } else {
+    storeInPlace(env.mem, map, to, value);
   }
-  storeInPlace(env.mem, map, to, value);
+  emptyFields(env, map, to);
   return 0;
 }
 
@@ -188,7 +193,9 @@ export function updatePercpuArrayAll(env: MapEnv, map: number, key: number, valu
   const to = lookupArray(env, map, key);
   if (to === 0) return -E2BIG;
   if (flags === BPF_NOEXIST) return -EEXIST;
-  copyPercpuIn(env, map, to, value, env.mem.u32[(map + ARRAY_SPAN) >>> 2]!);
+  const span = env.mem.u32[(map + ARRAY_SPAN) >>> 2]!;
+  copyPercpuIn(env, map, to, value, span);
+  for (let cpu = 0; cpu < env.cpus; cpu++) emptyFields(env, map, to + cpu * span);
   return 0;
 }
 
@@ -200,6 +207,7 @@ export function updatePercpuArrayOwn(env: MapEnv, map: number, key: number, valu
   if (flags & BPF_NOEXIST) return -EEXIST;
   if (flags & BPF_F_LOCK) return -EINVAL;
   storeInPlace(env.mem, map, to, value);
+  emptyFields(env, map, to);
   return 0;
 }
 
@@ -220,6 +228,12 @@ export function nextIndex(env: MapEnv, map: number, key: number, next: number): 
   if (index === max - 1) return -ENOENT;
   env.mem.view.setUint32(next, index >= max ? 0 : index + 1, true);
   return 0;
+}
+
+/** The index of the element whose value lies here, copied to `key`. */
+export function keyOfArray(env: MapEnv, map: number, value: number, key: number): void {
+  const { u32 } = env.mem;
+  u32[key >>> 2] = Math.floor((value - u32[(map + ARRAY_VALUES) >>> 2]!) / u32[(map + ARRAY_STRIDE) >>> 2]!);
 }
 
 /** bpf_for_each_map_elem: indexes ascending. The state is the next one. */

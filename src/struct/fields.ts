@@ -30,7 +30,7 @@ const R_MASK = 8;
 export const R_HEAD = 16;
 /** A field: kind, offset, size, what it points to (the BTF object or 0 for the kernel's, the type's id), the node's offset. */
 export const F_OFFSET = 4;
-const F_BYTES = 8;
+export const F_BYTES = 8;
 export const F_BTF = 12;
 export const F_TARGET = 16;
 export const F_NODE = 20;

@@ -9,7 +9,7 @@ import { EFAULT, EINVAL, ENOENT, ENOSPC } from "../uapi/index.ts";
 import { type BatchOp, beginBatch, type MapBatch } from "./batch.ts";
 import type { MapEnv } from "./env.ts";
 import { readFields } from "./fields.ts";
-import { dropNode, lockBucket, unlinkNode, unlockBucket } from "./hash_nodes.ts";
+import { dropNode, emptyNode, lockBucket, unlinkNode, unlockBucket } from "./hash_nodes.ts";
 import { BUCKET_SIZE, HT_BUCKETS, HT_KEY, HT_MASK, HT_SPAN, isNode, NODE_VALUE } from "./hashtab.ts";
 import { claimLruNode, giveLruNode } from "./lru.ts";
 import { MAP_ABI_VALUE_SIZE, MAP_FIELDS, MAP_KEY_SIZE, MAP_VALUE_SIZE, mapField } from "./map.ts";
@@ -20,9 +20,10 @@ type WriteValue = (env: MapEnv, map: number, batch: MapBatch, to: number, value:
 /** Takes all elements out of a bucket. Called with its lock, returns without. */
 type EmptyBucket = (env: MapEnv, map: number, bucket: number) => void;
 
-function emptyHash({ mem }: MapEnv, map: number, bucket: number): void {
+function emptyHash(env: MapEnv, map: number, bucket: number): void {
+  const { mem } = env;
   const { u32 } = mem;
-  for (let node = u32[bucket >>> 2]!; isNode(node); node = u32[bucket >>> 2]!) dropNode(mem, map, bucket, node);
+  for (let node = u32[bucket >>> 2]!; isNode(node); node = u32[bucket >>> 2]!) dropNode(env, map, bucket, node);
   unlockBucket(mem, bucket);
 }
 
@@ -34,6 +35,7 @@ function emptyLru(env: MapEnv, map: number, bucket: number): void {
   for (let node = first; isNode(node); node = u32[bucket >>> 2]!) {
     claimLruNode(mem, node);
     unlinkNode(mem, bucket, node);
+    emptyNode(env, map, node);
   }
   unlockBucket(mem, bucket);
   for (let node = first; isNode(node); ) {
@@ -50,7 +52,7 @@ function emptyObjects(env: MapEnv, map: number, bucket: number): void {
   const objects: number[] = [];
   for (let node = u32[bucket >>> 2]!; isNode(node); node = u32[bucket >>> 2]!) {
     objects.push(u32[(node + NODE_VALUE) >>> 2]!);
-    dropNode(mem, map, bucket, node);
+    dropNode(env, map, bucket, node);
   }
   unlockBucket(mem, bucket);
   for (const object of objects) env.put(object);

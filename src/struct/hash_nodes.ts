@@ -6,12 +6,15 @@ import { rup8 } from "../mem/layout.ts";
 import { lock, ownerLives, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import { E2BIG, ENOMEM } from "../uapi/index.ts";
+import { emptyFields } from "./element_fields.ts";
+import type { MapEnv } from "./env.ts";
 import {
   addChunk,
   HT_BUCKETS,
   HT_CHUNKS,
   HT_COUNT,
   HT_COUNTED,
+  HT_CPUS,
   HT_END,
   HT_FREE,
   HT_GROW,
@@ -20,6 +23,7 @@ import {
   HT_NEXT,
   HT_NEXT_VALUE,
   HT_NODE_SIZE,
+  HT_SPAN,
   isNode,
   NODE_HASH,
   NODE_SEQ,
@@ -27,7 +31,7 @@ import {
   SEQ_LINKED,
   sameKey,
 } from "./hashtab.ts";
-import { MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
+import { MAP_ANCHORS, MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
 
 /**
  * Ends the free list: no bucket has this marker, so a reader who was led from a chain into free nodes starts again. A
@@ -40,6 +44,7 @@ export const BUCKET_LOCK = 4;
 // Constants of this module are folded into compiled code; imported ones are read and checked each time.
 const W_KEY_SIZE: number = MAP_KEY_SIZE >>> 2;
 const W_MAX_ENTRIES: number = MAP_MAX_ENTRIES >>> 2;
+const W_ANCHORS: number = MAP_ANCHORS >>> 2;
 const W_BUCKETS: number = HT_BUCKETS >>> 2;
 const W_COUNT: number = HT_COUNT >>> 2;
 const W_FREE: number = HT_FREE >>> 2;
@@ -188,23 +193,37 @@ function takeLocked(mem: Memory, map: number, more: boolean): number {
 }
 
 /** Puts a filled node at the head of its bucket in the place of `old`, which becomes free. */
-export function replaceNode(mem: Memory, map: number, bucket: number, node: number, old: number): void {
+export function replaceNode(env: MapEnv, map: number, bucket: number, node: number, old: number): void {
+  const { mem } = env;
   lockTable(mem, map);
   linkHead(mem, map, bucket, node);
   unlinkNode(mem, bucket, old);
+  emptyNode(env, map, old);
   pushFree(mem, map >>> 2, old);
   unlock(mem, map + TABLE_LOCK);
 }
 
 /** Takes an element out of its chain and the count; its node is free and serves elements of this map only. */
-export function dropNode(mem: Memory, map: number, bucket: number, node: number): void {
+export function dropNode(env: MapEnv, map: number, bucket: number, node: number): void {
+  const { mem } = env;
   const { i32 } = mem;
   const d = map >>> 2;
   lockTable(mem, map);
   unlinkNode(mem, bucket, node);
+  emptyNode(env, map, node);
   pushFree(mem, d, node);
   i32[d + W_COUNT] = i32[d + W_COUNT]! - 1;
   unlock(mem, map + TABLE_LOCK);
+}
+
+/** The element of a node that has left its chain: what its special fields hold ends, on all CPUs. */
+export function emptyNode(env: MapEnv, map: number, node: number): void {
+  const { i32 } = env.mem;
+  const d = map >>> 2;
+  if (i32[d + W_ANCHORS] === 0) return;
+  const value = i32[(node + NODE_VALUE) >>> 2]! >>> 0;
+  const cpus = i32[d + (HT_CPUS >>> 2)]!;
+  for (let cpu = 0; cpu < cpus; cpu++) emptyFields(env, map, value + cpu * i32[d + (HT_SPAN >>> 2)]!);
 }
 
 function pushFree({ i32 }: Memory, d: number, node: number): void {

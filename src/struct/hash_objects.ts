@@ -115,7 +115,7 @@ export function deleteObject(env: MapEnv, map: number, key: number): number {
   lockBucket(mem, map, bucket);
   const node = findNode(mem, map, key, hash);
   const object = node === 0 ? 0 : mem.u32[(node + NODE_VALUE) >>> 2]!;
-  if (node !== 0) dropNode(mem, map, bucket, node);
+  if (node !== 0) dropNode(env, map, bucket, node);
   unlockBucket(mem, bucket);
   if (node === 0) return -ENOENT;
   env.put(object);

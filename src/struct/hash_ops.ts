@@ -17,8 +17,9 @@ import {
   ENOENT,
 } from "../uapi/index.ts";
 import { ACCESS_FLAGS, checkFlags, KMALLOC_MAX, onNode, PERCPU_UNIT_MAX } from "./check.ts";
+import { newFields } from "./element_fields.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
-import { hasSpinLock, initFields, readFields, storeInPlace, storeLocked } from "./fields.ts";
+import { hasSpinLock, readFields, storeInPlace, storeLocked } from "./fields.ts";
 import { dropNode, linkHead, lockBucket, replaceNode, takeNode, unlockBucket } from "./hash_nodes.ts";
 import { allocTable, bucketOf, findNode, HT_SPAN, hashOf, NODE_SEQ, NODE_VALUE, stillSame } from "./hashtab.ts";
 import { MAP_FIELDS, MAP_VALUE_SIZE } from "./map.ts";
@@ -127,7 +128,7 @@ export function updateHash(env: MapEnv, map: number, key: number, value: number,
   const hash = hashOf(mem, map, key);
   const bucket = bucketOf(mem, map, hash);
   lockBucket(mem, map, bucket);
-  const ret = replace(mem, map, bucket, hash, key, value, flags);
+  const ret = replace(env, map, bucket, hash, key, value, flags);
   unlockBucket(mem, bucket);
   return ret;
 }
@@ -138,7 +139,7 @@ function lockRefused(mem: Memory, map: number, flags: number): boolean {
 }
 
 function replace(
-  mem: Memory,
+  env: MapEnv,
   map: number,
   bucket: number,
   hash: number,
@@ -146,6 +147,7 @@ function replace(
   value: number,
   flags: number,
 ): number {
+  const { mem } = env;
   const old = findNode(mem, map, key, hash);
   const bad = checkExists(old, flags);
   if (bad !== 0) return bad;
@@ -158,9 +160,9 @@ function replace(
   const d = map >>> 2;
   const to = mem.u32[(node >>> 2) + W_VALUE]!;
   mem.copy(to, value, mem.u32[d + W_VALUE_SIZE]!);
-  if (mem.u32[d + W_FIELDS] !== 0) initFields(mem, map, to);
+  if (mem.u32[d + W_FIELDS] !== 0) newFields(env, map, to);
   if (old === 0) linkHead(mem, map, bucket, node);
-  else replaceNode(mem, map, bucket, node, old);
+  else replaceNode(env, map, bucket, node, old);
   return 0;
 }
 
@@ -235,7 +237,7 @@ function remove(env: MapEnv, map: number, key: number, value: number, flags: num
     if (percpu) copyPercpuOut(env, map, value, from, u32[(map + HT_SPAN) >>> 2]!);
     else if (value !== 0 && u32[(map + MAP_FIELDS) >>> 2] !== 0) readFields(mem, map, value, from, flags);
     else if (value !== 0) mem.copy(value, from, u32[(map + MAP_VALUE_SIZE) >>> 2]!);
-    dropNode(mem, map, bucket, node);
+    dropNode(env, map, bucket, node);
   }
   unlockBucket(mem, bucket);
   return node === 0 ? -ENOENT : 0;

@@ -2,21 +2,27 @@
  * bpf_for_each_map_elem over a hash table: buckets ascending, chains from the head. No lock is held while the program's
  * function runs, so any element may go meanwhile, or come back as another one. Kernel counterpart: hashtab.c.
  */
+import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import type { MapEnv } from "./env.ts";
 import { leftChain, lockBucket, unlockBucket } from "./hash_nodes.ts";
 import {
   BUCKET_SIZE,
+  CHUNK_COUNT,
+  CHUNK_NODES,
+  CHUNK_VALUES,
   HT_BUCKETS,
+  HT_CHUNKS,
   HT_KEY,
   HT_MASK,
+  HT_NODE_SIZE,
   HT_SPAN,
   isNode,
   NODE_SEQ,
   NODE_VALUE,
   SEQ_LINKED,
 } from "./hashtab.ts";
-import { MAP_KEY_SIZE } from "./map.ts";
+import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "./map.ts";
 
 /**
  * The walk's state: the next bucket, how many nodes of the present one are known to follow, and these, each with its
@@ -41,6 +47,19 @@ export function walkHash({ mem }: MapEnv, map: number, state: number, key: numbe
 export function walkPercpuHash(env: MapEnv, map: number, state: number, key: number): number {
   const value = walkHash(env, map, state, key);
   return value === 0 ? 0 : value + env.cpu * env.mem.u32[(map + HT_SPAN) >>> 2]!;
+}
+
+/** The key of the element whose value lies here, copied to `key`: nodes and values of a chunk have the same order. */
+export function keyOfValue({ mem }: MapEnv, map: number, value: number, key: number): void {
+  const { u32 } = mem;
+  const stride = rup8(u32[(map + MAP_VALUE_SIZE) >>> 2]!);
+  for (let chunk = u32[(map + HT_CHUNKS) >>> 2]!; chunk !== 0; chunk = u32[chunk >>> 2]!) {
+    const index = (value - u32[(chunk + CHUNK_VALUES) >>> 2]!) / stride;
+    if (index < 0 || index >= u32[(chunk + CHUNK_COUNT) >>> 2]!) continue;
+    const node = u32[(chunk + CHUNK_NODES) >>> 2]! + index * u32[(map + HT_NODE_SIZE) >>> 2]!;
+    mem.copy(key, node + u32[(map + HT_KEY) >>> 2]!, u32[(map + MAP_KEY_SIZE) >>> 2]!);
+    return;
+  }
 }
 
 function nextNode(mem: Memory, map: number, state: number): number {

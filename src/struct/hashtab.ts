@@ -33,7 +33,7 @@ export const HT_GROW: number = MAP_PRIVATE + 44;
 /** Per-CPU types: distance from one CPU's values to the next one's. */
 export const HT_SPAN: number = MAP_PRIVATE + 48;
 /** CPUs whose values are kept apart: 1, all, or 0 where there are no values. */
-const HT_CPUS: number = MAP_PRIVATE + 52;
+export const HT_CPUS: number = MAP_PRIVATE + 52;
 /** Lock of the free list, the chunks and the count. Taken inside a bucket's lock, never the other way round. */
 export const HT_LOCK: number = MAP_PRIVATE + 56;
 /** 1: the table counts its elements and has a free list; 0: the type built on it does that. */
@@ -60,7 +60,10 @@ const W_SEED: number = HT_SEED >>> 2;
 const W_KEY: number = HT_KEY >>> 2;
 const W_HASH: number = NODE_HASH >>> 2;
 
-/** Chunk record: next chunk, nodes, bytes of them, values, number of elements. */
+/** Chunk record: next chunk, nodes, values, number of elements. */
+export const CHUNK_NODES = 4;
+export const CHUNK_VALUES = 8;
+export const CHUNK_COUNT = 12;
 const CHUNK_SIZE = 32;
 /** A table without preallocation grows by about this many bytes of values or nodes. */
 export const GROW_BYTES: number = 0x1_0000 - 8;
@@ -124,9 +127,9 @@ export function addChunk(mem: Memory, map: number, count: number): boolean {
   }
   const c = chunk >>> 2;
   u32[c] = u32[d + (HT_CHUNKS >>> 2)]!;
-  u32[c + 1] = nodes;
-  u32[c + 2] = values;
-  u32[c + 3] = count;
+  u32[c + (CHUNK_NODES >>> 2)] = nodes;
+  u32[c + (CHUNK_VALUES >>> 2)] = values;
+  u32[c + (CHUNK_COUNT >>> 2)] = count;
   u32[d + (HT_CHUNKS >>> 2)] = chunk;
   u32[d + (HT_NEXT >>> 2)] = nodes;
   u32[d + (HT_END >>> 2)] = nodes + count * nodeSize;

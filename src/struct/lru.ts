@@ -99,9 +99,9 @@ function takeCommon(env: MapEnv, map: number): number {
   const share = cpuLists(mem, map, env.cpu);
   let link = takeFree(mem, map, share);
   if (link === 0) {
-    refill(mem, map, share);
+    refill(env, map, share);
     link = takeFree(mem, map, share);
-    if (link === 0) link = steal(mem, map, cpuLists(mem, map, 0), share, env.cpus);
+    if (link === 0) link = steal(env, map, cpuLists(mem, map, 0), share);
     if (link === 0) return 0;
   }
   enterPending(mem, share, link);
@@ -109,12 +109,13 @@ function takeCommon(env: MapEnv, map: number): number {
 }
 
 /** Fills a share from the common lists: with what is free, and then with what is evicted. */
-function refill(mem: Memory, map: number, share: number): void {
+function refill(env: MapEnv, map: number, share: number): void {
+  const { mem } = env;
   const lists = mem.u32[(map + LRU_LISTS) >>> 2]!;
   flushPending(mem, lists, share);
   rotate(mem, lists, SCANS);
   const missing = moveFree(mem, lists, share, mem.u32[(map + LRU_TARGET) >>> 2]!);
-  if (missing > 0) shrink(mem, map, lists, missing, SCANS, share);
+  if (missing > 0) shrink(env, map, lists, missing, SCANS, share);
 }
 
 function takeOwn(env: MapEnv, map: number): number {
@@ -123,7 +124,7 @@ function takeOwn(env: MapEnv, map: number): number {
   rotate(mem, lists, OWN_SCANS);
   let link = takeFree(mem, map, lists);
   if (link === 0) {
-    shrink(mem, map, lists, OWN_TARGET, OWN_SCANS, lists);
+    shrink(env, map, lists, OWN_TARGET, OWN_SCANS, lists);
     link = takeFree(mem, map, lists);
     if (link === 0) return 0;
   }

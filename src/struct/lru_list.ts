@@ -5,9 +5,11 @@
  * All choices are those of Linux 6.18 (bpf_lru_list.c), so that the same calls evict the same keys. What is free is one
  * as good as another, so free elements are only chained or, when they were never used, counted.
  */
+
 import { ownerLives } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
-import { lockBucket, takeUnused, unlinkNode, unlockBucket } from "./hash_nodes.ts";
+import type { MapEnv } from "./env.ts";
+import { emptyNode, lockBucket, takeUnused, unlinkNode, unlockBucket } from "./hash_nodes.ts";
 import { bucketOf, NODE_HASH, NODE_HEAD, NODE_SEQ } from "./hashtab.ts";
 import { countUp, MAP_EVICTIONS } from "./map.ts";
 
@@ -185,13 +187,15 @@ export function flushPending(mem: Memory, lists: number, share: number): void {
 }
 
 /** Takes the element out of the map. False: it is not in there, a client that lives works on it. */
-function evict(mem: Memory, map: number, link: number): boolean {
+function evict(env: MapEnv, map: number, link: number): boolean {
+  const { mem } = env;
   const node = link - NODE_HEAD;
   const bucket = bucketOf(mem, map, mem.i32[(node + NODE_HASH) >>> 2]!);
   lockBucket(mem, map, bucket);
   const linked = (mem.u32[(node + NODE_SEQ) >>> 2]! & 1) === 1;
   if (linked) {
     unlinkNode(mem, bucket, node);
+    emptyNode(env, map, node);
     countUp(mem, map, MAP_EVICTIONS);
   }
   // Asked under the bucket's lock: there a client ends its work on a node by linking it.
@@ -250,7 +254,8 @@ export function rotate(mem: Memory, lists: number, scans: number): void {
  * Evicts up to `want` elements, which become free at `to`: unreferenced inactive ones from the old end, of at most
  * `scans`; when there is none, the oldest inactive or else active element, referenced or not.
  */
-export function shrink(mem: Memory, map: number, lists: number, want: number, scans: number, to: number): void {
+export function shrink(env: MapEnv, map: number, lists: number, want: number, scans: number, to: number): void {
+  const { mem } = env;
   const { u32, u8 } = mem;
   const inactive = lists + HEADS + INACTIVE * 8;
   let evicted = 0;
@@ -259,7 +264,7 @@ export function shrink(mem: Memory, map: number, lists: number, want: number, sc
     const newer = u32[(link + PREV) >>> 2]!;
     if (u8[link + REF] !== 0) {
       move(mem, lists, link, ACTIVE);
-    } else if (evict(mem, map, link)) {
+    } else if (evict(env, map, link)) {
       leave(mem, lists, link);
       putFree(mem, to, link);
       evicted++;
@@ -269,7 +274,7 @@ export function shrink(mem: Memory, map: number, lists: number, want: number, sc
   if (evicted > 0) return;
   const head = u32[(inactive + NEXT) >>> 2] !== inactive ? inactive : lists + HEADS + ACTIVE * 8;
   for (link = u32[(head + PREV) >>> 2]!; link !== head; link = u32[(link + PREV) >>> 2]!) {
-    if (!evict(mem, map, link)) continue;
+    if (!evict(env, map, link)) continue;
     leave(mem, lists, link);
     putFree(mem, to, link);
     return;
@@ -277,12 +282,13 @@ export function shrink(mem: Memory, map: number, lists: number, want: number, sc
 }
 
 /** The oldest pending element of a share that can be evicted, unreferenced ones first; or 0. */
-function takePending(mem: Memory, map: number, share: number): number {
+function takePending(env: MapEnv, map: number, share: number): number {
+  const { mem } = env;
   const { u32, u8 } = mem;
   const head = share + PENDING_HEAD;
   for (let any = 0; any < 2; any++) {
     for (let link = u32[(head + PREV) >>> 2]!; link !== head; link = u32[(link + PREV) >>> 2]!) {
-      if ((any === 0 && u8[link + REF] !== 0) || !evict(mem, map, link)) continue;
+      if ((any === 0 && u8[link + REF] !== 0) || !evict(env, map, link)) continue;
       detach(u32, link);
       return link;
     }
@@ -291,7 +297,8 @@ function takePending(mem: Memory, map: number, share: number): number {
 }
 
 /** An element that some CPU has free or pending, or 0. Shares lie in a row; `own` goes on where it stopped. */
-export function steal(mem: Memory, map: number, shares: number, own: number, cpus: number): number {
+export function steal(env: MapEnv, map: number, shares: number, own: number): number {
+  const { mem, cpus } = env;
   const { u32 } = mem;
   const first = u32[(own + STEAL) >>> 2]!;
   let link = 0;
@@ -299,7 +306,7 @@ export function steal(mem: Memory, map: number, shares: number, own: number, cpu
   do {
     const share = shares + cpu * LISTS_SIZE;
     link = takeFree(mem, map, share);
-    if (link === 0) link = takePending(mem, map, share);
+    if (link === 0) link = takePending(env, map, share);
     cpu = cpu + 1 < cpus ? cpu + 1 : 0;
   } while (link === 0 && cpu !== first);
   u32[(own + STEAL) >>> 2] = cpu;

@@ -2,7 +2,6 @@
  * Operations of the LRU hash types: an update takes a node first, which may evict another element, and looks for the
  * key only then; so an update that fails can evict as well. Kernel counterpart: hashtab.c.
  */
-import type { Memory } from "../mem/memory.ts";
 import {
   BPF_EXIST,
   BPF_F_NO_COMMON_LRU,
@@ -16,9 +15,10 @@ import {
   ENOTSUPP,
 } from "../uapi/index.ts";
 import { ACCESS_FLAGS, checkFlags, onNode } from "./check.ts";
+import { newFields } from "./element_fields.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
-import { initFields, readFields } from "./fields.ts";
-import { linkHead, lockBucket, setKey, unlinkNode, unlockBucket } from "./hash_nodes.ts";
+import { readFields } from "./fields.ts";
+import { emptyNode, linkHead, lockBucket, setKey, unlinkNode, unlockBucket } from "./hash_nodes.ts";
 import { checkExists, checkHashAttr, MAX_BUCKETS, storePercpu } from "./hash_ops.ts";
 import { allocTable, bucketOf, findNode, freeTable, HT_SPAN, hashOf, NODE_VALUE } from "./hashtab.ts";
 import { allocLru, claimLruNode, freeLru, giveLruNode, referLruNode, settleLruNode, takeLruNode } from "./lru.ts";
@@ -100,7 +100,7 @@ export function updateLru(env: MapEnv, map: number, key: number, value: number, 
   setKey(mem, map, node, key, hash);
   const to = mem.u32[(node + NODE_VALUE) >>> 2]!;
   mem.copy(to, value, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
-  if (mem.u32[(map + MAP_FIELDS) >>> 2] !== 0) initFields(mem, map, to);
+  if (mem.u32[(map + MAP_FIELDS) >>> 2] !== 0) newFields(env, map, to);
   const bucket = bucketOf(mem, map, hash);
   lockBucket(mem, map, bucket);
   const old = findNode(mem, map, key, hash);
@@ -110,7 +110,7 @@ export function updateLru(env: MapEnv, map: number, key: number, value: number, 
     settleLruNode(mem, node);
     if (old !== 0) {
       referLruNode(mem, node);
-      unlink(mem, bucket, old);
+      unlink(env, map, bucket, old);
     }
   }
   unlockBucket(mem, bucket);
@@ -160,9 +160,10 @@ function updatePercpu(env: MapEnv, map: number, key: number, src: number, flags:
   return bad;
 }
 
-function unlink(mem: Memory, bucket: number, node: number): void {
-  claimLruNode(mem, node);
-  unlinkNode(mem, bucket, node);
+function unlink(env: MapEnv, map: number, bucket: number, node: number): void {
+  claimLruNode(env.mem, node);
+  unlinkNode(env.mem, bucket, node);
+  emptyNode(env, map, node);
 }
 
 /** From commands and programs. */
@@ -192,7 +193,7 @@ function remove(env: MapEnv, map: number, key: number, value: number, percpu: bo
     if (percpu) copyPercpuOut(env, map, value, from, u32[(map + HT_SPAN) >>> 2]!);
     else if (value !== 0 && u32[(map + MAP_FIELDS) >>> 2] !== 0) readFields(mem, map, value, from, 0);
     else if (value !== 0) mem.copy(value, from, u32[(map + MAP_VALUE_SIZE) >>> 2]!);
-    unlink(mem, bucket, node);
+    unlink(env, map, bucket, node);
   }
   unlockBucket(mem, bucket);
   if (node === 0) return -ENOENT;

@@ -114,6 +114,11 @@ export function stopTimer(mem: Memory, queue: number, timer: number): boolean {
   return true;
 }
 
+/** How many are running. With the lock. */
+export function timerCount(mem: Memory, queue: number): number {
+  return mem.u32[(queue + Q_COUNT) >>> 2]!;
+}
+
 /** The timer that expires first, if it does so until `now`; else 0. With the lock. */
 export function dueTimer(mem: Memory, queue: number, now: bigint): number {
   const first = firstTimer(mem, queue);

@@ -9,14 +9,19 @@ import {
   FAULT_CONTEXT,
   FAULT_DEPTH,
   FAULT_HIGH_HALF,
+  FAULT_LOCK_TWICE,
   FAULT_MAP,
   FAULT_MAP_HELPER,
+  FAULT_NO_OBJECT,
   FAULT_NO_TEXT,
   FAULT_NOT_CONTEXT,
   FAULT_NOT_FIELD,
   FAULT_NOT_FUNCTION,
+  FAULT_NOT_LOCKED,
+  FAULT_NOT_OWNED,
   FAULT_NOT_RECORD,
   FAULT_NOT_STACK,
+  FAULT_OTHER_MAP,
   FAULT_OUTSIDE,
   FAULT_RIGHTS,
   FAULT_SIZE,
@@ -189,6 +194,16 @@ function words(kernel: Kernel, run: number, kind: number, address: bigint): stri
       return `${who}${at} is not on the stack, or not at a multiple of 8: ${there()}`;
     case FAULT_SIZE:
       return `${who}${address === 0n ? "a size of 0" : `a size of ${address}`}`;
+    case FAULT_OTHER_MAP:
+      return `${who}the field is not in a value of map "${text(kernel.mem, Number(address) + MAP_NAME)}"`;
+    case FAULT_LOCK_TWICE:
+      return `${who}the lock at ${at} is held already, by this run or another one of its thread`;
+    case FAULT_NOT_LOCKED:
+      return `${who}${at} is no lock that this run holds`;
+    case FAULT_NOT_OWNED:
+      return `${who}${at} is no object that this run owns`;
+    case FAULT_NO_OBJECT:
+      return `${who}${at} is no object, or node of an object, that is there and of this kind`;
     default:
       return `fault ${kind} at ${at}`;
   }

@@ -1,8 +1,9 @@
 /** When timers of programs run, and what ends them: the embedded hosts by themselves; the kernel's answers are in test/programs. */
 import { expect, test } from "vitest";
 import { loadProgram, readStderr, testRun } from "../../test/conformance/programs.ts";
-import { BtfBuilder } from "../btf/index.ts";
+import { BtfBuilder, parseBtf } from "../btf/index.ts";
 import { InputError } from "../errors.ts";
+import { kernelBtf } from "../helpers/kernel_btf.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
 import { createEmbeddedHost, type EmbeddedHost, type EmbeddedOptions } from "./embedded.ts";
@@ -14,11 +15,11 @@ const CALLS = 16;
 const DELAY = 24;
 const VALUE_SIZE = 32;
 
-function timerMap(host: EmbeddedHost): number {
+function timerMap(host: EmbeddedHost, kind = "bpf_timer"): number {
   const b = new BtfBuilder();
   const u32 = b.int("unsigned int", 4);
   const u64 = b.int("unsigned long long", 8);
-  const timer = b.struct("bpf_timer", 16, []);
+  const timer = b.struct(kind, 16, []);
   const value = b.struct("value", VALUE_SIZE, [
     { name: "timer", typeId: timer, bitOffset: 0 },
     { name: "calls", typeId: u64, bitOffset: CALLS * 8 },
@@ -182,6 +183,50 @@ test.for(places)("a fault goes to the program's stderr, and the next timer runs,
   expect(calls(host, map)).toEqual([1, 1, 0, 0]);
   expect(readStderr(host, prog)).toMatch(/program "test" .*: read of 4 bytes at .*, outside of what it may touch/);
   end(host, prog, map);
+});
+
+const ids = parseBtf(kernelBtf());
+const kfunc = (name: string): asm.AsmItem => asm.callKfunc(ids.find(name, "func")!);
+
+test.for(places)("workqueue items run once the clock moves, $shared", (place) => {
+  const host = open(place);
+  const map = timerMap(host, "bpf_wq");
+  const { fd, log } = loadProgram(host, [
+    asm.ldMapFd(R8, map),
+    asm.st("u32", R10, -4, 2),
+    asm.mov64(R2, R10),
+    asm.alu64Imm("add", R2, -4),
+    asm.mov64(R1, R8),
+    asm.call(u.BPF_FUNC_map_lookup_elem),
+    asm.mov64(R6, R0),
+    asm.mov64(R1, R6),
+    asm.mov64(R2, R8),
+    asm.mov64Imm(R3, 0),
+    kfunc("bpf_wq_init"),
+    asm.mov64(R1, R6),
+    asm.ldFunc(R2, "callback"),
+    asm.mov64Imm(R3, 0),
+    kfunc("bpf_wq_set_callback_impl"),
+    asm.mov64(R1, R6),
+    asm.mov64Imm(R2, 0),
+    kfunc("bpf_wq_start"),
+    asm.mov64(R1, R6),
+    asm.mov64Imm(R2, 0),
+    kfunc("bpf_wq_start"),
+    asm.exit(),
+    asm.label("callback"),
+    asm.ldx("u64", R4, R3, CALLS),
+    asm.alu64Imm("add", R4, 1),
+    asm.stx("u64", R3, R4, CALLS),
+    asm.mov64Imm(R0, 0),
+    asm.exit(),
+  ]);
+  expect(fd, log).toBeGreaterThan(0);
+  expect(testRun(host, fd)).toMatchObject({ ret: 0, retval: 0 });
+  expect(calls(host, map)).toEqual([0, 0, 0, 0]);
+  host.advance(0n);
+  expect(calls(host, map)).toEqual([0, 0, 1, 0]);
+  end(host, fd, map);
 });
 
 test("keys are read-only", () => {

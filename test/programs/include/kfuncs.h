@@ -28,4 +28,10 @@ extern void bpf_rcu_read_unlock(void) __ksym;
 extern void bpf_preempt_disable(void) __ksym;
 extern void bpf_preempt_enable(void) __ksym;
 
+/* Workqueue items in values. The last argument is the verifier's. */
+extern int bpf_wq_init(struct bpf_wq *item, void *map, unsigned int flags) __ksym;
+extern int bpf_wq_start(struct bpf_wq *item, unsigned int flags) __ksym;
+extern int bpf_wq_set_callback_impl(struct bpf_wq *item, int (*callback)(void *map, int *key, void *value),
+                                    unsigned int flags, void *aux) __ksym;
+
 #endif

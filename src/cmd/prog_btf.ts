@@ -106,7 +106,9 @@ function functionStarts(insns: readonly Insn[]): readonly number[] {
 /** Whether the i-th function makes tail calls. */
 function callsTail(insns: readonly Insn[], starts: readonly number[], i: number): boolean {
   return insns.slice(starts[i], starts[i + 1]).some((insn) => {
-    return insn.imm === BPF_FUNC_tail_call && variantOf(insnTable[insn.opcode]!, insn)?.op === "helper";
+    // The second slot of a 64-bit immediate has no row, and any imm.
+    const row = insnTable[insn.opcode];
+    return insn.imm === BPF_FUNC_tail_call && row !== undefined && variantOf(row, insn)?.op === "helper";
   });
 }
 

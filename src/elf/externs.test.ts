@@ -93,6 +93,7 @@ test.each<[string, KconfigValue, number[]]>([
   ["CONFIG_NO_SUCH_NUMBER", "18446744073709551615", [255, 255, 255, 255, 255, 255, 255, 255]],
   ["CONFIG_BPF_SYSCALL", "y", [1]],
   ["CONFIG_BPF_SYSCALL", false, [0]],
+  ["CONFIG_BPF_SYSCALL", 1, [1]],
   ["CONFIG_NET", "n", [0, 0, 0, 0]],
   ["CONFIG_NET", true, [1, 0, 0, 0]],
   ["CONFIG_NET", "m", [2, 0, 0, 0]],

@@ -9,6 +9,8 @@ export type KconfigValue = boolean | number | bigint | string;
 /** What the variable of a tristate option holds: the enum that libbpf's users declare. */
 const TRISTATE = "libbpf_tristate";
 const states: Readonly<Record<string, bigint>> = { n: 0n, y: 1n, m: 2n };
+/** Of a bool: as the option says it, or as a number. */
+const bits: Readonly<Record<string, bigint>> = { n: 0n, y: 1n, "0": 0n, "1": 1n };
 const NUMBER = /^(-?)(0[xX][0-9a-fA-F]+|[0-9]+)$/;
 
 /** The options that a configuration sets, without quotes around strings. Lines that set nothing are passed over. */
@@ -46,14 +48,14 @@ export function encodeKconfig(btf: Btf, extern: ExternSpec, value: KconfigValue,
   } else if (type.kind !== "int") {
     refuse(`a variable that is bool, char, a number, a string or enum ${TRISTATE}; it is ${type.kind} ${type.name}`);
   } else if (type.bool) {
-    put(to, state === "y" ? 1n : state === "n" ? 0n : refuse("y or n"));
+    put(to, bits[String(state)] ?? refuse("y or n"));
   } else if (type.size === 1 && typeof state === "string" && state in states) {
     to[0] = state.charCodeAt(0);
   } else {
     const number = typeof state === "string" ? numberOf(state) : integerOf(state);
-    const bits = to.length * 8;
-    const fits = number !== undefined && number === (type.signed ? BigInt.asIntN : BigInt.asUintN)(bits, number);
-    put(to, fits ? number : refuse(`a number of ${bits} bits${type.signed ? " and a sign" : ""}`));
+    const width = to.length * 8;
+    const fits = number !== undefined && number === (type.signed ? BigInt.asIntN : BigInt.asUintN)(width, number);
+    put(to, fits ? number : refuse(`a number of ${width} bits${type.signed ? " and a sign" : ""}`));
   }
 }
 

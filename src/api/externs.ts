@@ -2,6 +2,7 @@
  * What an object names and the host has: values of the kernel's configuration, kernel functions, variables and symbols. As
  * libbpf resolves them: what is missing is an error, unless it is declared weak.
  */
+import { CoreMatcher, essentialName, formatType, LIBBPF_RULES } from "../btf/index.ts";
 import {
   type ExternSpec,
   encodeKconfig,
@@ -13,6 +14,7 @@ import {
   parseKconfig,
 } from "../elf/index.ts";
 import { InputError } from "../errors.ts";
+import type { KernelBtf } from "../host/host.ts";
 import type { Insn } from "../insn/index.ts";
 import { BPF_PROG_LOAD, BPF_PROG_TYPE_KPROBE, BPF_PSEUDO_BTF_ID } from "../uapi/index.ts";
 import type { HostContext } from "./context.ts";
@@ -24,7 +26,7 @@ export type Kconfig = string | Readonly<Record<string, KconfigValue>>;
 type Resolved = { readonly btfId: number } | { readonly address: bigint } | "missing";
 
 /** Calls of missing functions are calls of helpers that no kernel has, from this number on, as libbpf makes them. */
-export const MISSING_FUNCTION = 2_002_000_000;
+const MISSING_FUNCTION = 2_002_000_000;
 
 export class Externs {
   readonly #context: HostContext;
@@ -42,7 +44,7 @@ export class Externs {
     const externs = this.#spec.externs.filter((extern) => used.has(extern.name));
     this.#resolveSymbols(externs.filter((extern) => extern.kind === "symbol"));
     for (const extern of externs) {
-      if (extern.kind === "function" || extern.kind === "variable") this.#resolveBtf(extern);
+      if (extern.kind === "function" || extern.kind === "variable") this.#resolveBtf(extern, extern.kind);
     }
     this.#resolveKconfig(kconfigUsed(this.#spec, programs), kconfig);
   }
@@ -66,6 +68,13 @@ export class Externs {
     }
   }
 
+  /** What a log says of a call of a missing function: undefined, the program was refused for something else. */
+  explain(log: string): readonly string[] | undefined {
+    const number = /^\d+: .*unknown#(\d+)$/m.exec(log)?.[1];
+    const extern = this.#spec.externs[Number(number) - MISSING_FUNCTION];
+    return extern && [`it calls the kernel function ${extern.name}, which this kernel does not have`];
+  }
+
   #set(extern: ExternSpec, resolved: Resolved | undefined, where: string): void {
     if (resolved === undefined && !extern.weak) {
       throw new InputError(
@@ -75,13 +84,27 @@ export class Externs {
     this.#resolved.set(extern.name, resolved ?? "missing");
   }
 
-  #resolveBtf(extern: ExternSpec): void {
+  #resolveBtf(extern: ExternSpec, kind: "function" | "variable"): void {
     const { value } = extern;
-    this.#set(
-      extern,
-      value === undefined || value === null ? undefined : { btfId: Number(value) },
-      "in the kernel's BTF",
-    );
+    const kernel = this.#context.seam.kernelBtf();
+    let btfId = value === undefined || value === null ? undefined : Number(value);
+    if (value === undefined) btfId = kernel?.btf.find(essentialName(extern.name), kind === "function" ? "func" : "var");
+    const where = kernel === undefined ? "(this kernel shows no BTF)" : "in the kernel's BTF";
+    this.#set(extern, btfId === undefined || !this.#fits(extern, kernel, btfId) ? undefined : { btfId }, where);
+  }
+
+  /** Whether the kernel's is of the type that the object declares. A small BTF of the host's own has no types to compare. */
+  #fits(extern: ExternSpec, kernel: KernelBtf | undefined, btfId: number): boolean {
+    const { btf } = this.#spec;
+    if (kernel === undefined || btf === undefined || !kernel.complete) return true;
+    const declared = btf.type(extern.typeId);
+    const target = kernel.btf.type(btfId);
+    const local = declared.kind === "func" ? declared.typeId : btf.resolve(extern.typeId);
+    const theirs = target.kind === "func" || target.kind === "var" ? kernel.btf.resolve(target.typeId) : btfId;
+    if (new CoreMatcher(btf, kernel.btf, LIBBPF_RULES.levels).alike(local, theirs)) return true;
+    if (extern.weak) return false;
+    const found = formatType(kernel.btf, target.kind === "func" ? btfId : theirs);
+    throw new InputError(`extern ${extern.name}: the kernel's is ${found}, which is not what the object declares`);
   }
 
   #resolveSymbols(externs: readonly ExternSpec[]): void {

@@ -20,6 +20,7 @@ import {
 } from "../uapi/index.ts";
 import { type AnyMap, type KnownTypes, noTypes, requireType, wrapMap } from "./any_map.ts";
 import type { ArrayMap } from "./array_map.ts";
+import { attachTarget } from "./attach_target.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import { bytes } from "./codec/index.ts";
 import { keyCodec, valueCodec } from "./codecs_of.ts";
@@ -37,6 +38,7 @@ import { openOrPin, type PinnedMap, pathByName } from "./pin.ts";
 import { BPFFS_DIR } from "./pin_failure.ts";
 import { kernelName, loadProgram, type Program, type ProgramBtf } from "./program.ts";
 import type { MapShape } from "./spec.ts";
+import { kernelStruct } from "./struct_ops.ts";
 
 /** The largest power of two that max_entries holds. */
 const MAX_RING = 2 ** 31;
@@ -184,6 +186,11 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
       this.#temporary.push(inner);
       attr.inner_map_fd = inner;
     }
+    if (map.structOps !== undefined) {
+      const { valueTypeId, valueSize } = kernelStruct(this.#context, this.#spec, map.name, map.structOps);
+      Object.assign(attr, { value_size: valueSize, btf_fd: this.#btfFd, btf_vmlinux_value_type_id: valueTypeId });
+      return createFd(this.#context, attr, mapTypeName(map.type), undefined);
+    }
     return createFd(this.#context, attr, mapTypeName(map.type), this.#btfOf(map));
   }
 
@@ -198,7 +205,8 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
   #fill(map: MapSpec, fd: number): void {
     const { seam } = this.#context;
     const { initialData: value } = map;
-    if (value !== undefined) {
+    // A struct of callbacks takes effect when it is written, which is for who attaches it.
+    if (value !== undefined && map.structOps === undefined) {
       const result = seam.bpf(BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: new Uint8Array(map.keySize), value, flags: 0 });
       this.#check(result, BPF_MAP_UPDATE_ELEM, `cannot write the first value of \`${map.name}\``);
     }
@@ -248,8 +256,11 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
       flags,
       ...(expectedAttachType === undefined ? {} : { expectedAttachType }),
       ...(btf === undefined ? {} : { btf }),
+      ...attachTarget(this.#context, this.#spec, program),
     };
-    return loadProgram(this.#context, options, { name, explain: (log) => explainPoison(log, poisoned) });
+    const explain = (log: string): readonly string[] | undefined =>
+      explainPoison(log, poisoned) ?? this.#externs.explain(log);
+    return loadProgram(this.#context, options, { name, explain });
   }
 
   /** Elements that the source gives: fds of maps and programs. Programs that were not chosen leave theirs empty. */

@@ -52,6 +52,10 @@ export interface ProgramOptions {
   /** BPF_F_*: prog_flags. */
   readonly flags?: number;
   readonly btf?: ProgramBtf;
+  /** Type of the kernel's BTF, or of the program's of `attachProgFd`, that it is attached to. */
+  readonly attachBtfId?: number;
+  /** fd of the program that it is attached to. */
+  readonly attachProgFd?: number;
 }
 
 const LOG_FIRST = 64 * 1024;
@@ -222,7 +226,7 @@ function typeOf({ type }: ProgramOptions): number {
 }
 
 function attrOf(options: ProgramOptions, type: number, progName: string): AttrObject {
-  const { insns: given, license = "", expectedAttachType = 0, flags = 0 } = options;
+  const { insns: given, license = "", expectedAttachType = 0, flags = 0, attachBtfId = 0, attachProgFd = 0 } = options;
   const insns = given instanceof Uint8Array ? given : encodeInsns(given);
   if (insns.length === 0 || insns.length % INSN_SIZE !== 0) {
     throw new InputError(`loadProgram: ${insns.length} bytes of instructions, expected a multiple of ${INSN_SIZE}`);
@@ -235,6 +239,8 @@ function attrOf(options: ProgramOptions, type: number, progName: string): AttrOb
     prog_flags: flags,
     prog_name: progName,
     expected_attach_type: expectedAttachType,
+    attach_btf_id: attachBtfId,
+    attach_prog_fd: attachProgFd,
   };
 }
 

@@ -4,7 +4,7 @@
  */
 
 import type { ContextFamily } from "../contexts/table.ts";
-import { kfuncNameOf } from "../helpers/kernel_btf.ts";
+import { kernelBtfOf, kfuncNameOf } from "../helpers/kernel_btf.ts";
 import { kfuncIndex, kfuncTable } from "../helpers/kfunc_table.ts";
 import { baseHelpers, helperTable } from "../helpers/table.ts";
 import { encodeInsns, type Insn, insnTable, ja, LD_IMM64_OPCODE, type VariantOp, variantOf } from "../insn/index.ts";
@@ -12,7 +12,7 @@ import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { readOnlyFor } from "../kern/prog.ts";
 import { valueArea, valueFault } from "../kern/reach.ts";
-import { FUNC_HIGH } from "../kern/run_record.ts";
+import { FUNC_HIGH, KERNEL_HIGH } from "../kern/run_record.ts";
 import { AREA_MAP } from "../mem/alloc.ts";
 import { OBJ_MAP } from "../mem/layout.ts";
 import {
@@ -26,6 +26,7 @@ import {
 } from "../struct/map.ts";
 import {
   BPF_F_RDONLY_PROG,
+  BPF_PSEUDO_BTF_ID,
   BPF_PSEUDO_FUNC,
   BPF_PSEUDO_MAP_FD,
   BPF_PSEUDO_MAP_VALUE,
@@ -35,6 +36,7 @@ import {
   EBUSY,
   EFAULT,
   EINVAL,
+  ENOENT,
   ENOMEM,
   EPROTO,
 } from "../uapi/index.ts";
@@ -158,9 +160,24 @@ function resolveOne(refs: Refs, at: number, op: VariantOp | undefined): number {
     case "func":
       return put(refs, at, BPF_PSEUDO_FUNC, at + 1 + imm, FUNC_HIGH);
     default:
-      refs.log("addresses of kernel variables are not supported");
-      return -EINVAL;
+      return putKernelAddress(refs, at, imm);
   }
+}
+
+/**
+ * A function or variable of the kernel's BTF: programs ask whether it is there, so it has an address. Nothing lies there
+ * that a program could read.
+ */
+function putKernelAddress(refs: Refs, at: number, id: number): number {
+  const btf = kernelBtfOf(refs.kernel);
+  if (id <= 0 || id >= btf.count || refs.insns[at + 1]!.imm !== 0) {
+    refs.log(`btf_id ${id} is none of the kernel's BTF`);
+    return -ENOENT;
+  }
+  const { kind } = btf.type(id);
+  if (kind === "func" || kind === "var") return put(refs, at, BPF_PSEUDO_BTF_ID, id, KERNEL_HIGH);
+  refs.log(`btf_id ${id} is neither a function nor a variable`);
+  return -EINVAL;
 }
 
 function mapOfIndex(refs: Refs, index: number): number {

@@ -139,6 +139,8 @@ export const RUN_SIZE: number = RUN_HELD_FIRST + HELD_FIRST_ROOM * HELD_SIZE;
  * memory lies there, and a plain number is not likely to look like it.
  */
 export const FUNC_HIGH = 0x0bf0_0000;
+/** The upper half of the address of a kernel's function or variable, the lower half is its BTF id. No memory lies there. */
+export const KERNEL_HIGH = 0xffff_ffff;
 
 /** Writes down what is wrong with the instruction under way: FAULT_*, the access, argument `arg` of a helper or 0. */
 export function noteFault(

@@ -1,0 +1,30 @@
+/** Maps of type STRUCT_OPS: the kernel's struct that the source's stands for, and what its map is created with. */
+import { type BtfStruct, essentialName } from "../btf/index.ts";
+import type { ObjectSpec, StructOpsSpec } from "../elf/index.ts";
+import { InputError } from "../errors.ts";
+import type { HostContext } from "./context.ts";
+
+/** The kernel keeps state of its own around each struct that programs may implement. */
+const VALUE_PREFIX = "bpf_struct_ops_";
+
+export interface KernelStruct {
+  readonly typeId: number;
+  readonly struct: BtfStruct;
+  /** The struct around it, and how large that is: the map's value. */
+  readonly valueTypeId: number;
+  readonly valueSize: number;
+}
+
+/** `InputError`: the kernel has no such struct. */
+export function kernelStruct(context: HostContext, { btf }: ObjectSpec, map: string, ops: StructOpsSpec): KernelStruct {
+  const kernel = context.seam.kernelBtf();
+  const name = essentialName(btf?.type(ops.typeId).name ?? "");
+  const typeId = kernel?.btf.find(name, "struct");
+  const valueTypeId = kernel?.btf.find(`${VALUE_PREFIX}${name}`, "struct");
+  if (kernel !== undefined && typeId !== undefined && valueTypeId !== undefined) {
+    const struct = kernel.btf.type(typeId) as BtfStruct;
+    return { typeId, struct, valueTypeId, valueSize: kernel.btf.sizeOf(valueTypeId) };
+  }
+  const hint = kernel?.complete === false ? "; give the host a kernel's types: createEmbedded({ kernelBtf: ... })" : "";
+  throw new InputError(`map ${map}: struct ${name} is none that programs of this kernel may implement${hint}`);
+}

@@ -25,10 +25,11 @@ This is what bpf_conformance (https://github.com/Alan-Jowett/bpf_conformance) ex
 
 exit codes: 0 done, 1 the program was refused or failed, 2 a wrong argument or input`;
 
-/** `input` gives standard input. */
+/** `input` gives standard input, `print` writes a line to standard output. */
 export async function execCommand(
   args: readonly string[],
   input: () => string = () => readFileSync(0, "utf8"),
+  print: (line: string) => void = console.log,
 ): Promise<void> {
   const { memory, elf, debug } = parse(args);
   const bytes = hexBytes("the program on standard input", input());
@@ -39,7 +40,7 @@ export async function execCommand(
   try {
     const observe = debug ? { observe: new Trace((step) => console.error(formatStep(step))) } : {};
     const { r0 } = host.execute(code, { memory, ...observe });
-    console.log(r0.toString(16));
+    print(r0.toString(16));
   } finally {
     host.close();
   }

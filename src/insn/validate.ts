@@ -38,7 +38,10 @@ export function validateInsn(insns: readonly Insn[], index: number): string | un
   return (judgeForm(insns, index) ?? judgeFields(insns, index, "linux"))?.message;
 }
 
-/** `rfc9669`: dead instructions are none of its business, and immediates that are 0 or too large have a meaning (4.1). */
+/**
+ * `rfc9669`: dead instructions are none of its business, and immediates that are 0 or too large have a meaning (4.1); but
+ * every field that is not used must be 0 (3), which Linux does not ask of EXIT's off.
+ */
 export type Rules = "linux" | "rfc9669";
 
 /**
@@ -128,12 +131,14 @@ function judgeField(
   if (rules === "rfc9669" && (rule === "nonZero" || rule === "shift")) return undefined;
   switch (rule) {
     case "any":
-    case "ignored":
     case "select":
     case "jump":
       return undefined;
+    case "ignored":
     case "zero":
-      return value === 0 ? undefined : invalid(`${row.op} has ${field} ${value}, expected 0`);
+      return value === 0 || (rule === "ignored" && rules === "linux")
+        ? undefined
+        : invalid(`${row.op} has ${field} ${value}, expected 0`);
     case "nonZero":
       return value !== 0 ? undefined : invalid(`${row.op} by 0`);
     case "shift":

@@ -13,6 +13,8 @@ export interface Arguments {
   readonly record: boolean;
   /** Whether docs/conformance.md is written: a whole run, or asked for. */
   readonly write: boolean;
+  /** The clone of bpf_conformance whose cases are run, and nothing else. */
+  readonly suite: string | undefined;
 }
 
 const CALLS = 200_000;
@@ -31,6 +33,9 @@ Where bpf(2) is not permitted the recorded answers of Linux 6.18 stand in.
   --no-tables      random sequences only
   --record         write down what the kernel answers: test/conformance/recorded/*.json
   --write          write docs/conformance.md, which otherwise only a whole run does
+  --bpf-conformance DIR
+                   only this: the public suite bpf_conformance, of which DIR is a clone
+                   (git clone https://github.com/Alan-Jowett/bpf_conformance DIR), through \`bpfmaps exec\`
 
 Exit code: 0 no difference, 1 differences, 2 wrong arguments.`;
 
@@ -47,6 +52,7 @@ export function parseArguments(args: readonly string[]): Arguments {
   let seeds: readonly number[] = SEEDS;
   let chosen: readonly TypePlan[] = plans;
   let chunk: number | undefined;
+  let suite: string | undefined;
   const flags = new Set<string>();
   let whole = true;
   for (let i = 0; i < args.length; i++) {
@@ -60,6 +66,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     if (option === "--calls") calls = numberOf(option, value);
     else if (option === "--seeds") seeds = (value ?? "").split(",").map((text) => numberOf(option, text));
     else if (option === "--chunk") chunk = numberOf(option, value);
+    else if (option === "--bpf-conformance" && value !== undefined) suite = value;
     else if (option === "--type") {
       chosen = (value ?? "").split(",").map((name) => {
         const plan = planOf(name);
@@ -78,5 +85,6 @@ export function parseArguments(args: readonly string[]): Arguments {
     tables: !flags.has("--no-tables"),
     record: flags.has("--record"),
     write: flags.has("--write") || (whole && !flags.has("--no-tables")),
+    suite,
   };
 }

@@ -4,6 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { createEmbeddedHost } from "../../src/host/embedded.ts";
 import { type Arguments, parseArguments, USAGE } from "./arguments.ts";
+import { tellSuite } from "./bpf_conformance/record.ts";
 import { runCase } from "./execute.ts";
 import { closeHosts, EMBEDDED, type Hosts, openHosts, sessionsOf, VERSION } from "./hosts.ts";
 import { knownGaps } from "./known_gaps.ts";
@@ -211,6 +212,7 @@ async function main(): Promise<number> {
     console.error(`${error.message}\n\n${USAGE}`);
     return 2;
   }
+  if (args.suite !== undefined) return (await tellSuite(args.suite)) === 0 ? 0 : 1;
   const hosts = openHosts();
   try {
     if (hosts.kernel === undefined && args.record) {

@@ -1,4 +1,5 @@
 /** What a run of `npm run conformance` found, as the page docs/conformance.md and in lines for a terminal. */
+import { recordedSuite, suiteSection } from "./bpf_conformance/record.ts";
 import { knownGaps, notBuilt } from "./known_gaps.ts";
 import { COMMANDS, type Tally } from "./random/tally.ts";
 import { tables } from "./tables.ts";
@@ -100,6 +101,8 @@ answer than when it was asked again, five times: no difference of the embedded h
 | table | cases | failed |
 |---|--:|--:|
 ${tableRows(report.tables).join("\n")}
+
+${suiteSection(recordedSuite())}
 
 ## Known gaps
 

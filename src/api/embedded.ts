@@ -88,6 +88,27 @@ export class EmbeddedBpfHost extends BpfHost {
   }
 
   /**
+   * Gives the host a network device with this number (`ifindex`), for maps and helpers that name devices; 1, the loopback,
+   * is always there. Throws `BpfError`: EEXIST when the number is taken.
+   */
+  addDevice(ifindex: number): void {
+    this.requireOpen();
+    if (!Number.isInteger(ifindex) || ifindex < 1 || ifindex > 0x7fff_ffff) {
+      throw new InputError(`addDevice: ifindex is ${ifindex}, expected a whole number from 1 to 2^31 - 1`);
+    }
+    const ret = this.#embedded.addDevice(ifindex);
+    if (ret < 0) throw new BpfError({ errno: ret, cmd: "addDevice", what: `device ${ifindex} cannot be added` });
+  }
+
+  /** Takes a device away, and out of all maps. Throws `BpfError`: ENODEV when it is not there, or the loopback. */
+  removeDevice(ifindex: number): void {
+    this.requireOpen();
+    const ret = this.#embedded.removeDevice(ifindex);
+    if (ret < 0)
+      throw new BpfError({ errno: ret, cmd: "removeDevice", what: `there is no device ${ifindex} to remove` });
+  }
+
+  /**
    * A ticket for one worker, to be sent to it and given to `attachEmbedded` there. Needs `{ shared: true }`. With
    * `worker` what it held is cleaned up when it ends; without, `reap(ticket)` has to be called.
    */

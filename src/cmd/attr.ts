@@ -13,8 +13,6 @@ import { EBADF, EFAULT, EINVAL, ENOMEM } from "../uapi/index.ts";
 /** An address that is never user memory: what pointers beyond 4 GiB are read as. */
 const NOWHERE = 1;
 const W_KEY_SIZE: number = MAP_KEY_SIZE >>> 2;
-/** The only interface of this host, with one queue. */
-export const LOOPBACK = 1;
 
 /** A u64 pointer field of the attributes. */
 export function pointerAt(kernel: Kernel, address: number): number {

@@ -2,6 +2,8 @@
  * BPF_MAP_CREATE. The order of the checks decides the errno when several things are wrong, and is the kernel's:
  * attributes, type, the type's early check, token, offload, allocation, name, BTF, exclusive hash.
  */
+
+import { LOOPBACK } from "../kern/devices.ts";
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { allocMap, setMapBtf } from "../kern/map.ts";
@@ -12,7 +14,7 @@ import { onNode } from "../struct/check.ts";
 import type { MapCreateAttr } from "../struct/env.ts";
 import { MAP_EXCL, MAP_EXCL_SIZE, MAP_NAME, MAP_NAME_SIZE } from "../struct/map.ts";
 import { BPF_F_RDONLY, BPF_F_TOKEN_FD, BPF_F_WRONLY, bpf_attr, EFAULT, EINVAL, EOPNOTSUPP } from "../uapi/index.ts";
-import { LOOPBACK, pointerAt, tokenError } from "./attr.ts";
+import { pointerAt, tokenError } from "./attr.ts";
 
 const { map_create } = bpf_attr;
 /** This host has one NUMA node, 0. */

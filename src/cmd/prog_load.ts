@@ -6,6 +6,7 @@
 import { type ContextFamily, contextOf } from "../contexts/table.ts";
 import { decodeInsns, functionStarts, type Insn, LD_IMM64_OPCODE, validateProgram } from "../insn/index.ts";
 import { MAX_INSNS } from "../insn/validate.ts";
+import { LOOPBACK } from "../kern/devices.ts";
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
@@ -46,7 +47,7 @@ import {
   ENOMEM,
   EOPNOTSUPP,
 } from "../uapi/index.ts";
-import { LOOPBACK, pointerAt, tokenError } from "./attr.ts";
+import { pointerAt, tokenError } from "./attr.ts";
 import { type UserLog, userLog } from "./log.ts";
 import { copyName } from "./map_create.ts";
 import { setProgBtf } from "./prog_btf.ts";

@@ -17,7 +17,8 @@ import {
   ENODEV,
   ENOMEM,
 } from "../uapi/index.ts";
-import { LOOPBACK, pointerAt } from "./attr.ts";
+import { LOOPBACK } from "../kern/devices.ts";
+import { pointerAt } from "./attr.ts";
 import { giveContext, giveResult, repeatRun, type TestRun, takeContext, testField } from "./prog_test_data.ts";
 
 const { test } = bpf_attr;

@@ -7,6 +7,7 @@
 import { prepareXdp } from "../contexts/xdp.ts";
 import { ETH_HLEN, metaSizeBad, XDP_FRAME_SIZE, XDP_HEADROOM } from "../helpers/xdp.ts";
 import { PACKET_ROOM } from "../kern/cpus.ts";
+import { LOOPBACK } from "../kern/devices.ts";
 import { PROG_ATTACH_TYPE } from "../kern/prog.ts";
 import { RUN_DATA, RUN_DATA_END, RUN_FRAGS, RUN_FRAGS_SIZE, RUN_META } from "../kern/run_record.ts";
 import { PAGE_SIZE } from "../mem/layout.ts";
@@ -23,7 +24,7 @@ import {
   EOPNOTSUPP,
   xdp_md,
 } from "../uapi/index.ts";
-import { LOOPBACK, pointerAt } from "./attr.ts";
+import { pointerAt } from "./attr.ts";
 import { giveContext, giveResult, repeatRun, type TestRun, takeContext, testField } from "./prog_test_data.ts";
 
 const { test } = bpf_attr;

@@ -1,9 +1,10 @@
-/** Every helper that programs of this host may call, by number. Which kinds of programs may: see `vm/contexts.ts`. */
+/** Every helper that programs of this host may call, by number. Which kinds of programs may: see `contexts/table.ts`. */
 import { csumHelpers } from "./csum.ts";
 import { forEachHelpers } from "./for_each.ts";
 import { loopHelpers } from "./loop.ts";
 import { machineHelpers } from "./machine.ts";
 import { mapHelpers } from "./map.ts";
+import { redirectMapHelpers } from "./redirect_map.ts";
 import { ringbufHelpers } from "./ringbuf.ts";
 import { skbHelpers } from "./skb.ts";
 import { skbCsumHelpers } from "./skb_csum.ts";
@@ -24,6 +25,7 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...skbHelpers,
   ...skbCsumHelpers,
   ...skbRoomHelpers,
+  ...redirectMapHelpers,
 };
 
 /** What programs of every kind may call. */

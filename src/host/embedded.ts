@@ -6,6 +6,7 @@ import { type Executed, execute } from "../cmd/execute.ts";
 import { InputError } from "../errors.ts";
 import { givenKernelBtf, kernelBtfOf, setKernelBtf } from "../helpers/kernel_btf.ts";
 import type { ClientSlot } from "../kern/clients.ts";
+import { addDevice, removeDevice } from "../kern/devices.ts";
 import { fdinfo } from "../kern/fdinfo.ts";
 import { FMODE_READ, nextOpenFd, openFds } from "../kern/fds.ts";
 import { attachKernel, createKernel, type Kernel, RUN_BUDGET } from "../kern/kernel.ts";
@@ -381,6 +382,18 @@ export class EmbeddedHost implements Host {
   advance(nanoseconds: bigint): void {
     if (!this.#open) refuse();
     this.#timers.advance(nanoseconds);
+  }
+
+  /** A new network device: 0, -EEXIST or -ENOMEM. */
+  addDevice(ifindex: number): number {
+    if (!this.#open) refuse();
+    return addDevice(this.#kernel.mem, ifindex);
+  }
+
+  /** Takes it away, out of all maps: 0 or -ENODEV. */
+  removeDevice(ifindex: number): number {
+    if (!this.#open) refuse();
+    return removeDevice(this.#kernel, ifindex);
   }
 
   /**

@@ -52,6 +52,7 @@ import {
   useOf,
 } from "./clients.ts";
 import { endRunsOf } from "./cpus.ts";
+import { deviceExists } from "./devices.ts";
 import {
   entryObject,
   entryOf,
@@ -70,6 +71,7 @@ import { dropMappingsOf } from "./mappings.ts";
 import { destroyObject, releaseUsers } from "./objects.ts";
 import type { ProgramCode, RunObserver } from "./observer.ts";
 import { ownerFits } from "./owner.ts";
+import { PROG_ATTACH_TYPE, PROG_TYPE } from "./prog.ts";
 import { keepReference } from "./run_record.ts";
 import { emptyScene, type Scene } from "./scene.ts";
 import { abandonUse, beginUse, endUse, handOver } from "./use.ts";
@@ -279,6 +281,15 @@ export class Kernel implements MapEnv {
 
   ownerFits(map: number, prog: number): boolean {
     return ownerFits(this, map, prog);
+  }
+
+  progIs(prog: number, type: number, attachType: number): boolean {
+    const { u32 } = this.mem;
+    return u32[(prog + PROG_TYPE) >>> 2] === type && u32[(prog + PROG_ATTACH_TYPE) >>> 2] === attachType;
+  }
+
+  deviceExists(ifindex: number): boolean {
+    return deviceExists(this.mem, ifindex);
   }
 
   /** Ends what `get` began: shared hosts hold the object during an operation. */

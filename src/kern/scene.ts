@@ -20,8 +20,15 @@ export interface GivenMemory {
 }
 
 /** Something that a program did which cannot be seen in maps, packet or context. */
-export interface RunEvent {
-  readonly kind: string;
+export type RunEvent = RedirectMapEvent;
+
+/** bpf_redirect_map found a target; the packet goes there if the program returns XDP_REDIRECT. */
+export interface RedirectMapEvent {
+  readonly kind: "redirect_map";
+  /** The map's id. */
+  readonly map: number;
+  readonly key: number;
+  readonly flags: number;
 }
 
 export interface Scene {

@@ -18,12 +18,16 @@ export interface MapTraits {
   readonly lookupReadsValue?: boolean;
   /** Holds programs, all of one kind: the first one decides. */
   readonly holdsPrograms?: boolean;
+  /** Of such a map: the kind includes the attach type that programs were loaded for. */
+  readonly ownerAttachType?: boolean;
   /** User space can map it (arrays: with BPF_F_MMAPABLE). */
   readonly mmap?: boolean;
   /** Programs know its memory by user space's addresses: one such map a program, and only once it has an address. */
   readonly userAddresses?: boolean;
   /** A network device may take the map over. */
   readonly offload?: boolean;
+  /** bpf_redirect_map takes this type: what its flags may say beside the action. */
+  readonly redirectFlags?: number;
   /** Special fields that a value may hold: bits of `btf/special_fields.ts`. */
   readonly fields?: number;
   /** Types of the first check round: the kernel judges their sizes before it looks at permissions. */
@@ -66,6 +70,10 @@ export interface MapOps {
   map_for_each(env: MapEnv, map: number, state: number, key: number): number;
   /** Copies the key of the element whose value lies at `value` to `key`, for types whose values may hold timers. */
   map_key_of(env: MapEnv, map: number, value: number, key: number): void;
+  /** bpf_redirect_map: whether there is a target with this key: not 0. */
+  map_redirect(env: MapEnv, map: number, key: number): number;
+  /** A network device is gone: no element names it any more. */
+  map_device_gone(env: MapEnv, map: number, ifindex: number): void;
   /** BPF_PSEUDO_MAP_VALUE: puts the address of byte `offset` of the map's only value at `to`, a u64. 0 or an errno. */
   map_direct_value_addr(env: MapEnv, map: number, offset: number, to: number): number;
 
@@ -145,6 +153,8 @@ export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map
   map_peek_elem: () => -EOPNOTSUPP,
   map_for_each: () => 0,
   map_key_of: () => {},
+  map_redirect: () => 0,
+  map_device_gone: () => {},
   map_direct_value_addr: () => -EINVAL,
   map_copy_value: () => -ENOTSUPP,
   map_update_value: () => -ENOTSUPP,

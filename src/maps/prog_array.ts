@@ -31,6 +31,7 @@ export const progArrayMap: MapTypeEntry = {
   since: "4.2",
   traits: {
     holdsPrograms: true,
+    ownerAttachType: true,
     checkedEarly: true,
     helpers: [BPF_FUNC_tail_call],
   },

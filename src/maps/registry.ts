@@ -4,6 +4,9 @@ import {
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_CPUMAP,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_DEVMAP_HASH,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_INSN_ARRAY,
@@ -24,6 +27,9 @@ import { arenaMap } from "./arena.ts";
 import { arrayMap } from "./array.ts";
 import { arrayOfMapsMap } from "./array_of_maps.ts";
 import { bloomFilterMap } from "./bloom_filter.ts";
+import { cpumapMap } from "./cpumap.ts";
+import { devmapMap } from "./devmap.ts";
+import { devmapHashMap } from "./devmap_hash.ts";
 import { hashMap } from "./hash.ts";
 import { hashOfMapsMap } from "./hash_of_maps.ts";
 import { lpmTrieMap } from "./lpm_trie.ts";
@@ -55,6 +61,9 @@ export const mapRegistry: Readonly<Partial<Record<BpfMapType, MapTypeEntry>>> = 
   [BPF_MAP_TYPE_PROG_ARRAY]: progArrayMap,
   [BPF_MAP_TYPE_ARRAY_OF_MAPS]: arrayOfMapsMap,
   [BPF_MAP_TYPE_HASH_OF_MAPS]: hashOfMapsMap,
+  [BPF_MAP_TYPE_DEVMAP]: devmapMap,
+  [BPF_MAP_TYPE_DEVMAP_HASH]: devmapHashMap,
+  [BPF_MAP_TYPE_CPUMAP]: cpumapMap,
 };
 
 /** Types of later kernels, which this host answers as Linux 6.18 does: a number that it does not know, -EINVAL. */

@@ -42,6 +42,11 @@ export const SB_RANDOM: number = SB + 64;
 export const SB_CLOCK: number = SB + 80;
 /** 1: the clock is virtual and stands still until it is advanced. */
 export const SB_CLOCK_VIRTUAL: number = SB + 88;
+/** Network devices: lock, address of the list of their numbers, entries, room. See `kern/devices.ts`. */
+export const SB_DEVICE_LOCK: number = SB + 304;
+export const SB_DEVICES: number = SB + 308;
+export const SB_DEVICE_COUNT: number = SB + 312;
+export const SB_DEVICE_ROOM: number = SB + 316;
 /** u64: most instructions of one run. */
 export const SB_RUN_BUDGET: number = SB + 96;
 /** bpffs: its lock, and the directory `/`. */

@@ -24,6 +24,10 @@ export interface MapEnv {
   metaEqual(template: number, map: number): number;
   /** Whether the map may hold the program, or be used by it: the first one decides for which kind of programs it is. */
   ownerFits(map: number, prog: number): boolean;
+  /** Whether the program is of this type and has this expected attach type. */
+  progIs(prog: number, type: number, attachType: number): boolean;
+  /** Whether this host has a network device with this number. */
+  deviceExists(ifindex: number): boolean;
   /** A ring has news for who waits on it. Called after all locks are dropped; must not throw. */
   wake?(map: number): void;
 }

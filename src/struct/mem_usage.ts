@@ -6,12 +6,14 @@ import { areaSpan } from "../mem/alloc.ts";
 import { PAGE_SIZE, roundUpPow2, rup8 } from "../mem/layout.ts";
 import { BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC } from "../uapi/index.ts";
 import { bitsOf } from "./bloom.ts";
+import { DEVICE_NODE } from "./devmap_hash.ts";
 import { BUCKET_SIZE, GROW_BYTES, NODE_HEAD } from "./hashtab.ts";
 import type { MapSize } from "./kernel_memory.ts";
 import { DATA, KEY_DATA } from "./lpm_node.ts";
 import { valueStride } from "./lpm_trie.ts";
 import { LRU_LINKS } from "./lru_list.ts";
 import { blocksPerChunk } from "./pool.ts";
+import { REDIRECT_SIZE } from "./redirect_slots.ts";
 import { mappingSize } from "./ring_map.ts";
 import { SLOT_SIZE } from "./slots.ts";
 
@@ -47,6 +49,11 @@ export const arrayUsage: MemUsage = ({ value_size, max_entries }) => areaSpan(ma
 export const percpuArrayUsage: MemUsage = (size, cpus, elements) => cpus * arrayUsage(size, cpus, elements);
 
 export const slotsUsage: MemUsage = ({ max_entries }) => areaSpan(max_entries * SLOT_SIZE);
+
+/** A value and what belongs to it, for each slot or entry. */
+export const redirectUsage: MemUsage = ({ max_entries }) => 2 * areaSpan(max_entries * REDIRECT_SIZE);
+export const devmapHashUsage: MemUsage = ({ max_entries }) =>
+  areaSpan(max_entries * REDIRECT_SIZE) + areaSpan(max_entries * DEVICE_NODE) + areaSpan(roundUpPow2(max_entries) * 4);
 
 function pool(blocks: number, stride: number): number {
   const perChunk = blocksPerChunk(stride);

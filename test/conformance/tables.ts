@@ -18,6 +18,9 @@ import { arenaTable } from "./maps/arena.table.ts";
 import { arrayTable } from "./maps/array.table.ts";
 import { arrayOfMapsTable } from "./maps/array_of_maps.table.ts";
 import { bloomFilterTable } from "./maps/bloom_filter.table.ts";
+import { cpumapTable } from "./maps/cpumap.table.ts";
+import { devmapTable } from "./maps/devmap.table.ts";
+import { devmapHashTable } from "./maps/devmap_hash.table.ts";
 import { hashTable } from "./maps/hash.table.ts";
 import { hashOfMapsTable } from "./maps/hash_of_maps.table.ts";
 import { lpmTrieTable } from "./maps/lpm_trie.table.ts";
@@ -53,6 +56,9 @@ export const mapTables: readonly MapTable[] = [
   progArrayTable,
   arrayOfMapsTable,
   hashOfMapsTable,
+  devmapTable,
+  devmapHashTable,
+  cpumapTable,
 ];
 
 export const tables: readonly Table[] = [

@@ -255,8 +255,9 @@ class Generator {
 
   /** Few different ones, so that bloom filters are asked about what they were given. */
   #value(attr: RandomAttr): number {
-    const { holds } = this.#plan;
+    const { holds, values } = this.#plan;
     if (holds !== undefined) return this.#random(this.#chance(900) ? GOOD_OBJECTS : OBJECTS[holds]);
+    if (values !== undefined) return this.#pick(values);
     return this.#random(Number(attr.max_entries) * 3);
   }
 

@@ -24,6 +24,8 @@ export interface TypePlan {
   readonly ops: Weights<OpKind>;
   readonly elements: Weights<ElementCommand>;
   readonly runs: Weights<ProgramCall>;
+  /** Values begin with one of these, as a number. */
+  readonly values?: readonly number[];
   /** Values are fds of these, and are read as their ids. */
   readonly holds?: Held;
   /** Every mapping is where the first one was, one at a time. */
@@ -331,6 +333,35 @@ export const allPlans: readonly TypePlan[] = [
     runs: {},
     mmap: ({ max_entries }) => plainMemory(Number(max_entries) * PAGE),
     oneMapping: true,
+  },
+  ...(["DEVMAP", "DEVMAP_HASH"] as const).map(
+    (name): TypePlan => ({
+      name,
+      type: u[`BPF_MAP_TYPE_${name}`],
+      keySizes: [4],
+      valueSizes: [4],
+      maxEntries: sizes,
+      flags: [0],
+      keys: "index",
+      values: name === "DEVMAP" ? [1, 1, 1, 0, 0x7fff_fff0] : [1, 1, 1, 1, 1, 0, 0x7fff_fff0],
+      // Programs only read it.
+      ops: { ...common, drop: 0 },
+      elements,
+      runs: { lookup: 1 },
+    }),
+  ),
+  {
+    name: "CPUMAP",
+    type: u.BPF_MAP_TYPE_CPUMAP,
+    keySizes: [4],
+    valueSizes: [4],
+    maxEntries: [1, 2, 3, 8],
+    flags: [0],
+    keys: "index",
+    values: [0, 0, 16385, 99_999],
+    ops: holding,
+    elements,
+    runs: {},
   },
   {
     name: "BLOOM_FILTER",

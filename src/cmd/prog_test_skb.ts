@@ -5,6 +5,7 @@ import { contextOf } from "../contexts/table.ts";
 import { checkOf } from "../helpers/checksum.ts";
 import { SKB_CSUM, SKB_DATA, SKB_LINEAR_MAX, SKB_TAIL, skbLength, skbWord } from "../helpers/skb_buffer.ts";
 import { ETH_HLEN, ETH_P_IP, ETH_P_IPV6, ETH_PROTO, IPV4_HEADER, IPV6_HEADER } from "../helpers/skb_headers.ts";
+import { LOOPBACK } from "../kern/devices.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
 import type { Memory } from "../mem/memory.ts";
 import {
@@ -17,7 +18,6 @@ import {
   ENODEV,
   ENOMEM,
 } from "../uapi/index.ts";
-import { LOOPBACK } from "../kern/devices.ts";
 import { pointerAt } from "./attr.ts";
 import { giveContext, giveResult, repeatRun, type TestRun, takeContext, testField } from "./prog_test_data.ts";
 

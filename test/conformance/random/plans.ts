@@ -337,7 +337,7 @@ export const allPlans: readonly TypePlan[] = [
   ...(["DEVMAP", "DEVMAP_HASH"] as const).map(
     (name): TypePlan => ({
       name,
-      type: u[`BPF_MAP_TYPE_${name}`],
+      type: name === "DEVMAP" ? u.BPF_MAP_TYPE_DEVMAP : u.BPF_MAP_TYPE_DEVMAP_HASH,
       keySizes: [4],
       valueSizes: [4],
       maxEntries: sizes,

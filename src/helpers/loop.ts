@@ -12,15 +12,18 @@ function start(
   { mem: { i32 } }: Kernel,
   frame: number,
   turns: number,
+  turnsHigh: number,
   callback: number,
   ctxLow: number,
   ctxHigh: number,
   flagsLow: number,
   flagsHigh: number,
 ): boolean {
-  const refused = (flagsLow | flagsHigh) !== 0 ? -EINVAL : turns >>> 0 > MAX_LOOPS ? -E2BIG : 0;
+  // The kernel compiles a call whose flags are a constant 0 into the program: turns are 64 bits there, though the helper
+  // has a u32, and the refusal of too many is a number of 32 bits.
+  const tooMany = turnsHigh !== 0 || turns >>> 0 > MAX_LOOPS;
+  const refused = (flagsLow | flagsHigh) !== 0 ? -EINVAL : tooMany ? -E2BIG : 0;
   i32[(frame + FRAME_RESULT) >>> 2] = refused;
-  // The kernel compiles a call without flags into the program, where too many turns are a number of 32 bits.
   i32[(frame + FRAME_RESULT + 4) >>> 2] = refused === -EINVAL ? -1 : 0;
   i32[(frame + FRAME_CALLBACK) >>> 2] = callback;
   i32[(frame + STATE_TURNS) >>> 2] = turns;
@@ -44,7 +47,7 @@ export const loopHelpers: Readonly<Record<number, Helper>> = {
     name: "bpf_loop",
     since: "5.17",
     gplOnly: false,
-    args: ["u32", "callback", "u64", "u64"],
+    args: ["u64", "callback", "u64", "u64"],
     result: "u64",
     callback: { start, next },
   },

@@ -11,18 +11,29 @@ export interface Arguments {
   readonly shrink: boolean;
   readonly tables: boolean;
   readonly record: boolean;
+  /** Random programs: in a whole run, or alone. */
+  readonly programs: ProgramArguments | undefined;
   /** Whether docs/conformance.md is written: a whole run, or asked for. */
   readonly write: boolean;
   /** The clone of bpf_conformance whose cases are run, and nothing else. */
   readonly suite: string | undefined;
 }
 
+export interface ProgramArguments {
+  readonly count: number;
+  readonly seed: number;
+  /** The number of the first one. */
+  readonly first: number;
+}
+
 const CALLS = 200_000;
+const PROGRAMS = 100_000;
 const SEEDS = [1, 2, 3, 4, 5];
 
 export const USAGE: string = `npm run conformance -- [options]
 
-Compares the embedded host with this machine's kernel: all tables, then random sequences of calls for each map type.
+Compares the embedded host with this machine's kernel: all tables, then random sequences of calls for each map type,
+then random programs.
 Where bpf(2) is not permitted the recorded answers of Linux 6.18 stand in.
 
   --calls N        generated calls a type and seed (${CALLS.toLocaleString("en")})
@@ -31,6 +42,10 @@ Where bpf(2) is not permitted the recorded answers of Linux 6.18 stand in.
   --chunk N        of each seed only the sequence with this number
   --no-shrink      show a difference without making its sequence shorter
   --no-tables      random sequences only
+  --programs       random programs only
+  --count N        programs (${PROGRAMS.toLocaleString("en")})
+  --seed N         their seed (1)
+  --first N        the number of the first one (0)
   --record         write down what the kernel answers: test/conformance/recorded/*.json
   --write          write docs/conformance.md, which otherwise only a whole run does
   --bpf-conformance DIR
@@ -53,11 +68,12 @@ export function parseArguments(args: readonly string[]): Arguments {
   let chosen: readonly TypePlan[] = plans;
   let chunk: number | undefined;
   let suite: string | undefined;
+  const programs = { count: PROGRAMS, seed: 1, first: 0 };
   const flags = new Set<string>();
   let whole = true;
   for (let i = 0; i < args.length; i++) {
     const option = args[i]!;
-    if (["--no-shrink", "--no-tables", "--record", "--write"].includes(option)) {
+    if (["--no-shrink", "--no-tables", "--record", "--write", "--programs"].includes(option)) {
       flags.add(option);
       continue;
     }
@@ -65,6 +81,9 @@ export function parseArguments(args: readonly string[]): Arguments {
     whole = false;
     if (option === "--calls") calls = numberOf(option, value);
     else if (option === "--seeds") seeds = (value ?? "").split(",").map((text) => numberOf(option, text));
+    else if (option === "--count") programs.count = numberOf(option, value);
+    else if (option === "--seed") programs.seed = numberOf(option, value);
+    else if (option === "--first") programs.first = numberOf(option, value);
     else if (option === "--chunk") chunk = numberOf(option, value);
     else if (option === "--bpf-conformance" && value !== undefined) suite = value;
     else if (option === "--type") {
@@ -76,15 +95,17 @@ export function parseArguments(args: readonly string[]): Arguments {
       });
     } else throw new RangeError(`${option}: no such option`);
   }
+  const only = flags.has("--programs");
   return {
     calls,
     seeds,
-    plans: chosen,
+    plans: only ? [] : chosen,
     chunk,
     shrink: !flags.has("--no-shrink"),
-    tables: !flags.has("--no-tables"),
+    tables: !flags.has("--no-tables") && !only,
     record: flags.has("--record"),
-    write: flags.has("--write") || (whole && !flags.has("--no-tables")),
     suite,
+    programs: only || whole ? programs : undefined,
+    write: flags.has("--write") || (whole && !flags.has("--no-tables") && !only),
   };
 }

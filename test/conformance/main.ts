@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { createEmbeddedHost } from "../../src/host/embedded.ts";
-import { type Arguments, parseArguments, USAGE } from "./arguments.ts";
+import { type Arguments, type ProgramArguments, parseArguments, USAGE } from "./arguments.ts";
 import { tellSuite } from "./bpf_conformance/record.ts";
 import { runCase } from "./execute.ts";
 import { closeHosts, EMBEDDED, type Hosts, openHosts, sessionsOf, VERSION } from "./hosts.ts";
@@ -16,7 +16,8 @@ import { CHUNK, differsAt, digestsOf, type Recording, recordedDigests } from "./
 import { showDifference, showOp } from "./random/show.ts";
 import { Side } from "./random/side.ts";
 import { Tally } from "./random/tally.ts";
-import { matrix, page, type TableResult } from "./report.ts";
+import { ProgramRunner, type ProgramTally, summary } from "./random_programs/run.ts";
+import { matrix, page, type TableResult, withPrograms } from "./report.ts";
 import { tables } from "./tables.ts";
 
 const PAGE = "docs/conformance.md";
@@ -27,6 +28,8 @@ const RECORDED_CHUNKS = 100;
 /** After so many differences of a type the rest is not looked at. */
 const MOST_DIFFERENCES = 5;
 const RERUNS = 5;
+/** Random programs between two pauses. */
+const REST_EVERY = 100;
 /** Mappings that are done with go when their views are collected, and a process has a limited number of them. */
 const COLLECT_EVERY = 20;
 
@@ -122,6 +125,20 @@ function tellDifference(
   console.log(`again: ${again}\n`);
 }
 
+/** Random programs. They go on after a difference, up to a number. */
+async function comparePrograms(hosts: Hosts, args: Arguments, wanted: ProgramArguments): Promise<ProgramTally> {
+  const { seed, first, count } = wanted;
+  const runner = new ProgramRunner(hosts.kernel!, seed, args.shrink);
+  for (let index = first; index < first + count && runner.tally.differences < MOST_DIFFERENCES; index++) {
+    const difference = runner.compare(index);
+    if (difference !== undefined) console.log(`\n${difference}\n`);
+    if (index % REST_EVERY === 0) await rest(index);
+  }
+  runner.dispose();
+  console.log(summary(runner.tally));
+  return runner.tally;
+}
+
 /** Against the kernel. The number of differences and failed cases. */
 async function compareAll(hosts: Hosts, args: Arguments): Promise<number> {
   const results = args.tables ? runTables(hosts) : [];
@@ -139,13 +156,17 @@ async function compareAll(hosts: Hosts, args: Arguments): Promise<number> {
     console.log(`${plan.name}: ${tally.total().toLocaleString("en")} calls, ${tally.differing()} differences, ${rate}`);
   }
   for (const side of [kernel, ...embedded]) side.dispose();
-  console.log(`\n${matrix(random)}\n`);
-  const different = [...random.values()].reduce((sum, tally) => sum + tally.differing(), 0);
-  if (args.write) {
+  if (random.size > 0) console.log(`\n${matrix(random)}\n`);
+  const programs = args.programs === undefined ? undefined : await comparePrograms(hosts, args, args.programs);
+  const different = [...random.values()].reduce((sum, tally) => sum + tally.differing(), programs?.differences ?? 0);
+  if (args.write && random.size === 0 && programs !== undefined) {
+    writeFileSync(PAGE, withPrograms(readFileSync(PAGE, "utf8"), programs));
+    console.log(`written: the random programs of ${PAGE}`);
+  } else if (args.write) {
     const { seeds, calls: callsPerSeed } = args;
     const date = new Date().toISOString().slice(0, 10);
     const { release, cpus } = hosts;
-    writeFileSync(PAGE, page({ release, cpus, date, seeds, callsPerSeed, tables: results, random }));
+    writeFileSync(PAGE, page({ release, cpus, date, seeds, callsPerSeed, tables: results, random, programs }));
     console.log(`written: ${PAGE}`);
   }
   return failed + different;

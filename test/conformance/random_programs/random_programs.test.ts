@@ -1,0 +1,49 @@
+/**
+ * Random programs on the kernel and on embedded hosts, 300 of a seed of their own each time. BPFMAPS_RANDOM_SEED: run this
+ * seed. Many more: `npm run conformance -- --programs`.
+ */
+import { afterAll, expect, test } from "vitest";
+import { disassembleAll, insnTable } from "../../../src/insn/index.ts";
+import { closeHosts, openHosts } from "../hosts.ts";
+import { generateProgram, insnsOf } from "./generate.ts";
+import { acceptedOf, KINDS, ProgramRunner, summary } from "./run.ts";
+
+const PROGRAMS = 300;
+/** Per cent that the kernel must take: fewer, and the generator has become blunt. */
+const ACCEPTED = 90;
+
+const hosts = openHosts();
+afterAll(() => closeHosts(hosts));
+
+test.runIf(hosts.kernel !== undefined)("embedded hosts and the kernel agree", () => {
+  const seed = Number(process.env.BPFMAPS_RANDOM_SEED ?? Date.now() % 1_000_000);
+  const runner = new ProgramRunner(hosts.kernel!, seed);
+  for (let index = 0; index < PROGRAMS; index++) {
+    const difference = runner.compare(index);
+    if (difference !== undefined) expect.fail(`BPFMAPS_RANDOM_SEED=${seed}\n${difference}`);
+  }
+  runner.dispose();
+  console.log(summary(runner.tally));
+  expect(acceptedOf(runner.tally)).toBeGreaterThan(ACCEPTED);
+});
+
+test("the same seed and number give the same program", () => {
+  const text = (seed: number, index: number): string =>
+    disassembleAll(insnsOf(generateProgram(seed, index, KINDS))).join("\n");
+  expect(text(7, 3)).toBe(text(7, 3));
+  expect(text(7, 3)).not.toBe(text(7, 4));
+  expect(text(7, 3)).not.toBe(text(8, 3));
+});
+
+/** Legacy packet loads have tables of their own. */
+const LEFT_OUT = ["ldAbs", "ldInd"];
+
+test("the generator writes every opcode", () => {
+  const missing = new Set(
+    insnTable.flatMap((row) => (row === undefined || LEFT_OUT.includes(row.op) ? [] : [row.opcode])),
+  );
+  for (let index = 0; missing.size > 0 && index < 3000; index++) {
+    for (const { opcode } of insnsOf(generateProgram(1, index, KINDS))) missing.delete(opcode);
+  }
+  expect([...missing].map((opcode) => `0x${opcode.toString(16)} ${insnTable[opcode]?.op}`)).toEqual([]);
+});

@@ -2,7 +2,19 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { InputError } from "../errors.ts";
-import { BtfBuilder, type BtfType, formatType, formatValue, parseBtf, parseBtfExt } from "./index.ts";
+import { ldImm64, ldx, mov64Imm } from "../insn/index.ts";
+import {
+  BtfBuilder,
+  type BtfType,
+  CoreRelocator,
+  formatType,
+  formatValue,
+  KERNEL_RULES,
+  LIBBPF_RULES,
+  parseBtf,
+  parseBtfExt,
+  patchInsn,
+} from "./index.ts";
 
 const RUNS = { numRuns: 2000 };
 /** What types are shown with; no value may come from outside it. */
@@ -193,4 +205,38 @@ test("any graph of types: shown or refused, and soon", () => {
     }),
     { numRuns: 3000, interruptAfterTimeLimit: 20_000, markInterruptAsFailure: true },
   );
+});
+
+test("any graph of types relocated against another: values, poison and errors, and soon", () => {
+  const ids = 8;
+  const graph = fc.array(anyType(ids), { minLength: ids, maxLength: ids });
+  const access = fc.constantFrom("0", "0:0", "0:1", "1:0", "0:0:0", "0:2:1", "0:0:0:0", "3", "0:99", "x");
+  const record = fc.record({ typeId: fc.nat(ids), access, kind: fc.nat(13) });
+  const seen = { value: 0, poison: 0, error: 0 };
+  fc.assert(
+    fc.property(
+      graph,
+      graph,
+      fc.array(record, { minLength: 8, maxLength: 8 }),
+      fc.boolean(),
+      (own, other, records, us) => {
+        const [local, target] = [own, other].map((types) => {
+          const builder = new BtfBuilder();
+          for (const type of types) builder.add(type);
+          return builder.build();
+        });
+        valueOrInputError(() => {
+          const relocator = new CoreRelocator(parseBtf(local!), parseBtf(target!), us ? LIBBPF_RULES : KERNEL_RULES);
+          for (const each of records) {
+            const result = relocator.resolve(each);
+            seen[result.kind]++;
+            expect(relocator.describe(each)).not.toBe("");
+            for (const insns of [[mov64Imm(1, 0)], ldImm64(1, 0n), [ldx("u32", 1, 2, 0)]]) patchInsn(insns, 0, result);
+          }
+        });
+      },
+    ),
+    { numRuns: 800, interruptAfterTimeLimit: 20_000, markInterruptAsFailure: true },
+  );
+  expect(Math.min(seen.value, seen.poison, seen.error)).toBeGreaterThan(10);
 });

@@ -26,6 +26,7 @@ import {
   setProgMaps,
   setProgSubprogs,
 } from "../kern/prog.ts";
+import { MAX_FRAMES } from "../kern/run_record.ts";
 import { sha256 } from "../kern/sha256.ts";
 import { OBJ_BTF, OBJ_MAP } from "../mem/layout.ts";
 import {
@@ -51,6 +52,7 @@ import { pointerAt, tokenError } from "./attr.ts";
 import { type UserLog, userLog } from "./log.ts";
 import { copyName } from "./map_create.ts";
 import { setProgBtf } from "./prog_btf.ts";
+import { callsTooDeep } from "./prog_depth.ts";
 import { checkCalls, type Refs, resolveImmediates, useBtf, useMap } from "./prog_refs.ts";
 
 const { prog_load } = bpf_attr;
@@ -66,6 +68,7 @@ const KNOWN_FLAGS: number =
   BPF_F_TEST_REG_INVARIANTS |
   BPF_F_TOKEN_FD;
 const LICENSE_MAX = 127;
+const MAX_FUNCTIONS = 256;
 /** fd_array_cnt from here on overflows the kernel's arithmetic. */
 const FD_ARRAY_MAX = 0x3fff_ffff;
 const gplLicenses: readonly string[] = [
@@ -187,13 +190,19 @@ function checkCode(load: Load, refs: Refs, family: ContextFamily, flags: number)
     log("programs of this type cannot be sleepable");
     return -EINVAL;
   }
-  if (!setProgSubprogs(mem, prog, functionStarts(insns))) return -ENOMEM;
+  const functions = functionStarts(insns);
+  if (functions.length > MAX_FUNCTIONS) {
+    log("too many subprograms");
+    return -E2BIG;
+  }
+  if (!setProgSubprogs(mem, prog, functions)) return -ENOMEM;
   return (
     setProgBtf(kernel, prog, attr, load.uattr, insns, log) ||
     // Relocations can make of a good instruction one that divides by 0.
     (hasCoreRelos ? judgeForm(refs) : 0) ||
     resolveImmediates(refs) ||
     checkCalls(refs, family, field(kernel, attr, prog_load.prog_type), mem.u32[(prog + PROG_GPL) >>> 2] === 1) ||
+    checkDepth(refs) ||
     checkOwners(refs, prog)
   );
 }
@@ -203,6 +212,12 @@ function judgeForm({ insns, log }: Refs): number {
   if (fault === undefined) return 0;
   log(`${fault.insn}: ${fault.message}`);
   return fault.errno;
+}
+
+function checkDepth({ insns, log }: Refs): number {
+  if (!callsTooDeep(insns)) return 0;
+  log(`the call stack of ${MAX_FRAMES + 1} frames is too deep`);
+  return -E2BIG;
 }
 
 /** Maps that hold programs take this kind of program, whether it calls into them or not. The log says nothing of it. */

@@ -134,7 +134,6 @@ describe.each([false, true])("shared: %s", (shared) => {
       () => [asm.mov64(R1, R10), asm.mov64Imm(R2, 0), asm.call(u.BPF_FUNC_ringbuf_submit)],
       "is no ring record that this run has reserved",
     ],
-    ["recursion", () => [asm.label("self"), asm.callRel("self")], "a call too deep: 8 frames are the most"],
   ];
   test.each(rows)("%s", (_id, items, text) => {
     const map = makeMap(u.BPF_MAP_TYPE_ARRAY, 4, 8, 4, "values");

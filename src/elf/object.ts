@@ -181,9 +181,9 @@ function readPrograms(source: Source, targets: LinkTargets, info: DebugInfo): Pr
   return programs;
 }
 
-/** Functions in .text are callees, unless there is nothing else; static functions are everywhere. */
-function isProgram(fn: ElfFunction, table: FunctionTable): boolean {
-  return fn.section.name === ".text" ? table.functions.length === 1 : fn.global;
+/** Functions in .text and .text.* are callees, unless there is nothing else; static functions are everywhere. */
+function isProgram({ section: { name }, global }: ElfFunction, table: FunctionTable): boolean {
+  return name === ".text" || name.startsWith(".text.") ? table.functions.length === 1 : global;
 }
 
 function textOf(section: ElfSection | undefined): string {

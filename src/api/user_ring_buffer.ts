@@ -111,7 +111,7 @@ export class UserRingBuf<T> extends BpfMap {
   submit(bytes: Uint8Array): void {
     const header = this.#take(bytes, "submit");
     const { words, data } = this.#map();
-    data.bytes.set(bytes, header + BPF_RINGBUF_HDR_SZ);
+    data.bytes.set(bytes, this.#payload(header));
     // The other side: a program that reads the header, then the record.
     Atomics.store(words, header >>> 2, bytes.length);
   }
@@ -139,7 +139,7 @@ export class UserRingBuf<T> extends BpfMap {
     const { words, data } = this.#map();
     // Complete before anybody sees it: a producer that dies leaves nothing behind that programs wait for.
     words[header >>> 2] = size;
-    data.bytes.set(bytes, header + BPF_RINGBUF_HDR_SZ);
+    data.bytes.set(bytes, this.#payload(header));
     this.#publish(size);
     return true;
   }
@@ -156,6 +156,12 @@ export class UserRingBuf<T> extends BpfMap {
     const header = dataAt + (at % maxEntries);
     words[(header >>> 2) + 1] = 0;
     return header;
+  }
+
+  /** Where a record's bytes lie: behind its header, or where the ring begins when that is the last of it, as in libbpf. */
+  #payload(header: number): number {
+    const { dataAt } = this.#map();
+    return dataAt + ((header - dataAt + BPF_RINGBUF_HDR_SZ) % this.maxEntries);
   }
 
   /** Shows the record of `size` bytes behind the producer's position to programs. */

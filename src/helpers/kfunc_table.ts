@@ -1,11 +1,18 @@
 /** Every kernel function that programs of this host may call, sorted by name: a loaded call has the index in here. */
+import { dynptrKfuncs } from "./dynptr_kfuncs.ts";
+import { iteratorKfuncs } from "./iterators.ts";
 import { sectionKfuncs } from "./sections.ts";
+import { stringKfuncs } from "./strings.ts";
 import { workKfuncs } from "./timer.ts";
 import type { Kfunc } from "./types.ts";
 
-export const kfuncTable: readonly Kfunc[] = [...sectionKfuncs, ...workKfuncs].sort((a, b) =>
-  a.name < b.name ? -1 : 1,
-);
+export const kfuncTable: readonly Kfunc[] = [
+  ...sectionKfuncs,
+  ...workKfuncs,
+  ...dynptrKfuncs,
+  ...iteratorKfuncs,
+  ...stringKfuncs,
+].sort((a, b) => (a.name < b.name ? -1 : 1));
 
 /** The index of the function with this name, or -1. */
 export function kfuncIndex(name: string): number {

@@ -1,5 +1,6 @@
 /** Every helper that programs of this host may call, by number. Which kinds of programs may: see `contexts/table.ts`. */
 import { csumHelpers } from "./csum.ts";
+import { dynptrHelpers } from "./dynptr.ts";
 import { forEachHelpers } from "./for_each.ts";
 import { loopHelpers } from "./loop.ts";
 import { machineHelpers } from "./machine.ts";
@@ -11,6 +12,7 @@ import { skbCsumHelpers } from "./skb_csum.ts";
 import { skbRoomHelpers } from "./skb_room.ts";
 import { timerHelpers } from "./timer.ts";
 import type { Helper } from "./types.ts";
+import { userRingHelpers } from "./user_ring.ts";
 import { xdpHelpers } from "./xdp.ts";
 
 export const helperTable: Readonly<Record<number, Helper>> = {
@@ -20,6 +22,8 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...loopHelpers,
   ...forEachHelpers,
   ...timerHelpers,
+  ...dynptrHelpers,
+  ...userRingHelpers,
   ...csumHelpers,
   ...xdpHelpers,
   ...skbHelpers,
@@ -36,4 +40,6 @@ export const baseHelpers: readonly number[] = [
   ...Object.keys(loopHelpers),
   ...Object.keys(forEachHelpers),
   ...Object.keys(timerHelpers),
+  ...Object.keys(dynptrHelpers),
+  ...Object.keys(userRingHelpers),
 ].map(Number);

@@ -8,6 +8,7 @@
  * it as an address, takes it `>>> 0` first.
  */
 import type { Kernel } from "../kern/kernel.ts";
+import type { StackObjectKind } from "../kern/stack_objects.ts";
 
 /**
  * - `ctx`: the context; `map`: one of the program's maps that goes with the helper
@@ -19,6 +20,8 @@ import type { Kernel } from "../kern/kernel.ts";
  * - `callback`: a function of the program; the number is the index of its first instruction
  * - `cstring`: text that ends in a NUL
  * - `fixed`: memory of so many bytes to read or write; `stack`: of so many bytes on the stack, aligned to 8
+ * - `buffer`: NULL, or memory to write whose size is the next argument
+ * - `object`: an object of a kind of `kern/stack_objects.ts`, set up on the stack
  * - `field`: a special field of a kind of `btf/special_fields.ts`, in a value of a map
  * - `u32`, `u64`: any number, also an address that is not to be trusted
  */
@@ -32,6 +35,7 @@ export type HelperArg =
   | "memOut"
   | "memOrNull"
   | "memOutOrNull"
+  | "buffer"
   | "size"
   | "sizeOrZero"
   | "record"
@@ -41,6 +45,7 @@ export type HelperArg =
   | "u64"
   | { readonly fixed: number; readonly write: boolean }
   | { readonly stack: number }
+  | { readonly object: StackObjectKind }
   | { readonly field: number };
 
 /**

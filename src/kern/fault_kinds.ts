@@ -40,3 +40,8 @@ export const FAULT_NOT_LOCKED = 32;
 export const FAULT_NOT_OWNED = 33;
 /** No object of this kind that is there. */
 export const FAULT_NO_OBJECT = 34;
+/** A helper's argument is no dynptr, or no iterator of its kind, that the run has set up. */
+export const FAULT_NOT_DYNPTR = 50;
+export const FAULT_NOT_ITERATOR = 51;
+/** A helper's argument must be a value of a map. */
+export const FAULT_NOT_VALUE = 52;

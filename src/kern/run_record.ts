@@ -8,6 +8,7 @@ import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import type { MapEnv } from "../struct/env.ts";
 import { ringCommit } from "../struct/ring.ts";
+import { endDrain } from "../struct/user_ring.ts";
 
 /** RUN_RUNNING, or how the run ended. */
 export const RUN_STATUS = 0;
@@ -62,6 +63,9 @@ export const RUN_PACKET_READ_ONLY = 124;
 export const RUN_REGS = 128;
 /** The id of the timer whose function this run is, or 0. */
 export const RUN_TIMER = 216;
+/** Dynptrs and iterators on its stack, 0: there were none yet; see stack_objects.ts. How many were set up. */
+export const RUN_STACK_OBJECTS = 240;
+export const RUN_GENERATION = 244;
 /** One record a call that may be open. */
 export const RUN_FRAMES = 256;
 export const MAX_FRAMES = 8;
@@ -96,6 +100,9 @@ export const FRAME_HELPER = 2;
 /** Bytes of stack of one frame. */
 export const STACK_FRAME = 512;
 export const STACK_SIZE: number = MAX_FRAMES * STACK_FRAME;
+/** The table behind RUN_STACK_OBJECTS: an entry for every 8 bytes of stack, and for every frame. */
+export const STACK_OBJECT_SIZE = 32;
+export const STACK_OBJECTS_BYTES: number = (STACK_SIZE / 8 + MAX_FRAMES) * STACK_OBJECT_SIZE;
 
 export const RUN_RUNNING = 0;
 export const RUN_EXITED = 1;
@@ -113,6 +120,14 @@ export const HELD_SIZE = 16;
 export const HELD_RING = 1;
 /** A reference to an object that the program found in a map: an inner map, or a program of a tail call. */
 const HELD_REFERENCE = 2;
+/** The table of dynptrs and iterators; the object is the run. */
+export const HELD_STACK_OBJECTS = 32;
+/** A ring record that was reserved as a dynptr. */
+export const HELD_RING_DYNPTR = 33;
+/** A USER_RINGBUF that is being drained. */
+export const HELD_DRAIN = 34;
+/** Memory that a helper has allocated for itself: its size is the object, no access comes with it. */
+export const HELD_ALLOCATED = 35;
 /** Memory around the context, such as a socket behind a pointer in it. */
 export const HELD_READABLE = 3;
 export const HELD_WRITABLE = 4;
@@ -127,6 +142,12 @@ const undo: Readonly<Record<number, Undo>> = {
     ringCommit(env, map, sample, 0, true);
   },
   [HELD_REFERENCE]: (env, object) => env.put(object),
+  [HELD_STACK_OBJECTS]: ({ mem }, run) => dropStackObjects(mem, run),
+  [HELD_RING_DYNPTR]: (env, map, sample) => {
+    ringCommit(env, map, sample, 0, true);
+  },
+  [HELD_DRAIN]: ({ mem }, map) => endDrain(mem, map),
+  [HELD_ALLOCATED]: ({ mem }, size, address) => free(mem, address, size),
   [HELD_READABLE]: () => {},
   [HELD_WRITABLE]: () => {},
   [HELD_KEY]: (env, block, key, bytes) => free(env.mem, block, key - block + rup8(bytes)),
@@ -161,6 +182,12 @@ export function noteFault(
   u32[(run + RUN_FAULT_WRITE) >>> 2] = write ? 1 : 0;
   u32[(run + RUN_FAULT_ARG) >>> 2] = arg;
   u32[(run + RUN_STATUS) >>> 2] = RUN_FAULTED;
+}
+
+/** Dynptrs and iterators that the run has set up are no more. */
+export function dropStackObjects(mem: Memory, run: number): void {
+  free(mem, mem.u32[(run + RUN_STACK_OBJECTS) >>> 2]!, STACK_OBJECTS_BYTES);
+  mem.u32[(run + RUN_STACK_OBJECTS) >>> 2] = 0;
 }
 
 /** Makes a record ready for a new run: zero, and nothing held. */

@@ -3,8 +3,10 @@ import type { HelperArg } from "../helpers/types.ts";
 import {
   FAULT_NO_TEXT,
   FAULT_NOT_CONTEXT,
+  FAULT_NOT_DYNPTR,
   FAULT_NOT_FIELD,
   FAULT_NOT_FUNCTION,
+  FAULT_NOT_ITERATOR,
   FAULT_NOT_RECORD,
   FAULT_NOT_STACK,
   FAULT_SIZE,
@@ -13,6 +15,7 @@ import { entryOfMap } from "../kern/map.ts";
 import { isSubprog } from "../kern/prog.ts";
 import { mapInReach, textLength, valueArea, valueFault } from "../kern/reach.ts";
 import { FUNC_HIGH, findHeld, HELD_RING, RUN_CTX } from "../kern/run_record.ts";
+import { OBJECT_DYNPTR, type StackObjectKind, stackObject } from "../kern/stack_objects.ts";
 import { AREA_BASE, AREA_MAP, AREA_STRIDE } from "../mem/alloc.ts";
 import { fieldAt } from "../struct/fields.ts";
 import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "../struct/map.ts";
@@ -62,6 +65,7 @@ function ofMap(size: number, write: (m: Machine, map: number) => boolean): Argum
 }
 
 const readOnly = (): boolean => false;
+const bufferMemory = memory(true, false);
 
 const named: Readonly<Record<ArgumentName, ArgumentCheck>> = {
   u32: anything,
@@ -83,6 +87,10 @@ const named: Readonly<Record<ArgumentName, ArgumentCheck>> = {
   memOut: memory(true, false),
   memOrNull: memory(false, true),
   memOutOrNull: memory(true, true),
+  buffer: (m, i, helper) => {
+    const at = wordOf(m, i);
+    return (m.u32[at]! | m.u32[at + 1]!) === 0 || bufferMemory(m, i, helper);
+  },
   size: number((low, high) => high === 0 && low !== 0),
   sizeOrZero: number((_low, high) => high === 0),
   callback: (m, i) => {
@@ -101,6 +109,7 @@ export function argumentCheck(arg: HelperArg): ArgumentCheck {
   if ("fixed" in arg) {
     return (m, i) => argumentOk(m, m.u32[wordOf(m, i)]!, m.u32[wordOf(m, i) + 1]!, arg.fixed, arg.write, i + 1);
   }
+  if ("object" in arg) return onStackObject(arg.object);
   return "stack" in arg ? onStack(arg.stack) : specialField(arg.field);
 }
 
@@ -110,6 +119,14 @@ function onStack(size: number): ArgumentCheck {
     const address = m.u32[at]!;
     const inside = m.u32[at + 1] === 0 && address >= m.stackLow && address + size <= m.stackTop;
     return (inside && (address & 7) === 0) || wrong(m, FAULT_NOT_STACK, i);
+  };
+}
+
+function onStackObject(kind: StackObjectKind): ArgumentCheck {
+  const missing = kind === OBJECT_DYNPTR ? FAULT_NOT_DYNPTR : FAULT_NOT_ITERATOR;
+  return (m, i) => {
+    const at = wordOf(m, i);
+    return stackObject(m.kernel, m.u32[at]!, m.u32[at + 1]!, kind) !== 0 || wrong(m, missing, i);
   };
 }
 

@@ -15,12 +15,15 @@ import {
   FAULT_NO_OBJECT,
   FAULT_NO_TEXT,
   FAULT_NOT_CONTEXT,
+  FAULT_NOT_DYNPTR,
   FAULT_NOT_FIELD,
   FAULT_NOT_FUNCTION,
+  FAULT_NOT_ITERATOR,
   FAULT_NOT_LOCKED,
   FAULT_NOT_OWNED,
   FAULT_NOT_RECORD,
   FAULT_NOT_STACK,
+  FAULT_NOT_VALUE,
   FAULT_OTHER_MAP,
   FAULT_OUTSIDE,
   FAULT_RIGHTS,
@@ -192,6 +195,12 @@ function words(kernel: Kernel, run: number, kind: number, address: bigint): stri
       return `${who}the text at ${at} has no end that it may read: ${there()}`;
     case FAULT_NOT_STACK:
       return `${who}${at} is not on the stack, or not at a multiple of 8: ${there()}`;
+    case FAULT_NOT_DYNPTR:
+      return `${who}${at} is no dynptr that this run has set up: ${there()}`;
+    case FAULT_NOT_ITERATOR:
+      return `${who}${at} is no iterator of its kind that this run has set up: ${there()}`;
+    case FAULT_NOT_VALUE:
+      return `${who}${at} is not in a value of a map: ${there()}`;
     case FAULT_SIZE:
       return `${who}${address === 0n ? "a size of 0" : `a size of ${address}`}`;
     case FAULT_OTHER_MAP:

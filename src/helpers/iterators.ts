@@ -1,0 +1,156 @@
+/**
+ * Open-coded iterators: over numbers, and over the bits of some words. `next` gives the address of an int in the run's
+ * table, which the program may read. Kernel counterpart: kernel/bpf/bpf_iter.c, helpers.c.
+ */
+import type { Kernel } from "../kern/kernel.ts";
+import { memoryOk } from "../kern/reach.ts";
+import { findHeld, HELD_ALLOCATED, HELD_OBJECT, HELD_READABLE, hold, letGo } from "../kern/run_record.ts";
+import {
+  OBJECT_BITS,
+  OBJECT_NUM,
+  OBJECT_STATE,
+  putStackObject,
+  stackObject,
+  takeStackObject,
+} from "../kern/stack_objects.ts";
+import { alloc, free } from "../mem/alloc.ts";
+import { E2BIG, EFAULT, EINVAL, ENOMEM, ERANGE } from "../uapi/index.ts";
+import type { Kfunc } from "./types.ts";
+
+/** The int that the program reads: the number, or the bit's index. */
+const I_VALUE: number = OBJECT_STATE;
+/** Numbers: one behind the last; bits: how many there are. */
+const I_END: number = OBJECT_STATE + 4;
+/** Bits: a copy of the words. */
+const I_WORDS: number = OBJECT_STATE + 8;
+const INT_SIZE = 4;
+const WORD_SIZE = 8;
+const BITS_PER_WORD = 64;
+
+const NUM_BYTES = 8;
+const BITS_BYTES = 16;
+/** Most numbers that one iterator gives, and most words of bits. */
+const MAX_NUMBERS = 8 * 1024 * 1024;
+const MAX_WORDS = 511;
+
+/** Lets the program read the iterator's int. */
+function showValue({ mem, run }: Kernel, iterator: number): boolean {
+  const at = iterator + I_VALUE;
+  return findHeld(mem, run, HELD_READABLE, at) !== 0 || hold(mem, run, HELD_READABLE, 0, at, INT_SIZE);
+}
+
+function hideValue({ mem, run }: Kernel, iterator: number): void {
+  const held = findHeld(mem, run, HELD_READABLE, iterator + I_VALUE);
+  if (held !== 0) letGo(mem, run, held);
+}
+
+/** From `start` up to, not including, `end`. An iterator that was refused is there, and empty. */
+function numNew(kernel: Kernel, to: number, start: number, end: number): number {
+  const { i32 } = kernel.mem;
+  const iterator = putStackObject(kernel, to >>> 0, OBJECT_NUM, NUM_BYTES);
+  if (iterator === 0 || !showValue(kernel, iterator)) return -ENOMEM;
+  const count = (end | 0) - (start | 0);
+  if (count < 0) return -EINVAL;
+  if (count > MAX_NUMBERS) return -E2BIG;
+  i32[(iterator + I_VALUE) >>> 2] = start - 1;
+  i32[(iterator + I_END) >>> 2] = end;
+  return 0;
+}
+
+function numNext(kernel: Kernel, at: number): number {
+  const { i32 } = kernel.mem;
+  const iterator = stackObject(kernel, at, 0, OBJECT_NUM);
+  const value = (iterator + I_VALUE) >>> 2;
+  const end = (iterator + I_END) >>> 2;
+  // The smallest number's predecessor wraps, and comes back here.
+  const next = (i32[value]! + 1) | 0;
+  if (next < i32[end]!) {
+    i32[value] = next;
+    return iterator + I_VALUE;
+  }
+  i32[value] = 0;
+  i32[end] = 0;
+  return 0;
+}
+
+function numDestroy(kernel: Kernel, at: number): number {
+  const iterator = stackObject(kernel, at, 0, OBJECT_NUM);
+  hideValue(kernel, iterator);
+  takeStackObject(kernel, iterator);
+  return 0;
+}
+
+/** The words are read now. They may lie anywhere: what cannot be read is an error, not a fault. */
+function bitsNew(kernel: Kernel, to: number, low: number, high: number, words: number): number {
+  const { mem, run } = kernel;
+  const iterator = putStackObject(kernel, to >>> 0, OBJECT_BITS, BITS_BYTES);
+  if (iterator === 0 || !showValue(kernel, iterator)) return -ENOMEM;
+  const count = words >>> 0;
+  if (count === 0 || (low | high) === 0) return -EINVAL;
+  if (count > MAX_WORDS) return -E2BIG;
+  const bytes = count * WORD_SIZE;
+  // One word is read by another way in the kernel, which has one errno.
+  if (!memoryOk(kernel, low, high, bytes, false)) return count === 1 ? -EFAULT : -ERANGE;
+  const copy = alloc(mem, bytes);
+  if (copy === 0) return -ENOMEM;
+  if (!hold(mem, run, HELD_ALLOCATED, bytes, copy, 0)) {
+    free(mem, copy, bytes);
+    return -ENOMEM;
+  }
+  mem.copy(copy, low >>> 0, bytes);
+  mem.u32[(iterator + I_WORDS) >>> 2] = copy;
+  mem.u32[(iterator + I_END) >>> 2] = count * BITS_PER_WORD;
+  mem.i32[(iterator + I_VALUE) >>> 2] = -1;
+  return 0;
+}
+
+function bitsNext(kernel: Kernel, at: number): number {
+  const { u32, i32 } = kernel.mem;
+  const iterator = stackObject(kernel, at, 0, OBJECT_BITS);
+  const words = u32[(iterator + I_WORDS) >>> 2]! >>> 2;
+  const end = u32[(iterator + I_END) >>> 2]!;
+  let bit = i32[(iterator + I_VALUE) >>> 2]! + 1;
+  while (bit < end && (u32[words + (bit >>> 5)]! & (1 << (bit & 31))) === 0) bit++;
+  if (bit < end) {
+    i32[(iterator + I_VALUE) >>> 2] = bit;
+    return iterator + I_VALUE;
+  }
+  u32[(iterator + I_END) >>> 2] = 0;
+  return 0;
+}
+
+function bitsDestroy(kernel: Kernel, at: number): number {
+  const { mem, run } = kernel;
+  const iterator = stackObject(kernel, at, 0, OBJECT_BITS);
+  const copy = mem.u32[(iterator + I_WORDS) >>> 2]!;
+  const held = copy === 0 ? 0 : findHeld(mem, run, HELD_ALLOCATED, copy);
+  if (held !== 0) {
+    const bytes = mem.u32[(held + HELD_OBJECT) >>> 2]!;
+    letGo(mem, run, held);
+    free(mem, copy, bytes);
+  }
+  hideValue(kernel, iterator);
+  takeStackObject(kernel, iterator);
+  return 0;
+}
+
+export const iteratorKfuncs: readonly Kfunc[] = [
+  {
+    name: "bpf_iter_num_new",
+    since: "6.4",
+    args: [{ stack: NUM_BYTES }, "u32", "u32"],
+    result: "errno",
+    fn: numNew,
+  },
+  { name: "bpf_iter_num_next", since: "6.4", args: [{ object: OBJECT_NUM }], result: "pointer", fn: numNext },
+  { name: "bpf_iter_num_destroy", since: "6.4", args: [{ object: OBJECT_NUM }], result: "void", fn: numDestroy },
+  {
+    name: "bpf_iter_bits_new",
+    since: "6.11",
+    args: [{ stack: BITS_BYTES }, "u64", "u32"],
+    result: "errno",
+    fn: bitsNew,
+  },
+  { name: "bpf_iter_bits_next", since: "6.11", args: [{ object: OBJECT_BITS }], result: "pointer", fn: bitsNext },
+  { name: "bpf_iter_bits_destroy", since: "6.11", args: [{ object: OBJECT_BITS }], result: "void", fn: bitsDestroy },
+];

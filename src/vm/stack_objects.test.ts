@@ -25,20 +25,31 @@ const kfunc = (name: string): asm.AsmItem =>
   asm.callKfunc(types.findIndex((type) => type.kind === "func" && type.name === name));
 
 /** Runs with r9 at the 64 bytes of a value; what went wrong, or the value's words. */
-function run(host: Host, items: readonly asm.AsmItem[], ring = -1, repeat = 1): string | bigint[] {
+function run(
+  host: Host,
+  items: readonly asm.AsmItem[],
+  options: { ring?: number; repeat?: number; functions?: readonly asm.AsmItem[] } = {},
+): string | bigint[] {
+  const { ring = -1, repeat = 1, functions = [] } = options;
   const results = resultMap(host, SIZE);
   const start = [asm.mov64(R6, R1), asm.ldMapValue(R9, results, 0), ...(ring < 0 ? [] : [asm.ldMapFd(R8, ring)])];
-  const { fd, log } = loadProgram(host, [...start, ...items, asm.mov64Imm(R0, 2), asm.exit()]);
+  const { fd, log } = loadProgram(host, [...start, ...items, asm.mov64Imm(R0, 2), asm.exit(), ...functions]);
   try {
     if (fd < 0) return log;
     const { ret } = testRun(host, fd, new Uint8Array(64), repeat);
-    const stderr = readStderr(host, fd);
-    return ret === 0 ? [...readResults(host, results, SIZE)] : stderr;
+    return ret === 0 ? [...readResults(host, results, SIZE)] : readStderr(host, fd);
   } finally {
     if (fd >= 0) host.close(fd);
     host.close(results);
   }
 }
+
+/** Bytes of the host's own that are in use: what a run leaves behind shows. The first run of all makes the CPU. */
+function metadata(host: Host): number {
+  const memory = "memory" in host ? (host as typeof hosts.exclusive).memory() : undefined;
+  return memory?.metadata ?? 0;
+}
+for (const [, host] of places) run(host, []);
 
 const at = (to: asm.Reg, offset: number): asm.AsmItem => [asm.mov64(to, R10), asm.alu64Imm("add", to, offset)];
 const storeResult = (word: number): asm.AsmItem => asm.stx("u64", R9, R0, word * 8);
@@ -103,32 +114,167 @@ const forged: readonly (readonly [name: string, items: readonly asm.AsmItem[]])[
     [fromMem(-24), copyWords(-64, -24), fromMem(-24), copyWords(-24, -64), writeAt(-24)],
   ],
   ["an iterator", [at(R1, -24), asm.mov64Imm(R2, 0), asm.mov64Imm(R3, 9), kfunc("bpf_iter_num_new"), writeAt(-24)]],
-  [
-    "of a function that has returned",
-    [
-      asm.callRel("sets"),
-      asm.mov64Imm(R0, 0),
-      asm.callRel("uses"),
-      asm.mov64Imm(R0, 2),
-      asm.exit(),
-      asm.label("sets"),
-      fromMem(-24),
-      asm.exit(),
-      asm.label("uses"),
-      writeAt(-24),
-      asm.exit(),
-      asm.label("end"),
-    ],
-  ],
 ];
 
 test.for(forged.flatMap(([name, items]) => places.map(([place, host]) => ({ name, items, place, host }))))(
   "$place: a dynptr that is none: $name",
   ({ items, host }) => {
-    const before = host.memory();
-    const needsEnd = items.some((item) => "at" in item && item.at === "end");
-    // The last function of that case ends in an exit of its own.
-    expect(run(host, needsEnd ? items.slice(0, -1) : items)).toContain(NO_DYNPTR);
-    expect(host.memory().used).toBe(before.used);
+    const before = metadata(host);
+    expect(run(host, items)).toContain(NO_DYNPTR);
+    expect(metadata(host)).toBe(before);
   },
 );
+
+test.for(places)("%s: a dynptr ends with the frame of the function that set it up", ([, host]) => {
+  const functions = [
+    asm.label("sets"),
+    fromMem(-24),
+    asm.exit(),
+    asm.label("uses"),
+    asm.stx("u64", R10, R6, -24),
+    asm.stx("u64", R10, R7, -16),
+    writeAt(-24),
+    asm.exit(),
+  ];
+  const keep = [asm.ldx("u64", R6, R10, -512 - 24), asm.ldx("u64", R7, R10, -512 - 16)];
+  expect(run(host, [asm.callRel("sets"), asm.callRel("uses")], { functions })).toContain(NO_DYNPTR);
+  expect(run(host, [asm.callRel("sets"), ...keep], { functions: functions.slice(0, 3) })).toContain("below its stack");
+});
+
+/** A ring of one page, for as long as `use` runs. */
+function withRing(host: Host, use: (ring: number) => void): void {
+  const ring = host.bpf(u.BPF_MAP_CREATE, { map_type: u.BPF_MAP_TYPE_RINGBUF, max_entries: 4096 });
+  try {
+    use(ring);
+  } finally {
+    host.close(ring);
+  }
+}
+
+test.for(places)("%s: a ring record as a dynptr, and what outlives it", ([, host]) => {
+  withRing(host, (ring) => {
+    const clone = [at(R1, -24), at(R2, -40), kfunc("bpf_dynptr_clone")];
+    const data = (slot: number): asm.AsmItem => [
+      at(R1, slot),
+      asm.mov64Imm(R2, 0),
+      asm.mov64Imm(R3, 8),
+      asm.call(u.BPF_FUNC_dynptr_data),
+    ];
+    const ok = run(host, [reserve(-24), storeResult(0), writeAt(-24), storeResult(1), submit(-24)], { ring });
+    expect(ok).toEqual([0n, 0n, 0n, 0n, 0n, 0n, 0n, 0n]);
+    expect(run(host, [reserve(-24), submit(-24), writeAt(-24)], { ring })).toContain(NO_DYNPTR);
+    expect(run(host, [reserve(-24), submit(-24), submit(-24)], { ring })).toContain(NO_DYNPTR);
+    expect(run(host, [reserve(-24), ...clone, submit(-24), writeAt(-40)], { ring })).toContain(NO_DYNPTR);
+    expect(run(host, [reserve(-24), ...clone, submit(-40), writeAt(-24)], { ring })).toContain(NO_DYNPTR);
+    const used = [reserve(-24), data(-24), asm.mov64(R7, R0), submit(-24), asm.st("u64", R7, 0, 1)];
+    expect(run(host, used, { ring })).toContain("a ring record that this run has not reserved");
+    const asRecord = [
+      reserve(-24),
+      data(-24),
+      asm.mov64(R1, R0),
+      asm.mov64Imm(R2, 0),
+      asm.call(u.BPF_FUNC_ringbuf_submit),
+    ];
+    expect(run(host, asRecord, { ring })).toContain("is no ring record that this run has reserved");
+    expect(run(host, [fromMem(-24), submit(-24)], { ring })).toContain("is no ring record");
+    // A size beyond 24 bits: null, and still to be given back.
+    expect(
+      run(host, [reserve(-24, 1 << 24), storeResult(0), writeAt(-24), storeResult(1), submit(-24)], { ring }),
+    ).toEqual([BigInt.asUintN(64, BigInt(-u.E2BIG)), BigInt.asUintN(64, BigInt(-u.EINVAL)), 0n, 0n, 0n, 0n, 0n, 0n]);
+  });
+});
+
+test.for(places)("%s: records that a run leaves open are discarded, repetition by repetition", ([, host]) => {
+  withRing(host, (ring) => {
+    const before = metadata(host);
+    const query = [
+      asm.mov64(R1, R8),
+      asm.mov64Imm(R2, u.BPF_RB_PROD_POS),
+      asm.call(u.BPF_FUNC_ringbuf_query),
+      storeResult(1),
+    ];
+    // Each takes 24 bytes of the ring.
+    expect(run(host, [reserve(-24), ...query], { ring, repeat: 3 })).toMatchObject({ 1: 72n });
+    // A mark that an earlier repetition left in the value is none in the next one.
+    const keepMark = [
+      asm.ldx("u64", R7, R9, 0),
+      asm.jmpImm("jne", R7, 0, "again"),
+      reserve(-24),
+      asm.ldx("u64", R1, R10, -24),
+      asm.stx("u64", R9, R1, 0),
+      asm.ldx("u64", R1, R10, -16),
+      asm.stx("u64", R9, R1, 8),
+      asm.ja("end"),
+      asm.label("again"),
+      asm.stx("u64", R10, R7, -24),
+      asm.ldx("u64", R1, R9, 8),
+      asm.stx("u64", R10, R1, -16),
+      writeAt(-24),
+      asm.label("end"),
+    ];
+    expect(run(host, keepMark, { ring, repeat: 2 })).toContain(NO_DYNPTR);
+    expect(metadata(host)).toBe(before);
+  });
+});
+
+test.for(places)("%s: dynptrs are made of values of maps only", ([, host]) => {
+  const stack = [
+    at(R1, -64),
+    asm.mov64Imm(R2, 8),
+    asm.mov64Imm(R3, 0),
+    at(R4, -24),
+    asm.call(u.BPF_FUNC_dynptr_from_mem),
+  ];
+  expect(run(host, stack)).toContain("is not in a value of a map: its stack");
+  const long = [
+    asm.mov64(R1, R9),
+    asm.mov64Imm(R2, SIZE + 1),
+    asm.mov64Imm(R3, 0),
+    at(R4, -24),
+    asm.call(u.BPF_FUNC_dynptr_from_mem),
+  ];
+  expect(run(host, long)).toContain("argument 1 of bpf_dynptr_from_mem: write of 65 bytes");
+  const packet = [
+    asm.ldx("u32", R1, R6, 0),
+    asm.mov64Imm(R2, 8),
+    asm.mov64Imm(R3, 0),
+    at(R4, -24),
+    asm.call(u.BPF_FUNC_dynptr_from_mem),
+  ];
+  expect(run(host, packet)).toContain("is not in a value of a map");
+});
+
+const numNew = (slot: number, from: number, to: number): asm.AsmItem => [
+  at(R1, slot),
+  asm.mov64Imm(R2, from),
+  asm.mov64Imm(R3, to),
+  kfunc("bpf_iter_num_new"),
+];
+const next = (slot: number): asm.AsmItem => [at(R1, slot), kfunc("bpf_iter_num_next")];
+const destroy = (slot: number): asm.AsmItem => [at(R1, slot), kfunc("bpf_iter_num_destroy")];
+const NO_ITERATOR = "is no iterator of its kind that this run has set up";
+
+const iterators: readonly (readonly [name: string, wanted: string, items: readonly asm.AsmItem[]])[] = [
+  ["none was set up", NO_ITERATOR, [asm.st("u64", R10, -16, 0), next(-16)]],
+  ["it was destroyed", NO_ITERATOR, [numNew(-16, 0, 9), destroy(-16), next(-16)]],
+  ["twice destroyed", NO_ITERATOR, [numNew(-16, 0, 9), destroy(-16), destroy(-16)]],
+  ["scribbled over", NO_ITERATOR, [numNew(-16, 0, 9), asm.st("u32", R10, -16, 3), next(-16)]],
+  ["copied", NO_ITERATOR, [numNew(-16, 0, 9), copyWords(-32, -16, 1), next(-32)]],
+  ["of another kind", NO_ITERATOR, [fromMem(-16), next(-16)]],
+  ["the number is written", "which the map's flags forbid", [numNew(-16, 0, 9), next(-16), asm.st("u32", R0, 0, 1)]],
+  ["behind the number", "memory of the host itself", [numNew(-16, 0, 9), next(-16), asm.ldx("u64", R1, R0, 0)]],
+  ["in front of the number", "memory of the host itself", [numNew(-16, 0, 9), next(-16), asm.ldx("u32", R1, R0, -8)]],
+  [
+    "the number of one that was destroyed",
+    "memory of the host itself",
+    [numNew(-16, 0, 9), next(-16), asm.mov64(R7, R0), destroy(-16), asm.ldx("u32", R1, R7, 0)],
+  ],
+];
+
+test.for(
+  iterators.flatMap(([name, wanted, items]) => places.map(([place, host]) => ({ name, wanted, items, place, host }))),
+)("$place: an iterator that is none: $name", ({ wanted, items, host }) => {
+  const before = metadata(host);
+  expect(run(host, items)).toContain(wanted);
+  expect(metadata(host)).toBe(before);
+});

@@ -23,6 +23,32 @@ extern int bpf_iter_bits_new(struct bpf_iter_bits *it, const __u64 *words, __u32
 extern int *bpf_iter_bits_next(struct bpf_iter_bits *it) __ksym;
 extern void bpf_iter_bits_destroy(struct bpf_iter_bits *it) __ksym;
 
+struct xdp_md;
+extern int bpf_dynptr_from_xdp(struct xdp_md *xdp, __u64 flags, struct bpf_dynptr *to) __ksym;
+extern int bpf_dynptr_adjust(const struct bpf_dynptr *ptr, __u32 start, __u32 end) __ksym;
+extern int bpf_dynptr_clone(const struct bpf_dynptr *ptr, struct bpf_dynptr *to) __ksym;
+extern bool bpf_dynptr_is_null(const struct bpf_dynptr *ptr) __ksym;
+extern bool bpf_dynptr_is_rdonly(const struct bpf_dynptr *ptr) __ksym;
+extern __u32 bpf_dynptr_size(const struct bpf_dynptr *ptr) __ksym;
+extern void *bpf_dynptr_slice(const struct bpf_dynptr *ptr, __u32 offset, void *buffer, __u32 size) __ksym;
+extern void *bpf_dynptr_slice_rdwr(const struct bpf_dynptr *ptr, __u32 offset, void *buffer, __u32 size) __ksym;
+extern int bpf_dynptr_copy(struct bpf_dynptr *to, __u32 to_offset, struct bpf_dynptr *from, __u32 from_offset,
+                           __u32 size) __ksym;
+extern int bpf_dynptr_memset(struct bpf_dynptr *ptr, __u32 offset, __u32 size, __u8 value) __ksym;
+
+extern int bpf_strcmp(const char *a, const char *b) __ksym;
+extern int bpf_strcasecmp(const char *a, const char *b) __ksym;
+extern int bpf_strchr(const char *text, char c) __ksym;
+extern int bpf_strchrnul(const char *text, char c) __ksym;
+extern int bpf_strnchr(const char *text, unsigned long count, char c) __ksym;
+extern int bpf_strrchr(const char *text, int c) __ksym;
+extern int bpf_strlen(const char *text) __ksym;
+extern int bpf_strnlen(const char *text, unsigned long count) __ksym;
+extern int bpf_strspn(const char *text, const char *accept) __ksym;
+extern int bpf_strcspn(const char *text, const char *reject) __ksym;
+extern int bpf_strstr(const char *text, const char *wanted) __ksym;
+extern int bpf_strnstr(const char *text, const char *wanted, unsigned long count) __ksym;
+
 extern void bpf_rcu_read_lock(void) __ksym;
 extern void bpf_rcu_read_unlock(void) __ksym;
 extern void bpf_preempt_disable(void) __ksym;

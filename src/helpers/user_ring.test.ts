@@ -201,7 +201,7 @@ test.for(
     expect(ring.drain()).toMatchObject({ 0: result, 1: 0 });
     expect(ring.consumed).toBe(at);
     // Once more, behind a record that is as it should be: it is drained, the error still is the result.
-    if (result === 0) return;
+    if (result === 0 || ring.produced % 8n !== 0n) return;
     ring.produced = at;
     ring.put(good);
     spoil(ring);

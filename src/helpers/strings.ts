@@ -39,6 +39,11 @@ function byteOf(text: Text, i: number): number {
   return i < text.readable ? text.u8[text.at + i]! : text.error;
 }
 
+/** The kernel asks this before anything else; -EFAULT comes only when a byte is read that is not there. */
+function inRange(a: Text, b: Text = a): boolean {
+  return a.error !== -ERANGE && b.error !== -ERANGE;
+}
+
 function same(c: number): number {
   return c;
 }
@@ -50,6 +55,7 @@ function lower(c: number): number {
 }
 
 function compare(a: Text, b: Text, fold: (c: number) => number): number {
+  if (!inRange(a, b)) return -ERANGE;
   for (let i = 0; i < TEXT_MAX; i++) {
     const c1 = fold(byteOf(a, i));
     const c2 = fold(byteOf(b, i));
@@ -76,6 +82,7 @@ function limitOf(low: number, high: number): number {
 
 /** Index of the byte; -ENOENT: it does not come before the text or `limit` ends. The NUL can be looked for. */
 function find(text: Text, wanted: number, limit: number): number {
+  if (!inRange(text)) return -ERANGE;
   for (let i = 0; i < limit; i++) {
     const c = byteOf(text, i);
     if (c < 0 || c === wanted) return c < 0 ? c : i;
@@ -117,6 +124,7 @@ function strrchr(kernel: Kernel, low: number, high: number, wanted: number): num
 }
 
 function length(text: Text, limit: number): number {
+  if (!inRange(text)) return -ERANGE;
   for (let i = 0; i < limit; i++) {
     const c = byteOf(text, i);
     if (c <= 0) return c < 0 ? c : i;
@@ -134,6 +142,7 @@ function strnlen(kernel: Kernel, low: number, high: number, limit: number, limit
 
 /** How many bytes in front are all (`among`) or none of those in `set`. */
 function span(text: Text, set: Text, among: boolean): number {
+  if (!inRange(text, set)) return -ERANGE;
   for (let i = 0; i < TEXT_MAX; i++) {
     const c = byteOf(text, i);
     if (c <= 0) return c < 0 ? c : i;
@@ -154,6 +163,7 @@ function strcspn(kernel: Kernel, low: number, high: number, setLow: number, setH
 
 /** Index of `wanted` within the first `limit` bytes, or -ENOENT. */
 function search(text: Text, wanted: Text, limit: number): number {
+  if (!inRange(text, wanted)) return -ERANGE;
   for (let i = 0; i < TEXT_MAX; i++) {
     const found = matchAt(text, i, wanted, limit);
     if (found !== 0) return found > 0 ? i : found;

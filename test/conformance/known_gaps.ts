@@ -17,7 +17,7 @@ export const notBuilt: readonly string[] = [
   "callbacks (for_each_map_elem, loop, timers), kfuncs",
   "variables of the kernel (__ksym with a type) have an address, and reading there is a fault; kfuncs of modules are not looked up; struct_ops maps are not attached",
   "bpffs: links, permissions of files, and the files that the kernel puts into it (maps.debug, progs.debug)",
-  "programs do not reach arenas (addr_space_cast, bpf_arena_alloc_pages) and do not drain a USER_RINGBUF",
+  "programs do not reach arenas (addr_space_cast, bpf_arena_alloc_pages)",
   "an arena has all its pages from the beginning; SEGV_ON_FAULT cannot make a view fault",
   "two threads that map one arena at the same moment can both be served: the kernel gives one of them EBUSY",
   "a ring's second half is no mirror of the first: records are contiguous past max_entries, as libbpf reads them",

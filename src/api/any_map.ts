@@ -27,6 +27,7 @@ import { MapHandle } from "./map_handle.ts";
 import { isMapType, type MapType } from "./map_types.ts";
 import { ArrayOfMaps, HashOfMaps, type InnerMaps, ProgArray } from "./object_maps.ts";
 import { QueueMap, StackMap } from "./queue_map.ts";
+import { RedirectMap } from "./redirect_map.ts";
 import { type Decoded, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
 import type { Access, InnerShape, InnerSpec } from "./spec.ts";
 import { type Encodable, type RecordEncoder, UserRingBuf } from "./user_ring_buffer.ts";
@@ -47,6 +48,9 @@ export type AnyMap =
   | ProgArray
   | ArrayOfMaps<AnyMap>
   | HashOfMaps<unknown, AnyMap>
+  | RedirectMap<"devmap">
+  | RedirectMap<"devmap_hash">
+  | RedirectMap<"cpumap">
   | OtherMap;
 
 /** What decoding with a codec gives; unknown where there is none. */
@@ -86,7 +90,13 @@ export type MapOf<S extends { readonly type: MapType }> = S extends { readonly t
                           ? ArrayOfMaps<InnerOf<S>>
                           : S extends { readonly type: "hash_of_maps" }
                             ? HashOfMaps<Out<S, "key">, InnerOf<S>, In<S, "key">>
-                            : never;
+                            : S extends { readonly type: "devmap" }
+                              ? RedirectMap<"devmap">
+                              : S extends { readonly type: "devmap_hash" }
+                                ? RedirectMap<"devmap_hash">
+                                : S extends { readonly type: "cpumap" }
+                                  ? RedirectMap<"cpumap">
+                                  : never;
 
 /** The class of the maps inside an outer one. */
 type InnerOf<S> = S extends { readonly inner: infer I extends { readonly type: MapType } }
@@ -191,6 +201,12 @@ function objectFor(handle: MapHandle, { key, value }: Codecs, { record, inner }:
       return new ArrayOfMaps(handle, u32, innerMaps(handle.context, inner));
     case "hash_of_maps":
       return new HashOfMaps(handle, key, innerMaps(handle.context, inner));
+    case "devmap":
+      return new RedirectMap(type, handle);
+    case "devmap_hash":
+      return new RedirectMap(type, handle);
+    case "cpumap":
+      return new RedirectMap(type, handle);
     default:
       return type satisfies never;
   }

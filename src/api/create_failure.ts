@@ -59,6 +59,9 @@ const flagsByType: Readonly<Record<string, number>> = {
   arena: BPF_F_MMAPABLE | BPF_F_SEGV_ON_FAULT | BPF_F_NO_USER_CONV,
   prog_array: BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY,
   array_of_maps: BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY,
+  devmap: BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY,
+  devmap_hash: BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY,
+  cpumap: BPF_F_NUMA_NODE,
   hash_of_maps: BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | RD_WR,
 };
 

@@ -38,8 +38,11 @@ export interface CreateAttr extends AttrObject {
 
 const ARRAY_KEY_SIZE = 4;
 const FD_SIZE = 4;
+/** Types whose values are targets: a number and the fd of a program. */
+const redirects: readonly string[] = ["devmap", "devmap_hash", "cpumap"];
+const TARGET_SIZE = 8;
 /** Types whose keys are indexes, and those whose values are fds. */
-const indexed: ReadonlySet<string> = new Set(["array", "percpu_array", "prog_array", "array_of_maps"]);
+const indexed: ReadonlySet<string> = new Set(["array", "percpu_array", "prog_array", "array_of_maps", ...redirects]);
 const objects: ReadonlySet<string> = new Set(["prog_array", "array_of_maps", "hash_of_maps"]);
 const U32_MAX = 0xffff_ffff;
 
@@ -111,13 +114,18 @@ export function createAttr(spec: MapSpec): CreateAttr {
   return {
     map_type: mapTypeNumbers[spec.type],
     key_size: indexed.has(spec.type) ? ARRAY_KEY_SIZE : (key?.size ?? 0),
-    value_size: objects.has(spec.type) ? FD_SIZE : (value?.size ?? 0),
+    value_size: valueSizeOf(spec.type, value),
     max_entries: spec.maxEntries,
     map_flags: flagsOf(spec),
     map_name: name,
     numa_node: numaNode ?? 0,
     map_extra: address,
   };
+}
+
+function valueSizeOf(type: string, value: AnyCodec | undefined): number {
+  if (redirects.includes(type)) return TARGET_SIZE;
+  return objects.has(type) ? FD_SIZE : (value?.size ?? 0);
 }
 
 /** Types of a loaded BTF object, for BPF_MAP_CREATE. */

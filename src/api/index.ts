@@ -49,6 +49,7 @@ export type { MapRef } from "./open_map.ts";
 export { type IncompatibleAction, IncompatibleMapError, type PinOptions } from "./pin.ts";
 export { Program, type ProgramBtf, type ProgramOptions, type ProgramRef } from "./program.ts";
 export { type PushOptions, QueueMap, StackMap } from "./queue_map.ts";
+export { RedirectMap, type RedirectTarget } from "./redirect_map.ts";
 export { type BatchOptions, type Decoded, type DrainOptions, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
 export type { RunOptions, RunResult } from "./run.ts";
 export type {
@@ -57,6 +58,8 @@ export type {
   ArrayOfMapsSpec,
   ArraySpec,
   BloomFilterSpec,
+  CpuMapSpec,
+  DevMapSpec,
   ExactShape,
   ExactSpec,
   HashOfMapsSpec,

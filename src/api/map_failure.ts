@@ -180,6 +180,7 @@ function tooMany({ map, key }: MapFailure, title: string): Reason | undefined {
     case "hash":
       return full(title, map, "use lru_hash, or raise maxEntries");
     case "hash_of_maps":
+    case "devmap_hash":
       return full(title, map, "raise maxEntries");
     case "percpu_hash":
       return full(title, map, "use lru_percpu_hash, or raise maxEntries");
@@ -190,6 +191,8 @@ function tooMany({ map, key }: MapFailure, title: string): Reason | undefined {
     case "percpu_array":
     case "array_of_maps":
     case "prog_array":
+    case "devmap":
+    case "cpumap":
       return { what: `index ${shownKey(key)} is outside ${title}: max_entries ${map.maxEntries}` };
     default:
       return undefined;

@@ -4,6 +4,9 @@ import {
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_CPUMAP,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_DEVMAP_HASH,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
@@ -36,7 +39,10 @@ export type MapType =
   | "arena"
   | "prog_array"
   | "array_of_maps"
-  | "hash_of_maps";
+  | "hash_of_maps"
+  | "devmap"
+  | "devmap_hash"
+  | "cpumap";
 
 export const mapTypeNumbers: Readonly<Record<MapType, number>> = {
   hash: BPF_MAP_TYPE_HASH,
@@ -55,6 +61,9 @@ export const mapTypeNumbers: Readonly<Record<MapType, number>> = {
   prog_array: BPF_MAP_TYPE_PROG_ARRAY,
   array_of_maps: BPF_MAP_TYPE_ARRAY_OF_MAPS,
   hash_of_maps: BPF_MAP_TYPE_HASH_OF_MAPS,
+  devmap: BPF_MAP_TYPE_DEVMAP,
+  devmap_hash: BPF_MAP_TYPE_DEVMAP_HASH,
+  cpumap: BPF_MAP_TYPE_CPUMAP,
 };
 
 const PREFIX = "BPF_MAP_TYPE_";

@@ -197,6 +197,20 @@ export interface HashOfMapsSpec extends CommonSpec, AccessSpec, NumaSpec {
   readonly zeroSeed?: boolean;
 }
 
+/** BPF_MAP_TYPE_DEVMAP, DEVMAP_HASH: network devices for bpf_redirect_map. Since Linux 4.14 and 5.4. */
+export interface DevMapSpec extends CommonSpec, FdAccessSpec, NumaSpec {
+  readonly type: "devmap" | "devmap_hash";
+  /** How many slots there are; of a hash, most devices. */
+  readonly maxEntries: number;
+}
+
+/** BPF_MAP_TYPE_CPUMAP: CPUs for bpf_redirect_map. Since Linux 4.15. */
+export interface CpuMapSpec extends CommonSpec, NumaSpec {
+  readonly type: "cpumap";
+  /** How many slots there are: at most as many as the kernel may have CPUs. */
+  readonly maxEntries: number;
+}
+
 /** What each type takes. */
 export interface MapSpecs {
   hash: HashSpec;
@@ -215,6 +229,9 @@ export interface MapSpecs {
   prog_array: ProgArraySpec;
   array_of_maps: ArrayOfMapsSpec;
   hash_of_maps: HashOfMapsSpec;
+  devmap: DevMapSpec;
+  devmap_hash: DevMapSpec;
+  cpumap: CpuMapSpec;
 }
 
 /** What `createMap` takes. */
@@ -243,6 +260,9 @@ export interface MapShapes {
   prog_array: { readonly type: "prog_array" };
   array_of_maps: { readonly type: "array_of_maps"; readonly inner?: InnerShape };
   hash_of_maps: { readonly type: "hash_of_maps"; readonly key?: AnyCodec; readonly inner?: InnerShape };
+  devmap: { readonly type: "devmap" };
+  devmap_hash: { readonly type: "devmap_hash" };
+  cpumap: { readonly type: "cpumap" };
 }
 
 /** As what the maps inside another one are opened. */

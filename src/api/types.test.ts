@@ -21,6 +21,7 @@ import {
   type PerCpuHashMap,
   type ProgArray,
   type QueueMap,
+  type RedirectMap,
   type RingBuf,
   type StackMap,
   struct,
@@ -115,6 +116,8 @@ function shapes(host: BpfHost): void {
   expectTypeOf(progs).toEqualTypeOf<ProgArray>();
   // @ts-expect-error a map is no program
   progs.set(0, outer);
+  const ports = host.createMap({ type: "devmap", maxEntries: 2 });
+  expectTypeOf(ports).toEqualTypeOf<RedirectMap<"devmap">>();
   const opened = host.openMap({ id: 1 }, { type: "hash_of_maps", key: u32, inner: { type: "array", value: u32 } });
   expectTypeOf(opened.get(1)).toEqualTypeOf<ArrayMap<number, number> | undefined>();
   const trie = host.createMap({ type: "lpm_trie", key: lpmKey(ipv4), value: u32, maxEntries: 1 });

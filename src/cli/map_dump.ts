@@ -60,6 +60,13 @@ export function dumpMap(host: BpfHost, map: AnyMap): RawEntry[] {
       const outer = host.openMap({ fd }, { type: "hash_of_maps", key });
       return Array.from(outer, ([k, id]) => ({ key: k, value: u32.encode(id) }));
     }
+    case "devmap":
+    case "devmap_hash":
+    case "cpumap":
+      return Array.from(map, ([index, { target, programId }]) => ({
+        key: u32.encode(index),
+        value: new Uint8Array([...u32.encode(target), ...u32.encode(programId)].slice(0, info.valueSize)),
+      }));
     case "bloom_filter":
     case "user_ringbuf":
     case "arena":

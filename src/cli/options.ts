@@ -11,6 +11,8 @@ export interface RunOptions {
   readonly repeat: number;
   readonly host: "embedded" | "kernel";
   readonly cpus: number | undefined;
+  /** The file of the types that the object is relocated to, or `self`: its own. */
+  readonly btf: string | undefined;
   readonly json: boolean;
   readonly trace: boolean;
   /** Instructions that a trace shows. */
@@ -35,6 +37,7 @@ Loads a compiled BPF object, creates its maps, runs one of its programs on packe
   --repeat N        run it N times on each packet
   --host HOST       embedded (default: a library, no root) or kernel (this machine's bpf(2))
   --cpus N          virtual CPUs of the embedded host (default 1)
+  --btf FILE        relocate the object (CO-RE) to the types in FILE, such as /sys/kernel/btf/vmlinux, or to its own: self
   --json            one JSON object on standard output
   --trace           print each executed instruction to standard error: what it changed, touched and called
   --trace-limit N   print N instructions at most (default ${TRACE_LIMIT})
@@ -78,6 +81,7 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     repeat: count("--repeat", values.repeat ?? "1", REPEAT_MAX),
     host,
     cpus: values.cpus === undefined ? undefined : count("--cpus", values.cpus, 256),
+    btf: values.btf,
     json: values.json ?? false,
     trace,
     traceLimit: count("--trace-limit", values["trace-limit"] ?? String(TRACE_LIMIT), Number.MAX_SAFE_INTEGER),
@@ -99,6 +103,7 @@ function parse(args: readonly string[]) {
         repeat: { type: "string" },
         host: { type: "string" },
         cpus: { type: "string" },
+        btf: { type: "string" },
         json: { type: "boolean" },
         trace: { type: "boolean" },
         "trace-limit": { type: "string" },

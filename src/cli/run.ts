@@ -1,13 +1,14 @@
 /** `bpfmaps run`: load an object, run a program on packets, tell what its maps hold. */
 import { basename } from "node:path";
 import type { BpfHost } from "../api/bpf_host.ts";
+import type { TargetBtf } from "../api/core_target.ts";
 import { createEmbedded } from "../api/embedded.ts";
 import { BpfError } from "../api/error.ts";
 import { toHex } from "../api/hex.ts";
 import { openKernel } from "../api/kernel.ts";
 import type { LoadedObject } from "../api/loaded_object.ts";
 import type { Program } from "../api/program.ts";
-import { formatValue } from "../btf/index.ts";
+import { formatValue, parseBtf } from "../btf/index.ts";
 import { type ObjectSpec, parseObject } from "../elf/index.ts";
 import { InputError } from "../errors.ts";
 import { BPF_PROG_TYPE_XDP, xdpActionNames } from "../uapi/index.ts";
@@ -36,7 +37,12 @@ export async function runCommand(args: readonly string[]): Promise<void> {
       for (const map of maps) map.pinning = "none";
     };
     const watch = new Watch(host, options);
-    const object = host.loadObject(bytes, { name, programs: programsFor(spec, wanted), edit: unpinned });
+    const object = host.loadObject(bytes, {
+      name,
+      programs: programsFor(spec, wanted),
+      edit: unpinned,
+      ...targetOf(options),
+    });
     if (options.fill !== undefined) fillMaps(host, object, options.fill);
     const program = object.program(wanted.name);
     const { runs, returns, last } = watched(watch, () => runAll(program, options));
@@ -56,6 +62,12 @@ export async function runCommand(args: readonly string[]): Promise<void> {
   } finally {
     host.close();
   }
+}
+
+/** The types that `--btf` names. */
+function targetOf({ btf }: RunOptions): { targetBtf?: TargetBtf } {
+  if (btf === undefined) return {};
+  return { targetBtf: btf === "self" ? btf : inFile(btf, () => parseBtf(readInput(btf))) };
 }
 
 function pickProgram(spec: ObjectSpec, options: RunOptions): ObjectSpec["programs"][number] {

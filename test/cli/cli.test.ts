@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { BtfBuilder } from "../../src/btf/index.ts";
 import { bpfmaps, type Ended } from "./in_process.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -102,6 +103,18 @@ test("a packet that the test run refuses: exit code 1, with the packet's number"
   const { code, err } = await bpfmaps("run", object, "--data", file("short", new Uint8Array(5)));
   expect(err).toMatch(/packet 1 \(5 bytes\)/);
   expect(code).toBe(1);
+});
+
+test("--btf: the types that an object is relocated to", async () => {
+  const facts = join(root, "test/programs/core_facts.bpf.o");
+  const args = ["run", facts, "--prog", "guarded", "--data", file("packet", new Uint8Array(64))];
+  expect(await bpfmaps(...args)).toMatchObject({ code: 2, err: expect.stringContaining("no types of a kernel") });
+  expect(await bpfmaps(...args, "--btf", "self")).toMatchObject({ code: 0, out: expect.stringContaining("XDP_PASS") });
+  const b = new BtfBuilder();
+  b.struct("task_struct", 8, [{ name: "__state", typeId: b.int("int", 4), bitOffset: 0 }]);
+  expect((await bpfmaps(...args, "--btf", file("types", b.build()))).code).toBe(0);
+  const broken = await bpfmaps(...args, "--btf", file("broken", b.build().subarray(0, 40)));
+  expect(broken).toMatchObject({ code: 2, err: expect.stringMatching(/broken: BTF: /) });
 });
 
 test("--fill with a wrong file names the place", async () => {

@@ -17,7 +17,8 @@ import { showDifference, showOp } from "./random/show.ts";
 import { Side } from "./random/side.ts";
 import { Tally } from "./random/tally.ts";
 import { ProgramRunner, type ProgramTally, summary } from "./random_programs/run.ts";
-import { matrix, page, type TableResult, withPrograms } from "./report.ts";
+import { programsSection, sectionIn, withSection } from "./random_programs/section.ts";
+import { matrix, page, type TableResult } from "./report.ts";
 import { tables } from "./tables.ts";
 
 const PAGE = "docs/conformance.md";
@@ -159,14 +160,18 @@ async function compareAll(hosts: Hosts, args: Arguments): Promise<number> {
   if (random.size > 0) console.log(`\n${matrix(random)}\n`);
   const programs = args.programs === undefined ? undefined : await comparePrograms(hosts, args, args.programs);
   const different = [...random.values()].reduce((sum, tally) => sum + tally.differing(), programs?.differences ?? 0);
-  if (args.write && random.size === 0 && programs !== undefined) {
-    writeFileSync(PAGE, withPrograms(readFileSync(PAGE, "utf8"), programs));
-    console.log(`written: the random programs of ${PAGE}`);
-  } else if (args.write) {
+  if (args.write) {
+    const before = readFileSync(PAGE, "utf8");
+    const section = programs === undefined ? (sectionIn(before) ?? "") : await programsSection(programs);
+    if (args.plans.length === 0) {
+      writeFileSync(PAGE, withSection(before, section));
+      console.log(`written: the programs of ${PAGE}`);
+      return failed + different;
+    }
     const { seeds, calls: callsPerSeed } = args;
     const date = new Date().toISOString().slice(0, 10);
     const { release, cpus } = hosts;
-    writeFileSync(PAGE, page({ release, cpus, date, seeds, callsPerSeed, tables: results, random, programs }));
+    writeFileSync(PAGE, page({ release, cpus, date, seeds, callsPerSeed, tables: results, random, programs: section }));
     console.log(`written: ${PAGE}`);
   }
   return failed + different;

@@ -2,7 +2,6 @@
 import { recordedSuite, suiteSection } from "./bpf_conformance/record.ts";
 import { knownGaps, notBuilt } from "./known_gaps.ts";
 import { COMMANDS, type Tally } from "./random/tally.ts";
-import { acceptedOf, type ProgramTally, refusedOf } from "./random_programs/run.ts";
 import { tables } from "./tables.ts";
 
 export interface TableResult {
@@ -20,12 +19,9 @@ export interface Report {
   readonly tables: readonly TableResult[];
   /** By type, in the order of the plans. */
   readonly random: ReadonlyMap<string, Tally>;
-  /** Undefined: not run this time. */
-  readonly programs: ProgramTally | undefined;
+  /** The section of programs. */
+  readonly programs: string;
 }
-
-const BEGIN = "<!-- programs:begin -->";
-const END = "<!-- programs:end -->";
 
 function count(n: number): string {
   return n.toLocaleString("en");
@@ -102,20 +98,7 @@ ${matrix(random)}
 "succeeded" counts the calls that did not end in an errno; "not steady" the sequences in which the kernel gave another
 answer than when it was asked again, five times: no difference of the embedded host's. \`mmap\`, \`munmap\`, \`poll\` and \`close\` are the system calls.
 
-## Random programs
-
-Programs as instructions: arithmetic of every kind, jumps, loops, memory of every size, atomics, functions and callbacks,
-maps of thirteen kinds, the packet, tail calls. Each is loaded on the kernel and on an embedded host (exclusive and shared
-in turn) and run on three packets; return values, packets and all maps are compared. What the kernel refuses is run on an
-embedded host of its own, which must come to no harm.
-
-${BEGIN}
-${report.programs === undefined ? "Not run." : programTable(report.programs)}
-${END}
-
-\`\`\`sh
-npm run conformance -- --programs --count 100000 --seed 1
-\`\`\`
+${report.programs}
 
 ## Tables
 
@@ -129,24 +112,6 @@ ${suiteSection(recordedSuite())}
 
 ${gaps().join("\n")}
 `;
-}
-
-function programTable(tally: ProgramTally): string {
-  const { seed, instructions, differences } = tally;
-  return [
-    "| | |",
-    "|---|---|",
-    `| programs | ${count(tally.count)} of seed ${seed}, ${count(instructions)} instructions |`,
-    `| accepted by the kernel | ${count(tally.count - refusedOf(tally))} (${acceptedOf(tally).toFixed(1)} %) |`,
-    `| **differences** | ${count(differences)} |`,
-  ].join("\n");
-}
-
-/** The page with the numbers of another run of programs. */
-export function withPrograms(before: string, tally: ProgramTally): string {
-  const [from, to] = [before.indexOf(BEGIN), before.indexOf(END)];
-  if (from < 0 || to < from) throw new Error(`the page has no ${BEGIN} ... ${END}`);
-  return `${before.slice(0, from + BEGIN.length)}\n${programTable(tally)}\n${before.slice(to)}`;
 }
 
 function gaps(): string[] {

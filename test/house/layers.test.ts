@@ -23,6 +23,7 @@ const layers: Readonly<Record<string, number>> = {
   api: 8,
   "index.ts": 9,
   cli: 9,
+  vitest: 9,
 };
 
 /** The codecs beside the stack know these and each other, nothing else. */
@@ -33,9 +34,10 @@ const sameLayer: readonly (readonly [string, string])[] = [
   ["vm", "contexts"],
   ["contexts", "helpers"],
   ["cli", "index.ts"],
+  ["vitest", "index.ts"],
 ];
 /** Only these may import Node's modules; everything else is loaded by browsers. */
-const nodeFolders = new Set(["cli"]);
+const nodeFolders = new Set(["cli", "vitest"]);
 
 const src = join(import.meta.dirname, "../../src");
 const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter(

@@ -55,7 +55,11 @@ test("every subpath of the package loads, and its types are there", () => {
     if (typeof target === "string") continue;
     expect(existsSync(join(installed, target.types)), target.types).toBe(true);
     const spec = path.replace(".", "bpfmaps");
-    execFileSync("node", ["-e", `import(${JSON.stringify(spec)})`], { cwd: project });
+    const load = (): unknown =>
+      execFileSync("node", ["-e", `import(${JSON.stringify(spec)})`], { cwd: project, stdio: "pipe" });
+    // What helps in vitest needs it, and the package does not bring it.
+    if (path === "./vitest") expect(load).toThrow(/Cannot find package 'vitest'/);
+    else load();
   }
 });
 

@@ -11,12 +11,11 @@ import { HostContext } from "./context.ts";
 import { BpfError } from "./error.ts";
 
 const path = (name: string): URL => new URL(`../../test/fixtures/bpf/${name}.bpf.o`, import.meta.url);
-const end = [asm.mov64Imm(asm.R0, 0), asm.exit()];
-/** An object whose one program is in this section and returns 0. */
-const objectOf = (section: string): Uint8Array =>
+/** An object whose one program is in this section and returns a number. */
+const objectOf = (section: string, result = 0): Uint8Array =>
   buildElf(
     [
-      { name: section, data: end },
+      { name: section, data: [asm.mov64Imm(asm.R0, result), asm.exit()] },
       { name: "license", data: new TextEncoder().encode("GPL\0") },
     ],
     [{ name: "main", section, size: 16 }],
@@ -57,6 +56,35 @@ onEachHost((host) => {
     ])("%s", (section, name) => {
       expect(targetName(host, section)).toBe(name);
       loads(() => host.loadObject(objectOf(section)).close());
+    });
+
+    test("sections without a target are kinds of programs that the kernel takes", () => {
+      const names =
+        "socket xdp xdp.frags xdp/devmap xdp.frags/devmap xdp/cpumap xdp.frags/cpumap tc classifier action tc/ingress " +
+        "tc/egress tcx/ingress tcx/egress netkit/primary netkit/peer kprobe/x kretprobe/x uprobe uprobe.s uretprobe " +
+        "kprobe.multi/x kretprobe.multi/x kprobe.session/x uprobe.multi uprobe.multi.s uretprobe.multi uprobe.session " +
+        "ksyscall/x kretsyscall/x usdt usdt.s tracepoint/a/b tp/a/b raw_tracepoint/x raw_tp/x raw_tp.w/x syscall " +
+        "perf_event lwt_in lwt_out lwt_xmit lwt_seg6local sockops sk_skb sk_skb/stream_parser sk_skb/stream_verdict " +
+        "sk_skb/verdict sk_msg sk_lookup sk_reuseport sk_reuseport/migrate flow_dissector netfilter cgroup_skb/ingress " +
+        "cgroup_skb/egress cgroup/skb cgroup/sock cgroup/sock_create cgroup/sock_release cgroup/post_bind4 " +
+        "cgroup/post_bind6 cgroup/bind4 cgroup/bind6 cgroup/connect4 cgroup/connect6 cgroup/connect_unix " +
+        "cgroup/sendmsg4 cgroup/sendmsg6 cgroup/sendmsg_unix cgroup/recvmsg4 cgroup/recvmsg6 cgroup/recvmsg_unix " +
+        "cgroup/getpeername4 cgroup/getpeername6 cgroup/getpeername_unix cgroup/getsockname4 cgroup/getsockname6 " +
+        "cgroup/getsockname_unix cgroup/sysctl cgroup/getsockopt cgroup/setsockopt cgroup/dev";
+      const refused = names.split(" ").filter((section) => {
+        // Some may only return 1, and some only 0.
+        const results = [1, 0].map((result) => {
+          try {
+            host.loadObject(objectOf(section, result)).close();
+            return true;
+          } catch (error) {
+            if (error instanceof BpfError) return false;
+            throw error;
+          }
+        });
+        return !results.includes(true);
+      });
+      expect(refused).toEqual([]);
     });
 
     test("struct_ops: programs by member, the map with the kernel's value; nothing is registered", () => {

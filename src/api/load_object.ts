@@ -43,7 +43,10 @@ export interface LoadObjectOptions<T extends Readonly<Record<string, MapShape>> 
    * host). What they lack is a load error where a program can reach it.
    */
   readonly targetBtf?: TargetBtf;
-  /** Called with what was found in the file, before anything is created: to change sizes, types, anything. */
+  /**
+   * Called with what was found in the file, before anything is created: plain data, to change sizes, types, attach targets,
+   * what is loaded, what externs are. docs/objects.md says what is worth knowing of it.
+   */
   readonly edit?: (spec: ObjectSpec) => void;
 }
 

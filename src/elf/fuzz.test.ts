@@ -32,6 +32,10 @@ function check(object: ObjectSpec): void {
       expect(maps.has(ref.map)).toBe(true);
       expect(program.insns[ref.insn]?.opcode).toBe(0x18);
     }
+    for (const ref of program.externRefs) {
+      expect(object.externs.some((extern) => extern.name === ref.extern)).toBe(true);
+      expect(ref.insn).toBeLessThan(program.insns.length);
+    }
     for (const line of program.lines) expect(line.insn).toBeLessThan(program.insns.length);
     expect(program.lineInfo.length).toBe(program.lines.length * 16);
   }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { BtfBuilder } from "../../src/btf/index.ts";
+import { readPcap } from "../../src/pcap/index.ts";
 import { bpfmaps, type Ended } from "./in_process.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -25,6 +26,46 @@ test("the program: exit code, standard output and standard error", () => {
   expect(program("--help")).toMatchObject({ code: 0, out: expect.stringContaining("usage:"), err: "" });
   expect(program("frobnicate")).toEqual({ code: 2, out: "", err: expect.stringMatching(/^bpfmaps: .*\n$/) });
   expect(program("run", object, "--pcap", pcap)).toMatchObject({ code: 0, out: expect.stringContaining("1465 runs") });
+});
+
+/** The same packets as pcapng, big-endian: a section, an interface with nanoseconds, enhanced packet blocks. */
+function toNg(bytes: Uint8Array): Uint8Array {
+  const blocks: Buffer[] = [];
+  const block = (type: number, ...words: (number | Buffer)[]): void => {
+    const body = Buffer.concat(words.map((word) => (typeof word === "number" ? u32(word) : word)));
+    blocks.push(u32(type), u32(body.length + 12), body, u32(body.length + 12));
+  };
+  const u32 = (value: number): Buffer => {
+    const word = Buffer.alloc(4);
+    word.writeUInt32BE(value >>> 0);
+    return word;
+  };
+  block(0x0a0d0d0a, 0x1a2b3c4d, 0x10000, -1, -1);
+  block(1, 0x10000, 0, 0x90001, 0x9000000, 0);
+  for (const { timestampNs, data, originalLength } of readPcap(bytes).packets) {
+    const padded = Buffer.alloc((data.length + 3) & ~3);
+    padded.set(data);
+    const [high, low] = [Number(timestampNs >> 32n), Number(timestampNs & 0xffff_ffffn)];
+    block(6, 0, high, low, data.length, originalLength, padded);
+  }
+  return Buffer.concat(blocks);
+}
+
+test("a capture as pcapng gives what the same packets in pcap give", async () => {
+  const bytes = readFileSync(pcap);
+  const [classic, ng] = [
+    await bpfmaps("run", object, "--pcap", pcap),
+    await bpfmaps("run", object, "--pcap", file("same.pcapng", toNg(bytes))),
+  ];
+  // Behind the counts by protocol come flows, with times.
+  const counts = ({ out }: Ended): string => out.slice(0, out.indexOf("flows"));
+  expect(counts(ng)).toContain("1465 runs");
+  expect(counts(ng)).toBe(counts(classic));
+  const { code, err } = await bpfmaps("run", object, "--pcap", file("cut.pcapng", toNg(bytes).subarray(0, 1000)));
+  expect([code, err]).toEqual([
+    2,
+    expect.stringMatching(/cut\.pcapng: pcapng: block \d+ at byte \d+: block is cut off/),
+  ]);
 });
 
 function file(name: string, bytes: Uint8Array | string): string {

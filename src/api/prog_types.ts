@@ -1,11 +1,13 @@
 /** Program types by name. The names are the kernel's in lower case, without BPF_PROG_TYPE_. */
 import {
   BPF_PROG_TYPE_CGROUP_SKB,
+  BPF_PROG_TYPE_FLOW_DISSECTOR,
   BPF_PROG_TYPE_LWT_IN,
   BPF_PROG_TYPE_LWT_OUT,
   BPF_PROG_TYPE_LWT_SEG6LOCAL,
   BPF_PROG_TYPE_LWT_XMIT,
   BPF_PROG_TYPE_NETFILTER,
+  BPF_PROG_TYPE_RAW_TRACEPOINT,
   BPF_PROG_TYPE_SCHED_ACT,
   BPF_PROG_TYPE_SCHED_CLS,
   BPF_PROG_TYPE_SK_LOOKUP,
@@ -36,6 +38,17 @@ const packetTypes: ReadonlySet<number> = new Set([
 /** Whether a test run of this type works on a packet. */
 export function runsOnPacket(type: number): boolean {
   return packetTypes.has(type);
+}
+
+/** Types that the kernel runs by BPF_PROG_TEST_RUN. Of the tracing types it runs others than the program itself. */
+export function hasTestRun(type: number): boolean {
+  return (
+    packetTypes.has(type) ||
+    type === BPF_PROG_TYPE_FLOW_DISSECTOR ||
+    type === BPF_PROG_TYPE_RAW_TRACEPOINT ||
+    type === BPF_PROG_TYPE_SK_LOOKUP ||
+    type === BPF_PROG_TYPE_SYSCALL
+  );
 }
 
 /** Where a test run leaves the context: copied out, in the place where it came from, or nowhere. */

@@ -49,13 +49,16 @@ export interface ProgramOptions {
   readonly name?: string;
   /** BPF_* of enum bpf_attach_type. */
   readonly expectedAttachType?: number;
+  /**
+   * Id in the kernel's BTF (or in that of the program to attach to) of what it is attached to: a function, a tracepoint's
+   * typedef, a struct of callbacks. For tracing, lsm and struct_ops.
+   */
+  readonly attachBtfId?: number;
+  /** fd of the program to attach to. */
+  readonly attachProgFd?: number;
   /** BPF_F_*: prog_flags. */
   readonly flags?: number;
   readonly btf?: ProgramBtf;
-  /** Type of the kernel's BTF, or of the program's of `attachProgFd`, that it is attached to. */
-  readonly attachBtfId?: number;
-  /** fd of the program that it is attached to. */
-  readonly attachProgFd?: number;
 }
 
 const LOG_FIRST = 64 * 1024;

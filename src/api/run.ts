@@ -1,21 +1,34 @@
 /** BPF_PROG_TEST_RUN: one program's attributes and buffers, kept from run to run. */
 import { InputError } from "../errors.ts";
 import type { UserBuffer } from "../host/host.ts";
+import type { RunEvent } from "../kern/scene.ts";
 import { BPF_PROG_TEST_RUN, bpf_attr, EFAULT, EINVAL, ENOSPC, ENOTSUPP, ETIMEDOUT } from "../uapi/index.ts";
 import type { HostContext } from "./context.ts";
 import { BpfError } from "./error.ts";
 import type { Observer } from "./observe/observer.ts";
+import { argumentBytes, requireTestRun, runOwn, type Surroundings, wantsOwnRun } from "./own_run.ts";
 import { contextResult, progTypeName, runsOnPacket } from "./prog_types.ts";
 
 /** What a run gets. */
-export interface RunOptions {
-  /** The packet, from its Ethernet header on: at least 14 bytes. Only for types that run on one. */
+export interface RunOptions extends Surroundings {
+  /**
+   * The packet, from its Ethernet header on: at least 14 bytes. Only for types that run on one. For types whose context
+   * has other data: the message (sk_msg), the option's value (cgroup_sockopt), the packet (sock_ops, sk_reuseport).
+   */
   readonly data?: Uint8Array;
   /** The context as bytes: `struct xdp_md`, `struct __sk_buff`, or whatever the type has. */
   readonly ctx?: Uint8Array;
+  /**
+   * In place of `ctx`, for types whose context is an array of u64: the arguments of what the program is attached to
+   * (raw_tracepoint, tracing, lsm, struct_ops). Behind them, for fexit and fmod_ret, what the function returned.
+   */
+  readonly args?: readonly (number | bigint)[];
   /** How often; the duration is the mean. */
   readonly repeat?: number;
-  /** The CPU to run on: only with the flag BPF_F_TEST_RUN_ON_CPU, and where the type allows it. */
+  /**
+   * The CPU to run on: with the flag BPF_F_TEST_RUN_ON_CPU, and where the type allows it; on embedded hosts for all types
+   * that have no BPF_PROG_TEST_RUN too.
+   */
   readonly cpu?: number;
   /** BPF_F_TEST_*. */
   readonly flags?: number;
@@ -33,6 +46,10 @@ export interface RunResult {
   readonly ctx: Uint8Array | undefined;
   /** Nanoseconds of one run. */
   readonly duration: number;
+  /** What the program did to the outside, on embedded hosts: what it printed, sent, redirected. */
+  readonly events: readonly RunEvent[];
+  /** What the system call returns that the program decides about (bpf_set_retval); undefined for other runs. */
+  readonly syscallRetval: number | undefined;
 }
 
 const { test } = bpf_attr;
@@ -70,8 +87,16 @@ export class Runner {
 
   /** `stderr` reads what the host said about the run. */
   run(options: RunOptions, stderr: () => string): RunResult {
-    const { data, ctx, repeat = 0, cpu = 0, flags = 0 } = options;
-    const { fd, type } = this.#target;
+    const { seam } = this.#context;
+    const { fd, type, title } = this.#target;
+    if (seam.runProg !== undefined && wantsOwnRun(options, type)) {
+      const result = runOwn(seam, fd, options);
+      if (typeof result === "number") throw this.#failure(-result, options, undefined, stderr);
+      return result;
+    }
+    requireTestRun(options, title);
+    const { data, repeat = 0, cpu = 0, flags = 0 } = options;
+    const ctx = options.args === undefined ? options.ctx : argumentBytes(options.args);
     const buffers = this.#room(data?.length ?? 0, ctx?.length ?? 0);
     const { block, attr, data: dataAt, dataRoom, ctxRoom } = buffers;
     const { bytes, address } = block;
@@ -102,7 +127,7 @@ export class Runner {
         attr.setBigUint64(test.ctx_out.offset, at(ctxOutAt), true);
       }
     }
-    const result = this.#context.seam.bpf(BPF_PROG_TEST_RUN, Number(address), ATTR_SIZE);
+    const result = seam.bpf(BPF_PROG_TEST_RUN, Number(address), ATTR_SIZE);
     if (result < 0) throw this.#failure(-result, options, attr, stderr);
     const size = attr.getUint32(test.data_size_out.offset, true);
     return {
@@ -110,6 +135,8 @@ export class Runner {
       data: data === undefined ? undefined : bytes.slice(outAt, outAt + size),
       ctx: ctx === undefined ? undefined : this.#contextAfter(buffers, ctxTo, ctx.length, ctxAt, ctxOutAt),
       duration: attr.getUint32(test.duration.offset, true),
+      events: seam.runEvents?.() ?? [],
+      syscallRetval: undefined,
     };
   }
 
@@ -137,7 +164,7 @@ export class Runner {
     return this.#buffers;
   }
 
-  #failure(errno: number, options: RunOptions, attr: DataView, stderr: () => string): BpfError {
+  #failure(errno: number, options: RunOptions, attr: DataView | undefined, stderr: () => string): BpfError {
     const { title, type } = this.#target;
     const parts = { errno, cmd: BPF_PROG_TEST_RUN };
     const faulted = this.#context.seam.kind === "embedded" && (errno === EFAULT || errno === ETIMEDOUT);
@@ -148,7 +175,7 @@ export class Runner {
     }
     if (errno === ENOTSUPP)
       return new BpfError({ ...parts, what: `programs of type ${progTypeName(type)} cannot be run` });
-    if (errno === ENOSPC) {
+    if (errno === ENOSPC && attr !== undefined) {
       const size = attr.getUint32(test.data_size_out.offset, true);
       return new BpfError({
         ...parts,

@@ -74,7 +74,7 @@ function judge(kernel: Kernel, prog: number, bytes: Uint8Array): Executed | unde
     said.push(line);
   };
   const refs: Refs = { kernel, insns, code, digest: new Uint8Array(DIGEST_SIZE), fdArray: 0, maps: [], btfs: [], log };
-  const errno = resolveImmediates(refs) || checkCalls(refs, bare, 0, true);
+  const errno = resolveImmediates(refs) || checkCalls(refs, { type: 0, family: bare, attachType: 0, flags: 0 }, true);
   const taken =
     errno === 0 && setProgSubprogs(mem, prog, functionStarts(insns)) && setProgMaps(kernel, prog, refs.maps);
   if (taken) return undefined;

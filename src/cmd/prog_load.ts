@@ -3,7 +3,7 @@
  * log; then the instructions. There is no verifier yet: only what is structurally wrong is refused.
  */
 
-import { type ContextFamily, contextOf } from "../contexts/table.ts";
+import { contextOf } from "../contexts/table.ts";
 import { decodeInsns, functionStarts, type Insn, LD_IMM64_OPCODE, validateProgram } from "../insn/index.ts";
 import { MAX_INSNS } from "../insn/validate.ts";
 import { LOOPBACK } from "../kern/devices.ts";
@@ -51,6 +51,7 @@ import {
 import { pointerAt, tokenError } from "./attr.ts";
 import { type UserLog, userLog } from "./log.ts";
 import { copyName } from "./map_create.ts";
+import { type Attaching, attachTarget, checkAttach, checkTarget } from "./prog_attach.ts";
 import { setProgBtf } from "./prog_btf.ts";
 import { callsTooDeep } from "./prog_depth.ts";
 import { checkCalls, type Refs, resolveImmediates, useBtf, useMap } from "./prog_refs.ts";
@@ -82,6 +83,7 @@ const gplLicenses: readonly string[] = [
 
 interface Load {
   readonly kernel: Kernel;
+  readonly attaching: Attaching;
   readonly attr: number;
   readonly uattr: number;
   readonly size: number;
@@ -98,12 +100,29 @@ export function progLoad(kernel: Kernel, attr: number, uattr: number, size: numb
   if (flags & BPF_F_TOKEN_FD) return tokenError(kernel, field(kernel, attr, prog_load.prog_token_fd));
   const count = field(kernel, attr, prog_load.insn_cnt);
   if (count === 0 || count > MAX_INSNS) return -E2BIG;
-  // Nothing to attach to while loading: neither other programs nor functions of a kernel.
-  if (field(kernel, attr, prog_load.attach_prog_fd) !== 0) return -EINVAL;
-  if (field(kernel, attr, prog_load.attach_btf_id) !== 0) return -EINVAL;
+  const target = attachTarget(kernel, attr);
+  if (target < 0) return target;
+  const type = field(kernel, attr, prog_load.prog_type);
+  const attaching: Attaching = {
+    kernel,
+    type,
+    family: contextOf(type),
+    attachType: field(kernel, attr, prog_load.expected_attach_type),
+    flags,
+    btfId: field(kernel, attr, prog_load.attach_btf_id),
+    target,
+  };
+  const ret = checkAttach(attaching) || make({ kernel, attaching, attr, uattr, size, prog: 0 }, count, flags);
+  if (target !== 0) kernel.done(target);
+  return ret;
+}
+
+/** The fd of the new program, or an errno. */
+function make(wanted: Load, count: number, flags: number): number {
+  const { kernel } = wanted;
   const prog = allocProg(kernel.mem, count);
   if (prog === 0) return -ENOMEM;
-  const ret = fill({ kernel, attr, uattr, size, prog }, count, flags);
+  const ret = fill({ ...wanted, prog }, count, flags);
   if (ret >= 0) return kernel.publish(prog, FMODE_READ | FMODE_WRITE);
   kernel.discard(prog);
   return ret;
@@ -111,7 +130,7 @@ export function progLoad(kernel: Kernel, attr: number, uattr: number, size: numb
 
 /** Makes the program whole. 0 or an errno. */
 function fill(load: Load, count: number, flags: number): number {
-  const { kernel, attr, prog } = load;
+  const { kernel, attr, prog, attaching } = load;
   const { mem } = kernel;
   const { u32 } = mem;
   const from = pointerAt(kernel, attr + prog_load.insns.offset);
@@ -123,13 +142,9 @@ function fill(load: Load, count: number, flags: number): number {
   if (pointerAt(kernel, attr + prog_load.signature.offset) !== 0) return -EINVAL;
   const ifindex = field(kernel, attr, prog_load.prog_ifindex);
   if (ifindex !== 0) return ifindex === LOOPBACK ? -EOPNOTSUPP : -EINVAL;
-  const type = field(kernel, attr, prog_load.prog_type);
-  const family = contextOf(type);
-  if (family === undefined) return -EINVAL;
-  const attachType = field(kernel, attr, prog_load.expected_attach_type);
-  if (family.attachTypes?.includes(attachType) === false) return -EINVAL;
-  u32[(prog + PROG_TYPE) >>> 2] = type;
-  u32[(prog + PROG_ATTACH_TYPE) >>> 2] = attachType;
+  if (attaching.family === undefined) return -EINVAL;
+  u32[(prog + PROG_TYPE) >>> 2] = attaching.type;
+  u32[(prog + PROG_ATTACH_TYPE) >>> 2] = attaching.attachType;
   u32[(prog + PROG_FLAGS) >>> 2] = flags;
   u32[(prog + PROG_GPL) >>> 2] = gplLicenses.includes(license) ? 1 : 0;
   mem.u64[(prog + PROG_LOAD_TIME) >>> 3] = kernel.now();
@@ -141,7 +156,7 @@ function fill(load: Load, count: number, flags: number): number {
     size: field(kernel, attr, prog_load.log_size),
     trueSize: load.size < TRUE_SIZE_END ? 0 : load.uattr + prog_load.log_true_size.offset,
   });
-  return typeof log === "number" ? log : log.end(check(load, family, flags, log));
+  return typeof log === "number" ? log : log.end(check(load, log));
 }
 
 /** Text up to its NUL, or the first bytes of a longer one; undefined when it runs out of user memory. */
@@ -157,7 +172,7 @@ function readLicense(kernel: Kernel, from: number): string | undefined {
 }
 
 /** What the kernel's verifier says before it follows values. */
-function check(load: Load, family: ContextFamily, flags: number, log: UserLog): number {
+function check(load: Load, log: UserLog): number {
   const { kernel, attr, prog } = load;
   const { mem } = kernel;
   const code = mem.u32[(prog + PROG_INSNS) >>> 2]!;
@@ -165,7 +180,7 @@ function check(load: Load, family: ContextFamily, flags: number, log: UserLog): 
   const digest = new Uint8Array(DIGEST_SIZE);
   const fdArray = pointerAt(kernel, attr + prog_load.fd_array.offset);
   const refs: Refs = { kernel, insns, code, digest, fdArray, maps: [], btfs: [], log: log.line };
-  const ret = checkCode(load, refs, family, flags);
+  const ret = checkCode(load, refs);
   // The program takes the references over; a program that is refused has none.
   const mapsTaken = ret === 0 && setProgMaps(kernel, prog, refs.maps);
   const btfsTaken = mapsTaken && setProgBtfs(mem, prog, refs.btfs);
@@ -174,8 +189,8 @@ function check(load: Load, family: ContextFamily, flags: number, log: UserLog): 
   return ret === 0 && !btfsTaken ? -ENOMEM : ret;
 }
 
-function checkCode(load: Load, refs: Refs, family: ContextFamily, flags: number): number {
-  const { kernel, attr, prog } = load;
+function checkCode(load: Load, refs: Refs): number {
+  const { kernel, attr, prog, attaching } = load;
   const { insns, code, digest, log } = refs;
   const { mem } = kernel;
   const hasCoreRelos = field(kernel, attr, prog_load.core_relo_cnt) !== 0;
@@ -186,10 +201,6 @@ function checkCode(load: Load, refs: Refs, family: ContextFamily, flags: number)
   mem.u8.set(digest, prog + PROG_DIGEST);
   const bad = judgeForm(refs);
   if (bad !== 0) return bad;
-  if (flags & BPF_F_SLEEPABLE && !family.sleepable) {
-    log("programs of this type cannot be sleepable");
-    return -EINVAL;
-  }
   const functions = functionStarts(insns);
   if (functions.length > MAX_FUNCTIONS) {
     log("too many subprograms");
@@ -201,7 +212,8 @@ function checkCode(load: Load, refs: Refs, family: ContextFamily, flags: number)
     // Relocations can make of a good instruction one that divides by 0.
     (hasCoreRelos ? judgeForm(refs) : 0) ||
     resolveImmediates(refs) ||
-    checkCalls(refs, family, field(kernel, attr, prog_load.prog_type), mem.u32[(prog + PROG_GPL) >>> 2] === 1) ||
+    checkTarget(attaching, prog, log) ||
+    checkCalls(refs, attaching, mem.u32[(prog + PROG_GPL) >>> 2] === 1) ||
     checkDepth(refs) ||
     checkOwners(refs, prog)
   );

@@ -3,7 +3,6 @@
  * instructions show it without following values.
  */
 
-import type { ContextFamily } from "../contexts/table.ts";
 import { kernelBtfOf, kfuncNameOf } from "../helpers/kernel_btf.ts";
 import { kfuncIndex, kfuncTable } from "../helpers/kfunc_table.ts";
 import { baseHelpers, helperTable } from "../helpers/table.ts";
@@ -26,6 +25,7 @@ import {
 } from "../struct/map.ts";
 import {
   BPF_F_RDONLY_PROG,
+  BPF_F_SLEEPABLE,
   BPF_PSEUDO_BTF_ID,
   BPF_PSEUDO_FUNC,
   BPF_PSEUDO_MAP_FD,
@@ -41,6 +41,7 @@ import {
   EPROTO,
 } from "../uapi/index.ts";
 import { movedBy } from "./attr.ts";
+import type { Caller } from "./prog_attach.ts";
 import { type Constants, reachedInsns } from "./prog_dead.ts";
 
 /** Most maps of a program. */
@@ -245,7 +246,7 @@ function put(refs: Refs, at: number, src: number, low: number, high: number): nu
 }
 
 /** Instructions that depend on the kind of program, and its calls. 0 or an errno. */
-export function checkCalls(refs: Refs, family: ContextFamily, type: number, gpl: boolean): number {
+export function checkCalls(refs: Refs, caller: Caller, gpl: boolean): number {
   const { insns, log } = refs;
   const targets = jumpTargets(insns);
   /** Register → the map whose handle it certainly holds, or 0. */
@@ -253,7 +254,7 @@ export function checkCalls(refs: Refs, family: ContextFamily, type: number, gpl:
   let reached: Uint8Array | undefined;
   for (let at = 0; at < insns.length; at++) {
     if (targets.has(at)) known.fill(0);
-    const bad = checkInsn(refs, at, family, type, gpl, known);
+    const bad = checkInsn(refs, at, caller, gpl, known);
     if (bad !== undefined) {
       reached ??= reachedInsns(insns, constantsOf(refs));
       if (reached[at] === 1) {
@@ -320,20 +321,19 @@ function jumpTargets(insns: readonly Insn[]): ReadonlySet<number> {
 function checkInsn(
   refs: Refs,
   at: number,
-  family: ContextFamily,
-  type: number,
+  caller: Caller,
   gpl: boolean,
   known: readonly number[],
 ): Refusal | undefined {
   const insn = refs.insns[at]!;
   const row = insnTable[insn.opcode]!;
   const op = variantOf(row, insn)?.op;
-  if (row.kind === "ldPacket" && !family.packetLoads) {
+  if (row.kind === "ldPacket" && !caller.family!.packetLoads) {
     return invalid("BPF_LD_[ABS|IND] instructions not allowed for this program type");
   }
   if (op === "addrSpaceCast") return invalid("addr_space_cast is not supported yet");
-  if (op === "kfunc") return checkKfunc(refs, at, type, gpl);
-  return op === "helper" ? checkHelper(refs, insn.imm, family, gpl, known) : undefined;
+  if (op === "kfunc") return checkKfunc(refs, at, caller.type, gpl);
+  return op === "helper" ? checkHelper(refs, insn.imm, caller, gpl, known) : undefined;
 }
 
 function checkKfunc(refs: Refs, at: number, type: number, gpl: boolean): Refusal | undefined {
@@ -351,10 +351,15 @@ function checkKfunc(refs: Refs, at: number, type: number, gpl: boolean): Refusal
   return undefined;
 }
 
+/** Whether this kind of program, with its attach type, has the helper beside those that all have. */
+function hasHelper({ family, attachType }: Caller, id: number): boolean {
+  return family!.helpers.includes(id) && family!.onlyFor?.[id]?.includes(attachType) !== false;
+}
+
 function checkHelper(
   refs: Refs,
   id: number,
-  family: ContextFamily,
+  caller: Caller,
   gpl: boolean,
   known: readonly number[],
 ): Refusal | undefined {
@@ -364,10 +369,13 @@ function checkHelper(
     return invalid(name === undefined ? `invalid func unknown#${id}` : `helper ${name}#${id} is not supported here`);
   }
   const { name, args } = helper;
-  if (!baseHelpers.includes(id) && !family.helpers.includes(id)) {
+  if (!baseHelpers.includes(id) && !hasHelper(caller, id)) {
     return invalid(`program of this type cannot use helper ${name}#${id}`);
   }
   if (helper.gplOnly && !gpl) return invalid("cannot call GPL-restricted function from non-GPL compatible program");
+  if (helper.mightSleep === true && (caller.flags & BPF_F_SLEEPABLE) === 0) {
+    return invalid(`helper ${name}#${id} may sleep: programs that call it are loaded with BPF_F_SLEEPABLE`);
+  }
   const map = known[args.indexOf("map") + 1]!;
   if (!args.includes("map") || map === 0) return undefined;
   const { u32 } = refs.kernel.mem;

@@ -95,18 +95,25 @@ export function giveResult(run: TestRun, result: TestResult): number {
   return short ? -ENOSPC : bad;
 }
 
+/** What one run, or several on the same context, are made of. */
+export interface Runs {
+  readonly kernel: Kernel;
+  readonly prog: number;
+  readonly cpu: number;
+  readonly repeat: number;
+}
+
 /**
- * Runs the program with a fresh run record on this client's CPU: `prepare` sets context and packet up, `finish` is told
- * r0 of the last run and takes the results while the run is open. A run that faults ends it with -EFAULT, one that
- * spends its budget with -ETIMEDOUT; what happened goes to the program's stderr stream.
+ * Runs the program with a fresh run record on a CPU: `prepare` sets context and packet up, `finish` is told r0 of the last
+ * run and takes the results while the run is open. A run that faults ends it with -EFAULT, one that spends its budget with
+ * -ETIMEDOUT; what happened goes to the program's stderr stream.
  */
-export function repeatRun(
-  job: TestRun,
+export function runProgram(
+  { kernel, prog, cpu, repeat }: Runs,
   prepare: (run: number) => number,
   finish: (run: number, retval: number, duration: number) => number,
 ): number {
-  const { kernel, prog } = job;
-  const run = acquireRun(kernel, kernel.cpu);
+  const run = acquireRun(kernel, cpu);
   if (run < 0) return run;
   // A bug of ours that throws in here must not take the CPU with it.
   try {
@@ -117,7 +124,6 @@ export function repeatRun(
     // What lies around the context is there for all runs.
     const around = kernel.mem.u32[(run + RUN_HELD_COUNT) >>> 2]!;
     const m = new Machine(kernel, run);
-    const repeat = Math.max(testField(job, test.repeat), 1);
     const start = kernel.now();
     let status = RUN_EXITED;
     for (let i = 0; i < repeat && status === RUN_EXITED; i++) {
@@ -135,4 +141,15 @@ export function repeatRun(
   } finally {
     releaseRun(kernel, run);
   }
+}
+
+/** As `runProgram`, on this client's CPU and as often as the attributes say. */
+export function repeatRun(
+  job: TestRun,
+  prepare: (run: number) => number,
+  finish: (run: number, retval: number, duration: number) => number,
+): number {
+  const { kernel, prog } = job;
+  const repeat = Math.max(testField(job, test.repeat), 1);
+  return runProgram({ kernel, prog, cpu: kernel.cpu, repeat }, prepare, finish);
 }

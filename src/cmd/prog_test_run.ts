@@ -7,9 +7,12 @@ import {
   BPF_PROG_TYPE_LWT_IN,
   BPF_PROG_TYPE_LWT_OUT,
   BPF_PROG_TYPE_LWT_XMIT,
+  BPF_PROG_TYPE_RAW_TRACEPOINT,
   BPF_PROG_TYPE_SCHED_ACT,
   BPF_PROG_TYPE_SCHED_CLS,
+  BPF_PROG_TYPE_SK_LOOKUP,
   BPF_PROG_TYPE_SOCKET_FILTER,
+  BPF_PROG_TYPE_SYSCALL,
   BPF_PROG_TYPE_XDP,
   bpf_attr,
   EINVAL,
@@ -17,7 +20,10 @@ import {
 } from "../uapi/index.ts";
 import { pointerAt } from "./attr.ts";
 import type { TestRun } from "./prog_test_data.ts";
+import { testRunRawTp } from "./prog_test_raw_tp.ts";
+import { testRunSkLookup } from "./prog_test_sk_lookup.ts";
 import { testRunSkb } from "./prog_test_skb.ts";
+import { testRunSyscall } from "./prog_test_syscall.ts";
 import { testRunXdp } from "./prog_test_xdp.ts";
 
 const { test } = bpf_attr;
@@ -31,6 +37,9 @@ const kinds: Readonly<Record<number, (run: TestRun) => number>> = {
   [BPF_PROG_TYPE_LWT_IN]: testRunSkb,
   [BPF_PROG_TYPE_LWT_OUT]: testRunSkb,
   [BPF_PROG_TYPE_LWT_XMIT]: testRunSkb,
+  [BPF_PROG_TYPE_RAW_TRACEPOINT]: testRunRawTp,
+  [BPF_PROG_TYPE_SYSCALL]: testRunSyscall,
+  [BPF_PROG_TYPE_SK_LOOKUP]: testRunSkLookup,
 };
 
 export function progTestRun(kernel: Kernel, attr: number, uattr: number): number {

@@ -6,9 +6,11 @@ import {
   BPF_FUNC_get_numa_node_id,
   BPF_FUNC_get_prandom_u32,
   BPF_FUNC_get_smp_processor_id,
+  BPF_FUNC_jiffies64,
   BPF_FUNC_ktime_get_boot_ns,
   BPF_FUNC_ktime_get_coarse_ns,
   BPF_FUNC_ktime_get_ns,
+  BPF_FUNC_ktime_get_tai_ns,
 } from "../uapi/index.ts";
 import type { Helper, HelperFn } from "./types.ts";
 
@@ -25,6 +27,15 @@ function now(kernel: Kernel): number {
   return Number(BigInt.asUintN(32, time));
 }
 
+/** 250 a second, as most kernels have them. */
+const NS_PER_JIFFY = 4_000_000n;
+
+function jiffies(kernel: Kernel): number {
+  const count = kernel.now() / NS_PER_JIFFY;
+  kernel.mem.u32[(kernel.run + RUN_RESULT_HIGH) >>> 2] = Number(count >> 32n);
+  return Number(BigInt.asUintN(32, count));
+}
+
 function clock(name: string, since: string, gplOnly: boolean): Helper {
   return { name, since, gplOnly, args: [], result: "u64", fn: now };
 }
@@ -37,6 +48,8 @@ export const machineHelpers: Readonly<Record<number, Helper>> = {
   [BPF_FUNC_ktime_get_ns]: clock("bpf_ktime_get_ns", "4.1", false),
   [BPF_FUNC_ktime_get_boot_ns]: clock("bpf_ktime_get_boot_ns", "5.8", false),
   [BPF_FUNC_ktime_get_coarse_ns]: clock("bpf_ktime_get_coarse_ns", "5.11", false),
+  [BPF_FUNC_ktime_get_tai_ns]: clock("bpf_ktime_get_tai_ns", "6.1", false),
+  [BPF_FUNC_jiffies64]: { ...clock("bpf_jiffies64", "5.6", false), fn: jiffies },
   [BPF_FUNC_get_prandom_u32]: number("bpf_get_prandom_u32", "4.1", (kernel) => kernel.random32()),
   [BPF_FUNC_get_smp_processor_id]: number("bpf_get_smp_processor_id", "4.1", (kernel) => kernel.cpu),
   // This host has one NUMA node.

@@ -1,15 +1,19 @@
 /** Every helper that programs of this host may call, by number. Which kinds of programs may: see `contexts/table.ts`. */
+import { attachedHelpers } from "./attached.ts";
 import { csumHelpers } from "./csum.ts";
 import { dynptrHelpers } from "./dynptr.ts";
 import { forEachHelpers } from "./for_each.ts";
 import { loopHelpers } from "./loop.ts";
 import { machineHelpers } from "./machine.ts";
 import { mapHelpers } from "./map.ts";
+import { probeHelpers, rawProbeHelpers } from "./probe.ts";
 import { redirectMapHelpers } from "./redirect_map.ts";
 import { ringbufHelpers } from "./ringbuf.ts";
 import { skbHelpers } from "./skb.ts";
 import { skbCsumHelpers } from "./skb_csum.ts";
 import { skbRoomHelpers } from "./skb_room.ts";
+import { taskHelpers } from "./task.ts";
+import { textHelpers } from "./text.ts";
 import { timerHelpers } from "./timer.ts";
 import type { Helper } from "./types.ts";
 import { userRingHelpers } from "./user_ring.ts";
@@ -24,6 +28,11 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...timerHelpers,
   ...dynptrHelpers,
   ...userRingHelpers,
+  ...taskHelpers,
+  ...probeHelpers,
+  ...textHelpers,
+  ...rawProbeHelpers,
+  ...attachedHelpers,
   ...csumHelpers,
   ...xdpHelpers,
   ...skbHelpers,
@@ -42,4 +51,7 @@ export const baseHelpers: readonly number[] = [
   ...Object.keys(timerHelpers),
   ...Object.keys(dynptrHelpers),
   ...Object.keys(userRingHelpers),
+  ...Object.keys(taskHelpers),
+  ...Object.keys(probeHelpers),
+  ...Object.keys(textHelpers),
 ].map(Number);

@@ -98,6 +98,8 @@ export interface Callable {
 export interface Helper extends Callable {
   /** Only programs with a GPL-compatible licence may call it. */
   readonly gplOnly: boolean;
+  /** Only sleepable programs may call it. */
+  readonly mightSleep?: boolean;
 }
 
 /** A function that the kernel shows to programs by its name, not by a number. Its programs are GPL-compatible. */

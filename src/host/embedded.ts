@@ -3,6 +3,7 @@
 import { parseBtf } from "../btf/index.ts";
 import { bpf } from "../cmd/bpf.ts";
 import { type Executed, execute } from "../cmd/execute.ts";
+import { type ProgResult, type ProgRun, runProg } from "../cmd/run_prog.ts";
 import { InputError } from "../errors.ts";
 import { givenKernelBtf, kernelBtfOf, setKernelBtf } from "../helpers/kernel_btf.ts";
 import type { ClientSlot } from "../kern/clients.ts";
@@ -13,6 +14,7 @@ import { attachKernel, createKernel, type Kernel, RUN_BUDGET } from "../kern/ker
 import { entryOfMap } from "../kern/map.ts";
 import { forgetView, type Mapping, mapMemory, unmap } from "../kern/mappings.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
+import type { RunEvent } from "../kern/scene.ts";
 import { alloc, bytesOfMap, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
 import { GRANULE, OBJ_MAP, OBJ_PROG, PAGE_SIZE, SB_SLEEPERS, SB_WAKES } from "../mem/layout.ts";
 import {
@@ -365,6 +367,15 @@ export class EmbeddedHost implements Host {
     const code = programCode(this.#kernel, prog);
     this.#kernel.done(prog);
     return code;
+  }
+
+  runProg(fd: number, run: ProgRun): ProgResult | number {
+    if (!this.#open) refuse();
+    return runProg(this.#kernel, fd, run);
+  }
+
+  runEvents(): readonly RunEvent[] {
+    return this.#kernel.scene.events;
   }
 
   /** The fds that are still open. */

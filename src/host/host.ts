@@ -1,6 +1,9 @@
 /** The one seam between the typed API and what serves it: the embedded kernel or the machine's own. */
 import type { Btf } from "../btf/index.ts";
+
+import type { ProgResult, ProgRun } from "../cmd/run_prog.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
+import type { RunEvent } from "../kern/scene.ts";
 
 /** A field of `AttrObject`: a number, a text (names, paths, the licence), or a buffer that is read and written in place. */
 export type AttrValue = number | bigint | string | ArrayBufferView | null | undefined;
@@ -120,6 +123,13 @@ export interface Host {
    * on leaves this out.
    */
   mapCounters?(fd: number): MapCounters | number;
+  /**
+   * Runs a program of a kind that BPF_PROG_TEST_RUN has nothing for, or with what is around a run given; a negative errno
+   * as from there. A host that only passes calls on leaves this out.
+   */
+  runProg?(fd: number, run: ProgRun): ProgResult | number;
+  /** What programs did to the outside in the last run of this thread, where the host keeps it. */
+  runEvents?(): readonly RunEvent[];
   /**
    * What Linux shows in /proc/self/fdinfo of this fd: lines of `name:`, a tab and the value. Or -EBADF. The embedded
    * host has no `mnt_id` and `ino`; it counts no runs and compiles nothing, and says so with 0.

@@ -33,6 +33,8 @@ const CPU_SIZE = 16;
 const MAX_LEVELS = 4;
 /** A packet's buffer: what a page holds in front of the kernel's own data at its end. */
 export const PACKET_ROOM: number = 4096 - 320;
+/** Contexts up to this size have a place of their own; it does not go when what a run holds is dropped. */
+export const CONTEXT_ROOM = 256;
 /** Where things lie in a level's part of the area, with gaps: who runs off the end of one does not land in the next. */
 const LEVEL_CTX: number = STACK_SIZE + 512;
 const LEVEL_PACKET: number = LEVEL_CTX + 512;

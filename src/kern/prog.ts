@@ -48,8 +48,13 @@ const PROG_BTF_CNT: number = OBJ_HEAD + 116;
 /** The first instruction of each of its functions, ascending: one u32 each. */
 export const PROG_SUBPROGS: number = OBJ_HEAD + 120;
 export const PROG_SUBPROG_CNT: number = OBJ_HEAD + 124;
+/** What it is attached to, a type of the kernel's BTF or of another program's; 0: nothing that has a type. */
+export const PROG_ATTACH_BTF_ID: number = OBJ_HEAD + 128;
+/** Programs with typed arguments: how many words they are, and a bit for each that is a pointer. */
+export const PROG_ARG_COUNT: number = OBJ_HEAD + 132;
+export const PROG_ARG_POINTERS: number = OBJ_HEAD + 136;
 /** Streams 1 (stdout) and 2 (stderr). */
-const PROG_STREAMS: number = OBJ_HEAD + 128;
+const PROG_STREAMS: number = OBJ_HEAD + 144;
 const PROG_SIZE: number = PROG_STREAMS + 2 * STREAM_SIZE;
 
 const INSN_SHIFT = 3;

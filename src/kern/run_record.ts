@@ -134,6 +134,9 @@ export const HELD_WRITABLE = 4;
 /** A block of memory of the run's own, at the end of which a key lies that the program may read. */
 export const HELD_KEY = 5;
 
+/** A block that was allocated for the run: its size stands in the address's place, so nothing of it is in reach. */
+export const HELD_BLOCK = 20;
+
 type Undo = (env: MapEnv, object: number, address: number, bytes: number) => void;
 
 /** How each kind is given back when a run ends without having done it. */
@@ -148,6 +151,7 @@ const undo: Readonly<Record<number, Undo>> = {
   },
   [HELD_DRAIN]: ({ mem }, map) => endDrain(mem, map),
   [HELD_ALLOCATED]: ({ mem }, size, address) => free(mem, address, size),
+  [HELD_BLOCK]: (env, block, size) => free(env.mem, block, size),
   [HELD_READABLE]: () => {},
   [HELD_WRITABLE]: () => {},
   [HELD_KEY]: (env, block, key, bytes) => free(env.mem, block, key - block + rup8(bytes)),

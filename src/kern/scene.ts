@@ -11,16 +11,65 @@ export interface Task {
   readonly gid: number;
   /** At most 15 bytes count. */
   readonly comm: string;
+  /** Ids of its cgroups, from the root's on; the last one is its own. */
+  readonly cgroups: readonly bigint[];
+  /** Where its struct task_struct is: programs read what `memory` has there. */
+  readonly address: bigint;
+  /** Device and inode number of its pid namespace, and what it is called in there. */
+  readonly pidNamespace: { readonly dev: bigint; readonly ino: bigint; readonly pid: number; readonly tgid: number };
 }
 
 /** Bytes at an address of the kernel's or of user space, for helpers that probe and for typed pointers. */
 export interface GivenMemory {
   readonly address: bigint;
   readonly bytes: Uint8Array;
+  /** Programs may store through pointers to it; what they left is in `bytes` after the run. */
+  readonly writable?: boolean;
+}
+
+/** Given memory of the run under way, in linear memory. */
+export interface PlacedMemory {
+  readonly low: number;
+  readonly high: number;
+  readonly size: number;
+  readonly writable: boolean;
+  /** Where it lies. */
+  readonly at: number;
+}
+
+/** Where the program was attached, and what the call that it was attached to is about. */
+export interface Attachment {
+  /** What bpf_get_func_ip and bpf_get_attach_cookie tell. */
+  readonly ip: bigint;
+  readonly cookie: bigint;
+  /** What bpf_get_retval tells and bpf_set_retval changes. */
+  retval: number;
+  /** Return addresses, innermost first, for bpf_get_stack and bpf_get_stackid. */
+  readonly kernelStack: readonly bigint[];
+  readonly userStack: readonly bigint[];
 }
 
 /** Something that a program did which cannot be seen in maps, packet or context. */
-export type RunEvent = RedirectMapEvent;
+export type RunEvent = RedirectMapEvent | PrintEvent | SignalEvent | OverrideEvent;
+
+/** bpf_trace_printk, bpf_trace_vprintk. */
+export interface PrintEvent {
+  readonly kind: "printk";
+  readonly text: string;
+}
+
+/** bpf_send_signal; bpf_send_signal_thread with `thread`. */
+export interface SignalEvent {
+  readonly kind: "signal";
+  readonly signal: number;
+  readonly thread: boolean;
+}
+
+/** bpf_override_return: what the probed function returns in place of running. */
+export interface OverrideEvent {
+  readonly kind: "override_return";
+  readonly value: bigint;
+}
 
 /** bpf_redirect_map found a target; the packet goes there if the program returns XDP_REDIRECT. */
 export interface RedirectMapEvent {
@@ -33,11 +82,28 @@ export interface RedirectMapEvent {
 
 export interface Scene {
   task: Task;
-  memory: readonly GivenMemory[];
+  attachment: Attachment;
+  /** Of the run under way. */
+  placed: readonly PlacedMemory[];
   /** Of the run under way, or the last one. */
   events: RunEvent[];
 }
 
+export const nobody: Task = {
+  pid: 1,
+  tgid: 1,
+  uid: 0,
+  gid: 0,
+  comm: "bpfmaps",
+  cgroups: [1n],
+  address: 0xffff_8880_0000_1000n,
+  pidNamespace: { dev: 4n, ino: 0xf000_0002n, pid: 1, tgid: 1 },
+};
+
+export function nowhere(): Attachment {
+  return { ip: 0n, cookie: 0n, retval: 0, kernelStack: [], userStack: [] };
+}
+
 export function emptyScene(): Scene {
-  return { task: { pid: 1, tgid: 1, uid: 0, gid: 0, comm: "bpfmaps" }, memory: [], events: [] };
+  return { task: nobody, attachment: nowhere(), placed: [], events: [] };
 }

@@ -14,7 +14,8 @@ import {
   FAULT_OUTSIDE,
   FAULT_RIGHTS,
 } from "../kern/fault_kinds.ts";
-import { helperAllowed, innerAllowed, PROG_ATTACH_TYPE, PROG_TYPE, progMap } from "../kern/prog.ts";
+import { givenAt } from "../kern/given.ts";
+import { helperAllowed, innerAllowed, PROG_ARG_POINTERS, PROG_ATTACH_TYPE, PROG_TYPE, progMap } from "../kern/prog.ts";
 import { heldFault, inPacket, mapInReach, packetWritable, valueArea, valueFault } from "../kern/reach.ts";
 import {
   holdsReference,
@@ -23,10 +24,15 @@ import {
   RUN_DATA_END,
   RUN_META,
   RUN_PACKET_READ_ONLY,
+  RUN_WORD,
 } from "../kern/run_record.ts";
 import { AREA_MAP } from "../mem/alloc.ts";
-import { OBJ_KIND, OBJ_MAP } from "../mem/layout.ts";
+import { GRANULE, OBJ_KIND, OBJ_MAP } from "../mem/layout.ts";
 import { fault, type Machine } from "./machine.ts";
+
+const FOUR_GIB = 0x1_0000_0000;
+/** Upper halves of the kernel's addresses are this or more. */
+const KERNEL_HALF = 0xffff_8000;
 
 /**
  * The address that a load or store of `size` bytes (1, 2, 4 or 8) at the pointer high:low plus `off` goes to; 0: it is
@@ -39,7 +45,7 @@ export function accessAt(m: Machine, low: number, high: number, off: number, siz
     if ((address & (size - 1)) === 0) return address;
     return refuse(m, FAULT_ALIGNMENT, low, high, off, size, write);
   }
-  if (high !== 0 || address >>> 0 !== address) return refuse(m, FAULT_HIGH_HALF, low, high, off, size, write);
+  if (high !== 0 || address >>> 0 !== address) return kernelPointer(m, FAULT_HIGH_HALF, low, high, off, size, write);
   const { u32, run } = m;
   if (address >= u32[(run + RUN_META) >>> 2]! && address + size <= u32[(run + RUN_DATA_END) >>> 2]!) {
     if (!write || u32[(run + RUN_PACKET_READ_ONLY) >>> 2] === 0) return address;
@@ -50,14 +56,43 @@ export function accessAt(m: Machine, low: number, high: number, off: number, siz
     const type = u32[(m.prog + PROG_TYPE) >>> 2]!;
     const attachType = u32[(m.prog + PROG_ATTACH_TYPE) >>> 2]!;
     const family = contextOf(type);
-    if (family?.access(ctx, size, write, attachType) === true) {
+    const pointers = u32[(m.prog + PROG_ARG_POINTERS) >>> 2]!;
+    if (family?.access(ctx, size, write, attachType, pointers) === true) {
       const { place } = family;
       return place === undefined ? address : address - ctx + place(u32, address - ctx, ctx, size);
     }
     return refuse(m, FAULT_CONTEXT, low, high, off, size, write);
   }
   const kind = memoryKind(m, address, size, write);
-  return kind === 0 ? address : refuse(m, kind, low, high, off, size, write);
+  return kind === 0 ? address : kernelPointer(m, kind, low, high, off, size, write);
+}
+
+/**
+ * An access through a pointer that is none of the program's own. Programs that have pointers of the kernel's see the
+ * memory that the run was given there; what is not there, and NULL, reads zero as in the kernel (PROBE_MEM).
+ */
+function kernelPointer(
+  m: Machine,
+  kind: number,
+  low: number,
+  high: number,
+  off: number,
+  size: number,
+  write: boolean,
+): number {
+  const { u32, run } = m;
+  const sum = low + off;
+  const top = (high + Math.floor(sum / FOUR_GIB)) >>> 0;
+  const isNull = top === 0 && sum < GRANULE;
+  if (!isNull && top < KERNEL_HALF) return refuse(m, kind, low, high, off, size, write);
+  if (contextOf(u32[(m.prog + PROG_TYPE) >>> 2]!)?.kernelPointers !== true) {
+    return refuse(m, kind, low, high, off, size, write);
+  }
+  const at = isNull ? 0 : givenAt(m.kernel, sum, top, size, write);
+  if (at !== 0 || write) return at === 0 ? refuse(m, kind, low, high, off, size, write) : at;
+  u32[(run + RUN_WORD) >>> 2] = 0;
+  u32[(run + RUN_WORD + 4) >>> 2] = 0;
+  return run + RUN_WORD;
 }
 
 /** As `accessAt`, for instructions that need natural alignment everywhere. */

@@ -1,0 +1,174 @@
+/**
+ * Runs of this host's own beside BPF_PROG_TEST_RUN: for kinds of programs that the kernel cannot run so, and with what
+ * is around a run (who, memory, stacks) given by the caller.
+ */
+import { type ContextFamily, contextOf } from "../contexts/table.ts";
+import { placeBytes, placeContext, placeMemory, takeMemoryBack } from "../kern/given.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import { PROG_ARG_COUNT, PROG_ATTACH_TYPE, PROG_TYPE } from "../kern/prog.ts";
+import {
+  HELD_READABLE,
+  hold,
+  RUN_CTX,
+  RUN_DATA,
+  RUN_DATA_END,
+  RUN_META,
+  RUN_PACKET_READ_ONLY,
+} from "../kern/run_record.ts";
+import { type Attachment, type GivenMemory, nobody, nowhere, type RunEvent, type Task } from "../kern/scene.ts";
+import { OBJ_PROG } from "../mem/layout.ts";
+import {
+  BPF_MODIFY_RETURN,
+  BPF_TRACE_FEXIT,
+  bpf_sock,
+  E2BIG,
+  EINVAL,
+  ENOMEM,
+  ENOTSUPP,
+  EOPNOTSUPP,
+} from "../uapi/index.ts";
+import { runProgram } from "./prog_test_data.ts";
+
+/** What a run gets. */
+export interface ProgRun {
+  /** The context as the program sees it; what it changes is in here afterwards. Pointers in it are filled in. */
+  readonly ctx?: Uint8Array;
+  /** In place of `ctx`, where the context is an array of u64. */
+  readonly args?: readonly bigint[];
+  /** What pointers of the context lead to: message, socket option, packet; changed in place as far as programs may. */
+  readonly data?: Uint8Array;
+  /** struct bpf_sock */
+  readonly sock?: Uint8Array;
+  readonly task?: Partial<Task>;
+  readonly memory?: readonly GivenMemory[];
+  readonly attachment?: Partial<Attachment>;
+  readonly cpu?: number;
+}
+
+export interface ProgResult {
+  /** Low half of r0. */
+  readonly retval: number;
+  /** The data afterwards: programs may move its bounds. */
+  readonly data: Uint8Array | undefined;
+  readonly events: readonly RunEvent[];
+  /** What bpf_set_retval left. */
+  readonly syscallRetval: number;
+  readonly duration: number;
+}
+
+const WORD = 8;
+/** Contexts that may be larger are of any size. */
+const STRUCT_MAX = 256;
+
+/**
+ * Runs the program once. An errno: -EBADF, -EINVAL for arguments that do not go with the program, -ENOTSUPP for a kind
+ * of program that works on a packet, -EFAULT and -ETIMEDOUT as in a test run.
+ */
+export function runProg(kernel: Kernel, fd: number, wanted: ProgRun): ProgResult | number {
+  const prog = kernel.get(fd, OBJ_PROG);
+  if (prog < 0) return prog;
+  try {
+    const { cpu = kernel.cpu } = wanted;
+    const family = contextOf(kernel.mem.u32[(prog + PROG_TYPE) >>> 2]!);
+    if (family?.pointers === undefined && family?.kernelPointers !== true) return -ENOTSUPP;
+    if (!(cpu < kernel.cpus)) return -EINVAL;
+    return runIn(kernel, prog, family, { ...wanted, cpu });
+  } finally {
+    kernel.done(prog);
+  }
+}
+
+function runIn(
+  kernel: Kernel,
+  prog: number,
+  family: ContextFamily,
+  wanted: ProgRun & { readonly cpu: number },
+): ProgResult | number {
+  const ctx = contextBytes(kernel, prog, family, wanted);
+  if (typeof ctx === "number") return ctx;
+  const { scene, mem } = kernel;
+  scene.task = { ...nobody, ...wanted.task };
+  scene.attachment = { ...nowhere(), ...wanted.attachment };
+  const { memory = [], cpu } = wanted;
+  let result: ProgResult | undefined;
+  try {
+    const ret = runProgram(
+      { kernel, prog, cpu, repeat: 1 },
+      (run) => prepare(kernel, run, family, ctx, wanted),
+      (run, retval, duration) => {
+        const at = mem.u32[(run + RUN_CTX) >>> 2]!;
+        wanted.ctx?.set(mem.u8.subarray(at, at + wanted.ctx.length));
+        takeMemoryBack(kernel, memory);
+        const [start, end] = [mem.u32[(run + RUN_DATA) >>> 2]!, mem.u32[(run + RUN_DATA_END) >>> 2]!];
+        const data = wanted.data === undefined ? undefined : mem.u8.slice(start, end);
+        result = { retval, data, events: scene.events, syscallRetval: scene.attachment.retval, duration };
+        return 0;
+      },
+    );
+    return result ?? ret;
+  } finally {
+    scene.placed = [];
+    scene.task = nobody;
+    scene.attachment = nowhere();
+  }
+}
+
+/** The context's bytes, or an errno for what does not go with the program. */
+function contextBytes(kernel: Kernel, prog: number, family: ContextFamily, wanted: ProgRun): Uint8Array | number {
+  const { u32 } = kernel.mem;
+  const { ctx, args } = wanted;
+  const { typedArgs = false } = family;
+  const count = u32[(prog + PROG_ARG_COUNT) >>> 2]!;
+  const attachType = u32[(prog + PROG_ATTACH_TYPE) >>> 2]!;
+  // Behind the arguments lies what the function has returned, or would.
+  const returned = typedArgs && (attachType === BPF_TRACE_FEXIT || attachType === BPF_MODIFY_RETURN) ? 1 : 0;
+  const least = typedArgs ? (count + returned) * WORD : 0;
+  if (ctx !== undefined && args !== undefined) return -EINVAL;
+  const given = ctx?.length ?? (args?.length ?? 0) * WORD;
+  if (given > family.size) return -E2BIG;
+  // A context of one struct is there as a whole.
+  const bytes = new Uint8Array(Math.max(given, typedArgs || family.size > STRUCT_MAX ? least : family.size));
+  if (ctx !== undefined) bytes.set(ctx);
+  const view = new DataView(bytes.buffer);
+  for (const [i, arg] of (args ?? []).entries()) view.setBigUint64(i * WORD, BigInt.asUintN(64, arg), true);
+  return bytes;
+}
+
+/** Puts context, data, socket and memory where the run finds them. 0 or an errno. */
+function prepare(kernel: Kernel, run: number, family: ContextFamily, ctx: Uint8Array, wanted: ProgRun): number {
+  const { mem } = kernel;
+  const { u32 } = mem;
+  const { data, memory = [] } = wanted;
+  const { sock: sockAt, sockOptional = false, data: dataAt, dataWritable = false } = family.pointers ?? {};
+  if (data !== undefined && dataAt === undefined) return -EOPNOTSUPP;
+  if (!placeContext(kernel, run, ctx) || !placeMemory(kernel, run, memory)) return -ENOMEM;
+  const at = u32[(run + RUN_CTX) >>> 2]!;
+  const sock = sockAt === undefined ? 0 : placeSock(kernel, run, wanted.sock, sockOptional);
+  if (sock < 0) return sock;
+  if (sockAt !== undefined) putPointer(u32, at + sockAt, sock);
+  if (dataAt === undefined) return 0;
+  const block = placeBytes(kernel, run, data ?? new Uint8Array(0));
+  if (block === 0) return -ENOMEM;
+  const length = data?.length ?? 0;
+  putPointer(u32, at + dataAt[0], block);
+  putPointer(u32, at + dataAt[1], block + length);
+  u32[(run + RUN_PACKET_READ_ONLY) >>> 2] = dataWritable ? 0 : 1;
+  u32[(run + RUN_META) >>> 2] = block;
+  u32[(run + RUN_DATA) >>> 2] = block;
+  u32[(run + RUN_DATA_END) >>> 2] = block + length;
+  return 0;
+}
+
+/** Where the socket lies, 0 for none, or an errno. */
+function placeSock(kernel: Kernel, run: number, given: Uint8Array | undefined, optional: boolean): number {
+  if (given === undefined && optional) return 0;
+  const sock = new Uint8Array(bpf_sock.size);
+  sock.set((given ?? sock).subarray(0, bpf_sock.size));
+  const block = placeBytes(kernel, run, sock);
+  return block !== 0 && hold(kernel.mem, run, HELD_READABLE, 0, block, sock.length) ? block : -ENOMEM;
+}
+
+function putPointer(u32: Uint32Array, at: number, address: number): void {
+  u32[at >>> 2] = address;
+  u32[(at + 4) >>> 2] = 0;
+}

@@ -318,7 +318,9 @@ export function loadProgram(context: HostContext, options: ProgramOptions, origi
     // BTF that this kernel does not understand must not keep a good program out.
     if (fd < 0 && debug !== undefined) fd = context.seam.bpf(BPF_PROG_LOAD, attr);
     if (fd < 0) {
-      const missing = hasType(context, attr) ? "" : `: this host has no programs of type ${progTypeName(type)}`;
+      // A host that shows a log knows the type.
+      const missing =
+        log !== "" || hasType(context, attr) ? "" : `: this host has no programs of type ${progTypeName(type)}`;
       const summary = origin?.explain(log) ?? logSummary(log);
       throw loadFailure(`${title} was refused${missing}`, result === -ENOSPC ? first : result, log, summary);
     }
@@ -329,10 +331,8 @@ export function loadProgram(context: HostContext, options: ProgramOptions, origi
 /** Whether the embedded host has such programs at all: whether it takes the simplest of them. */
 function hasType({ seam }: HostContext, attr: AttrObject): boolean {
   if (seam.kind !== "embedded") return true;
-  const { prog_type, expected_attach_type } = attr;
   const insn_cnt = simplest.length / INSN_SIZE;
-  const license = "GPL";
-  const fd = seam.bpf(BPF_PROG_LOAD, { prog_type, expected_attach_type, insns: simplest, insn_cnt, license });
+  const fd = seam.bpf(BPF_PROG_LOAD, { ...attr, insns: simplest, insn_cnt, license: "GPL" });
   if (fd < 0) return false;
   seam.close(fd);
   return true;

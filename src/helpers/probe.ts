@@ -17,7 +17,7 @@ import {
   EFAULT,
   EINVAL,
 } from "../uapi/index.ts";
-import { readableAt, type Space, textLengthAt, wrongSpace } from "./probe_memory.ts";
+import { isUser, readableAt, type Space, textLengthAt, wrongSpace } from "./probe_memory.ts";
 import type { Helper, HelperFn } from "./types.ts";
 
 function read(kernel: Kernel, to: number, size: number, low: number, high: number, space: Space): number {
@@ -49,7 +49,7 @@ function readText(kernel: Kernel, to: number, size: number, low: number, high: n
 
 /** Stores into memory of user space that was given as writable. */
 function writeUser(kernel: Kernel, low: number, high: number, from: number, size: number): number {
-  const to = high < 0 ? 0 : givenAt(kernel, low, high, size, true);
+  const to = isUser(low, high) ? givenAt(kernel, low, high, size, true) : 0;
   if (to === 0) return -EFAULT;
   kernel.mem.copy(to, from >>> 0, size);
   return 0;

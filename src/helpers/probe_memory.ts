@@ -15,7 +15,8 @@ const USER_END_HIGH = 0x7fff;
 const USER_END_LOW = 0xffff_f000;
 const KERNEL_START = 0xffff_8000;
 
-function isUser(low: number, high: number): boolean {
+/** Whether it is an address of user space. */
+export function isUser(low: number, high: number): boolean {
   const top = high >>> 0;
   return top < USER_END_HIGH || (top === USER_END_HIGH && low >>> 0 < USER_END_LOW);
 }

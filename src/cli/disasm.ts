@@ -61,8 +61,8 @@ function helperName(id: number): string | undefined {
   return bpfFuncNames[id]?.replace("BPF_FUNC_", "bpf_");
 }
 
-/** What 64-bit immediates stand for. */
-function referencesOf({ mapRefs, insns, functions }: ProgramSpec): Map<number, string> {
+/** What 64-bit immediates stand for, and which functions of the kernel are called. */
+function referencesOf({ mapRefs, externRefs, insns, functions }: ProgramSpec): Map<number, string> {
   const references = new Map<number, string>();
   insns.forEach((insn, index) => {
     const row = insnTable[insn.opcode];
@@ -72,5 +72,6 @@ function referencesOf({ mapRefs, insns, functions }: ProgramSpec): Map<number, s
   });
   for (const { insn, map, kind, offset = 0 } of mapRefs)
     references.set(insn, kind === "fd" ? `map[${map}]` : `map[${map}][0]+${offset}`);
+  for (const { insn, extern, kind } of externRefs) references.set(insn, kind === "call" ? extern : `ksym[${extern}]`);
   return references;
 }

@@ -5,11 +5,14 @@ import {
   createEmbedded,
   type EmbeddedBpfHost,
   formatStep,
+  InputError,
   type LoadedObject,
+  openKernel,
   Trace,
   type TraceStep,
 } from "../../src/index.ts";
 import { alu64Imm, exit, ldx, mov64, mov64Imm, R0, R1, R2, R10, stx } from "../../src/insn/index.ts";
+import { kernelHost } from "../kernel.ts";
 import { frame } from "../programs/cases.ts";
 import { readProgram } from "../programs/harness.ts";
 import { from, rules } from "../programs/rule_chain.cases.ts";
@@ -174,6 +177,21 @@ test("observers: of one run, of a host, and none afterwards", () => {
   watched.stop();
   program.run({ data: frame(64) });
   expect([steps, others]).toEqual([15, 3]);
+});
+
+test("the kernel host says that it cannot be observed", () => {
+  const seam = kernelHost();
+  if (seam === undefined) return;
+  seam.dispose();
+  const kernel = openKernel();
+  try {
+    expect(() => kernel.observe(new Trace(() => {}))).toThrow(InputError);
+    const program = kernel.loadProgram({ type: "xdp", insns: [mov64Imm(R0, 2), exit()], license: "GPL" });
+    expect(() => program.run({ data: frame(64), observe: new Trace(() => {}) })).toThrow("observe an embedded host");
+    program.close();
+  } finally {
+    kernel.close();
+  }
 });
 
 test("an observer that throws ends the run; the host goes on", () => {

@@ -163,6 +163,17 @@ onEachHost((host) => {
     }
   });
 
+  test("a function that runs when the program throws", () => {
+    if (host.kind === "embedded") {
+      expect(() => host.loadObject(path("exceptions"))).toThrow(/extern bpf_throw: not found in the kernel's BTF/);
+      return;
+    }
+    const object = host.loadObject(path("exceptions"));
+    const run = (name: string, size: number): number => object.program(name).run({ data: new Uint8Array(size) }).retval;
+    expect([run("guarded", 64), run("guarded", 40), run("unguarded", 64)]).toEqual([42, 40, 2]);
+    object.close();
+  });
+
   test("what cannot be loaded", () => {
     expect(() => host.loadObject("no/such/file.o")).toThrow(InputError);
     expect(() => host.loadObject("no/such/file.o")).toThrow(/cannot read no\/such\/file.o: ENOENT/);

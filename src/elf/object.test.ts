@@ -164,6 +164,14 @@ test("calls: a hidden function is static in the BTF, so that it is verified with
   expect(["leaf", "middle", "use_leaf"].map(linkage)).toEqual(["static", "static", "global"]);
 });
 
+test("exceptions: a callback belongs to its program, though nobody calls it", () => {
+  const functions = load("exceptions").programs.map((program) => program.functions.map((fn) => fn.name));
+  expect(functions).toEqual([
+    ["guarded", "caught", "risky"],
+    ["unguarded", "risky"],
+  ]);
+});
+
 test("maps: every shape of a definition", () => {
   const object = load("maps");
   expect(object.license).toBe("Dual MIT/GPL");

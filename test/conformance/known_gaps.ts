@@ -15,7 +15,7 @@ export const notBuilt: readonly string[] = [
   "where several things are wrong in one program, which of their errnos comes first can differ from the kernel's",
   "program types other than XDP; XDP live frames in PROG_TEST_RUN",
   "callbacks (for_each_map_elem, loop, timers), kfuncs",
-  "variables of the kernel (__ksym with a type) have an address, and reading there is a fault; kfuncs of modules are not looked up; struct_ops maps are not attached",
+  "variables of the kernel (__ksym with a type) have an address, and reading there is a fault; kfuncs of modules are not looked up; struct_ops maps are not attached; no global variables in an arena",
   "bpffs: links, permissions of files, and the files that the kernel puts into it (maps.debug, progs.debug)",
   "programs do not reach arenas (addr_space_cast, bpf_arena_alloc_pages)",
   "an arena has all its pages from the beginning; SEGV_ON_FAULT cannot make a view fault",

@@ -43,6 +43,32 @@ export function unlock(mem: Memory, address: number): void {
   if (mem.atomics.xchg32(address, 0) < 0) Atomics.notify(mem.i32, address >>> 2, 1);
 }
 
+/** Whether this client holds the lock. */
+export function holdsLock(mem: Memory, address: number): boolean {
+  return (mem.atomics.load32(address) & OWNER_MASK) === mem.owner;
+}
+
+/** Takes the lock as `lock` does, but waits for so long only. False: its owner lives and keeps it. */
+export function lockWithin(mem: Memory, address: number, ms: number): boolean {
+  const { atomics } = mem;
+  const end = performance.now() + ms;
+  for (;;) {
+    const word = atomics.load32(address);
+    if (word === 0) {
+      if (atomics.cas32(address, 0, mem.owner | WAITERS) === 0) return true;
+      continue;
+    }
+    const owner = word & OWNER_MASK;
+    if (!ownerLives(mem, owner)) {
+      if (atomics.cas32(address, word, mem.owner | WAITERS) === word) return true;
+      continue;
+    }
+    if (owner === mem.owner || performance.now() >= end) return false;
+    if (word > 0 && atomics.cas32(address, word, word | WAITERS) !== word) continue;
+    wait(mem, address, word | WAITERS);
+  }
+}
+
 function lockSlow(mem: Memory, address: number): boolean {
   const { atomics } = mem;
   for (let spin = 0; spin < SPINS; spin++) {

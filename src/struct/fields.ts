@@ -13,7 +13,7 @@ import {
   VALUE_FIELDS,
 } from "../btf/special_fields.ts";
 import { alloc, free } from "../mem/alloc.ts";
-import { lock, unlock } from "../mem/locks.ts";
+import { holdsLock, lock, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_F_LOCK } from "../uapi/index.ts";
 import { MAP_FIELDS, MAP_VALUE_SIZE } from "./map.ts";
@@ -111,10 +111,14 @@ function hasField(mem: Memory, map: number, kinds: number): boolean {
 export function fieldAt(mem: Memory, map: number, offset: number, kind: number): number {
   const { u32 } = mem;
   const record = u32[(map + MAP_FIELDS) >>> 2]!;
-  if (record === 0) return 0;
+  return record === 0 ? 0 : fieldOfRecord(mem, record, offset, kind);
+}
+
+/** The field at byte `offset`, if it is of one of these kinds; else 0. */
+export function fieldOfRecord({ u32 }: Memory, record: number, offset: number, kinds: number): number {
   const end = record + R_HEAD + u32[(record + R_COUNT) >>> 2]! * FIELD_SIZE;
   for (let at = record + R_HEAD; at < end; at += FIELD_SIZE) {
-    if (u32[(at + F_OFFSET) >>> 2] === offset && u32[at >>> 2] === kind) return at;
+    if (u32[(at + F_OFFSET) >>> 2] === offset && (u32[at >>> 2]! & kinds) !== 0) return at;
   }
   return 0;
 }
@@ -162,8 +166,11 @@ export function storeInPlace(mem: Memory, map: number, to: number, from: number)
 
 /** The lock of the element whose value lies here. */
 function lockOf(mem: Memory, map: number, value: number): number {
-  const { u32 } = mem;
-  const record = u32[(map + MAP_FIELDS) >>> 2]!;
+  return elementLock(mem, mem.u32[(map + MAP_FIELDS) >>> 2]!, value);
+}
+
+/** The lock of the value or object that lies here; the record is of its special fields, and one of these is a lock. */
+export function elementLock({ u32 }: Memory, record: number, value: number): number {
   const locks = record + R_HEAD + u32[(record + R_COUNT) >>> 2]! * FIELD_SIZE;
   return locks + ((Math.imul(value >>> 3, 0x9e37_79b1) >>> (32 - LOCK_BITS)) << 2);
 }
@@ -171,15 +178,18 @@ function lockOf(mem: Memory, map: number, value: number): number {
 /** BPF_F_LOCK: overwrites an element under its lock. Taken inside a bucket's lock, never the other way round. */
 export function storeLocked(mem: Memory, map: number, to: number, from: number): void {
   const word = lockOf(mem, map, to);
-  // Of a writer that died in here the next one leaves nothing: it writes all bytes again.
-  lock(mem, word);
+  // Of a writer that died in here the next one leaves nothing: it writes all bytes again. A program of this thread may
+  // hold the lock while it calls here, or while it stands still.
+  const taken = !holdsLock(mem, word);
+  if (taken) lock(mem, word);
   copyBetweenFields(mem, map, to, from);
-  unlock(mem, word);
+  if (taken) unlock(mem, word);
 }
 
 /** Copies a value with special fields out, which look as in a new element; with BPF_F_LOCK under the element's lock. */
 export function readFields(mem: Memory, map: number, to: number, from: number, flags: number): void {
-  const word = flags & BPF_F_LOCK ? lockOf(mem, map, from) : 0;
+  let word = flags & BPF_F_LOCK ? lockOf(mem, map, from) : 0;
+  if (word !== 0 && holdsLock(mem, word)) word = 0;
   if (word !== 0) lock(mem, word);
   mem.copy(to, from, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
   if (word !== 0) unlock(mem, word);

@@ -3,15 +3,18 @@ import { attachedHelpers } from "./attached.ts";
 import { csumHelpers } from "./csum.ts";
 import { dynptrHelpers } from "./dynptr.ts";
 import { forEachHelpers } from "./for_each.ts";
+import { kptrHelpers } from "./kptr.ts";
 import { loopHelpers } from "./loop.ts";
 import { machineHelpers } from "./machine.ts";
 import { mapHelpers } from "./map.ts";
+import { perCpuHelpers } from "./objects.ts";
 import { probeHelpers, rawProbeHelpers } from "./probe.ts";
 import { redirectMapHelpers } from "./redirect_map.ts";
 import { ringbufHelpers } from "./ringbuf.ts";
 import { skbHelpers } from "./skb.ts";
 import { skbCsumHelpers } from "./skb_csum.ts";
 import { skbRoomHelpers } from "./skb_room.ts";
+import { spinLockHelpers } from "./spin_lock.ts";
 import { taskHelpers } from "./task.ts";
 import { textHelpers } from "./text.ts";
 import { timerHelpers } from "./timer.ts";
@@ -33,6 +36,9 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...textHelpers,
   ...rawProbeHelpers,
   ...attachedHelpers,
+  ...spinLockHelpers,
+  ...kptrHelpers,
+  ...perCpuHelpers,
   ...csumHelpers,
   ...xdpHelpers,
   ...skbHelpers,
@@ -54,4 +60,7 @@ export const baseHelpers: readonly number[] = [
   ...Object.keys(taskHelpers),
   ...Object.keys(probeHelpers),
   ...Object.keys(textHelpers),
+  ...Object.keys(spinLockHelpers),
+  ...Object.keys(kptrHelpers),
+  ...Object.keys(perCpuHelpers),
 ].map(Number);

@@ -7,11 +7,16 @@ import { verifyHeader, verifyTypes } from "../btf/verify.ts";
 import { Bug, InputError } from "../errors.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import { OBJ_BTF, OBJ_HEAD, OBJ_ID, OBJ_KIND, OBJ_REFS } from "../mem/layout.ts";
+import { lock, unlock } from "../mem/locks.ts";
+import { findPool, freePools, makePool } from "../struct/objects.ts";
 import { EINVAL, ENOMEM } from "../uapi/index.ts";
 import type { Kernel } from "./kernel.ts";
 
 export const BTF_DATA: number = OBJ_HEAD;
 export const BTF_SIZE: number = OBJ_HEAD + 4;
+/** Objects that programs allocated of its structs: the first pool of a chain (`struct/objects.ts`), and its lock. */
+const BTF_POOLS: number = OBJ_HEAD + 8;
+const BTF_POOLS_LOCK: number = OBJ_HEAD + 12;
 const BTF_DESC_SIZE = 32;
 
 /** A new BTF object of the bytes at `from` in user memory, or an errno; `log` hears why it was refused. */
@@ -84,8 +89,30 @@ export function structsOf(kernel: Kernel, object: number): ReadonlyMap<number, S
   return structs;
 }
 
+/** The pool of objects of a struct; `percpu`: with a copy for each CPU. 0: there is no such struct, or no memory. */
+export function poolOfStruct(kernel: Kernel, object: number, type: number, percpu: boolean): number {
+  const { mem, cpus } = kernel;
+  const { u32 } = mem;
+  lock(mem, object + BTF_POOLS_LOCK);
+  const first = u32[(object + BTF_POOLS) >>> 2]!;
+  let pool = findPool(mem, first, type, percpu);
+  if (pool === 0) {
+    const struct = btfOf(kernel, object).types[type];
+    const size = struct?.kind === "struct" ? struct.size : 0;
+    const fields = structsOf(kernel, object).get(type);
+    // Copies for CPUs have no special fields.
+    if (size !== 0 && !(percpu && fields !== undefined)) {
+      pool = makePool(mem, { btf: object, type, size, cpus, percpu, fields }, first);
+      if (pool !== 0) u32[(object + BTF_POOLS) >>> 2] = pool;
+    }
+  }
+  unlock(mem, object + BTF_POOLS_LOCK);
+  return pool;
+}
+
 export function destroyBtf(kernel: Kernel, object: number): void {
   const { mem } = kernel;
+  freePools(mem, mem.u32[(object + BTF_POOLS) >>> 2]!);
   kernel.btfCache.delete(mem.u32[(object + OBJ_ID) >>> 2]!);
   free(mem, mem.u32[(object + BTF_DATA) >>> 2]!, mem.u32[(object + BTF_SIZE) >>> 2]!);
   free(mem, object, BTF_DESC_SIZE);

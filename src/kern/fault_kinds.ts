@@ -45,3 +45,7 @@ export const FAULT_NOT_DYNPTR = 50;
 export const FAULT_NOT_ITERATOR = 51;
 /** A helper's argument must be a value of a map. */
 export const FAULT_NOT_VALUE = 52;
+/** An object that is no more. */
+export const FAULT_OBJECT_GONE = 35;
+/** What a helper needs the memory for does not fit into the host's. */
+export const FAULT_NO_MEMORY = 36;

@@ -16,10 +16,12 @@ import {
   AREA_VALUES,
   areaOf,
 } from "../mem/alloc.ts";
+import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
-import { FAULT_OUTSIDE, FAULT_RIGHTS } from "./fault_kinds.ts";
+import { isLive, objectArea, objectAround, POOL_BTF, POOL_BYTES, POOL_STRUCT_SIZE } from "../struct/objects.ts";
+import { FAULT_OBJECT_GONE, FAULT_OUTSIDE, FAULT_RIGHTS } from "./fault_kinds.ts";
 import type { Kernel } from "./kernel.ts";
-import { progMap } from "./prog.ts";
+import { PROG_BTF, progMap } from "./prog.ts";
 import {
   HELD_ADDRESS,
   HELD_BYTES,
@@ -50,7 +52,7 @@ export function memoryOk(kernel: Kernel, low: number, high: number, size: number
   if (address >= top - (u32[(run + RUN_DEPTH) >>> 2]! + 1) * STACK_FRAME && address + size <= top) return true;
   if (inPacket(mem, run, address, size)) return !write || packetWritable(mem, run);
   const area = valueArea(mem, address);
-  if (area === 0) return heldFault(mem, run, address, size, write) === 0;
+  if (area === 0) return otherFault(mem, run, u32[(run + RUN_CURRENT) >>> 2]!, address, size, write) === 0;
   const map = u32[(area + AREA_MAP) >>> 2]!;
   return (
     mapInReach(mem, run, u32[(run + RUN_CURRENT) >>> 2]!, map) && valueFault(mem, area, address, size, write) === 0
@@ -102,8 +104,36 @@ export function valueFault(mem: Memory, area: number, address: number, size: num
   return (u32[row + (AREA_RIGHTS >>> 2)]! & right) === 0 ? FAULT_RIGHTS : 0;
 }
 
-/** 0 for bytes of something that the run holds; else FAULT_*. */
-export function heldFault(mem: Memory, run: number, address: number, size: number, write: boolean): number {
+/** 0 for bytes of an object of the program's BTF, or of something that the run holds; else FAULT_*. */
+export function otherFault(
+  mem: Memory,
+  run: number,
+  prog: number,
+  address: number,
+  size: number,
+  write: boolean,
+): number {
+  const area = objectArea(mem, address);
+  return area === 0 ? heldFault(mem, run, address, size, write) : objectFault(mem, area, prog, address, size);
+}
+
+/**
+ * On a shared host another thread may let go of an object that this one came to through a field: as the kernel's RCU
+ * does, that leaves its memory as it is, an object of the same struct.
+ */
+function objectFault(mem: Memory, area: number, prog: number, address: number, size: number): number {
+  const { u32 } = mem;
+  const pool = u32[(area + AREA_MAP) >>> 2]!;
+  const object = objectAround(mem, area, address);
+  if (object === 0 || u32[(pool + POOL_BTF) >>> 2] !== u32[(prog + PROG_BTF) >>> 2]) return FAULT_OUTSIDE;
+  const at = address - object;
+  if (at < 0 || at + size > u32[(pool + POOL_BYTES) >>> 2]!) return FAULT_OUTSIDE;
+  const bytes = u32[(pool + POOL_STRUCT_SIZE) >>> 2]!;
+  if ((at % rup8(bytes)) + size > bytes) return FAULT_OUTSIDE;
+  return mem.shared || isLive(mem, object) ? 0 : FAULT_OBJECT_GONE;
+}
+
+function heldFault(mem: Memory, run: number, address: number, size: number, write: boolean): number {
   const { u32 } = mem;
   let entry = u32[(run + RUN_HELD) >>> 2]! >>> 2;
   for (let left = u32[(run + RUN_HELD_COUNT) >>> 2]!; left > 0; left--) {

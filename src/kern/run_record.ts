@@ -5,8 +5,10 @@
  */
 import { alloc, free } from "../mem/alloc.ts";
 import { rup8 } from "../mem/layout.ts";
+import { holdsLock, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import type { MapEnv } from "../struct/env.ts";
+import { dropObject } from "../struct/object_owner.ts";
 import { ringCommit } from "../struct/ring.ts";
 import { endDrain } from "../struct/user_ring.ts";
 
@@ -133,6 +135,10 @@ export const HELD_READABLE = 3;
 export const HELD_WRITABLE = 4;
 /** A block of memory of the run's own, at the end of which a key lies that the program may read. */
 export const HELD_KEY = 5;
+/** A lock in a value or object: its word, 0 where another lock that the run holds has the same; the field. */
+export const HELD_LOCK = 6;
+/** A reference to an object of the program's BTF. */
+export const HELD_OWNED = 7;
 
 /** A block that was allocated for the run: its size stands in the address's place, so nothing of it is in reach. */
 export const HELD_BLOCK = 20;
@@ -154,6 +160,13 @@ const undo: Readonly<Record<number, Undo>> = {
   [HELD_BLOCK]: (env, block, size) => free(env.mem, block, size),
   [HELD_READABLE]: () => {},
   [HELD_WRITABLE]: () => {},
+  [HELD_LOCK]: ({ mem }, word) => {
+    // Of a client that died somebody else may have taken the lock over by now.
+    if (word === 0 || !holdsLock(mem, word)) return;
+    if (mem.shared) unlock(mem, word);
+    else mem.u32[word >>> 2] = 0;
+  },
+  [HELD_OWNED]: (env, _, address) => dropObject(env, address),
   [HELD_KEY]: (env, block, key, bytes) => free(env.mem, block, key - block + rup8(bytes)),
 };
 
@@ -242,6 +255,18 @@ export function findHeld(mem: Memory, run: number, kind: number, address: number
   for (let i = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1; i >= 0; i--) {
     const entry = list + i * HELD_SIZE;
     if (u32[(entry + HELD_ADDRESS) >>> 2] === address && u32[(entry + HELD_KIND) >>> 2] === kind) return entry;
+  }
+  return 0;
+}
+
+/** The n-th entry of a lock that the run holds by this word, or 0. */
+export function heldLock({ u32 }: Memory, run: number, word: number, n = 0): number {
+  const list = u32[(run + RUN_HELD) >>> 2]!;
+  let left = n;
+  for (let i = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1; i >= 0; i--) {
+    const entry = list + i * HELD_SIZE;
+    if (u32[(entry + HELD_KIND) >>> 2] !== HELD_LOCK || u32[(entry + HELD_OBJECT) >>> 2] !== word) continue;
+    if (left-- === 0) return entry;
   }
   return 0;
 }

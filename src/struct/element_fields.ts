@@ -6,6 +6,7 @@ import { FIELD_TIMER, FIELD_WORKQUEUE } from "../btf/special_fields.ts";
 import type { Memory } from "../mem/memory.ts";
 import {
   ANCHOR_KIND,
+  ANCHOR_STATE,
   freeAnchor,
   freeAnchorTable,
   lockAnchors,
@@ -16,6 +17,7 @@ import {
 import type { MapEnv } from "./env.ts";
 import { F_BYTES, F_OFFSET, FIELD_SIZE, initFields, R_COUNT, R_HEAD } from "./fields.ts";
 import { MAP_ANCHORS, MAP_FIELDS } from "./map.ts";
+import { dropOwned } from "./object_owner.ts";
 import { lockTimers, stopTimer, TIMER_PROG, unlockTimers } from "./timer_queue.ts";
 
 export const TIMER_FIELDS: number = FIELD_TIMER | FIELD_WORKQUEUE;
@@ -67,7 +69,9 @@ export function dropAnchors(env: MapEnv, map: number): void {
 function endAnchor(env: MapEnv, anchor: number): void {
   const { mem } = env;
   const kind = mem.u32[(anchor + ANCHOR_KIND) >>> 2]!;
-  const prog = kind & TIMER_FIELDS ? endTimer(mem, anchor) : 0;
+  const isTimer = (kind & TIMER_FIELDS) !== 0;
+  const prog = isTimer ? endTimer(mem, anchor) : 0;
+  if (!isTimer) dropOwned(env, kind, anchor + ANCHOR_STATE);
   freeAnchor(mem, anchor);
   if (prog !== 0) env.put(prog);
 }

@@ -26,7 +26,7 @@ export const PERCPU_FIELDS: number = KPTR_FIELDS | FIELD_REFCOUNT;
 /** Head: bytes of the record, number of fields, their kinds. */
 const R_SIZE = 0;
 export const R_COUNT = 4;
-const R_MASK = 8;
+export const R_MASK = 8;
 export const R_HEAD = 16;
 /** A field: kind, offset, size, what it points to (the BTF object or 0 for the kernel's, the type's id), the node's offset. */
 export const F_OFFSET = 4;
@@ -107,7 +107,7 @@ function hasField(mem: Memory, map: number, kinds: number): boolean {
   return record !== 0 && (mem.u32[(record + R_MASK) >>> 2]! & kinds) !== 0;
 }
 
-/** The record of the field of this kind at byte `offset` of the map's values, or 0. */
+/** The record of the field of these kinds at byte `offset` of the map's values, or 0. */
 export function fieldAt(mem: Memory, map: number, offset: number, kind: number): number {
   const { u32 } = mem;
   const record = u32[(map + MAP_FIELDS) >>> 2]!;

@@ -16,7 +16,7 @@ import {
 } from "../kern/fault_kinds.ts";
 import { givenAt } from "../kern/given.ts";
 import { helperAllowed, innerAllowed, PROG_ARG_POINTERS, PROG_ATTACH_TYPE, PROG_TYPE, progMap } from "../kern/prog.ts";
-import { heldFault, inPacket, mapInReach, packetWritable, valueArea, valueFault } from "../kern/reach.ts";
+import { inPacket, mapInReach, otherFault, packetWritable, valueArea, valueFault } from "../kern/reach.ts";
 import {
   holdsReference,
   RUN_CTX,
@@ -144,7 +144,7 @@ function rangeKind(m: Machine, address: number, size: number, write: boolean): n
 function memoryKind(m: Machine, address: number, size: number, write: boolean): number {
   const { mem } = m;
   const area = valueArea(mem, address);
-  if (area === 0) return heldFault(mem, m.run, address, size, write);
+  if (area === 0) return otherFault(mem, m.run, m.prog, address, size, write);
   const map = m.u32[(area + AREA_MAP) >>> 2]!;
   if (map !== m.lastMap) {
     if (!mapInReach(mem, m.run, m.prog, map)) return FAULT_OUTSIDE;

@@ -13,12 +13,13 @@ import {
 } from "../kern/fault_kinds.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { isSubprog } from "../kern/prog.ts";
-import { mapInReach, textLength, valueArea, valueFault } from "../kern/reach.ts";
+import { mapInReach, otherFault, textLength, valueArea, valueFault } from "../kern/reach.ts";
 import { FUNC_HIGH, findHeld, HELD_RING, RUN_CTX } from "../kern/run_record.ts";
 import { OBJECT_DYNPTR, type StackObjectKind, stackObject } from "../kern/stack_objects.ts";
 import { AREA_BASE, AREA_MAP, AREA_STRIDE } from "../mem/alloc.ts";
 import { fieldAt } from "../struct/fields.ts";
 import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "../struct/map.ts";
+import { slotAt } from "../struct/objects.ts";
 import { argumentOk, mapOk } from "./access.ts";
 import { fault, type Machine } from "./machine.ts";
 
@@ -137,11 +138,11 @@ function specialField(kind: number): ArgumentCheck {
   };
 }
 
-/** Whether a field of this kind begins at the address, in a value that the program may use. */
+/** Whether a field of these kinds begins at the address, in a value or an object that the program may use. */
 function isField(m: Machine, address: number, kind: number): boolean {
   const { mem, u32 } = m;
   const area = valueArea(mem, address);
-  if (area === 0) return false;
+  if (area === 0) return slotAt(mem, address, kind) !== 0 && otherFault(mem, m.run, m.prog, address, 1, true) === 0;
   const map = u32[(area + AREA_MAP) >>> 2]!;
   if (!mapInReach(mem, m.run, m.prog, map) || valueFault(mem, area, address, 1, true) !== 0) return false;
   const inside = (address - u32[(area + AREA_BASE) >>> 2]!) % u32[(area + AREA_STRIDE) >>> 2]!;

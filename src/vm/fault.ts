@@ -12,6 +12,7 @@ import {
   FAULT_LOCK_TWICE,
   FAULT_MAP,
   FAULT_MAP_HELPER,
+  FAULT_NO_MEMORY,
   FAULT_NO_OBJECT,
   FAULT_NO_TEXT,
   FAULT_NOT_CONTEXT,
@@ -24,6 +25,7 @@ import {
   FAULT_NOT_RECORD,
   FAULT_NOT_STACK,
   FAULT_NOT_VALUE,
+  FAULT_OBJECT_GONE,
   FAULT_OTHER_MAP,
   FAULT_OUTSIDE,
   FAULT_RIGHTS,
@@ -69,6 +71,7 @@ import {
   AREA_MAP,
   AREA_METADATA,
   AREA_NODES,
+  AREA_OBJECTS,
   AREA_RING,
   AREA_RUN,
   AREA_SIZE,
@@ -205,6 +208,10 @@ function words(kernel: Kernel, run: number, kind: number, address: bigint): stri
       return `${who}${address === 0n ? "a size of 0" : `a size of ${address}`}`;
     case FAULT_OTHER_MAP:
       return `${who}the field is not in a value of map "${text(kernel.mem, Number(address) + MAP_NAME)}"`;
+    case FAULT_OBJECT_GONE:
+      return `${tried}, in an object that was dropped`;
+    case FAULT_NO_MEMORY:
+      return `${who}the host's memory is full (its option memory makes it larger)`;
     case FAULT_LOCK_TWICE:
       return `${who}the lock at ${at} is held already, by this run or another one of its thread`;
     case FAULT_NOT_LOCKED:
@@ -266,6 +273,7 @@ const kinds: Readonly<Record<number, string>> = {
   [AREA_USER]: "memory of user space",
   [AREA_RUN]: "stack or packet of another run",
   [AREA_NODES]: "keys and links",
+  [AREA_OBJECTS]: "no object of this program, or beside it",
   [AREA_RING]: "a ring record that this run has not reserved",
 };
 
@@ -276,7 +284,7 @@ function areaWords(mem: Memory, run: number, address: number, size: number): str
   if (area === 0) return "memory that is not in use";
   const kind = u32[area + (AREA_KIND >>> 2)]!;
   const map = u32[area + (AREA_MAP >>> 2)]!;
-  const name = map === 0 ? "" : ` of map "${text(mem, map + MAP_NAME)}"`;
+  const name = map === 0 || kind === AREA_OBJECTS ? "" : ` of map "${text(mem, map + MAP_NAME)}"`;
   if (kind !== AREA_VALUES) return `${kinds[kind] ?? "memory"}${name}`;
   if (progMap(mem, prog, map) === 0 && !holdsReference(mem, run, map))
     return `a value${name}, which is none of the program's maps`;

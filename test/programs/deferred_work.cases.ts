@@ -1,0 +1,48 @@
+import { expect } from "vitest";
+import { frame, type ProgramCase } from "./cases.ts";
+
+const XDP_PASS = 2;
+const EINVAL = -22;
+const EBUSY = -16;
+
+export const cases: readonly ProgramCase[] = [
+  {
+    name: "jobs are closed after the program has returned",
+    program: "collect",
+    kernel: "run",
+    runs: [60, 100, 60, 60, 60, 100].map((size) => ({ data: frame(size) })),
+    expect: {
+      retval: XDP_PASS,
+      after: ({ sleep }) => sleep(20),
+      maps: { finished: [[60, 4n]] },
+    },
+  },
+  {
+    name: "an item goes with its element",
+    program: "collect",
+    // An item runs on another CPU there, perhaps before its job is removed.
+    kernel: "load",
+    runs: [1200, 1200, 1200, 1200].map((size) => ({ data: frame(size) })),
+    expect: {
+      retval: XDP_PASS,
+      after: ({ sleep }) => sleep(20),
+      maps: { jobs: [], finished: [] },
+    },
+  },
+  {
+    name: "items used wrongly",
+    program: "misuse",
+    kernel: "run",
+    runs: [{ data: frame(60) }],
+    expect: {
+      retval: XDP_PASS,
+      after: ({ object, sleep }) => {
+        sleep(20);
+        expect((object.globals.get("results") as number[]).slice(0, 11)).toEqual([
+          ...[EINVAL, EINVAL, EINVAL, 0, EBUSY, EINVAL, EINVAL, 0, EINVAL, 0, 0],
+        ]);
+      },
+    },
+    skip: { jobs: "an item that runs at once on another CPU can be started twice" },
+  },
+];

@@ -91,7 +91,7 @@ int misuse(struct __sk_buff *skb) {
   bpf_spin_lock(&lock);
   results[0] = bpf_list_push_front(&arrived, &packet->in_order);
   /* In the list already: the reference is gone all the same. */
-  results[1] = bpf_list_push_front(&arrived, &again->in_order);
+  results[1] = bpf_list_push_front_impl(&arrived, &again->in_order, NULL, 0);
   bpf_spin_unlock(&lock);
 
   packet = bpf_obj_new(struct packet);

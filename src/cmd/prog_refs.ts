@@ -331,12 +331,14 @@ function checkInsn(
   if (row.kind === "ldPacket" && !caller.family!.packetLoads) {
     return invalid("BPF_LD_[ABS|IND] instructions not allowed for this program type");
   }
-  if (op === "addrSpaceCast") return invalid("addr_space_cast is not supported yet");
-  if (op === "kfunc") return checkKfunc(refs, at, caller.type, gpl);
+  if (op === "addrSpaceCast" && !refs.maps.some((map) => entryOfMap(refs.kernel, map).traits.userAddresses)) {
+    return invalid("addr_space_cast insn can only be used in a program that has an associated arena");
+  }
+  if (op === "kfunc") return checkKfunc(refs, at, caller, gpl);
   return op === "helper" ? checkHelper(refs, insn.imm, caller, gpl, known) : undefined;
 }
 
-function checkKfunc(refs: Refs, at: number, type: number, gpl: boolean): Refusal | undefined {
+function checkKfunc(refs: Refs, at: number, { type, flags }: Caller, gpl: boolean): Refusal | undefined {
   const { imm } = refs.insns[at]!;
   const kfunc = kfuncTable[kfuncOf(refs, at)];
   if (kfunc === undefined) {
@@ -348,6 +350,9 @@ function checkKfunc(refs: Refs, at: number, type: number, gpl: boolean): Refusal
   if (!gpl) return invalid("cannot call kernel function from non-GPL compatible program");
   if (kfunc.programs?.includes(type) === false)
     return { errno: -EACCES, text: `calling kernel function ${kfunc.name} is not allowed` };
+  if (kfunc.sleepable === true && (flags & BPF_F_SLEEPABLE) === 0) {
+    return { errno: -EACCES, text: `program must be sleepable to call sleepable kfunc ${kfunc.name}` };
+  }
   return undefined;
 }
 

@@ -1,4 +1,5 @@
 /** Every kernel function that programs of this host may call, sorted by name: a loaded call has the index in here. */
+import { arenaKfuncs } from "./arena.ts";
 import { dynptrKfuncs } from "./dynptr_kfuncs.ts";
 import { iteratorKfuncs } from "./iterators.ts";
 import { listKfuncs } from "./list.ts";
@@ -14,6 +15,7 @@ export const kfuncTable: readonly Kfunc[] = [
   ...sectionKfuncs,
   ...workKfuncs,
   ...dynptrKfuncs,
+  ...arenaKfuncs,
   ...iteratorKfuncs,
   ...stringKfuncs,
   ...objectKfuncs,

@@ -106,4 +106,6 @@ export interface Helper extends Callable {
 export interface Kfunc extends Callable {
   /** Kinds of programs (BPF_PROG_TYPE_*) that may call it; undefined: all that may call kernel functions. */
   readonly programs?: readonly number[];
+  /** May wait: for programs that may do so too. */
+  readonly sleepable?: boolean;
 }

@@ -42,6 +42,8 @@ export const PROG_FUNC_INFO: number = OBJ_HEAD + 92;
 export const PROG_FUNC_INFO_CNT: number = OBJ_HEAD + 96;
 export const PROG_LINE_INFO: number = OBJ_HEAD + 100;
 export const PROG_LINE_INFO_CNT: number = OBJ_HEAD + 104;
+/** Its arena, one of its maps, or 0. */
+export const PROG_ARENA: number = OBJ_HEAD + 108;
 /** BTF objects that it holds beside its own: one u32 each. */
 const PROG_BTFS: number = OBJ_HEAD + 112;
 const PROG_BTF_CNT: number = OBJ_HEAD + 116;
@@ -107,7 +109,9 @@ export function setProgMaps(kernel: Kernel, prog: number, maps: readonly number[
   let entry = mem.u32[(prog + PROG_MAPS) >>> 2]!;
   for (const map of maps) {
     mem.u32[entry >>> 2] = map;
-    for (const helper of entryOfMap(kernel, map).traits.helpers) allow(mem, entry, map, helper);
+    const { helpers, userAddresses } = entryOfMap(kernel, map).traits;
+    for (const helper of helpers) allow(mem, entry, map, helper);
+    if (userAddresses === true) mem.u32[(prog + PROG_ARENA) >>> 2] = map;
     entry += PROG_MAP_SIZE;
   }
   return true;

@@ -65,6 +65,9 @@ export const RUN_PACKET_READ_ONLY = 124;
 export const RUN_REGS = 128;
 /** The id of the timer whose function this run is, or 0. */
 export const RUN_TIMER = 216;
+/** u64: what programs read and write where a page of their arena is not there. The first is always 0. */
+export const RUN_ABSENT_READ = 232;
+export const RUN_ABSENT_WRITE = 248;
 /** Dynptrs and iterators on its stack, 0: there were none yet; see stack_objects.ts. How many were set up. */
 export const RUN_STACK_OBJECTS = 240;
 export const RUN_GENERATION = 244;
@@ -179,6 +182,17 @@ export const RUN_SIZE: number = RUN_HELD_FIRST + HELD_FIRST_ROOM * HELD_SIZE;
 export const FUNC_HIGH = 0x0bf0_0000;
 /** The upper half of the address of a kernel's function or variable, the lower half is its BTF id. No memory lies there. */
 export const KERNEL_HIGH = 0xffff_ffff;
+
+/**
+ * The upper half of a pointer into the program's arena, once it was cast to the kernel's address space; the lower half is
+ * that of user space's address. Arithmetic may carry into it: all numbers of the same upper 12 bits count.
+ */
+export const ARENA_HIGH = 0x0ae8_0000;
+const ARENA_HIGH_MASK = 0xfff0_0000;
+
+export function isArenaHigh(high: number): boolean {
+  return (high & ARENA_HIGH_MASK) === (ARENA_HIGH & ARENA_HIGH_MASK);
+}
 
 /** Writes down what is wrong with the instruction under way: FAULT_*, the access, argument `arg` of a helper or 0. */
 export function noteFault(

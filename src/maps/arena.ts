@@ -1,14 +1,22 @@
 /**
  * BPF_MAP_TYPE_ARENA: memory that programs and user space share, with the same pointers on both sides. User space's
  * addresses are given by map_extra or fixed by the first mmap; here they are numbers of which nothing but the range
- * matters, for a view knows no address. Pages are all there from the beginning, zero: what user space touches, the
- * kernel takes then. Kernel counterpart: arena.c.
+ * matters, for a view knows no address. User space sees all pages, zero until they are used; programs those that are
+ * there (struct/arena_pages.ts). Kernel counterpart: arena.c.
  */
 import { AREA_ARENA, AREA_MAPPED, allocAreas, areaOf, freeAreas } from "../mem/alloc.ts";
 import { OBJ_ID, PAGE_SIZE } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";
+import {
+  ARENA_BASE,
+  ARENA_USER_PAGES,
+  ARENA_USER_START,
+  freePages,
+  initPages,
+  showPages,
+} from "../struct/arena_pages.ts";
 import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
-import { MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_WRITERS } from "../struct/map.ts";
+import { MAP_LOCK, MAP_MAX_ENTRIES, MAP_WRITERS } from "../struct/map.ts";
 import { arenaUsage } from "../struct/mem_usage.ts";
 import {
   BPF_F_MMAPABLE,
@@ -23,13 +31,6 @@ import {
 } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { unsupportedOps } from "./ops.ts";
-
-/** Address of page 0. */
-const ARENA_BASE = MAP_PRIVATE;
-/** u32: pages of user space's range; 0: nothing is fixed yet. */
-const ARENA_USER_PAGES: number = MAP_PRIVATE + 4;
-/** u64: where user space's range begins. */
-const ARENA_USER_START: number = MAP_PRIVATE + 8;
 
 const FLAGS: number = BPF_F_MMAPABLE | BPF_F_SEGV_ON_FAULT | BPF_F_NO_USER_CONV;
 /** Pointers are told apart by their low halves: neither an arena nor a mapping of one crosses a multiple of this. */
@@ -54,6 +55,10 @@ function alloc(env: MapEnv, map: number, attr: MapCreateAttr): number {
   const { mem } = env;
   const base = allocAreas(mem, attr.max_entries * PAGE_SIZE, 1, { kind: AREA_ARENA, map });
   if (base === 0) return -ENOMEM;
+  if (!initPages(mem, map)) {
+    freeAreas(mem, base, attr.max_entries * PAGE_SIZE, 1);
+    return -ENOMEM;
+  }
   mem.u32[(map + ARENA_BASE) >>> 2] = base;
   const extra = (BigInt(attr.map_extra_hi) << SPAN_SHIFT) | BigInt(attr.map_extra_lo);
   if (extra !== 0n) fixRange(env, map, extra, attr.max_entries);
@@ -62,6 +67,7 @@ function alloc(env: MapEnv, map: number, attr: MapCreateAttr): number {
 
 function free(env: MapEnv, map: number): void {
   const { u32 } = env.mem;
+  freePages(env.mem, map);
   freeAreas(env.mem, u32[(map + ARENA_BASE) >>> 2]!, u32[(map + MAP_MAX_ENTRIES) >>> 2]! * PAGE_SIZE, 1);
 }
 
@@ -91,6 +97,7 @@ function mmap(env: MapEnv, map: number, _offset: number, length: number, writabl
   }
   unlock(mem, map + MAP_LOCK);
   if (busy) return -EBUSY;
+  showPages(mem, map);
   // Once more than munmap takes back: an arena that was ever writable can never be frozen, as in the kernel.
   if (writable) mem.atomics.add32(map + MAP_WRITERS, 1);
   return base;

@@ -1,6 +1,6 @@
 /**
  * What a program may touch, exact to the byte, judged from the address alone: the frames of its stack, its packet
- * between metadata and end, its context, ring records it has reserved, and values of its maps. Everything else faults,
+ * between metadata and end, its context, ring records it has reserved, values of its maps, and pages of its arena. Everything else faults,
  * whatever lies there.
  */
 
@@ -19,6 +19,9 @@ import { helperAllowed, innerAllowed, PROG_ARG_POINTERS, PROG_ATTACH_TYPE, PROG_
 import { inPacket, mapInReach, otherFault, packetWritable, valueArea, valueFault } from "../kern/reach.ts";
 import {
   holdsReference,
+  isArenaHigh,
+  RUN_ABSENT_READ,
+  RUN_ABSENT_WRITE,
   RUN_CTX,
   RUN_CTX_SIZE,
   RUN_DATA_END,
@@ -28,6 +31,7 @@ import {
 } from "../kern/run_record.ts";
 import { AREA_MAP } from "../mem/alloc.ts";
 import { GRANULE, OBJ_KIND, OBJ_MAP } from "../mem/layout.ts";
+import { ARENA_USER_START, arenaBytes } from "../struct/arena_pages.ts";
 import { fault, type Machine } from "./machine.ts";
 
 const FOUR_GIB = 0x1_0000_0000;
@@ -45,7 +49,10 @@ export function accessAt(m: Machine, low: number, high: number, off: number, siz
     if ((address & (size - 1)) === 0) return address;
     return refuse(m, FAULT_ALIGNMENT, low, high, off, size, write);
   }
-  if (high !== 0 || address >>> 0 !== address) return kernelPointer(m, FAULT_HIGH_HALF, low, high, off, size, write);
+  if (high !== 0 || address >>> 0 !== address) {
+    if (m.arena !== 0 && isArenaHigh(high)) return inArena(m, address, size, write);
+    return kernelPointer(m, FAULT_HIGH_HALF, low, high, off, size, write);
+  }
   const { u32, run } = m;
   if (address >= u32[(run + RUN_META) >>> 2]! && address + size <= u32[(run + RUN_DATA_END) >>> 2]!) {
     if (!write || u32[(run + RUN_PACKET_READ_ONLY) >>> 2] === 0) return address;
@@ -64,7 +71,18 @@ export function accessAt(m: Machine, low: number, high: number, off: number, siz
     return refuse(m, FAULT_CONTEXT, low, high, off, size, write);
   }
   const kind = memoryKind(m, address, size, write);
-  return kind === 0 ? address : kernelPointer(m, kind, low, high, off, size, write);
+  if (kind === 0) return address;
+  // Of an arena that begins at a multiple of 4 GiB the first byte has the address that is NULL after the cast.
+  if (m.arena !== 0 && address < GRANULE && u32[(m.arena + ARENA_USER_START) >>> 2] === 0) {
+    return inArena(m, address, size, write);
+  }
+  return kernelPointer(m, kind, low, high, off, size, write);
+}
+
+/** The arena's bytes at the lower half of their address. Where a page is not there 0 is read, and nothing is written. */
+function inArena(m: Machine, address: number, size: number, write: boolean): number {
+  const at = address - m.u32[(m.arena + ARENA_USER_START) >>> 2]!;
+  return arenaBytes(m.mem, m.arena, at, size) || m.run + (write ? RUN_ABSENT_WRITE : RUN_ABSENT_READ);
 }
 
 /**

@@ -3,10 +3,17 @@
  * fit into 32 bits. Sections 4.1 and 4.2 of RFC 9669.
  */
 import type { AluOp } from "../insn/index.ts";
+import { ARENA_HIGH } from "../kern/run_record.ts";
+import { ARENA_USER_START } from "../struct/arena_pages.ts";
+import { MAP_FLAGS } from "../struct/map.ts";
+import { BPF_F_NO_USER_CONV } from "../uapi/index.ts";
 import type { Handler } from "./handler.ts";
 import type { Machine } from "./machine.ts";
 
 const TWO_32 = 0x1_0000_0000;
+/** off of a move between address spaces, and imm of one to the kernel's. */
+const CAST = 1;
+const TO_KERNEL = 1;
 
 function add64(m: Machine, d: number, low: number, high: number): void {
   const { u32 } = m;
@@ -120,13 +127,24 @@ function neg64(m: Machine, d: number): void {
   u32[d + 1] = -u32[d + 1]! - (low === 0 ? 0 : 1);
 }
 
-/** off: how many bits of the source to sign-extend, or 0. */
-function mov64(m: Machine, d: number, low: number, high: number, w: number): void {
+/** NULL stays NULL, also where the lower half alone is 0. */
+function castPointer(m: Machine, d: number, low: number, imm: number): void {
+  const { u32, arena } = m;
+  const user =
+    (u32[(arena + MAP_FLAGS) >>> 2]! & BPF_F_NO_USER_CONV) === 0 ? u32[((arena + ARENA_USER_START) >>> 2) + 1]! : 0;
+  u32[d] = low;
+  u32[d + 1] = low === 0 ? 0 : imm === TO_KERNEL ? ARENA_HIGH : user;
+}
+
+/** off: how many bits of the source to sign-extend, or 0; CAST: the move is from one address space to another. */
+function mov64(m: Machine, d: number, low: number, high: number, w: number, imm: number): void {
   const { u32 } = m;
   const off = w >> 16;
   if (off === 0) {
     u32[d] = low;
     u32[d + 1] = high;
+  } else if (off === CAST) {
+    castPointer(m, d, low, imm);
   } else {
     const value = (low << (32 - off)) >> (32 - off);
     u32[d] = value;

@@ -3,7 +3,7 @@
  * Section 5.3 of RFC 9669, and the ordered loads and stores of Linux 6.15.
  */
 import type { AtomicOp, InsnVariant } from "../insn/index.ts";
-import { RUN_WORD } from "../kern/run_record.ts";
+import { RUN_ABSENT_WRITE, RUN_WORD } from "../kern/run_record.ts";
 import { accessAt, alignedAt } from "./access.ts";
 import type { Handler } from "./handler.ts";
 import { loads, stores } from "./load_store.ts";
@@ -67,12 +67,15 @@ function fence(m: Machine): void {
   Atomics.add(m.u32, (m.run + RUN_WORD) >>> 2, 0);
 }
 
-/** Address of the word; an atomic instruction reads and writes, so both rights are needed. */
+/**
+ * Address of the word; an atomic instruction reads and writes, so both rights are needed. 0 without a fault: it lies in a
+ * page of the arena that is not there, and no register changes.
+ */
 function wordAt(m: Machine, d: number, w: number, size: number): number {
   const low = m.u32[d]!;
   const high = m.i32[d + 1]!;
   const at = alignedAt(m, low, high, w >> 16, size, true);
-  return at === 0 ? 0 : accessAt(m, low, high, w >> 16, size, false);
+  return at === 0 || at === m.run + RUN_ABSENT_WRITE ? 0 : accessAt(m, low, high, w >> 16, size, false);
 }
 
 function source(m: Machine, w: number): number {

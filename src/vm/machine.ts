@@ -4,7 +4,7 @@
  * record alone says where the run stands.
  */
 import type { Kernel } from "../kern/kernel.ts";
-import { PROG_INSNS } from "../kern/prog.ts";
+import { PROG_ARENA, PROG_INSNS } from "../kern/prog.ts";
 import {
   FRAME_TURNS,
   noteFault,
@@ -47,6 +47,8 @@ export class Machine {
   /** What may be touched of the stack: all frames that are open. */
   readonly stackTop: number;
   stackLow: number;
+  /** The program's arena, or 0. */
+  arena: number;
   /** The map that the last access of a value went to: the program may use it. */
   lastMap = 0;
 
@@ -60,6 +62,7 @@ export class Machine {
     this.regs = (run + RUN_REGS) >>> 2;
     this.prog = mem.u32[(run + RUN_CURRENT) >>> 2]! || mem.u32[(run + RUN_PROG) >>> 2]!;
     this.code = mem.u32[(this.prog + PROG_INSNS) >>> 2]! >>> 2;
+    this.arena = mem.u32[(this.prog + PROG_ARENA) >>> 2]!;
     this.pc = mem.u32[(run + RUN_PC) >>> 2]!;
     this.status = mem.u32[(run + RUN_STATUS) >>> 2]!;
     this.budget = 0;
@@ -90,6 +93,7 @@ export function begin(m: Machine, budget: number): void {
 export function goOnIn(m: Machine, prog: number): void {
   m.prog = prog;
   m.code = m.u32[(prog + PROG_INSNS) >>> 2]! >>> 2;
+  m.arena = m.u32[(prog + PROG_ARENA) >>> 2]!;
   m.lastMap = 0;
   m.u32[(m.run + RUN_CURRENT) >>> 2] = prog;
 }

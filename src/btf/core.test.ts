@@ -229,7 +229,20 @@ test("several types of one name: they must agree, and those that do not fit do n
   expect(brief(twins.resolve(record("0:1")))).toMatch(
     /^error: the target has struct twin more than once, .* ids 6 and 7/,
   );
+  // Also where the answer would be the same.
+  expect(brief(twins.resolve(record("0:1", u.BPF_CORE_FIELD_EXISTS)))).toMatch(/^error: the target has struct twin/);
   expect(brief(twins.resolve(record("0", u.BPF_CORE_TYPE_EXISTS)))).toEqual([1, 1]);
+});
+
+test("a bitfield that no load has all bits of", () => {
+  const l = new Layout();
+  const typeId = l.struct("wide", 16, [["bits", l.u64, 0, 60]]);
+  const t = new Layout();
+  t.struct("wide", 16, [["bits", t.u64, 10, 60]]);
+  const wide = new CoreRelocator(l.btf(), t.btf());
+  const result = wide.resolve({ typeId, access: "0:0", kind: u.BPF_CORE_FIELD_BYTE_OFFSET });
+  expect(result).toMatchObject({ kind: "error", errno: -u.E2BIG });
+  expect(brief(wide.resolve({ typeId, access: "0:0", kind: u.BPF_CORE_FIELD_EXISTS }))).toEqual([1, 1]);
 });
 
 test("what fields must be to mean the same", () => {

@@ -309,7 +309,7 @@ test.runIf(kernel !== undefined).each<[string, readonly asm.Insn[], AttrObject, 
   ["no function or line information: nothing is applied", load0, { ...one, func_info_cnt: 0 }, 0],
   [
     "a number that makes the instruction invalid",
-    [asm.mov64Imm(0, 1), asm.alu64Imm("lsh", 0, 56), asm.exit()],
+    [asm.mov64Imm(0, 1), asm.alu64Imm("lsh", 0, 24), asm.exit()],
     { ...one, core_relos: record(8, flavor, offsets.get("0:2")!, u.BPF_CORE_FIELD_BYTE_OFFSET) },
     -u.EINVAL,
   ],

@@ -13,6 +13,8 @@ export interface RunOptions {
   readonly cpus: number | undefined;
   /** The file of the types that the object is relocated to, or `self`: its own. */
   readonly btf: string | undefined;
+  /** The file of the kernel's configuration that the object is told. */
+  readonly kconfig: string | undefined;
   readonly json: boolean;
   readonly trace: boolean;
   /** Instructions that a trace shows. */
@@ -38,6 +40,7 @@ Loads a compiled BPF object, creates its maps, runs one of its programs on packe
   --host HOST       embedded (default: a library, no root) or kernel (this machine's bpf(2))
   --cpus N          virtual CPUs of the embedded host (default 1)
   --btf FILE        relocate the object (CO-RE) to the types in FILE, such as /sys/kernel/btf/vmlinux, or to its own: self
+  --kconfig FILE    what the object's __kconfig variables are: lines such as CONFIG_HZ=250, as in /boot/config-*
   --json            one JSON object on standard output
   --trace           print each executed instruction to standard error: what it changed, touched and called
   --trace-limit N   print N instructions at most (default ${TRACE_LIMIT})
@@ -82,6 +85,7 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     host,
     cpus: values.cpus === undefined ? undefined : count("--cpus", values.cpus, 256),
     btf: values.btf,
+    kconfig: values.kconfig,
     json: values.json ?? false,
     trace,
     traceLimit: count("--trace-limit", values["trace-limit"] ?? String(TRACE_LIMIT), Number.MAX_SAFE_INTEGER),
@@ -104,6 +108,7 @@ function parse(args: readonly string[]) {
         host: { type: "string" },
         cpus: { type: "string" },
         btf: { type: "string" },
+        kconfig: { type: "string" },
         json: { type: "boolean" },
         trace: { type: "boolean" },
         "trace-limit": { type: "string" },

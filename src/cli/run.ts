@@ -42,6 +42,7 @@ export async function runCommand(args: readonly string[]): Promise<void> {
       programs: programsFor(spec, wanted),
       edit: unpinned,
       ...targetOf(options),
+      ...(options.kconfig === undefined ? {} : { kconfig: new TextDecoder().decode(readInput(options.kconfig)) }),
     });
     if (options.fill !== undefined) fillMaps(host, object, options.fill);
     const program = object.program(wanted.name);

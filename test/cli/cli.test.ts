@@ -51,6 +51,15 @@ function toNg(bytes: Uint8Array): Uint8Array {
   return Buffer.concat(blocks);
 }
 
+test("--kconfig: the configuration that the object is told", async () => {
+  const config = '# Linux\nCONFIG_HZ=250\nCONFIG_BPF_SYSCALL=y\nCONFIG_IPV6=m\nCONFIG_DEFAULT_HOSTNAME="here"\n';
+  const args = ["run", join(root, "test/programs/kernel_config.bpf.o"), "--prog", "tell", "--pcap", pcap];
+  const { code, out } = await bpfmaps(...args, "--kconfig", file("config", config), "--json");
+  expect([code, out]).toEqual([0, expect.stringMatching(/"hz": 250/)]);
+  const { code: failed, err } = await bpfmaps(...args);
+  expect([failed, err]).toEqual([2, expect.stringMatching(/extern CONFIG_HZ: this host shows no configuration/)]);
+});
+
 test("a capture as pcapng gives what the same packets in pcap give", async () => {
   const bytes = readFileSync(pcap);
   const [classic, ng] = [

@@ -10,6 +10,9 @@ function irq(name: string): Kfunc {
   return { name, since: "6.14", args: [{ stack: 8 }], result: "void", fn: () => 0 };
 }
 
+/** An assertion that failed: see `vm/exception.ts`. */
+const throwKfunc: Kfunc = { name: "bpf_throw", since: "6.7", args: ["u64"], result: "throw", fn: () => 0 };
+
 export const sectionKfuncs: readonly Kfunc[] = [
   section("bpf_rcu_read_lock", "6.2"),
   section("bpf_rcu_read_unlock", "6.2"),
@@ -17,4 +20,5 @@ export const sectionKfuncs: readonly Kfunc[] = [
   section("bpf_preempt_enable", "6.10"),
   irq("bpf_local_irq_save"),
   irq("bpf_local_irq_restore"),
+  throwKfunc,
 ];

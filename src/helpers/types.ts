@@ -50,9 +50,10 @@ export type HelperArg =
 
 /**
  * How r0 follows from what the function returns: `errno` is sign-extended, `u32` and `pointer` are zero-extended.
- * `program`: the run goes on in that program; behind the call when it is 0.
+ * `program`: the run goes on in that program; behind the call when it is 0. `throw`: all functions end, and the program
+ * returns r1.
  */
-export type HelperResult = "errno" | "u32" | "u64" | "pointer" | "void" | "program";
+export type HelperResult = "errno" | "u32" | "u64" | "pointer" | "void" | "program" | "throw";
 
 /** Ten numbers are what five arguments come to at most; a function names those it has. */
 export type HelperFn = (

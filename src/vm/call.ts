@@ -29,6 +29,7 @@ import {
 } from "../kern/run_record.ts";
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL } from "../uapi/index.ts";
 import { type ArgumentCheck, argumentCheck } from "./arguments.ts";
+import { throwOut } from "./exception.ts";
 import { fault, goOnIn, MAY_GOTO_TURNS, type Machine } from "./machine.ts";
 
 /** r6 .. r9, and r10: indices from r0's. */
@@ -212,6 +213,10 @@ function callHelper(m: Machine, plan: Plan): void {
   if (helperFaulted(m)) return;
   if (result === "program" && value !== 0) {
     enterProgram(m, value);
+    return;
+  }
+  if (result === "throw") {
+    throwOut(m, u32[r + 2]!, u32[r + 3]!);
     return;
   }
   u32[r] = value;

@@ -99,4 +99,7 @@ extern void bpf_res_spin_unlock_irqrestore(struct bpf_res_spin_lock *lock, unsig
 extern void bpf_local_irq_save(unsigned long *flags) __ksym;
 extern void bpf_local_irq_restore(unsigned long *flags) __ksym;
 
+/* Ends the program, which returns the cookie. */
+extern void bpf_throw(__u64 cookie) __ksym __attribute__((noreturn));
+
 #endif

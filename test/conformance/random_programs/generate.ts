@@ -12,6 +12,7 @@ import { mapPiece } from "./map_pieces.ts";
 import { type MapName, maps } from "./maps.ts";
 import { baseAccess, globalAccess, spill, stackAccess } from "./memory.ts";
 import { contextField, packetAccess, packetHelper, tailCall } from "./packet_pieces.ts";
+import { packetLoad, skbHelper } from "./skb_pieces.ts";
 import { type Base, type Callee, Draft, type Items, type Kind, SCALARS, Writer } from "./writer.ts";
 
 export interface RandomProgram {
@@ -150,6 +151,7 @@ function piece(w: Writer): Items {
   if (kind < 86) return ctx ? packetAccess(w) : baseAccess(w);
   if (kind < 89) return ctx ? packetHelper(w) : baseAccess(w);
   if (kind < 91) return ctx ? contextField(w) : alu(w);
+  if (kind < 94 && ctx && w.draft.kind === "sched_cls") return w.chance(30) ? packetLoad(w) : skbHelper(w);
   if (kind < 95) return callLocal(w);
   if (kind < 97) return callback(w);
   if (kind < 98) return ctx ? tailCall(w) : alu(w);

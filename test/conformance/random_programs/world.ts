@@ -22,7 +22,7 @@ export interface Run {
   /** 0 or a negative errno. */
   readonly ret: number;
   readonly retval: number;
-  /** The packet afterwards. */
+  /** The packet afterwards, and behind it the context, where the kernel gives it back. */
   readonly data: Uint8Array;
 }
 
@@ -153,8 +153,15 @@ export class World {
       repeat: 1,
       retval: 0,
     };
-    const ret = this.host.bpf(u.BPF_PROG_TEST_RUN, attr);
-    return { ret, retval: attr.retval, data: ret < 0 ? new Uint8Array(0) : this.#out.slice(0, attr.data_size_out) };
+    const ctx = this.kind === "sched_cls" ? new Uint8Array(u.__sk_buff.size) : new Uint8Array(0);
+    const withContext = { ...attr, ctx_in: ctx, ctx_size_in: ctx.length, ctx_out: ctx, ctx_size_out: ctx.length };
+    const call = ctx.length === 0 ? attr : withContext;
+    const ret = this.host.bpf(u.BPF_PROG_TEST_RUN, call);
+    if (ret < 0) return { ret, retval: call.retval, data: new Uint8Array(0) };
+    const data = new Uint8Array(call.data_size_out + ctx.length);
+    data.set(this.#out.subarray(0, call.data_size_out));
+    data.set(ctx, call.data_size_out);
+    return { ret, retval: call.retval, data };
   }
 
   close(fd: number): void {

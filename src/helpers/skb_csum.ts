@@ -83,11 +83,11 @@ function checkAt(kernel: Kernel, offset: number): number {
  * The checksum `old` once `to` has taken the place of `from`: fields of `size` bytes, or for size 0 a difference that
  * was summed up already. -EINVAL: no such size.
  */
-function replaced(old: number, from: number, to: number, size: number): number {
+function replaced(old: number, from: number, fromHigh: number, to: number, size: number): number {
   const sum = ~old >>> 0;
   switch (size) {
     case 0:
-      return from === 0 ? checkOf(addSums(to, sum)) : -EINVAL;
+      return (from | fromHigh) === 0 ? checkOf(addSums(to, sum)) : -EINVAL;
     case 2:
       return checkOf(addSums(subSums(sum, from & 0xffff), to & 0xffff));
     case 4:
@@ -124,7 +124,7 @@ function l3Replace(
   if (at < 0) return at;
   const { view } = kernel.mem;
   const old = view.getUint16(at, true);
-  const value = flags === 2 ? replacedShort(old, fromLow, to) : replaced(old, fromLow | fromHigh, to, flags);
+  const value = flags === 2 ? replacedShort(old, fromLow, to) : replaced(old, fromLow, fromHigh, to, flags);
   if (value < 0) return value;
   view.setUint16(at, value, true);
   return 0;
@@ -151,7 +151,7 @@ function l4Replace(
   const marked = (flags & BPF_F_MARK_MANGLED_0) !== 0;
   if (marked && (flags & BPF_F_MARK_ENFORCE) === 0 && old === 0) return 0;
   const size = flags & BPF_F_HDR_FIELD_MASK;
-  const value = replaced(old, fromLow | fromHigh, to, size);
+  const value = replaced(old, fromLow, fromHigh, to, size);
   if (value < 0) return value;
   view.setUint16(at, marked && value === 0 ? MANGLED_0 : value, true);
   if ((flags & BPF_F_PSEUDO_HDR) !== 0) pseudoHeaderChanged(kernel, fromLow, to, size, (flags & BPF_F_IPV6) !== 0);

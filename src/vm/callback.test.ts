@@ -49,7 +49,7 @@ function run(
 
 function loop(turns: number, flags = 0): readonly asm.AsmItem[] {
   return [
-    asm.mov64Imm(R1, turns),
+    asm.ldImm64(R1, BigInt(turns)),
     asm.ldFunc(R2, "callback"),
     asm.mov64(R3, R9),
     asm.mov64Imm(R4, flags),
@@ -82,6 +82,7 @@ test.for(places)("%s: bpf_loop calls a function of the program with its turn, on
   expect(run(host, loop(10), adds(3))).toEqual([4n, 6n, 0n, 0n, 0n, 0n, 0n, 0n]);
   expect(run(host, loop(0), adds(3))?.[0]).toBe(0n);
   expect(run(host, loop(8 * 1024 * 1024 + 1), adds(3))?.[0]).toBe(BigInt.asUintN(32, BigInt(-u.E2BIG)));
+  expect(run(host, loop(2 ** 32 + 3), adds(3))?.[0]).toBe(BigInt.asUintN(32, BigInt(-u.E2BIG)));
   expect(run(host, loop(1, 1), adds(3))?.[0]).toBe(BigInt.asUintN(64, BigInt(-u.EINVAL)));
 });
 

@@ -24,6 +24,13 @@ export const checksumCases: readonly SkbCase[] = [
   ...[23, 59, 60, 61, 62, 65536, -2].map(
     (at): SkbCase => ({ id: `l3.at.${at}`, code: report([call(L3, at, 1, 2, 2)]) }),
   ),
+  // Arguments of 64 bits, of which the sums take 32.
+  ...[0, 2, 4].flatMap((size): SkbCase[] => [
+    { id: `l3.${size}.wide`, code: report([call(L3, 24, 0x5678_0001_0a00_0001n, 0x1234_0000_0a00_0002n, size)]) },
+    { id: `l3.${size}.wide.zero`, code: report([call(L3, 24, 0x5678_0001_0000_0000n, 5, size)]) },
+    { id: `l4.${size}.wide`, code: report([call(L4, 50, 0x5678_0001_0a00_0001n, 0x1234_0000_0a00_0002n, size)]) },
+    { id: `l4.${size}.wide.zero`, code: report([call(L4, 50, 0x5678_0001_0000_0000n, 5, size)]) },
+  ]),
   {
     id: "l3.zero",
     data: new Uint8Array(40),

@@ -29,6 +29,7 @@ import { abiCursorSize, EBADF, EINVAL } from "../uapi/index.ts";
 import { programCode } from "../vm/program_code.ts";
 import { embeddedBpffs } from "./bpffs.ts";
 import { HostTimers } from "./embedded_timers.ts";
+import { guardObserver } from "./guard_observer.ts";
 import type {
   Attr,
   Bpffs,
@@ -89,7 +90,9 @@ const embeddedFacts: KernelFacts = {
 };
 
 function refuse(): never {
-  throw new InputError("this embedded host was disposed of: create another with createEmbeddedHost()");
+  throw new InputError(
+    "this embedded host was disposed of: create another with createEmbeddedHost() (or it is an observer's turn, which must not use the host)",
+  );
 }
 
 class EmbeddedMemory implements UserMemory {
@@ -357,7 +360,10 @@ export class EmbeddedHost implements Host {
 
   observe(observer: RunObserver | undefined): void {
     if (!this.#open) refuse();
-    this.#kernel.observer = observer;
+    const open = (is: boolean) => (): void => {
+      this.#open = is;
+    };
+    this.#kernel.observer = observer === undefined ? undefined : guardObserver(observer, open(false), open(true));
   }
 
   programCode(fd: number): ProgramCode | number {

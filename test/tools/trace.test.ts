@@ -10,6 +10,7 @@ import {
   openKernel,
   Trace,
   type TraceStep,
+  u32,
 } from "../../src/index.ts";
 import { alu64Imm, exit, ldx, mov64, mov64Imm, R0, R1, R2, R10, stx } from "../../src/insn/index.ts";
 import { kernelHost } from "../kernel.ts";
@@ -192,6 +193,17 @@ test("the kernel host says that it cannot be observed", () => {
   } finally {
     kernel.close();
   }
+});
+
+test("an observer that uses the host is told not to; the host is intact", () => {
+  const program = host.loadProgram({ type: "xdp", insns: [mov64Imm(R0, 2), exit()] });
+  const map = host.createMap({ type: "array", value: u32, maxEntries: 1 });
+  for (const use of [() => map.set(0, 1), () => program.run({ data: frame(64) }), () => host.memory()]) {
+    const run = (): unknown => program.run({ data: frame(64), observe: { after: use } });
+    expect(run).toThrow("an observer's turn, which must not use the host");
+  }
+  expect(map.get(0)).toBe(0);
+  expect(program.run({ data: frame(64) }).retval).toBe(2);
 });
 
 test("an observer that throws ends the run; the host goes on", () => {

@@ -20,7 +20,7 @@ import type { BtfEnum, BtfEnum64, BtfFuncProto, BtfMember, BtfType } from "./typ
 /** Longest chain of pointers and arrays that types are compared through. */
 const MAX_CHAIN = 32;
 /** Comparisons of one relocator: no real object comes near, and a hostile BTF cannot make it endless. */
-const MAX_WORK = 5_000_000;
+const MAX_WORK = 10_000_000;
 
 /** Types of these kinds may stand for each other; an enum of 32 bits for one of 64. */
 export function sameKind(a: BtfType, b: BtfType): boolean {

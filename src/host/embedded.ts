@@ -471,7 +471,7 @@ export function createEmbeddedHost(options: EmbeddedOptions = {}): EmbeddedHost 
   });
   if (options.kernelBtf !== undefined) {
     // What is not well-formed must be refused here, not by a program that is loaded later.
-    parseBtf(options.kernelBtf);
+    kernel.kernelBtf = parseBtf(options.kernelBtf);
     if (!setKernelBtf(kernel, options.kernelBtf)) {
       throw new InputError(`kernelBtf has ${options.kernelBtf.length} bytes: give the host more \`memory\``);
     }

@@ -20,6 +20,8 @@ export const notBuilt: readonly string[] = [
   "a timer that a client started runs in that client, or in whoever looks next; cancelling does not wait for a function that another thread runs",
   "a client killed inside a change of a list or tree of objects can lose objects of it until their BTF goes",
   "variables of the kernel (__ksym with a type) have an address, and reading there is a fault; kfuncs of modules are not looked up; struct_ops maps are not attached; no global variables in an arena",
+  "CO-RE: types of kernel modules are not searched, on either host; access paths that overflow 32 bits, or begin with a space, are refused where the kernel wraps and skips",
+  "calls: chains through callbacks, and stacks of more than 512 bytes in a chain, are found by running, not at load; what a helper misses is only passed over behind constants in registers and frozen maps, not on the stack",
   "bpffs: links, permissions of files, and the files that the kernel puts into it (maps.debug, progs.debug)",
   "a page of an arena that user space only read is not allocated by that; SEGV_ON_FAULT cannot make a view fault",
   "pointers into an arena that went through 32-bit arithmetic are none any more, and NULL of an arena faults in place of reading 0",

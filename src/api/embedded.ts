@@ -12,6 +12,7 @@ import {
 import { encodeInsns, INSN_SIZE, type Insn } from "../insn/index.ts";
 import { BpfHost, type HostMemory } from "./bpf_host.ts";
 import { BpfError } from "./error.ts";
+import { type NetworkOptions, networkOf } from "./network.ts";
 import type { Observer } from "./observe/observer.ts";
 
 /** What `execute` takes beside instructions. */
@@ -106,6 +107,16 @@ export class EmbeddedBpfHost extends BpfHost {
     const ret = this.#embedded.removeDevice(ifindex);
     if (ret < 0)
       throw new BpfError({ errno: ret, cmd: "removeDevice", what: `there is no device ${ifindex} to remove` });
+  }
+
+  /**
+   * The network that programs find from now on: devices, routes, neighbours, sockets. Without it there is loopback only.
+   * Devices that are new are added to the host. Throws `InputError` that names what is wrong, or `BpfError` ENOMEM.
+   */
+  setNetwork(network: NetworkOptions): void {
+    this.requireOpen();
+    const ret = this.#embedded.setNetwork(networkOf(network));
+    if (ret < 0) throw new BpfError({ errno: ret, cmd: "setNetwork", what: "its devices cannot be added" });
   }
 
   /**

@@ -43,6 +43,7 @@ export { LoadedObject, type NamedMaps } from "./loaded_object.ts";
 export { LpmTrieMap } from "./lpm_trie_map.ts";
 export type { MapType } from "./map_types.ts";
 export { MappedArray, type MmapArrayOptions } from "./mapping.ts";
+export type { NetworkOptions } from "./network.ts";
 export { ArrayOfMaps, HashOfMaps, ProgArray } from "./object_maps.ts";
 export * from "./observe/index.ts";
 export type { MapRef } from "./open_map.ts";

@@ -105,13 +105,14 @@ export interface Runs {
 
 /**
  * Runs the program with a fresh run record on a CPU: `prepare` sets context and packet up, `finish` is told r0 of the last
- * run and takes the results while the run is open. A run that faults ends it with -EFAULT, one that spends its budget with
- * -ETIMEDOUT; what happened goes to the program's stderr stream.
+ * run and takes the results while the run is open; `between` two runs it is told r0 of the first. A run that faults ends
+ * it with -EFAULT, one that spends its budget with -ETIMEDOUT; what happened goes to the program's stderr stream.
  */
 export function runProgram(
   { kernel, prog, cpu, repeat }: Runs,
   prepare: (run: number) => number,
   finish: (run: number, retval: number, duration: number) => number,
+  between: (run: number, retval: number) => void = () => {},
 ): number {
   const run = acquireRun(kernel, cpu);
   if (run < 0) return run;
@@ -127,8 +128,11 @@ export function runProgram(
     const start = kernel.now();
     let status = RUN_EXITED;
     for (let i = 0; i < repeat && status === RUN_EXITED; i++) {
-      // What one run holds does not outlive it.
-      if (i > 0) dropHeld(kernel, run, around);
+      if (i > 0) {
+        // What one run holds does not outlive it.
+        dropHeld(kernel, run, around);
+        between(run, m.u32[m.regs]!);
+      }
       begin(m, kernel.runBudget);
       status = execute(m);
     }
@@ -148,8 +152,9 @@ export function repeatRun(
   job: TestRun,
   prepare: (run: number) => number,
   finish: (run: number, retval: number, duration: number) => number,
+  between?: (run: number, retval: number) => void,
 ): number {
   const { kernel, prog } = job;
   const repeat = Math.max(testField(job, test.repeat), 1);
-  return runProgram({ kernel, prog, cpu: kernel.cpu, repeat }, prepare, finish);
+  return runProgram({ kernel, prog, cpu: kernel.cpu, repeat }, prepare, finish, between);
 }

@@ -4,6 +4,7 @@ import { PROG_TYPE } from "../kern/prog.ts";
 import { OBJ_PROG } from "../mem/layout.ts";
 import {
   BPF_PROG_TYPE_CGROUP_SKB,
+  BPF_PROG_TYPE_FLOW_DISSECTOR,
   BPF_PROG_TYPE_LWT_IN,
   BPF_PROG_TYPE_LWT_OUT,
   BPF_PROG_TYPE_LWT_XMIT,
@@ -20,6 +21,7 @@ import {
 } from "../uapi/index.ts";
 import { pointerAt } from "./attr.ts";
 import type { TestRun } from "./prog_test_data.ts";
+import { testRunFlow } from "./prog_test_flow.ts";
 import { testRunRawTp } from "./prog_test_raw_tp.ts";
 import { testRunSkLookup } from "./prog_test_sk_lookup.ts";
 import { testRunSkb } from "./prog_test_skb.ts";
@@ -40,6 +42,7 @@ const kinds: Readonly<Record<number, (run: TestRun) => number>> = {
   [BPF_PROG_TYPE_RAW_TRACEPOINT]: testRunRawTp,
   [BPF_PROG_TYPE_SYSCALL]: testRunSyscall,
   [BPF_PROG_TYPE_SK_LOOKUP]: testRunSkLookup,
+  [BPF_PROG_TYPE_FLOW_DISSECTOR]: testRunFlow,
 };
 
 export function progTestRun(kernel: Kernel, attr: number, uattr: number): number {

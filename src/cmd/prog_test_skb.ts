@@ -6,6 +6,7 @@ import { checkOf } from "../helpers/checksum.ts";
 import { SKB_CSUM, SKB_DATA, SKB_LINEAR_MAX, SKB_TAIL, skbLength, skbWord } from "../helpers/skb_buffer.ts";
 import { ETH_HLEN, ETH_P_IP, ETH_P_IPV6, ETH_PROTO, IPV4_HEADER, IPV6_HEADER } from "../helpers/skb_headers.ts";
 import { LOOPBACK } from "../kern/devices.ts";
+import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
 import type { Memory } from "../mem/memory.ts";
 import {
@@ -56,7 +57,9 @@ export function testRunSkb(run: TestRun): number {
   const context = takeContext(run, __sk_buff.size);
   if (typeof context === "number") return context;
   const bad =
-    deviceBad(context) || headerBad(mem, from, size) || contextBad(context, family.link ? size : size - ETH_HLEN);
+    deviceBad(kernel, context) ||
+    headerBad(mem, from, size) ||
+    contextBad(context, family.link ? size : size - ETH_HLEN);
   if (bad !== 0) return bad;
   const summed = (flags & BPF_F_TEST_SKB_CHECKSUM_COMPLETE) !== 0;
   const values = fieldsOf(context, family.link ? size : size - ETH_HLEN);
@@ -67,8 +70,9 @@ export function testRunSkb(run: TestRun): number {
   );
 }
 
-function deviceBad(context: DataView | undefined): number {
-  return (context?.getUint32(fields.ifindex.offset, true) ?? 0) > LOOPBACK ? -ENODEV : 0;
+function deviceBad(kernel: Kernel, context: DataView | undefined): number {
+  const device = context?.getUint32(fields.ifindex.offset, true) ?? 0;
+  return device === 0 || kernel.deviceExists(device) ? 0 : -ENODEV;
 }
 
 /** A packet that says it has an IP header has room for one. */
@@ -100,7 +104,7 @@ function fieldsOf(context: DataView | undefined, length: number): (readonly [off
     }
     values.push([fields.gso_size.offset, context.getUint32(fields.gso_size.offset, true) & 0xffff]);
   }
-  values.push([fields.ifindex.offset, LOOPBACK]);
+  values.push([fields.ifindex.offset, context?.getUint32(fields.ifindex.offset, true) || LOOPBACK]);
   const wire = context?.getUint32(fields.wire_len.offset, true) ?? 0;
   if (context !== undefined && wire === 0) values.push([fields.wire_len.offset, length]);
   return values;

@@ -21,7 +21,6 @@ import {
   EINVAL,
   ENODEV,
   ENOMEM,
-  EOPNOTSUPP,
   xdp_md,
 } from "../uapi/index.ts";
 import { pointerAt } from "./attr.ts";
@@ -32,6 +31,8 @@ const { fields } = xdp_md;
 const MAX_BATCH = 256;
 /** Pages that a packet may have beside the first. */
 const MAX_FRAGS = 17;
+/** A live frame's page holds the frame's own record as well. */
+const LIVE_FRAME_MAX = 3408;
 
 /** What the caller's context says about the packet. */
 interface Shape {
@@ -49,12 +50,11 @@ export function testRunXdp(run: TestRun): number {
   const batch = testField(run, test.batch_size);
   if (flags === 0 && batch !== 0) return -EINVAL;
   if (batch > MAX_BATCH) return -E2BIG;
-  // Live frames go to interfaces and the stack; this host has neither.
-  if (flags !== 0) return -EOPNOTSUPP;
   const context = takeContext(run, xdp_md.size);
   if (typeof context === "number") return context;
   const shape = shapeOf(run, context);
-  return typeof shape === "number" ? shape : runOn(run, context, shape);
+  if (typeof shape === "number") return shape;
+  return flags === 0 ? runOn(run, context, shape) : runLive(run, context, shape);
 }
 
 function shapeOf(run: TestRun, context: DataView | undefined): Shape | number {
@@ -98,6 +98,47 @@ function runOn(run: TestRun, context: DataView | undefined, shape: Shape): numbe
       return 0;
     },
     (record, retval, duration) => finish(run, context, record, retval, duration),
+  );
+}
+
+/**
+ * Live frames: each run gets a frame of its own, which the kernel then hands to an interface or its stack. There are none
+ * here: frames and verdicts are events of the run. The results are those of no run.
+ */
+function runLive(run: TestRun, context: DataView | undefined, shape: Shape): number {
+  const { kernel, attr } = run;
+  const given = (pointer: { readonly offset: number }): boolean => pointerAt(kernel, attr + pointer.offset) !== 0;
+  const size = testField(run, test.data_size_in);
+  if (context !== undefined && (given(test.data_out) || given(test.ctx_out))) return -EINVAL;
+  if (shape.linear !== size || size - shape.meta > LIVE_FRAME_MAX) return -EINVAL;
+  const from = pointerAt(kernel, attr + test.data_in.offset);
+  if (!kernel.userOk(from, size, false)) return -EFAULT;
+  const bad = deviceBad(shape, context);
+  if (bad !== 0) return bad;
+  const ingressIfindex = shape.ingressIfindex === 0 ? LOOPBACK : shape.ingressIfindex;
+  const frame = (record: number): void => {
+    kernel.mem.copy(prepareXdp(kernel, record, { ...shape, ingressIfindex, fragsSize: 0 }), from, size);
+  };
+  const note = (record: number, verdict: number): void => {
+    const { u8, u32 } = kernel.mem;
+    const data = u8.slice(u32[(record + RUN_DATA) >>> 2]!, u32[(record + RUN_DATA_END) >>> 2]!);
+    kernel.scene.events.push({ kind: "xdp_frame", verdict, data });
+  };
+  return repeatRun(
+    run,
+    (record) => {
+      frame(record);
+      return 0;
+    },
+    (record, verdict, duration) => {
+      note(record, verdict);
+      frame(record);
+      return finish(run, context, record, 0, duration);
+    },
+    (record, verdict) => {
+      note(record, verdict);
+      frame(record);
+    },
   );
 }
 

@@ -6,6 +6,7 @@ import {
   BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
   BPF_PROG_TYPE_CGROUP_SOCKOPT,
   BPF_PROG_TYPE_CGROUP_SYSCTL,
+  BPF_PROG_TYPE_FLOW_DISSECTOR,
   BPF_PROG_TYPE_KPROBE,
   BPF_PROG_TYPE_LSM,
   BPF_PROG_TYPE_LWT_IN,
@@ -30,6 +31,7 @@ import {
   BPF_PROG_TYPE_XDP,
 } from "../uapi/index.ts";
 import { cgroupDeviceContext, cgroupSockContext, cgroupSockoptContext, cgroupSysctlContext } from "./cgroup.ts";
+import { flowContext } from "./flow_dissector.ts";
 import {
   kprobeContext,
   perfEventContext,
@@ -123,6 +125,7 @@ const families: Readonly<Record<number, ContextFamily>> = {
   [BPF_PROG_TYPE_SK_MSG]: skMsgContext,
   [BPF_PROG_TYPE_SK_LOOKUP]: skLookupContext,
   [BPF_PROG_TYPE_SK_REUSEPORT]: skReuseportContext,
+  [BPF_PROG_TYPE_FLOW_DISSECTOR]: flowContext,
 };
 
 /** The family of a program type's number, or undefined. */

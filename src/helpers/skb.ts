@@ -44,9 +44,9 @@ import {
   skbLength,
   skbWord,
 } from "./skb_buffer.ts";
-import { sumWith, sumWithout } from "./skb_csum.ts";
+import { forgetSum, sumWith, sumWithout } from "./skb_csum.ts";
 import { hashOf } from "./skb_hash.ts";
-import { ETH_P_IP, ETH_P_IPV6, PACKET_OTHERHOST, protocolOf } from "./skb_headers.ts";
+import { ETH_P_IP, ETH_P_IPV6, measureLink, PACKET_OTHERHOST, protocolOf } from "./skb_headers.ts";
 import type { Helper } from "./types.ts";
 
 const INT_MAX = 0x7fff_ffff;
@@ -123,6 +123,7 @@ function changeTail(kernel: Kernel, _ctx: number, length: number, flags: number,
   const data = skbWord(kernel, SKB_DATA);
   if (size > old) kernel.mem.zero(data + old, size - old);
   setSkb(kernel, SKB_END, data + size);
+  if (size !== old) forgetSum(kernel);
   // What grows becomes linear as a whole.
   setSkb(kernel, SKB_TAIL, size > old ? data + size : Math.min(skbWord(kernel, SKB_TAIL), data + size));
   if (skbWord(kernel, fields.gso_size.offset) !== 0) {
@@ -150,6 +151,7 @@ function changeHead(kernel: Kernel, _ctx: number, by: number, flags: number, fla
   const data = skbWord(kernel, SKB_DATA);
   kernel.mem.zero(data, room);
   setSkb(kernel, SKB_MAC, data);
+  measureLink(kernel);
   showSkb(kernel);
   return 0;
 }

@@ -42,8 +42,10 @@ export const SKB_ENCAPSULATED: number = SKB_HEAD + 52;
 export const SKB_STREAM: number = SKB_HEAD + 56;
 /** The queue that is stored, while the context shows what was written. */
 export const SKB_QUEUE: number = SKB_HEAD + 60;
+/** Length of the link header where a helper has measured it, else 0. */
+export const SKB_MAC_LEN: number = SKB_HEAD + 64;
 /** Offset from the context of the struct bpf_sock behind `sk`. */
-export const SKB_SOCK: number = SKB_HEAD + 64;
+export const SKB_SOCK: number = SKB_HEAD + 72;
 
 export const CHECKSUM_NONE = 0;
 export const CHECKSUM_UNNECESSARY = 1;

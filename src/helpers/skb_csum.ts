@@ -66,6 +66,11 @@ function blockSum(kernel: Kernel, address: number, size: number, offset: number)
   return (offset & 1) === 0 ? sum : ((sum << 8) | (sum >>> 24)) >>> 0;
 }
 
+/** The packet has another length: its sum is none any more. */
+export function forgetSum(kernel: Kernel): void {
+  if (skbWord(kernel, SKB_SUMMED) === CHECKSUM_COMPLETE) setSkb(kernel, SKB_SUMMED, CHECKSUM_NONE);
+}
+
 /** Nothing is known any more about a checksum that was checked. */
 export function resetChecksum(kernel: Kernel): void {
   if (skbWord(kernel, SKB_SUMMED) !== CHECKSUM_UNNECESSARY) return;

@@ -1,7 +1,7 @@
 /** What an skb's headers say: protocol and kind of receiver, as the kernel finds them in an Ethernet frame. */
 import type { Kernel } from "../kern/kernel.ts";
 import { __sk_buff } from "../uapi/index.ts";
-import { SKB_DATA, SKB_MAC, SKB_TAIL, setSkb, skbWord } from "./skb_buffer.ts";
+import { SKB_DATA, SKB_END, SKB_MAC, SKB_MAC_LEN, SKB_NETWORK, SKB_TAIL, setSkb, skbWord } from "./skb_buffer.ts";
 
 export const ETH_HLEN = 14;
 /** Where the protocol stands in an Ethernet header. */
@@ -45,11 +45,19 @@ export function setProtocol(kernel: Kernel, protocol: number): void {
 export function skbProtocol(kernel: Kernel): number {
   let protocol = protocolOf(kernel);
   const { view } = kernel.mem;
-  let at = skbWord(kernel, SKB_MAC) + ETH_HLEN;
-  for (; isVlan(protocol) && at + VLAN_HLEN <= skbWord(kernel, SKB_TAIL); at += VLAN_HLEN) {
+  const link = skbWord(kernel, SKB_MAC_LEN);
+  // Counted from the data, whatever that is; a known length has the first tag in it.
+  let at = skbWord(kernel, SKB_DATA) + (link === 0 ? ETH_HLEN : link - VLAN_HLEN);
+  for (; isVlan(protocol); at += VLAN_HLEN) {
+    if (at + VLAN_HLEN > skbWord(kernel, SKB_END)) return 0;
     protocol = view.getUint16(at + 2);
   }
   return protocol;
+}
+
+/** Notes how long the link header is now. */
+export function measureLink(kernel: Kernel): void {
+  setSkb(kernel, SKB_MAC_LEN, skbWord(kernel, SKB_NETWORK) - skbWord(kernel, SKB_MAC));
 }
 
 /** The protocol that a type field with what follows it means. */

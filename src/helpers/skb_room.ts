@@ -54,6 +54,7 @@ import {
   IPV4_HEADER,
   IPV6_HEADER,
   isVlan,
+  measureLink,
   protocolAt,
   protocolOf,
   setProtocol,
@@ -276,6 +277,7 @@ function removeTag(kernel: Kernel): number {
   setSkb(kernel, SKB_MAC, data);
   setProtocol(kernel, protocolAt(kernel, data + ETH_PROTO));
   if (skbWord(kernel, SKB_NETWORK) - data < ETH_HLEN) setSkb(kernel, SKB_NETWORK, data + ETH_HLEN);
+  measureLink(kernel);
   showSkb(kernel);
   return tci;
 }

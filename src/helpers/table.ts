@@ -2,6 +2,7 @@
 import { attachedHelpers } from "./attached.ts";
 import { csumHelpers } from "./csum.ts";
 import { dynptrHelpers } from "./dynptr.ts";
+import { fibHelpers } from "./fib.ts";
 import { forEachHelpers } from "./for_each.ts";
 import { kptrHelpers } from "./kptr.ts";
 import { loopHelpers } from "./loop.ts";
@@ -9,11 +10,13 @@ import { machineHelpers } from "./machine.ts";
 import { mapHelpers } from "./map.ts";
 import { perCpuHelpers } from "./objects.ts";
 import { probeHelpers, rawProbeHelpers } from "./probe.ts";
+import { redirectHelpers } from "./redirect.ts";
 import { redirectMapHelpers } from "./redirect_map.ts";
 import { ringbufHelpers } from "./ringbuf.ts";
 import { skbHelpers } from "./skb.ts";
 import { skbCsumHelpers } from "./skb_csum.ts";
 import { skbRoomHelpers } from "./skb_room.ts";
+import { socketHelpers } from "./socket.ts";
 import { spinLockHelpers } from "./spin_lock.ts";
 import { taskHelpers } from "./task.ts";
 import { textHelpers } from "./text.ts";
@@ -41,6 +44,9 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...perCpuHelpers,
   ...csumHelpers,
   ...xdpHelpers,
+  ...redirectHelpers,
+  ...fibHelpers,
+  ...socketHelpers,
   ...skbHelpers,
   ...skbCsumHelpers,
   ...skbRoomHelpers,

@@ -13,6 +13,7 @@ import { FMODE_READ, nextOpenFd, openFds } from "../kern/fds.ts";
 import { attachKernel, createKernel, type Kernel, RUN_BUDGET } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { forgetView, type Mapping, mapMemory, unmap } from "../kern/mappings.ts";
+import type { Network } from "../kern/network.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
 import type { RunEvent } from "../kern/scene.ts";
 import { alloc, bytesOfMap, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
@@ -393,6 +394,17 @@ export class EmbeddedHost implements Host {
       for (let fd = nextOpenFd(mem, process, 0); fd >= 0; fd = nextOpenFd(mem, process, fd + 1)) fds.push(fd);
     }
     return fds;
+  }
+
+  /** The network around this client's runs from now on; its devices are added. 0 or -ENOMEM. */
+  setNetwork(network: Network): number {
+    if (!this.#open) refuse();
+    for (const { ifindex } of network.devices) {
+      const ret = this.#kernel.deviceExists(ifindex) ? 0 : addDevice(this.#kernel.mem, ifindex);
+      if (ret < 0) return ret;
+    }
+    this.#kernel.scene.network = network;
+    return 0;
   }
 
   /** Moves the virtual clock on, and runs the timers that expire meanwhile. Throws when the host has the real one. */

@@ -49,3 +49,5 @@ export const FAULT_NOT_VALUE = 52;
 export const FAULT_OBJECT_GONE = 35;
 /** What a helper needs the memory for does not fit into the host's. */
 export const FAULT_NO_MEMORY = 36;
+/** A helper's argument is no socket that the run may use. */
+export const FAULT_NOT_SOCKET = 48;

@@ -29,6 +29,7 @@ import {
   HELD_KIND,
   HELD_READABLE,
   HELD_SIZE,
+  HELD_SOCKET,
   holdsReference,
   noteFault,
   RUN_CURRENT,
@@ -140,7 +141,7 @@ function heldFault(mem: Memory, run: number, address: number, size: number, writ
     const at = address - u32[entry + (HELD_ADDRESS >>> 2)]!;
     if (at >= 0 && at + size <= u32[entry + (HELD_BYTES >>> 2)]!) {
       const kind = u32[entry + (HELD_KIND >>> 2)];
-      return write && (kind === HELD_READABLE || kind === HELD_KEY) ? FAULT_RIGHTS : 0;
+      return write && (kind === HELD_READABLE || kind === HELD_KEY || kind === HELD_SOCKET) ? FAULT_RIGHTS : 0;
     }
     entry += HELD_SIZE >>> 2;
   }

@@ -145,6 +145,8 @@ export const HELD_OWNED = 7;
 
 /** A block that was allocated for the run: its size stands in the address's place, so nothing of it is in reach. */
 export const HELD_BLOCK = 20;
+/** A socket that the program looked up and has not released. The object is its index, the memory its struct bpf_sock. */
+export const HELD_SOCKET = 15;
 
 type Undo = (env: MapEnv, object: number, address: number, bytes: number) => void;
 
@@ -170,6 +172,7 @@ const undo: Readonly<Record<number, Undo>> = {
     else mem.u32[word >>> 2] = 0;
   },
   [HELD_OWNED]: (env, _, address) => dropObject(env, address),
+  [HELD_SOCKET]: (env, _index, address, bytes) => free(env.mem, address, bytes),
   [HELD_KEY]: (env, block, key, bytes) => free(env.mem, block, key - block + rup8(bytes)),
 };
 

@@ -2,6 +2,7 @@
  * What is around the runs of one client and no part of the map subsystem: who runs, memory that programs may probe, and
  * what programs did to the outside. It is the client's own: nobody else looks at it.
  */
+import { type Network, noNetwork } from "./network.ts";
 
 /** Who runs: what bpf_get_current_* tell. */
 export interface Task {
@@ -50,7 +51,14 @@ export interface Attachment {
 }
 
 /** Something that a program did which cannot be seen in maps, packet or context. */
-export type RunEvent = RedirectMapEvent | PrintEvent | SignalEvent | OverrideEvent;
+export type RunEvent =
+  | RedirectMapEvent
+  | RedirectEvent
+  | CloneEvent
+  | FrameEvent
+  | PrintEvent
+  | SignalEvent
+  | OverrideEvent;
 
 /** bpf_trace_printk, bpf_trace_vprintk. */
 export interface PrintEvent {
@@ -80,6 +88,31 @@ export interface RedirectMapEvent {
   readonly flags: number;
 }
 
+/** bpf_redirect and its kin: where the packet goes if the program returns the helper's verdict. */
+export interface RedirectEvent {
+  readonly kind: "redirect" | "redirect_peer" | "redirect_neigh";
+  readonly ifindex: number;
+  /** Into the device, not out of it. */
+  readonly ingress: boolean;
+  /** struct bpf_redir_neigh; undefined: by the routes. */
+  readonly nextHop: Uint8Array | undefined;
+}
+
+/** bpf_clone_redirect: a copy of the packet went there. */
+export interface CloneEvent {
+  readonly kind: "clone_redirect";
+  readonly ifindex: number;
+  readonly ingress: boolean;
+  readonly data: Uint8Array;
+}
+
+/** A live frame after the program: XDP_*, and what is in it. */
+export interface FrameEvent {
+  readonly kind: "xdp_frame";
+  readonly verdict: number;
+  readonly data: Uint8Array;
+}
+
 export interface Scene {
   task: Task;
   attachment: Attachment;
@@ -87,6 +120,7 @@ export interface Scene {
   placed: readonly PlacedMemory[];
   /** Of the run under way, or the last one. */
   events: RunEvent[];
+  network: Network;
 }
 
 export const nobody: Task = {
@@ -105,5 +139,5 @@ export function nowhere(): Attachment {
 }
 
 export function emptyScene(): Scene {
-  return { task: nobody, attachment: nowhere(), placed: [], events: [] };
+  return { task: nobody, attachment: nowhere(), placed: [], events: [], network: noNetwork };
 }

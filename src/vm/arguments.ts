@@ -8,18 +8,20 @@ import {
   FAULT_NOT_FUNCTION,
   FAULT_NOT_ITERATOR,
   FAULT_NOT_RECORD,
+  FAULT_NOT_SOCKET,
   FAULT_NOT_STACK,
   FAULT_SIZE,
 } from "../kern/fault_kinds.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { isSubprog } from "../kern/prog.ts";
 import { mapInReach, otherFault, textLength, valueArea, valueFault } from "../kern/reach.ts";
-import { FUNC_HIGH, findHeld, HELD_RING, RUN_CTX } from "../kern/run_record.ts";
+import { FUNC_HIGH, findHeld, HELD_BYTES, HELD_READABLE, HELD_RING, HELD_SOCKET, RUN_CTX } from "../kern/run_record.ts";
 import { OBJECT_DYNPTR, type StackObjectKind, stackObject } from "../kern/stack_objects.ts";
 import { AREA_BASE, AREA_MAP, AREA_STRIDE } from "../mem/alloc.ts";
 import { fieldAt } from "../struct/fields.ts";
 import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "../struct/map.ts";
 import { slotAt } from "../struct/objects.ts";
+import { bpf_sock } from "../uapi/index.ts";
 import { argumentOk, mapOk } from "./access.ts";
 import { fault, type Machine } from "./machine.ts";
 
@@ -84,6 +86,8 @@ const named: Readonly<Record<ArgumentName, ArgumentCheck>> = {
     const held = m.u32[at + 1] === 0 && findHeld(m.mem, m.run, HELD_RING, m.u32[at]!) !== 0;
     return held || wrong(m, FAULT_NOT_RECORD, i);
   },
+  socket: (m, i) => isSocket(m, i, HELD_READABLE) || isSocket(m, i, HELD_SOCKET) || wrong(m, FAULT_NOT_SOCKET, i),
+  lookedUp: (m, i) => isSocket(m, i, HELD_SOCKET) || wrong(m, FAULT_NOT_SOCKET, i),
   mem: memory(false, false),
   memOut: memory(true, false),
   memOrNull: memory(false, true),
@@ -103,6 +107,12 @@ const named: Readonly<Record<ArgumentName, ArgumentCheck>> = {
     return textLength(m.kernel, m.u32[at]!, m.u32[at + 1]!) >= 0 || wrong(m, FAULT_NO_TEXT, i);
   },
 };
+
+function isSocket(m: Machine, i: number, kind: number): boolean {
+  const at = wordOf(m, i);
+  const entry = m.u32[at + 1] === 0 ? findHeld(m.mem, m.run, kind, m.u32[at]!) : 0;
+  return entry !== 0 && m.u32[(entry + HELD_BYTES) >>> 2] === bpf_sock.size;
+}
 
 /** The check of one argument of a prototype. */
 export function argumentCheck(arg: HelperArg): ArgumentCheck {

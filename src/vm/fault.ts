@@ -23,6 +23,7 @@ import {
   FAULT_NOT_LOCKED,
   FAULT_NOT_OWNED,
   FAULT_NOT_RECORD,
+  FAULT_NOT_SOCKET,
   FAULT_NOT_STACK,
   FAULT_NOT_VALUE,
   FAULT_OBJECT_GONE,
@@ -188,6 +189,8 @@ function words(kernel: Kernel, run: number, kind: number, address: bigint): stri
       return `${who}map "${text(kernel.mem, Number(address) + MAP_NAME)}" does not go with this helper`;
     case FAULT_NOT_CONTEXT:
       return `${who}${at} is not the context`;
+    case FAULT_NOT_SOCKET:
+      return `${who}${at} is no socket that this run holds`;
     case FAULT_NOT_RECORD:
       return `${who}${at} is no ring record that this run has reserved`;
     case FAULT_NOT_FUNCTION:

@@ -241,6 +241,42 @@ const attrRows: readonly (readonly [id: string, run: Run, answer: Answer])[] = [
   ["both-short", { ctx: ctx(), ctxOut: 10, out: 10 }, { ret: -u.ENOSPC, r0: 2, ctxSize: 10 }],
 ];
 
+const live = { flags: u.BPF_F_TEST_XDP_LIVE_FRAMES };
+const dropped: readonly asm.AsmItem[] = [asm.mov64Imm(R0, 1), asm.exit()];
+/** Frames are dropped: the kernel must not hand them to its interfaces. */
+const liveRows: readonly (readonly [id: string, run: Run, answer: Answer])[] = [
+  ["live", { attr: live }, { ret: 0, r0: 0, size: 64, bytes: packet(64) }],
+  ["live.repeat", { attr: { ...live, repeat: 5 } }, { ret: 0, r0: 0, size: 64 }],
+  ["live.batch-256", { attr: { ...live, batch_size: 256 } }, { ret: 0, r0: 0, size: 64 }],
+  ["live.3408", { attr: live, data: packet(3408) }, { ret: 0, r0: 0, size: 3408 }],
+  ["live.3409", { attr: live, data: packet(3409) }, refused(u.EINVAL)],
+  ["live.13", { attr: live, data: packet(13) }, refused(u.EINVAL)],
+  [
+    "live.changed",
+    { attr: { ...live, repeat: 3 }, code: [...helpers([HEAD, 8], [TAIL, -4]).slice(0, -2), ...dropped] },
+    { ret: 0, r0: 0, size: 64, bytes: packet(64) },
+  ],
+  ["live.ctx", { attr: live, ctx: ctx() }, refused(u.EINVAL)],
+  ["live.ctx-without-data", { attr: { ...live, data_out: null }, out: 0, ctx: ctx() }, { ret: 0, r0: 0, size: 64 }],
+  ["live.ctx-meta", { attr: { ...live, data_out: null }, out: 0, ctx: ctx({ data: 8 }) }, { ret: 0, r0: 0, size: 64 }],
+  ["live.ctx-out", { attr: { ...live, data_out: null }, out: 0, ctx: ctx(), ctxOut: 24 }, refused(u.EINVAL)],
+  ["live.ctx-in-parts", { attr: { ...live, data_out: null }, out: 0, ctx: ctx({ data_end: 40 }) }, refused(u.EINVAL)],
+  [
+    "live.ingress",
+    { attr: { ...live, data_out: null }, out: 0, ctx: ctx({ ingress_ifindex: 1 }) },
+    { ret: 0, r0: 0, size: 64 },
+  ],
+  [
+    "live.ingress-99",
+    { attr: { ...live, data_out: null }, out: 0, ctx: ctx({ ingress_ifindex: 99 }) },
+    refused(u.ENODEV),
+  ],
+  ["live.data-bad", { attr: live, data: 0x1000, size: 64 }, refused(u.EFAULT)],
+  ["live.out-10", { attr: live, out: 10 }, { ret: -u.ENOSPC, r0: 0, size: 64 }],
+];
+
+test.each(liveRows)("live frames: %s", (_id, given, answer) => check({ code: dropped, ...given }, answer));
+
 test.each(attrRows)("attributes: %s", (_id, given, answer) => check(given, answer));
 
 const zeros = (n: number): number[] => new Array<number>(n).fill(0);

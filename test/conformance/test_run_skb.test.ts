@@ -12,7 +12,9 @@ import { bytesCases } from "./skb/bytes.table.ts";
 import { ipv4, type SkbCase } from "./skb/cases.ts";
 import { checksumCases } from "./skb/checksum.table.ts";
 import { contextCases } from "./skb/context.table.ts";
+import { flowCases } from "./skb/flow.table.ts";
 import { loadCases } from "./skb/load.table.ts";
+import { redirectCases } from "./skb/redirect.table.ts";
 import { roomCases } from "./skb/room.table.ts";
 
 const RECORDING = `${import.meta.dirname}/recorded/skb.json`;
@@ -91,7 +93,15 @@ function answer(host: Host, given: SkbCase): string {
   return `${attr.retval} ${size} ${told(data, out.subarray(0, size))} ${ctx}`;
 }
 
-const skbTable: readonly SkbCase[] = [...contextCases, ...bytesCases, ...checksumCases, ...roomCases, ...loadCases];
+const skbTable: readonly SkbCase[] = [
+  ...contextCases,
+  ...bytesCases,
+  ...checksumCases,
+  ...roomCases,
+  ...loadCases,
+  ...redirectCases,
+  ...flowCases,
+];
 const groups = new Map<string, SkbCase[]>();
 for (const each of skbTable) {
   const name = each.id.split(".")[0]!;

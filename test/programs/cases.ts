@@ -1,5 +1,5 @@
 /** What a case of a test program is: which program runs, on what, and what must come of it. README.md says how to add one. */
-import type { BpfHost, LoadedObject, LoadObjectOptions, RunOptions, RunResult } from "../../src/index.ts";
+import type { BpfHost, HashMap, LoadedObject, LoadObjectOptions, RunOptions, RunResult } from "../../src/index.ts";
 
 /** What `before` and `after` may work with. */
 export interface CaseScene {
@@ -47,6 +47,13 @@ export interface ProgramCase {
   readonly expect: Expected;
   /** Maps, or global variables, that are legitimately different from host to host, and why: times, ids, random numbers. */
   readonly skip?: Readonly<Record<string, string>>;
+}
+
+/** Writes an element of a map with keys. */
+export function put({ object }: CaseScene, name: string, key: unknown, value: unknown): void {
+  const map = object.map(name);
+  if (map.type !== "hash" && map.type !== "lru_hash" && map.type !== "array") throw new Error(`${name}: a ${map.type}`);
+  (map as HashMap<unknown, unknown>).set(key, value);
 }
 
 /** An Ethernet frame of `size` bytes, of which the first come from `bytes`. */

@@ -19,6 +19,7 @@ import {
   EINVAL,
   ENOMEM,
 } from "../uapi/index.ts";
+import { moveBytes } from "./dynptr_bytes.ts";
 import {
   addressIn,
   D_BASE,
@@ -33,7 +34,6 @@ import {
   isNull,
   isPacket,
   isReadOnly,
-  moveBytes,
   newDynptr,
   rangeBad,
 } from "./dynptr_core.ts";
@@ -106,7 +106,7 @@ export function writeDynptr(
   if (bad !== 0) return bad;
   const known = kernel.mem.u32[(dynptr + D_TYPE) >>> 2] === DYNPTR_SKB ? SKB_STORE_FLAGS : 0;
   if (flagsHigh !== 0 || (flagsLow & ~known) !== 0) return -EINVAL;
-  return moveBytes(kernel, dynptr, offset, from, length, true);
+  return moveBytes(kernel, dynptr, offset, from, length, true, flagsLow);
 }
 
 /** A pointer to memory that may be written; packets are for slices. */

@@ -1,31 +1,63 @@
 /** Kernel functions for dynptrs. Return values and the order of the checks are the kernel's: kernel/bpf/helpers.c. */
 import type { Kernel } from "../kern/kernel.ts";
-import { BPF_PROG_TYPE_XDP, E2BIG, EINVAL, ENOMEM, ERANGE } from "../uapi/index.ts";
-import { DYNPTR, dynptrOf, NEW_DYNPTR, writeDynptr } from "./dynptr.ts";
+import { RUN_PACKET_READ_ONLY } from "../kern/run_record.ts";
 import {
-  addressIn,
+  BPF_PROG_TYPE_CGROUP_SKB,
+  BPF_PROG_TYPE_LWT_IN,
+  BPF_PROG_TYPE_LWT_OUT,
+  BPF_PROG_TYPE_LWT_SEG6LOCAL,
+  BPF_PROG_TYPE_LWT_XMIT,
+  BPF_PROG_TYPE_SCHED_ACT,
+  BPF_PROG_TYPE_SCHED_CLS,
+  BPF_PROG_TYPE_SK_SKB,
+  BPF_PROG_TYPE_SOCKET_FILTER,
+  BPF_PROG_TYPE_XDP,
+  E2BIG,
+  EINVAL,
+  ENOMEM,
+  ERANGE,
+} from "../uapi/index.ts";
+import { DYNPTR, dynptrOf, NEW_DYNPTR, writeDynptr } from "./dynptr.ts";
+import { moveBytes, packetDynptr, pieceAt } from "./dynptr_bytes.ts";
+import {
   D_BYTES,
   D_OFFSET,
   D_SIZE,
   D_TYPE,
+  DYNPTR_SKB,
   DYNPTR_XDP,
   isNull,
-  isPacket,
   isReadOnly,
-  moveBytes,
   newDynptr,
-  packetDynptr,
-  packetPiece,
   rangeBad,
   sizeOf,
 } from "./dynptr_core.ts";
 import type { HelperArg, HelperFn, HelperResult, Kfunc } from "./types.ts";
+
+/** Those whose context is an skb. */
+const skbPrograms: readonly number[] = [
+  BPF_PROG_TYPE_SOCKET_FILTER,
+  BPF_PROG_TYPE_SCHED_CLS,
+  BPF_PROG_TYPE_SCHED_ACT,
+  BPF_PROG_TYPE_CGROUP_SKB,
+  BPF_PROG_TYPE_LWT_IN,
+  BPF_PROG_TYPE_LWT_OUT,
+  BPF_PROG_TYPE_LWT_XMIT,
+  BPF_PROG_TYPE_LWT_SEG6LOCAL,
+  BPF_PROG_TYPE_SK_SKB,
+];
 
 /** What is moved at a time between dynptrs that do not lie in one piece. */
 const CHUNK = 256;
 
 function fromXdp(kernel: Kernel, _ctx: number, low: number, high: number, to: number): number {
   return packetDynptr(kernel, to, low | high, DYNPTR_XDP, false);
+}
+
+/** To be read only where the program's pointers into the packet are. */
+function fromSkb(kernel: Kernel, _ctx: number, low: number, high: number, to: number): number {
+  const readOnly = kernel.mem.u32[(kernel.run + RUN_PACKET_READ_ONLY) >>> 2] !== 0;
+  return packetDynptr(kernel, to, low | high, DYNPTR_SKB, readOnly);
 }
 
 /** Drops `start` bytes in front, and what lies behind `end`. */
@@ -69,7 +101,7 @@ function size(kernel: Kernel, address: number): number {
 function pieceOf(kernel: Kernel, dynptr: number, offset: number, length: number, write: boolean): number {
   if (isNull(kernel, dynptr) || (write && isReadOnly(kernel, dynptr))) return 0;
   if (rangeBad(kernel, dynptr, offset, length) !== 0) return 0;
-  return isPacket(kernel, dynptr) ? packetPiece(kernel, dynptr, offset, length) : addressIn(kernel, dynptr, offset);
+  return pieceAt(kernel, dynptr, offset, length);
 }
 
 function slice(kernel: Kernel, address: number, offset: number, buffer: number, length: number): number {
@@ -167,6 +199,10 @@ export const dynptrKfuncs: readonly Kfunc[] = [
   {
     ...kfunc("bpf_dynptr_from_xdp", "6.4", ["ctx", "u64", NEW_DYNPTR], "errno", fromXdp),
     programs: [BPF_PROG_TYPE_XDP],
+  },
+  {
+    ...kfunc("bpf_dynptr_from_skb", "6.4", ["ctx", "u64", NEW_DYNPTR], "errno", fromSkb),
+    programs: skbPrograms,
   },
   kfunc("bpf_dynptr_adjust", "6.5", [DYNPTR, "u32", "u32"], "errno", adjust),
   kfunc("bpf_dynptr_clone", "6.5", [DYNPTR, NEW_DYNPTR], "errno", clone),

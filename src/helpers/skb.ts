@@ -59,7 +59,7 @@ export function clearHash(kernel: Kernel): void {
 }
 
 /** Copies bytes out of the packet; where they do not lie in it the memory is zeroed. */
-function loadBytes(kernel: Kernel, _ctx: number, offset: number, to: number, size: number): number {
+export function loadBytes(kernel: Kernel, _ctx: number, offset: number, to: number, size: number): number {
   const from = offset >>> 0;
   return copyOut(kernel, from <= INT_MAX ? skbWord(kernel, SKB_DATA) + from : -1, skbWord(kernel, SKB_END), to, size);
 }
@@ -81,7 +81,7 @@ function copyOut(kernel: Kernel, at: number, end: number, to: number, size: numb
   return -EFAULT;
 }
 
-function storeBytes(
+export function storeBytes(
   kernel: Kernel,
   _ctx: number,
   offset: number,

@@ -8,28 +8,48 @@
 
 #define MASK_WORDS 8
 
-/* What to go over; set before the runs. */
-__s32 from, to;
-__u32 words = MASK_WORDS;
-__u64 mask[MASK_WORDS];
+#define RANGES 9
+#define MASKS 7
 
-__s64 sum, turns;
+/* What to go over, and what came of it. */
+struct {
+  __s32 from, to;
+  __s64 sum, turns;
+  __s32 error;
+} ranges[RANGES];
+
+struct {
+  __u64 words[MASK_WORDS];
+  __u32 count;
+  __s32 error;
+  __u32 turns;
+  __s32 found[9];
+} masks[MASKS];
+
+__s64 turns;
 __s32 error;
 __u32 table[10][10];
-__s32 found[24];
+__s32 found[4];
 
-SEC("xdp")
-int range(struct xdp_md *ctx) {
+/* In functions of their own: the verifier forgets about a counter around a loop of an iterator. */
+static __noinline void one_sum(__u32 i) {
   struct bpf_iter_num it;
   int *number;
 
-  sum = turns = 0;
-  error = bpf_iter_num_new(&it, from, to);
+  if (i >= RANGES) return;
+  ranges[i].error = bpf_iter_num_new(&it, ranges[i].from, ranges[i].to);
   while ((number = bpf_iter_num_next(&it))) {
-    sum += *number;
-    turns++;
+    ranges[i].sum += *number;
+    ranges[i].turns++;
   }
   bpf_iter_num_destroy(&it);
+}
+
+SEC("xdp")
+int sums(struct xdp_md *ctx) {
+  __u32 i;
+
+  for (i = 0; i < RANGES; i++) one_sum(i);
   return XDP_PASS;
 }
 
@@ -55,20 +75,26 @@ int multiply(struct xdp_md *ctx) {
   return XDP_PASS;
 }
 
-SEC("xdp")
-int cpus(struct xdp_md *ctx) {
+static __noinline void one_mask(__u32 i) {
   struct bpf_iter_bits it;
   int *bit;
 
-  turns = 0;
-  error = bpf_iter_bits_new(&it, mask, words);
+  if (i >= MASKS) return;
+  masks[i].error = bpf_iter_bits_new(&it, masks[i].words, masks[i].count);
   while ((bit = bpf_iter_bits_next(&it))) {
-    __u64 n = turns;
+    __u32 n = masks[i].turns;
 
-    if (n < sizeof(found) / sizeof(*found)) found[n] = *bit;
-    turns++;
+    if (n < sizeof(masks[i].found) / sizeof(*masks[i].found)) masks[i].found[n] = *bit;
+    masks[i].turns++;
   }
   bpf_iter_bits_destroy(&it);
+}
+
+SEC("xdp")
+int cpus(struct xdp_md *ctx) {
+  __u32 i;
+
+  for (i = 0; i < MASKS; i++) one_mask(i);
   return XDP_PASS;
 }
 

@@ -178,7 +178,7 @@ function words(kernel: Kernel, run: number, kind: number, address: bigint): stri
     case FAULT_ALIGNMENT:
       return `${tried}, not aligned to ${size} bytes: ${there()}`;
     case FAULT_RIGHTS:
-      return `${tried}, which the map's flags forbid to programs: ${there()}`;
+      return `${tried}, which ${inValue(kernel.mem, Number(address)) ? "the map's flags forbid to programs" : "it may only read"}: ${there()}`;
     case FAULT_CONTEXT:
       return `${tried}, byte ${Number(address) - u32[(run + RUN_CTX) >>> 2]!} of the context: no access that it allows`;
     case FAULT_DEPTH:
@@ -226,6 +226,10 @@ function words(kernel: Kernel, run: number, kind: number, address: bigint): stri
     default:
       return `fault ${kind} at ${at}`;
   }
+}
+
+function inValue(mem: Memory, address: number): boolean {
+  return mem.u32[(areaOf(mem, address) + AREA_KIND) >>> 2] === AREA_VALUES;
 }
 
 function calledHelper(mem: Memory, run: number): string {

@@ -261,7 +261,7 @@ const iterators: readonly (readonly [name: string, wanted: string, items: readon
   ["scribbled over", NO_ITERATOR, [numNew(-16, 0, 9), asm.st("u32", R10, -16, 3), next(-16)]],
   ["copied", NO_ITERATOR, [numNew(-16, 0, 9), copyWords(-32, -16, 1), next(-32)]],
   ["of another kind", NO_ITERATOR, [fromMem(-16), next(-16)]],
-  ["the number is written", "which the map's flags forbid", [numNew(-16, 0, 9), next(-16), asm.st("u32", R0, 0, 1)]],
+  ["the number is written", "which it may only read", [numNew(-16, 0, 9), next(-16), asm.st("u32", R0, 0, 1)]],
   ["behind the number", "memory of the host itself", [numNew(-16, 0, 9), next(-16), asm.ldx("u64", R1, R0, 0)]],
   ["in front of the number", "memory of the host itself", [numNew(-16, 0, 9), next(-16), asm.ldx("u32", R1, R0, -8)]],
   [

@@ -13,6 +13,10 @@ export interface Shape {
   /** No updates from commands, or none without a program. */
   readonly closed?: boolean;
   readonly inner?: boolean;
+  /** Every value is this number. */
+  readonly value?: number;
+  /** It cannot be so large that memory is out. */
+  readonly small?: boolean;
 }
 
 const hash = { key_size: 8, value_size: 16, max_entries: 200 };
@@ -39,6 +43,9 @@ export const shapes: readonly Shape[] = [
   { map_type: u.BPF_MAP_TYPE_PROG_ARRAY, key_size: 4, value_size: 4, max_entries: 8, closed: true },
   { map_type: u.BPF_MAP_TYPE_ARRAY_OF_MAPS, key_size: 4, value_size: 4, max_entries: 8, inner: true },
   { map_type: u.BPF_MAP_TYPE_HASH_OF_MAPS, key_size: 4, value_size: 4, max_entries: 8, inner: true },
+  { map_type: u.BPF_MAP_TYPE_DEVMAP, key_size: 4, value_size: 4, max_entries: 200, value: 1 },
+  { map_type: u.BPF_MAP_TYPE_DEVMAP_HASH, key_size: 4, value_size: 4, max_entries: 200, value: 1 },
+  { map_type: u.BPF_MAP_TYPE_CPUMAP, key_size: 4, value_size: 4, max_entries: 2, value: 1, small: true },
 ];
 
 const inner = { map_type: u.BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 8, max_entries: 2 };
@@ -69,6 +76,7 @@ export function keyOf({ key_size, map_type }: Shape, n: number): Uint8Array | nu
 export function update(host: EmbeddedHost, shape: Shape, fd: number, n: number): number {
   const bytes = shape.percpu ? Math.ceil(shape.value_size / 8) * 8 * host.possibleCpus : shape.value_size;
   const value = new Uint8Array(bytes).fill(n);
+  if (shape.value !== undefined) new DataView(value.buffer).setUint32(0, shape.value, true);
   if (!shape.inner) return host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: keyOf(shape, n), value });
   const map = host.bpf(u.BPF_MAP_CREATE, inner);
   new DataView(value.buffer).setUint32(0, map, true);

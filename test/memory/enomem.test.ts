@@ -42,8 +42,9 @@ function wrong(count: number, right: (n: number) => boolean): number[] {
 
 /** Types that take their memory at creation. */
 const taken = shapes.filter(
-  ({ map_type, map_flags = 0, inner }) =>
-    (map_flags & u.BPF_F_NO_PREALLOC) === 0 || (inner === true && map_type !== u.BPF_MAP_TYPE_LPM_TRIE),
+  ({ map_type, map_flags = 0, inner, small }) =>
+    small !== true &&
+    ((map_flags & u.BPF_F_NO_PREALLOC) === 0 || (inner === true && map_type !== u.BPF_MAP_TYPE_LPM_TRIE)),
 );
 const growing = shapes.filter(({ map_flags = 0 }) => (map_flags & u.BPF_F_NO_PREALLOC) !== 0);
 

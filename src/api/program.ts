@@ -1,5 +1,6 @@
 /** Programs: loading, with the verifier's log when that fails, and running them. */
 /// <reference lib="esnext.disposable" preserve="true" />
+import type { IterResult } from "../cmd/run_iter.ts";
 import { InputError } from "../errors.ts";
 import type { AttrObject, Host } from "../host/host.ts";
 import { encodeInsns, INSN_SIZE, type Insn } from "../insn/index.ts";
@@ -124,6 +125,29 @@ export class Program implements Owned, Disposable {
     } finally {
       watched.stop();
     }
+  }
+
+  /**
+   * Calls an iterator program (`iter/bpf_map_elem`) for each element of a map, then once more without one, as reading the
+   * kernel's iterator does. Gives what it wrote with bpf_seq_printf and bpf_seq_write. Only on embedded hosts. A program
+   * that returns 1 ends it with EAGAIN.
+   */
+  iterate(map: { readonly fd: number }): IterResult {
+    if (this.#fd < 0) this.#failClosed("iterate");
+    const { seam } = this.#context;
+    if (seam.runIter === undefined) {
+      throw new InputError(`program ${this.name}: only embedded hosts iterate (createEmbedded())`);
+    }
+    const result = seam.runIter(this.#fd, map.fd);
+    if (typeof result !== "number") return result;
+    const log = this.stderr().trimEnd();
+    const what = `${this.#title} did not come to the end of the map`;
+    throw new BpfError({
+      errno: result,
+      cmd: "iterate",
+      what,
+      ...(log === "" ? {} : { log, summary: log.split("\n") }),
+    });
   }
 
   /** What the program wrote with bpf_stream_printk, and was not read yet. Since Linux 6.17. */

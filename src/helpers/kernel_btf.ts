@@ -1,6 +1,6 @@
 /**
  * The BTF of this host's kernel: what programs name kernel functions by, and what CO-RE relocates against. The host was
- * given one, such as a real kernel's, or has its own small one: a FUNC for each kernel function, in the order of the table.
+ * given one, such as a real kernel's, or has its own small one: a FUNC for each kernel function, in the order of the table, and one for map iterators.
  */
 import { type Btf, BtfBuilder, parseBtf } from "../btf/index.ts";
 import type { Kernel } from "../kern/kernel.ts";
@@ -22,6 +22,9 @@ export function kernelBtf(): Uint8Array {
     const params = kfunc.args.map((arg, i) => ({ name: `arg${i}`, typeId: typeOf(arg) }));
     b.func(kfunc.name, b.funcProto(resultOf(kfunc), params));
   }
+  // What iterator programs are attached to.
+  const iterator = ["meta", "map", "key", "value"].map((name) => ({ name, typeId: pointer }));
+  b.func("bpf_iter_bpf_map_elem", b.funcProto(u32, iterator));
   return b.build();
 }
 

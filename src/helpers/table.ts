@@ -13,6 +13,7 @@ import { probeHelpers, rawProbeHelpers } from "./probe.ts";
 import { redirectHelpers } from "./redirect.ts";
 import { redirectMapHelpers } from "./redirect_map.ts";
 import { ringbufHelpers } from "./ringbuf.ts";
+import { seqHelpers } from "./seq.ts";
 import { skbHelpers } from "./skb.ts";
 import { skbCsumHelpers } from "./skb_csum.ts";
 import { skbRoomHelpers } from "./skb_room.ts";
@@ -42,6 +43,7 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...spinLockHelpers,
   ...kptrHelpers,
   ...perCpuHelpers,
+  ...seqHelpers,
   ...csumHelpers,
   ...xdpHelpers,
   ...redirectHelpers,

@@ -3,6 +3,7 @@
 import { parseBtf } from "../btf/index.ts";
 import { bpf } from "../cmd/bpf.ts";
 import { type Executed, execute } from "../cmd/execute.ts";
+import { type IterResult, runIter } from "../cmd/run_iter.ts";
 import { type ProgResult, type ProgRun, runProg } from "../cmd/run_prog.ts";
 import { InputError } from "../errors.ts";
 import { givenKernelBtf, kernelBtfOf, setKernelBtf } from "../helpers/kernel_btf.ts";
@@ -379,6 +380,11 @@ export class EmbeddedHost implements Host {
   runProg(fd: number, run: ProgRun): ProgResult | number {
     if (!this.#open) refuse();
     return runProg(this.#kernel, fd, run);
+  }
+
+  runIter(progFd: number, mapFd: number): IterResult | number {
+    if (!this.#open) refuse();
+    return runIter(this.#kernel, progFd, mapFd);
   }
 
   runEvents(): readonly RunEvent[] {

@@ -1,6 +1,7 @@
 /** The one seam between the typed API and what serves it: the embedded kernel or the machine's own. */
 import type { Btf } from "../btf/index.ts";
 
+import type { IterResult } from "../cmd/run_iter.ts";
 import type { ProgResult, ProgRun } from "../cmd/run_prog.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
 import type { RunEvent } from "../kern/scene.ts";
@@ -128,6 +129,8 @@ export interface Host {
    * as from there. A host that only passes calls on leaves this out.
    */
   runProg?(fd: number, run: ProgRun): ProgResult | number;
+  /** Calls an iterator program for each element of a map, then once more without one; a negative errno. */
+  runIter?(progFd: number, mapFd: number): IterResult | number;
   /** What programs did to the outside in the last run of this thread, where the host keeps it. */
   runEvents?(): readonly RunEvent[];
   /**

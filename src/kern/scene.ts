@@ -118,6 +118,8 @@ export interface Scene {
   attachment: Attachment;
   /** Of the run under way. */
   placed: readonly PlacedMemory[];
+  /** What an iterator program has written for its element; undefined: none runs. */
+  output: Uint8Array[] | undefined;
   /** Of the run under way, or the last one. */
   events: RunEvent[];
   network: Network;
@@ -139,5 +141,5 @@ export function nowhere(): Attachment {
 }
 
 export function emptyScene(): Scene {
-  return { task: nobody, attachment: nowhere(), placed: [], events: [], network: noNetwork };
+  return { task: nobody, attachment: nowhere(), placed: [], output: undefined, events: [], network: noNetwork };
 }

@@ -46,6 +46,7 @@ int parse(struct request *request) {
   a->is_help = bpf_strncmp(text, length, "help") == 0;
   __u64 args[] = {(__u64)text, a->number, a->unsigned_number, a->number_ret, 'x'};
   text[63] = 0;
+  memset(a->line, 0, sizeof(a->line));
   a->line_ret = bpf_snprintf(a->line, sizeof(a->line), plain, args, sizeof(args));
   return a->line_ret;
 }

@@ -392,6 +392,45 @@ describe("typed arguments", () => {
   });
 });
 
+describe("stacks", () => {
+  const attachment = {
+    kernelStack: [0xffff_ffff_8100_0001n, 0xffff_ffff_8100_0002n, 0xffff_ffff_8100_0003n],
+    userStack: [0x7f00_0000_0001n],
+  };
+  const stack = (size: number, flags: number): readonly bigint[] => {
+    const items = [
+      asm.st("u64", R9, 16, -1),
+      asm.mov64(R1, R6),
+      ...word(R2, 1),
+      asm.mov64Imm(R3, size),
+      asm.mov64Imm(R4, flags),
+      helper(u.BPF_FUNC_get_stack),
+      keep(0),
+    ];
+    return [...runIt(kprobe, items, { attachment }).words.subarray(0, 4)];
+  };
+
+  test("bpf_get_stack copies frames, innermost first, and clears what is left", () => {
+    const [one, two, three] = attachment.kernelStack;
+    expect(stack(24, 0)).toEqual([24n, one, two, three]);
+    expect(stack(16, 1)).toEqual([16n, two, three, 0n]);
+    expect(stack(24, u.BPF_F_USER_STACK)).toEqual([8n, attachment.userStack[0], 0n, 0n]);
+    expect(stack(16, 3)).toEqual([errno(u.EFAULT), 0n, 0n, 0n]);
+    for (const [size, flags] of [
+      [12, 0],
+      [16, 1 << 9],
+      [16, u.BPF_F_USER_BUILD_ID],
+    ] as const) {
+      expect(stack(size, flags)[0]).toBe(errno(u.EINVAL));
+    }
+  });
+});
+
+test("bpf_get_netns_cookie: one network namespace", () => {
+  const connect: Kind = { type: "cgroup_sock_addr", attachType: u.BPF_CGROUP_INET4_CONNECT };
+  expect(runIt(connect, [asm.mov64(R1, R6), helper(u.BPF_FUNC_get_netns_cookie), keep(0)]).words[0]).toBe(1n);
+});
+
 describe("system calls and functions", () => {
   test("bpf_override_return is an event", () => {
     const { events } = runIt(kprobe, [asm.mov64(R1, R6), asm.mov64Imm(R2, -12), helper(u.BPF_FUNC_override_return)]);

@@ -14,11 +14,14 @@ import { redirectHelpers } from "./redirect.ts";
 import { redirectMapHelpers } from "./redirect_map.ts";
 import { ringbufHelpers } from "./ringbuf.ts";
 import { seqHelpers } from "./seq.ts";
+import { skMsgFunctions } from "./sk_msg.ts";
 import { skbHelpers } from "./skb.ts";
 import { skbCsumHelpers } from "./skb_csum.ts";
 import { skbRoomHelpers } from "./skb_room.ts";
+import { sockOpsFunctions } from "./sock_ops.ts";
 import { socketHelpers } from "./socket.ts";
 import { spinLockHelpers } from "./spin_lock.ts";
+import { stackHelpers } from "./stack.ts";
 import { taskHelpers } from "./task.ts";
 import { textHelpers } from "./text.ts";
 import { timerHelpers } from "./timer.ts";
@@ -44,6 +47,9 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...kptrHelpers,
   ...perCpuHelpers,
   ...seqHelpers,
+  ...stackHelpers,
+  ...skMsgFunctions,
+  ...sockOpsFunctions,
   ...csumHelpers,
   ...xdpHelpers,
   ...redirectHelpers,

@@ -58,7 +58,8 @@ export type RunEvent =
   | FrameEvent
   | PrintEvent
   | SignalEvent
-  | OverrideEvent;
+  | OverrideEvent
+  | MessageEvent;
 
 /** bpf_trace_printk, bpf_trace_vprintk. */
 export interface PrintEvent {
@@ -71,6 +72,12 @@ export interface SignalEvent {
   readonly kind: "signal";
   readonly signal: number;
   readonly thread: boolean;
+}
+
+/** bpf_msg_apply_bytes, bpf_msg_cork_bytes: how many bytes the verdict is for, how many it waits for. */
+export interface MessageEvent {
+  readonly kind: "msg_apply_bytes" | "msg_cork_bytes";
+  readonly bytes: number;
 }
 
 /** bpf_override_return: what the probed function returns in place of running. */

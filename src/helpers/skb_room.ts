@@ -166,8 +166,10 @@ function grow(kernel: Kernel, offset: number, by: number, flags: number, l2: num
   setSkb(kernel, SKB_ENCAPSULATED, 1);
   if ((flags & BPF_F_ADJ_ROOM_ENCAP_L3_IPV4) !== 0) setProtocol(kernel, ETH_P_IP);
   else if ((flags & BPF_F_ADJ_ROOM_ENCAP_L3_IPV6) !== 0) setProtocol(kernel, ETH_P_IPV6);
-  const network = skbWord(kernel, SKB_NETWORK);
-  setSkb(kernel, SKB_TRANSPORT, network + headerOf(protocolOf(kernel)));
+  // Of a tunnel without a transport header nobody says where one would be.
+  if ((flags & ENCAP_L4) !== 0) {
+    setSkb(kernel, SKB_TRANSPORT, skbWord(kernel, SKB_NETWORK) + headerOf(protocolOf(kernel)));
+  }
   return 0;
 }
 

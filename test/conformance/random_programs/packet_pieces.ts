@@ -94,7 +94,7 @@ function resize(w: Writer): Items {
     const helper = w.pick([u.BPF_FUNC_xdp_adjust_head, u.BPF_FUNC_xdp_adjust_tail, u.BPF_FUNC_xdp_adjust_meta]);
     return [asm.mov64(1, 6), ...w.number(2, DELTAS), asm.call(helper)];
   }
-  const sizes = w.number(2, [14, 20, 60, 64, 100, 200]);
+  const sizes = [asm.mov64Imm(2, w.pick([60, 64, 100, 200]))];
   return [asm.mov64(1, 6), ...sizes, asm.mov64Imm(3, 0), asm.call(u.BPF_FUNC_skb_change_tail)];
 }
 

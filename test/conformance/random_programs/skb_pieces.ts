@@ -22,8 +22,8 @@ const SMALL = [0, 1, 2, 3, 4, 7];
 /** Helpers, with what their arguments behind the context are chosen from. What tells a hash is of no use: its seed is random. */
 const calls: readonly (readonly [helper: number, ...args: (readonly number[])[]])[] = [
   [u.BPF_FUNC_skb_change_type, SMALL],
-  [u.BPF_FUNC_skb_change_tail, LENGTHS, [0, 0, 0, 1]],
-  [u.BPF_FUNC_skb_change_head, [0, 2, 14, 40], [0, 0, 0, 1]],
+  // Not into the headers, and no change of the head: see `notBuilt` in known_gaps.ts.
+  [u.BPF_FUNC_skb_change_tail, [60, 64, 100, 200, 1000], [0, 0, 0, 1]],
   [u.BPF_FUNC_skb_pull_data, LENGTHS],
   [u.BPF_FUNC_set_hash, ANY],
   [u.BPF_FUNC_set_hash_invalid],

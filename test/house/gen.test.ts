@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { expect, test } from "vitest";
 import { parseBtf } from "../../src/btf/index.ts";
+import { helpersPage } from "../../tools/gen_helpers.ts";
 import { withStatus } from "../../tools/gen_status.ts";
 import { generateConstants, generateStructs } from "../../tools/gen_uapi.ts";
 
@@ -11,6 +12,10 @@ const vmlinux = "/sys/kernel/btf/vmlinux";
 test("the README's table of map types is what the registry says", () => {
   const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
   expect(withStatus(readme)).toBe(readme);
+});
+
+test("docs/helpers.md is what the tables of helpers, kernel functions and contexts say (`npm run gen` writes it)", () => {
+  expect(helpersPage()).toBe(readFileSync(new URL("../../docs/helpers.md", import.meta.url), "utf8"));
 });
 
 test.runIf(existsSync(vmlinux) && release().startsWith("6.18"))("npm run gen changes nothing", () => {

@@ -1,5 +1,6 @@
 /** A map of the embedded host as helpers call it for a program: no fd, no attributes, key and value in memory. */
-import { createKernel, type Kernel } from "../src/kern/kernel.ts";
+import { createKernel } from "../src/kern/create.ts";
+import type { Kernel } from "../src/kern/kernel.ts";
 import { allocMap, destroyMap } from "../src/kern/map.ts";
 import type { MapOps } from "../src/maps/ops.ts";
 import { mapEntry } from "../src/maps/registry.ts";

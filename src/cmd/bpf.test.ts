@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from "vitest";
-import { createKernel, type Kernel } from "../kern/kernel.ts";
+import { createKernel } from "../kern/create.ts";
+import type { Kernel } from "../kern/kernel.ts";
 import { alloc, POOL_USER } from "../mem/alloc.ts";
 import * as u from "../uapi/index.ts";
 import { bpf } from "./bpf.ts";

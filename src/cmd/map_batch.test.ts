@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from "vitest";
 import { createEmbeddedHost } from "../host/embedded.ts";
-import { createKernel, type Kernel } from "../kern/kernel.ts";
+import { createKernel } from "../kern/create.ts";
+import type { Kernel } from "../kern/kernel.ts";
 import { alloc, free, memoryUse, POOL_USER } from "../mem/alloc.ts";
 import { GRANULE } from "../mem/layout.ts";
 import { batchLookup } from "../struct/batch.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Bug } from "../errors.ts";
 import { encodeInsns, exit, mov64Imm, R0 } from "../insn/index.ts";
-import { createKernel } from "../kern/kernel.ts";
+import { createKernel } from "../kern/create.ts";
 import { allocProg, PROG_INSNS, PROG_TYPE } from "../kern/prog.ts";
 import { alloc, POOL_USER } from "../mem/alloc.ts";
 import { OBJ_REFS } from "../mem/layout.ts";

@@ -1,6 +1,6 @@
 import { expect, test, vi } from "vitest";
 import { InputError } from "../errors.ts";
-import { attachKernel } from "../kern/kernel.ts";
+import { attachKernel } from "../kern/create.ts";
 import {
   BPF_F_MMAPABLE,
   BPF_MAP_CREATE,

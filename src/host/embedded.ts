@@ -8,17 +8,18 @@ import { type ProgResult, type ProgRun, runProg } from "../cmd/run_prog.ts";
 import { InputError } from "../errors.ts";
 import { givenKernelBtf, kernelBtfOf, setKernelBtf } from "../helpers/kernel_btf.ts";
 import type { ClientSlot } from "../kern/clients.ts";
+import { attachKernel, createKernel, RUN_BUDGET } from "../kern/create.ts";
 import { addDevice, removeDevice } from "../kern/devices.ts";
 import { fdinfo } from "../kern/fdinfo.ts";
 import { FMODE_READ, nextOpenFd, openFds } from "../kern/fds.ts";
-import { attachKernel, createKernel, type Kernel, RUN_BUDGET } from "../kern/kernel.ts";
+import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { forgetView, type Mapping, mapMemory, unmap } from "../kern/mappings.ts";
 import type { Network } from "../kern/network.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
 import type { RunEvent } from "../kern/scene.ts";
-import { alloc, bytesOfMap, free, type MemoryUse, memoryUse, POOL_USER } from "../mem/alloc.ts";
-import { GRANULE, OBJ_MAP, OBJ_PROG, PAGE_SIZE, SB_SLEEPERS, SB_WAKES } from "../mem/layout.ts";
+import { bytesOfMap, type MemoryUse, memoryUse } from "../mem/alloc.ts";
+import { GRANULE, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
 import {
   counterOf,
   MAP_ABI_VALUE_SIZE,
@@ -27,10 +28,12 @@ import {
   MAP_KEY_SIZE,
   MAP_TYPE,
 } from "../struct/map.ts";
-import { abiCursorSize, EBADF, EINVAL } from "../uapi/index.ts";
+import { abiCursorSize, EINVAL } from "../uapi/index.ts";
 import { programCode } from "../vm/program_code.ts";
 import { embeddedBpffs } from "./bpffs.ts";
+import { EmbeddedMemory, refuse } from "./embedded_memory.ts";
 import { HostTimers } from "./embedded_timers.ts";
+import { Wakes } from "./embedded_wait.ts";
 import { guardObserver } from "./guard_observer.ts";
 import type {
   Attr,
@@ -40,7 +43,6 @@ import type {
   KernelFacts,
   MapCounters,
   MmapOptions,
-  UserBuffer,
   UserMemory,
   WaitOptions,
 } from "./host.ts";
@@ -81,8 +83,6 @@ const MEMORY_MIN = 1024 * 1024;
 const MEMORY_MAX = 2 ** 32;
 const MEMORY_DEFAULT = 2 ** 30;
 const CPUS_MAX = 256;
-/** The longest that a thread of a shared host sleeps before it looks again, in milliseconds. */
-const WAIT_SLICE = 50;
 
 /** Linux 6.18, of which it is a likeness; it was configured by nobody, and nothing has an address. */
 const embeddedFacts: KernelFacts = {
@@ -90,52 +90,6 @@ const embeddedFacts: KernelFacts = {
   config: () => undefined,
   symbols: () => new Map(),
 };
-
-function refuse(): never {
-  throw new InputError(
-    "this embedded host was disposed of: create another with createEmbeddedHost() (or it is an observer's turn, which must not use the host)",
-  );
-}
-
-class EmbeddedMemory implements UserMemory {
-  readonly #kernel: Kernel;
-  #open = true;
-
-  constructor(kernel: Kernel) {
-    this.#kernel = kernel;
-  }
-
-  /** No more is handed out. What is out can be given back still: the memory may have other clients. */
-  end(): void {
-    this.#open = false;
-  }
-
-  alloc(bytes: number): UserBuffer {
-    if (!this.#open) refuse();
-    const { mem } = this.#kernel;
-    const size = Math.max(bytes, 1);
-    const address = Number.isSafeInteger(bytes) && bytes >= 0 ? alloc(mem, size, POOL_USER) : 0;
-    if (address === 0) {
-      const { free: left } = memoryUse(mem);
-      throw new RangeError(
-        `no room for ${bytes} bytes of user memory: ${left} are free; give the host more \`memory\``,
-      );
-    }
-    let live = true;
-    return {
-      address: BigInt(address),
-      bytes: mem.u8.subarray(address, address + bytes),
-      free: () => {
-        if (live) free(mem, address, size, POOL_USER);
-        live = false;
-      },
-    };
-  }
-
-  addressOf(view: ArrayBufferView): number {
-    return view.buffer === this.#kernel.mem.wasm.buffer ? view.byteOffset : -1;
-  }
-}
 
 export class EmbeddedHost implements Host {
   readonly kind = "embedded" as const;
@@ -154,7 +108,7 @@ export class EmbeddedHost implements Host {
   readonly #views: WeakMap<Uint8Array, { readonly mapping: Mapping; readonly dropsViews: boolean; live: boolean }> =
     new WeakMap();
   readonly #timers: HostTimers;
-  #waiters: (() => void)[] = [];
+  readonly #wakes: Wakes;
   #open = true;
 
   constructor(kernel: Kernel) {
@@ -172,7 +126,7 @@ export class EmbeddedHost implements Host {
       keep: (address, bytes) => kernel.stageAt(address, bytes),
     });
     this.#timers = new HostTimers(kernel);
-    kernel.onWake = () => this.#wakeAll();
+    this.#wakes = new Wakes(kernel);
   }
 
   bpf(cmd: number, attr: Attr, size?: number): number {
@@ -239,84 +193,14 @@ export class EmbeddedHost implements Host {
     return 0;
   }
 
-  /** Nobody but this thread works on an exclusive host, so nothing could become ready while it blocks: it does not. */
   poll(fds: readonly number[], timeoutMs: number): number[] | number {
     if (!this.#open) refuse();
-    const end = timeoutMs < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
-    const { mem } = this.#kernel;
-    for (;;) {
-      const seen = mem.atomics.load32(SB_WAKES);
-      const ready = this.#ready(fds);
-      if (typeof ready === "number" || ready.length > 0 || !mem.shared) return ready;
-      const left = end - performance.now();
-      if (left <= 0) return ready;
-      mem.atomics.add32(SB_SLEEPERS, 1);
-      Atomics.wait(mem.i32, SB_WAKES >>> 2, seen, Math.min(left, WAIT_SLICE));
-      mem.atomics.add32(SB_SLEEPERS, -1);
-    }
-  }
-
-  #ready(fds: readonly number[]): number[] | number {
-    const kernel = this.#kernel;
-    const ready: number[] = [];
-    for (const fd of fds) {
-      if (fd < 0) continue;
-      const map = kernel.get(fd, OBJ_MAP);
-      if (map === -EBADF) return map;
-      if (map < 0 || entryOfMap(kernel, map).ops.map_poll(kernel, map) !== 0) ready.push(fd);
-      if (map >= 0) kernel.done(map);
-    }
-    return ready;
+    return this.#wakes.poll(fds, timeoutMs);
   }
 
   async wait(fds: readonly number[], options: WaitOptions = {}): Promise<number[] | number> {
     if (!this.#open) refuse();
-    const { signal, timeoutMs = -1 } = options;
-    const end = timeoutMs < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
-    for (;;) {
-      signal?.throwIfAborted();
-      const seen = this.#kernel.mem.atomics.load32(SB_WAKES);
-      const ready = this.#ready(fds);
-      if (typeof ready === "number" || ready.length > 0) return ready;
-      const left = end - performance.now();
-      if (left <= 0) return ready;
-      await this.#nextWake(seen, left, signal);
-      // Disposed of meanwhile: the fds are closed.
-      if (!this.#open) return -EBADF;
-    }
-  }
-
-  /**
-   * Ends with the next wake-up of any ring after the one counted as `seen`, with the signal, or after `ms`. Waiting for
-   * other threads keeps no process alive by itself, so a timer does.
-   */
-  #nextWake(seen: number, ms: number, signal: AbortSignal | undefined): Promise<void> {
-    const { mem } = this.#kernel;
-    return new Promise((resolve) => {
-      const limit = mem.shared ? Math.min(ms, WAIT_SLICE) : ms;
-      const timer = Number.isFinite(limit) ? setTimeout(() => done(), limit) : undefined;
-      const done = (): void => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", done);
-        this.#waiters = this.#waiters.filter((w) => w !== done);
-        resolve();
-      };
-      signal?.addEventListener("abort", done, { once: true });
-      this.#waiters.push(done);
-      if (!mem.shared) return;
-      mem.atomics.add32(SB_SLEEPERS, 1);
-      const other = Atomics.waitAsync(mem.i32, SB_WAKES >>> 2, seen, limit);
-      const awake = (): void => {
-        mem.atomics.add32(SB_SLEEPERS, -1);
-        done();
-      };
-      if (other.async) other.value.then(awake);
-      else awake();
-    });
-  }
-
-  #wakeAll(): void {
-    for (const wake of this.#waiters) queueMicrotask(wake);
+    return this.#wakes.wait(fds, options);
   }
 
   /** How much memory is used and free, in bytes. */
@@ -464,10 +348,9 @@ export class EmbeddedHost implements Host {
     this.#open = false;
     this.#marshal.end();
     this.#memory.end();
-    this.#kernel.onWake = undefined;
+    this.#wakes.end();
     this.#timers.end();
     this.#kernel.detach();
-    this.#wakeAll();
   }
 }
 

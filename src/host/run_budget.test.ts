@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { assemble, encodeInsns, exit, jmpImm, label, mov64Imm, R0 } from "../insn/index.ts";
-import { attachKernel, createKernel } from "../kern/kernel.ts";
+import { attachKernel, createKernel } from "../kern/create.ts";
 import * as u from "../uapi/index.ts";
 import { attachEmbeddedHost, createEmbeddedHost, type EmbeddedHost } from "./embedded.ts";
 

@@ -4,39 +4,29 @@
  */
 import type { Btf } from "../btf/index.ts";
 import { Bug } from "../errors.ts";
-import { AREA_BASE, AREA_READ_END, AREA_WRITE_END, alloc, free, initAlloc, USER_AREA } from "../mem/alloc.ts";
+import { AREA_BASE, AREA_READ_END, AREA_WRITE_END, alloc, free, USER_AREA } from "../mem/alloc.ts";
 import {
   GRANULE,
   GRANULE_SHIFT,
-  LAYOUT_VERSION,
   OBJ_ID,
   OBJ_KIND,
   OBJ_MAP,
   OBJ_REFS,
   OBJ_USERS,
-  PAGE_SIZE,
   SB_ALLOC_LOCK,
   SB_CLOCK,
   SB_CLOCK_VIRTUAL,
   SB_CPUS,
-  SB_GRANULE,
-  SB_KERNEL_VERSION,
-  SB_MAGIC,
-  SB_MAGIC_VALUE,
-  SB_PAGE,
   SB_RUN_BUDGET,
-  SB_SHARED,
   SB_SLEEPERS,
   SB_TABLE,
   SB_TIME_ORIGIN,
-  SB_VERSION,
   SB_WAKES,
 } from "../mem/layout.ts";
-import { attachMemory, type Memory, reserveMemory } from "../mem/memory.ts";
-import { random32, seedRandom } from "../mem/random.ts";
+import type { Memory } from "../mem/memory.ts";
+import { random32 } from "../mem/random.ts";
 import type { MapEnv } from "../struct/env.ts";
 import { EBADF, EINVAL, EPERM } from "../uapi/index.ts";
-import { mountBpffs } from "./bpffs_tree.ts";
 import {
   ATTR_BLOCK,
   announceClient,
@@ -59,7 +49,6 @@ import {
   freeProcess,
   getEntry,
   installFd,
-  newProcess,
   nextOpenFd,
   PROCESS_CLIENTS,
   PROCESS_LOCK,
@@ -76,22 +65,6 @@ import { keepReference } from "./run_record.ts";
 import { emptyScene, type Scene } from "./scene.ts";
 import { abandonUse, beginUse, endUse, handOver } from "./use.ts";
 
-export interface KernelOptions {
-  /** Bytes of linear memory, a multiple of 64 KiB. */
-  readonly memory: number;
-  readonly cpus: number;
-  readonly shared: boolean;
-  readonly seed: number;
-  /** True: time stands still until it is advanced. */
-  readonly virtualClock: boolean;
-  /** Most instructions of one run, default RUN_BUDGET. */
-  readonly runBudget?: number;
-}
-
-export const RUN_BUDGET = 100_000_000;
-
-/** Linux 6.18, as `major << 16 | minor << 8`. */
-const KERNEL_6_18 = (6 << 16) | (18 << 8);
 // Constants of this module are folded into compiled code; imported ones are read and checked each time.
 const USER: number = USER_AREA;
 const SIZE: number = GRANULE;
@@ -409,34 +382,4 @@ export class Kernel implements MapEnv {
       this.putUser(removeFd(this.mem, process, fd));
     }
   }
-}
-
-/** Reserves and lays out a memory and attaches the caller as its first client. */
-export function createKernel(options: KernelOptions): Kernel {
-  const granules = Math.floor(options.memory / GRANULE);
-  const mem = reserveMemory(granules, options.shared);
-  initAlloc(mem, granules);
-  const { u32 } = mem;
-  u32[SB_VERSION >>> 2] = LAYOUT_VERSION;
-  u32[SB_GRANULE >>> 2] = GRANULE;
-  u32[SB_PAGE >>> 2] = PAGE_SIZE;
-  u32[SB_CPUS >>> 2] = options.cpus;
-  u32[SB_SHARED >>> 2] = options.shared ? 1 : 0;
-  u32[SB_KERNEL_VERSION >>> 2] = KERNEL_6_18;
-  u32[SB_CLOCK_VIRTUAL >>> 2] = options.virtualClock ? 1 : 0;
-  mem.u64[SB_RUN_BUDGET >>> 3] = BigInt(options.runBudget ?? RUN_BUDGET);
-  mem.view.setFloat64(SB_TIME_ORIGIN, performance.timeOrigin, true);
-  seedRandom(mem, options.seed);
-  u32[SB_MAGIC >>> 2] = SB_MAGIC_VALUE;
-  // The first client has no owner number yet; nobody else is there who could hold a lock.
-  mem.owner = 1;
-  const process = mountBpffs(mem) ? newProcess(mem) : 0;
-  const client = process === 0 ? undefined : announceClient(mem, process);
-  if (client === undefined) throw new Bug(`a memory of ${options.memory} bytes has no room for its first client`);
-  return new Kernel(mem, client);
-}
-
-/** Attaches the calling thread to a host that another thread shares. */
-export function attachKernel(wasm: WebAssembly.Memory, client: ClientSlot): Kernel {
-  return new Kernel(attachMemory(wasm), client);
 }

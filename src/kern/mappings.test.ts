@@ -12,7 +12,8 @@ import {
   PROT_WRITE,
 } from "../uapi/index.ts";
 import type { ClientSlot } from "./clients.ts";
-import { attachKernel, createKernel, type Kernel } from "./kernel.ts";
+import { attachKernel, createKernel } from "./create.ts";
+import type { Kernel } from "./kernel.ts";
 import { forgetView, type Mapping, mapMemory } from "./mappings.ts";
 
 let a: Kernel;

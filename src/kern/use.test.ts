@@ -14,8 +14,9 @@ import {
   ENOENT,
   EPERM,
 } from "../uapi/index.ts";
+import { attachKernel, createKernel } from "./create.ts";
 import { FMODE_READ, FMODE_WRITE } from "./fds.ts";
-import { attachKernel, createKernel, type Kernel } from "./kernel.ts";
+import type { Kernel } from "./kernel.ts";
 
 let a: Kernel;
 let b: Kernel;

@@ -2,8 +2,9 @@ import { expect, test, vi } from "vitest";
 import { hashMap } from "../maps/hash.ts";
 import { OBJ_REFS, OBJ_USERS } from "../mem/layout.ts";
 import { BPF_MAP_TYPE_HASH } from "../uapi/index.ts";
+import { createKernel } from "./create.ts";
 import { FMODE_READ } from "./fds.ts";
-import { createKernel, type Kernel } from "./kernel.ts";
+import type { Kernel } from "./kernel.ts";
 import { allocMap } from "./map.ts";
 
 function newMap(kernel: Kernel): number {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createKernel } from "../kern/kernel.ts";
+import { createKernel } from "../kern/create.ts";
 import { allocMap, destroyMap } from "../kern/map.ts";
 import { bloomFilterMap } from "../maps/bloom_filter.ts";
 import { alloc, memoryUse } from "../mem/alloc.ts";

@@ -1,6 +1,7 @@
 /** What a client that died in the middle of an update leaves behind, step by step. The rest is in test/conformance. */
 import { beforeEach, expect, test } from "vitest";
-import { attachKernel, createKernel, type Kernel } from "../kern/kernel.ts";
+import { attachKernel, createKernel } from "../kern/create.ts";
+import type { Kernel } from "../kern/kernel.ts";
 import { allocMap } from "../kern/map.ts";
 import { hashMap } from "../maps/hash.ts";
 import { alloc } from "../mem/alloc.ts";

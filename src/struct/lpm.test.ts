@@ -2,7 +2,8 @@ import { afterAll, expect, test } from "vitest";
 import { randomOf } from "../../test/random.ts";
 import { BtfBuilder } from "../btf/builder.ts";
 import { parseBtf } from "../btf/index.ts";
-import { attachKernel, createKernel, type Kernel } from "../kern/kernel.ts";
+import { attachKernel, createKernel } from "../kern/create.ts";
+import type { Kernel } from "../kern/kernel.ts";
 import { allocMap, destroyMap } from "../kern/map.ts";
 import { lpmTrieMap } from "../maps/lpm_trie.ts";
 import {

@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from "vitest";
-import { attachKernel, createKernel, type Kernel } from "../kern/kernel.ts";
+import { attachKernel, createKernel } from "../kern/create.ts";
+import type { Kernel } from "../kern/kernel.ts";
 import { allocMap, destroyMap } from "../kern/map.ts";
 import { lruHashMap } from "../maps/lru_hash.ts";
 import { AREA_MAP, AREA_SIZE, alloc, areaOf, memoryUse } from "../mem/alloc.ts";

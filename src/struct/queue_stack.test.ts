@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
-import { createKernel, type Kernel } from "../kern/kernel.ts";
+import { createKernel } from "../kern/create.ts";
+import type { Kernel } from "../kern/kernel.ts";
 import { allocMap, destroyMap } from "../kern/map.ts";
 import type { MapOps, MapTypeEntry } from "../maps/ops.ts";
 import { queueMap } from "../maps/queue.ts";

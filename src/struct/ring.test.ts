@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from "vitest";
-import { createKernel, type Kernel } from "../kern/kernel.ts";
+import { createKernel } from "../kern/create.ts";
+import type { Kernel } from "../kern/kernel.ts";
 import { allocMap, destroyMap } from "../kern/map.ts";
 import { ringbufMap } from "../maps/ringbuf.ts";
 import { AREA_KIND, AREA_RING, alloc, areaOf, memoryUse } from "../mem/alloc.ts";

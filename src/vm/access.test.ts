@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { prepareXdp } from "../contexts/xdp.ts";
 import { encodeInsns, type Insn, ldImm64, ldx, raw, st } from "../insn/index.ts";
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
-import { createKernel } from "../kern/kernel.ts";
+import { createKernel } from "../kern/create.ts";
 import { allocMap, entryOfMap } from "../kern/map.ts";
 import { allocProg, destroyProg, PROG_INSNS, PROG_TYPE, setProgMaps } from "../kern/prog.ts";
 import { HELD_RING, hold, RUN_CTX, RUN_EXITED, RUN_PROG, RUN_STACK_TOP } from "../kern/run_record.ts";

@@ -19,8 +19,9 @@ import {
   stx,
 } from "../insn/index.ts";
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
+import { createKernel } from "../kern/create.ts";
 import { FAULT_ALIGNMENT, FAULT_DEPTH, FAULT_HIGH_HALF, FAULT_OUTSIDE } from "../kern/fault_kinds.ts";
-import { createKernel, type Kernel } from "../kern/kernel.ts";
+import type { Kernel } from "../kern/kernel.ts";
 import { allocProg, PROG_INSNS } from "../kern/prog.ts";
 import { RUN_EXITED, RUN_FAULT, RUN_FAULT_LOW, RUN_FAULTED, RUN_PC, RUN_PROG, RUN_SPENT } from "../kern/run_record.ts";
 import { run, step } from "./interp.ts";

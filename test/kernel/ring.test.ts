@@ -8,7 +8,7 @@ import type { Host, UserBuffer } from "../../src/host/host.ts";
 import { type Libc, openLibc } from "../../src/host/kernel_libc.ts";
 import * as asm from "../../src/insn/asm.ts";
 import { encodeInsns } from "../../src/insn/codec.ts";
-import { createKernel } from "../../src/kern/kernel.ts";
+import { createKernel } from "../../src/kern/create.ts";
 import { allocMap, destroyMap } from "../../src/kern/map.ts";
 import { ringbufMap } from "../../src/maps/ringbuf.ts";
 import { alloc } from "../../src/mem/alloc.ts";

@@ -5,7 +5,8 @@
 import { createHash } from "node:crypto";
 import { bpf } from "../../src/cmd/bpf.ts";
 import type { Host } from "../../src/host/host.ts";
-import { createKernel, type Kernel } from "../../src/kern/kernel.ts";
+import { createKernel } from "../../src/kern/create.ts";
+import type { Kernel } from "../../src/kern/kernel.ts";
 import { mapEntry } from "../../src/maps/registry.ts";
 import { alloc, POOL_USER } from "../../src/mem/alloc.ts";
 import { OBJ_MAP } from "../../src/mem/layout.ts";

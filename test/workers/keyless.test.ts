@@ -1,7 +1,7 @@
 /** Rings, queues, stacks and bloom filters under several threads. */
 import { expect, test } from "vitest";
 import type { EmbeddedHost } from "../../src/host/embedded.ts";
-import { createKernel } from "../../src/kern/kernel.ts";
+import { createKernel } from "../../src/kern/create.ts";
 import { alloc } from "../../src/mem/alloc.ts";
 import { jhash } from "../../src/struct/jhash.ts";
 import * as u from "../../src/uapi/index.ts";

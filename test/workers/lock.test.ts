@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { BtfBuilder } from "../../src/btf/index.ts";
 import type { EmbeddedHost } from "../../src/host/embedded.ts";
-import { createKernel } from "../../src/kern/kernel.ts";
+import { createKernel } from "../../src/kern/create.ts";
 import { alloc } from "../../src/mem/alloc.ts";
 import { lock, unlock } from "../../src/mem/locks.ts";
 import * as u from "../../src/uapi/index.ts";

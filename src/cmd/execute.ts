@@ -15,7 +15,8 @@ import { E2BIG, EFAULT, ENOMEM, ETIMEDOUT } from "../uapi/index.ts";
 import { describeFault } from "../vm/fault.ts";
 import { run as interpret } from "../vm/interp.ts";
 import { begin, Machine } from "../vm/machine.ts";
-import { checkCalls, type Refs, resolveImmediates } from "./prog_refs.ts";
+import { checkCalls } from "./prog_calls.ts";
+import { type Refs, resolveImmediates } from "./prog_refs.ts";
 
 export interface Executed {
   /** 0 or a negative errno: -EINVAL refused, -EFAULT a fault, -ETIMEDOUT the budget is spent. */

@@ -53,8 +53,9 @@ import { type UserLog, userLog } from "./log.ts";
 import { copyName } from "./map_create.ts";
 import { type Attaching, attachTarget, checkAttach, checkTarget } from "./prog_attach.ts";
 import { setProgBtf } from "./prog_btf.ts";
+import { checkCalls } from "./prog_calls.ts";
 import { callsTooDeep } from "./prog_depth.ts";
-import { checkCalls, type Refs, resolveImmediates, useBtf, useMap } from "./prog_refs.ts";
+import { type Refs, resolveImmediates, useBtf, useMap } from "./prog_refs.ts";
 
 const { prog_load } = bpf_attr;
 const TRUE_SIZE_END: number = prog_load.log_true_size.offset + 4;

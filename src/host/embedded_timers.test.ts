@@ -262,3 +262,63 @@ test.for(places)("with the real clock timers run by themselves, $shared", async 
   end(host, prog, map);
   await new Promise((resolve) => setTimeout(resolve, 30));
 });
+
+const contexts = [
+  ["XDP", u.BPF_PROG_TYPE_XDP, [asm.mov64Imm(R2, 4096), asm.call(u.BPF_FUNC_xdp_adjust_tail)]],
+  [
+    "skb",
+    u.BPF_PROG_TYPE_SCHED_CLS,
+    [asm.mov64Imm(R2, 128), asm.mov64Imm(R3, 0), asm.call(u.BPF_FUNC_skb_change_tail)],
+  ],
+  ["skb, load", u.BPF_PROG_TYPE_SCHED_CLS, [asm.mov64(R6, R1), asm.ldAbs("u32", 0)]],
+] as const;
+
+test.each(contexts)(
+  "a timer's function has no context: neither NULL nor that of the run before is one (%s)",
+  (_, type, use) => {
+    for (const forged of [false, true]) {
+      const host = open({});
+      const map = timerMap(host);
+      const start = [
+        asm.mov64(R9, R1),
+        asm.ldMapFd(R8, map),
+        asm.st("u32", R10, -4, 0),
+        asm.mov64(R2, R10),
+        asm.alu64Imm("add", R2, -4),
+        asm.mov64(R1, R8),
+        asm.call(u.BPF_FUNC_map_lookup_elem),
+        asm.mov64(R7, R0),
+        forged ? asm.stx("u64", R7, R9, DELAY) : asm.st("u64", R7, DELAY, 0),
+        asm.mov64(R1, R7),
+        asm.mov64(R2, R8),
+        asm.mov64Imm(R3, 1),
+        asm.call(u.BPF_FUNC_timer_init),
+        asm.mov64(R1, R7),
+        asm.ldFunc(R2, "callback"),
+        asm.call(u.BPF_FUNC_timer_set_callback),
+        asm.mov64(R1, R7),
+        asm.mov64Imm(R2, 1),
+        asm.mov64Imm(R3, 0),
+        asm.call(u.BPF_FUNC_timer_start),
+        asm.mov64Imm(R0, 0),
+        asm.exit(),
+      ];
+      const callback = [
+        asm.label("callback"),
+        asm.mov64(R7, R3),
+        asm.ldx("u64", R1, R7, DELAY),
+        use,
+        asm.st("u64", R7, CALLS, 1),
+        asm.mov64Imm(R0, 0),
+        asm.exit(),
+      ];
+      const { fd, log } = loadProgram(host, [...start, ...callback], { type });
+      expect(fd, log).toBeGreaterThan(0);
+      expect(testRun(host, fd).ret).toBe(0);
+      host.advance(10n);
+      expect(calls(host, map)[0]).toBe(0);
+      expect(readStderr(host, fd)).toContain("is not the context");
+      end(host, fd, map);
+    }
+  },
+);

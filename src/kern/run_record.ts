@@ -22,7 +22,7 @@ export const RUN_PC = 8;
 export const RUN_DEPTH = 12;
 /** End of frame 0's stack; frame n lies STACK_FRAME bytes lower than frame n - 1. */
 export const RUN_STACK_TOP = 16;
-/** The context as the program sees it, 0: none. */
+/** The context as the program sees it, 0: none, as functions of timers have it. */
 export const RUN_CTX = 20;
 export const RUN_CTX_SIZE = 24;
 /** The packet's buffer: headroom from here on, and where the tail room ends. 0: this kind of program has no packet. */

@@ -79,7 +79,8 @@ const named: Readonly<Record<ArgumentName, ArgumentCheck>> = {
   valueOut: ofMap(MAP_VALUE_SIZE, (m, map) => entryOfMap(m.kernel, map).traits.lookupReadsValue !== true),
   ctx: (m, i) => {
     const at = wordOf(m, i);
-    return (m.u32[at + 1] === 0 && m.u32[at] === m.u32[(m.run + RUN_CTX) >>> 2]) || wrong(m, FAULT_NOT_CONTEXT, i);
+    const ctx = m.u32[(m.run + RUN_CTX) >>> 2]!;
+    return (ctx !== 0 && m.u32[at + 1] === 0 && m.u32[at] === ctx) || wrong(m, FAULT_NOT_CONTEXT, i);
   },
   record: (m, i) => {
     const at = wordOf(m, i);

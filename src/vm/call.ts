@@ -15,6 +15,7 @@ import {
   FRAME_RETURN,
   FRAME_SAVED,
   FRAME_SIZE,
+  FRAME_STATE,
   FRAME_TURNS,
   MAX_FRAMES,
   RUN_CTX,
@@ -229,6 +230,8 @@ function startCallback(m: Machine, { callable, id, words: w }: Plan, { start }: 
   const { u32, regs: r } = m;
   const frame = openFrame(m, FRAME_HELPER);
   if (frame === 0) return;
+  // What other runs have left in there is not for this one to see.
+  u32.fill(0, (frame + FRAME_RESULT) >>> 2, (frame + FRAME_STATE) >>> 2);
   m.i32[(frame + FRAME_PLAN) >>> 2] = id < 0 ? ~kfuncTable.indexOf(callable) : id;
   const again = start(
     m.kernel,

@@ -117,3 +117,19 @@ test.for(places)("%s: kernel functions are called by their BTF ids", ([, host]) 
     "kernel btf_id 60000 is not a function",
   );
 });
+
+test.for(places)("%s: a function that a helper calls sees nothing of other runs in its registers", ([, host]) => {
+  const map = resultMap(host, 8);
+  const before = [
+    asm.ldMapFd(R1, map),
+    asm.ldFunc(R2, "callback"),
+    asm.ldImm64(R3, 0x5ec2_e755_5ec2_e755n),
+    asm.mov64Imm(R4, 0),
+    asm.call(u.BPF_FUNC_for_each_map_elem),
+  ];
+  expect(run(host, before, [asm.label("callback"), asm.mov64Imm(R0, 0), asm.exit()])?.[0]).toBe(1n);
+  const shows = ([R3, R4, asm.R5] as const).map((r, i) => asm.stx("u64", R2, r, 8 + i * 8));
+  const after = [asm.label("callback"), ...shows, asm.mov64Imm(R0, 0), asm.exit()];
+  expect(run(host, loop(1), after)).toEqual([1n, 0n, 0n, 0n, 0n, 0n, 0n, 0n]);
+  host.close(map);
+});

@@ -37,7 +37,7 @@ export function packetLoad(size: 1 | 2 | 4 | 8, indirect: boolean): Handler {
   return (m, _d, low, _high, w, imm) => {
     const { u32, regs, mem } = m;
     const ctx = u32[(m.run + RUN_CTX) >>> 2];
-    if (u32[regs + R6] !== ctx || u32[regs + R6 + 1] !== 0) {
+    if (ctx === 0 || u32[regs + R6] !== ctx || u32[regs + R6 + 1] !== 0) {
       fault(m, FAULT_NOT_CONTEXT, u32[regs + R6]!, u32[regs + R6 + 1]!, 0, false, 0);
       return;
     }

@@ -6,7 +6,7 @@ import { acquireRun, releaseRun } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { progStream } from "../kern/prog.ts";
-import { HELD_KEY, hold, RUN_CTX_SIZE, RUN_EXITED, RUN_PROG, RUN_TIMER } from "../kern/run_record.ts";
+import { HELD_KEY, hold, RUN_CTX, RUN_EXITED, RUN_PROG, RUN_TIMER } from "../kern/run_record.ts";
 import { writeStream } from "../kern/stream.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import { OBJ_REFS, rup8 } from "../mem/layout.ts";
@@ -118,7 +118,8 @@ function runDue(kernel: Kernel, run: number, { prog, callback, map, value, id }:
   const { mem } = kernel;
   const { u32 } = mem;
   u32[(run + RUN_PROG) >>> 2] = prog;
-  u32[(run + RUN_CTX_SIZE) >>> 2] = 0;
+  // It has none: what lies where contexts do is of the run that was there before.
+  u32[(run + RUN_CTX) >>> 2] = 0;
   u32[(run + RUN_TIMER) >>> 2] = id;
   const keySize = u32[(map + MAP_KEY_SIZE) >>> 2]!;
   const key = alloc(mem, rup8(keySize));

@@ -9,7 +9,15 @@ import { SB_KERNEL_BTF, SB_KERNEL_BTF_SIZE } from "../mem/layout.ts";
 import { kfuncTable } from "./kfunc_table.ts";
 import type { HelperArg, Kfunc } from "./types.ts";
 
-/** The bytes of the small one, the same on every host of this version. */
+let small: Btf | undefined;
+
+/** The small one, parsed: the same on every host of this version, so all hosts of a thread share it. */
+function smallBtf(): Btf {
+  small ??= parseBtf(kernelBtf());
+  return small;
+}
+
+/** The bytes of the small one. */
 export function kernelBtf(): Uint8Array {
   const b = new BtfBuilder();
   const u64 = b.int("unsigned long long", 8);
@@ -48,7 +56,7 @@ export function givenKernelBtf(kernel: Kernel): boolean {
 export function kernelBtfOf(kernel: Kernel): Btf {
   const { u8, u32 } = kernel.mem;
   const given = u32[SB_KERNEL_BTF >>> 2]!;
-  kernel.kernelBtf ??= parseBtf(given === 0 ? kernelBtf() : u8.subarray(given, given + u32[SB_KERNEL_BTF_SIZE >>> 2]!));
+  kernel.kernelBtf ??= given === 0 ? smallBtf() : parseBtf(u8.subarray(given, given + u32[SB_KERNEL_BTF_SIZE >>> 2]!));
   return kernel.kernelBtf;
 }
 

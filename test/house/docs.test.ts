@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { buildSync } from "esbuild";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { kernelHost } from "../kernel.ts";
 import { mountBpffs } from "../mount_bpffs.ts";
 
@@ -45,7 +45,55 @@ const snippets = guides.flatMap((page) =>
 
 test("the README has code", () => expect(snippets.map(({ title }) => title)).toContain("README.md snippet 1"));
 
-test.each(snippets)("$title runs", ({ code }) => run(code));
+/** Of each text what it threw, or undefined. They run in one process, one after the other, as bundles that share the library. */
+function run(codes: readonly string[]): readonly (string | undefined)[] {
+  const dir = mkdtempSync(join(tmpdir(), "bpfmaps-readme-"));
+  try {
+    const entryPoints = codes.map((_, i) => join(dir, `snippet${i}.ts`));
+    for (const [i, code] of codes.entries()) writeFileSync(entryPoints[i]!, code);
+    buildSync({
+      entryPoints,
+      bundle: true,
+      splitting: true,
+      platform: "node",
+      format: "esm",
+      target: "node20",
+      outdir: dir,
+      outExtension: { ".js": ".mjs" },
+      logLevel: "error",
+      alias: { bpfmaps: join(root, "src/index.ts") },
+    });
+    const all = join(dir, "all.mjs");
+    writeFileSync(all, runAll(codes.length));
+    // koffi is looked for from where the snippet lies.
+    const env = { ...process.env, NODE_PATH: join(root, "node_modules") };
+    execFileSync("node", [all], { cwd: root, stdio: "pipe", env });
+    const results = JSON.parse(readFileSync(join(dir, "results.json"), "utf8")) as (string | null)[];
+    return results.map((result) => result ?? undefined);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** The results are written by the last of them: a snippet that ends the process leaves none. */
+const runAll = (count: number): string => `
+  import { writeFileSync } from "node:fs";
+  const results = [];
+  for (let i = 0; i < ${count}; i++) {
+    results.push(await import(\`./snippet\${i}.mjs\`).then(() => null, (error) => String(error?.stack ?? error)));
+  }
+  writeFileSync(new URL("results.json", import.meta.url), JSON.stringify(results));
+`;
+
+let results: readonly (string | undefined)[] = [];
+beforeAll(() => {
+  results = run(snippets.map(({ code }) => code));
+});
+
+test.each(snippets.map(({ title }, i) => [title, i] as const))("%s runs", (_title, i) => {
+  expect(results[i]).toBeUndefined();
+  expect(results.length).toBe(snippets.length);
+});
 
 const kernel = kernelHost();
 const mount = kernel === undefined ? undefined : mountBpffs();
@@ -57,29 +105,5 @@ test.skipIf(mount === undefined)("docs/pinning.md runs on the kernel as well", (
   const { code } = snippets.find(({ title }) => title.startsWith("docs/pinning.md"))!;
   const there = code.replaceAll("createEmbedded", "openKernel").replace('"/sys/fs/bpf"', JSON.stringify(mount!.path));
   expect(there).toContain(mount!.path);
-  run(there);
+  expect(run([there])).toEqual([undefined]);
 });
-
-function run(code: string): void {
-  const dir = mkdtempSync(join(tmpdir(), "bpfmaps-readme-"));
-  try {
-    const entry = join(dir, "snippet.ts");
-    writeFileSync(entry, code);
-    const outfile = join(dir, "snippet.mjs");
-    buildSync({
-      entryPoints: [entry],
-      bundle: true,
-      platform: "node",
-      format: "esm",
-      target: "node20",
-      outfile,
-      logLevel: "error",
-      alias: { bpfmaps: join(root, "src/index.ts") },
-    });
-    // koffi is looked for from where the snippet lies.
-    const env = { ...process.env, NODE_PATH: join(root, "node_modules") };
-    execFileSync("node", [outfile], { cwd: root, stdio: "pipe", env });
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
-}

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { EmbeddedHost } from "../../src/host/embedded.ts";
 import * as u from "../../src/uapi/index.ts";
-import { type Started, sharedHost, startOn } from "./worker.ts";
+import { type Started, sharedHost, startOn, times } from "./worker.ts";
 
 const ROOM = 16;
 /** In the shared state of a test: producers that are done, and whether all shall stop. */
@@ -102,7 +102,7 @@ for (const [name, type, flags] of maps) {
     const host = sharedHost();
     const fd = create(host, type, 256, flags);
     const state = new SharedArrayBuffer(8);
-    const job = { fd, state, count: 4000, producers: 2 };
+    const job = { fd, state, count: times(1500), producers: 2 };
     const workers = [
       start(host, produce, { ...job, id: 1 }),
       start(host, produce, { ...job, id: 2 }),
@@ -137,7 +137,7 @@ test("a walk with LOOKUP_BATCH sees every element once while another thread repl
   const values = new Uint32Array(4 * KEYS);
   let torn = 0;
   let wrong = 0;
-  for (let round = 0; round < 1000; round++) {
+  for (let round = 0; round < times(400); round++) {
     const attr = { map_fd: fd, in_batch: null, out_batch: one, keys, values, count: 2 * KEYS };
     if (host.bpf(u.BPF_MAP_LOOKUP_BATCH, attr) !== -u.ENOENT) wrong++;
     if (attr.count !== KEYS || new Set(keys.subarray(0, KEYS)).size !== KEYS) wrong++;

@@ -5,14 +5,14 @@ import { createKernel } from "../../src/kern/create.ts";
 import { alloc } from "../../src/mem/alloc.ts";
 import { jhash } from "../../src/struct/jhash.ts";
 import * as u from "../../src/uapi/index.ts";
-import { type Started, sharedHost, startOn, startThread } from "./worker.ts";
+import { type Started, sharedHost, startOn, startThread, times } from "./worker.ts";
 
 /** Records of { u32 producer, u32 number, bytes that follow from both }; odd ones reserved and committed, some dropped. */
 const produce = `
-  const { attachKernel } = await load("kern/kernel.js");
-  const { ringReserve, ringCommit, ringOutput } = await load("struct/ring.js");
-  const { OBJ_MAP } = await load("mem/layout.js");
-  const { alloc } = await load("mem/alloc.js");
+  const { attachKernel } = await load("kern/kernel");
+  const { ringReserve, ringCommit, ringOutput } = await load("struct/ring");
+  const { OBJ_MAP } = await load("mem/layout");
+  const { alloc } = await load("mem/alloc");
   const k = attachKernel(data.ticket.memory, data.ticket.client);
   const map = k.get(data.fd, OBJ_MAP);
   const buffer = alloc(k.mem, 1024);
@@ -85,7 +85,7 @@ for (const size of [4096, 65536]) {
   test(`three producers, one ring of ${size} bytes: every record whole and in order`, async () => {
     const host = sharedHost();
     const fd = host.bpf(u.BPF_MAP_CREATE, { map_type: u.BPF_MAP_TYPE_RINGBUF, max_entries: size });
-    const records = 8_000;
+    const records = times(3_000);
     const workers = [0, 1, 2].map((id) => startProducer(host, { fd, id, records }));
     const next = await consume(host, fd, size, (n) => [0, 1, 2].every((id) => n[id] === records));
     expect(next).toEqual([records, records, records]);
@@ -95,17 +95,18 @@ for (const size of [4096, 65536]) {
 
 test("a producer that is terminated in bpf_ringbuf_output stops nobody", async () => {
   const host = sharedHost();
+  const records = times(2_000);
   for (let round = 0; round < 5; round++) {
     const fd = host.bpf(u.BPF_MAP_CREATE, { map_type: u.BPF_MAP_TYPE_RINGBUF, max_entries: 65536 });
     const victim = startProducer(host, { fd, id: 0, records: 1e9, outputOnly: true });
-    const other = startProducer(host, { fd, id: 1, records: 5000, outputOnly: true });
+    const other = startProducer(host, { fd, id: 1, records, outputOnly: true });
     let killed = false;
     await consume(host, fd, 65536, (next) => {
       if (!killed && (next[0] ?? 0) > 100 * (round + 1)) {
         killed = true;
         victim.worker.terminate();
       }
-      return killed && next[1] === 5000;
+      return killed && next[1] === records;
     });
     await Promise.all([victim.gone, other.gone]);
     host.close(fd);
@@ -133,7 +134,7 @@ for (const map_type of [u.BPF_MAP_TYPE_QUEUE, u.BPF_MAP_TYPE_STACK]) {
     const host = sharedHost();
     const fd = host.bpf(u.BPF_MAP_CREATE, { map_type, value_size: 8, max_entries: 50 });
     const workers = [0, 1, 2].map(() =>
-      startOn<{ sum: number; odd: number; got: number }>(host, pushAndPop, { fd, rounds: 20_000 }),
+      startOn<{ sum: number; odd: number; got: number }>(host, pushAndPop, { fd, rounds: times(8_000) }),
     );
     const results = await Promise.all(workers.map((w) => w.done));
     let sum = results.reduce((all, r) => all + r.sum, 0);
@@ -165,7 +166,7 @@ test("two threads add to the same words of a bloom filter: no bit is lost", asyn
   const shape = { map_type: u.BPF_MAP_TYPE_BLOOM_FILTER, value_size: 4, max_entries: 2900, map_extra: 1 };
   const attr = { ...shape, map_flags: u.BPF_F_ZERO_SEED };
   const values = valuesByBit(4096);
-  const fds = Array.from({ length: 40 }, () => host.bpf(u.BPF_MAP_CREATE, attr));
+  const fds = Array.from({ length: times(16) }, () => host.bpf(u.BPF_MAP_CREATE, attr));
   const gate = new SharedArrayBuffer(4 * fds.length);
   const workers = [0, 1].map((id) => startOn<void>(host, addInStep, { fds, id, values, gate }));
   await Promise.all(workers.map((w) => w.done));

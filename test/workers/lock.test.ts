@@ -6,7 +6,7 @@ import { createKernel } from "../../src/kern/create.ts";
 import { alloc } from "../../src/mem/alloc.ts";
 import { lock, unlock } from "../../src/mem/locks.ts";
 import * as u from "../../src/uapi/index.ts";
-import { type Started, sharedHost, startOn, startThread } from "./worker.ts";
+import { type Started, sharedHost, startOn, startThread, times } from "./worker.ts";
 
 const SIZE = 8192;
 
@@ -88,7 +88,7 @@ test.each([
   const host = sharedHost();
   const fd = lockedMap(host, type);
   expect(host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key, value: new Uint8Array(SIZE) })).toBe(0);
-  const writers = [1, 101].map((first) => startWriter(host, fd, BigInt(u.BPF_F_LOCK), first, 6_000));
+  const writers = [1, 101].map((first) => startWriter(host, fd, BigInt(u.BPF_F_LOCK), first, times(2_500)));
   expect(await tornReads(host, fd, u.BPF_F_LOCK, writers)).toBe(0);
 });
 
@@ -126,8 +126,8 @@ test("a lock of a thread that was just terminated is taken over before its `exit
   const word = alloc(kernel.mem, 16);
   const client = kernel.announce();
   const body = `
-    const { attachKernel } = await load("kern/kernel.js");
-    const { lock } = await load("mem/locks.js");
+    const { attachKernel } = await load("kern/kernel");
+    const { lock } = await load("mem/locks");
     const kernel = attachKernel(data.wasm, data.client);
     lock(kernel.mem, data.word);
     ready();

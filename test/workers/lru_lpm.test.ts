@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { EmbeddedHost } from "../../src/host/embedded.ts";
 import * as u from "../../src/uapi/index.ts";
-import { type Started, sharedHost, startOn } from "./worker.ts";
+import { type Started, sharedHost, startOn, times } from "./worker.ts";
 
 const VALUE = 64;
 /** So big that few values rest in the pool, and that copies take a while. */
@@ -111,7 +111,7 @@ for (const flags of [0, u.BPF_F_NO_COMMON_LRU]) {
     const host = sharedHost();
     const fd = host.bpf(u.BPF_MAP_CREATE, { ...lru, map_flags: flags });
     const workers = [1, 2, 3].map((seed) =>
-      start(host, { fd, seed, rounds: 10_000, keys: 100, lpm: false, value: VALUE }),
+      start(host, { fd, seed, rounds: times(4_000), keys: 100, lpm: false, value: VALUE }),
     );
     expect(await Promise.all(workers.map((w) => w.done))).toEqual([fine, fine, fine]);
     expect(keysOf(host, fd, 4).length).toBeLessThanOrEqual(64);
@@ -124,7 +124,7 @@ for (const flags of [0, u.BPF_F_NO_COMMON_LRU]) {
     for (let round = 0; round < 3; round++) {
       const [victim, other] = [
         start(host, { fd, seed: round + 1, rounds: 1e9, keys: 100, lpm: false, value: VALUE }),
-        start(host, { fd, seed: round + 100, rounds: 6_000, keys: 100, lpm: false, value: VALUE }),
+        start(host, { fd, seed: round + 100, rounds: times(2_500), keys: 100, lpm: false, value: VALUE }),
       ];
       await victim.ready;
       await new Promise((resolve) => setTimeout(resolve, 20 + round));
@@ -149,7 +149,7 @@ test("LPM: what covers all is never absent, and no value is torn", async () => {
   const fd = host.bpf(u.BPF_MAP_CREATE, trie);
   expect(update(host, fd, always, BIG_VALUE)).toBe(0);
   const workers = [1, 2, 3].map((seed) =>
-    start(host, { fd, seed, rounds: 8_000, keys: 60, lpm: true, value: BIG_VALUE }),
+    start(host, { fd, seed, rounds: times(3_000), keys: 60, lpm: true, value: BIG_VALUE }),
   );
   expect(await Promise.all(workers.map((w) => w.done))).toEqual([fine, fine, fine]);
   remove(host, fd, keysOf(host, fd, 8));
@@ -163,7 +163,7 @@ test("LPM: a worker that is terminated in the middle stops nobody", async () => 
   for (let round = 0; round < 4; round++) {
     const [victim, other] = [
       start(host, { fd, seed: round + 1, rounds: 1e9, keys: 60, lpm: true, value: BIG_VALUE }),
-      start(host, { fd, seed: round + 100, rounds: 8_000, keys: 60, lpm: true, value: BIG_VALUE }),
+      start(host, { fd, seed: round + 100, rounds: times(3_000), keys: 60, lpm: true, value: BIG_VALUE }),
     ];
     await victim.ready;
     await new Promise((resolve) => setTimeout(resolve, 20 + round));

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { EmbeddedHost } from "../../src/host/embedded.ts";
 import * as u from "../../src/uapi/index.ts";
-import { type Started, sharedHost, startOn } from "./worker.ts";
+import { type Started, sharedHost, startOn, times } from "./worker.ts";
 
 const KEYS = 64;
 
@@ -78,7 +78,7 @@ for (const flags of [0, u.BPF_F_NO_PREALLOC]) {
   test(`workers see the same maps and never a torn value (flags ${flags})`, async () => {
     const host = sharedHost();
     const fd = host.bpf(u.BPF_MAP_CREATE, { ...hash, map_flags: flags });
-    const workers = [1, 2, 3].map((seed) => start(host, fd, seed, 60_000));
+    const workers = [1, 2, 3].map((seed) => start(host, fd, seed, times(25_000)));
     const results = await Promise.all(workers.map((w) => w.done));
     expect(results).toEqual([1, 2, 3].map(() => ({ torn: 0, odd: 0 })));
     expect(keysOf(host, fd).size).toBeLessThanOrEqual(KEYS);
@@ -90,7 +90,7 @@ test("a worker that is terminated in the middle stops nobody", async () => {
   const host = sharedHost();
   const fd = host.bpf(u.BPF_MAP_CREATE, { ...hash, max_entries: 2 * KEYS });
   for (let round = 0; round < 6; round++) {
-    const [victim, other] = [start(host, fd, round + 1, 1e9), start(host, fd, round + 100, 30_000)];
+    const [victim, other] = [start(host, fd, round + 1, 1e9), start(host, fd, round + 100, times(10_000))];
     await victim.ready;
     await new Promise((resolve) => setTimeout(resolve, 20 + round));
     await victim.worker.terminate();

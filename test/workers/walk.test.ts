@@ -26,7 +26,7 @@ const COME_AND_GO = 300;
 
 /** Sets and deletes keys, most of them in runs, until it is told to stop. */
 const churn = `
-  const { attachEmbedded, openKernel, lpmKey, ipv4, u32, u64, perCpu } = await load("index.js");
+  const { attachEmbedded, openKernel, lpmKey, ipv4, u32, u64, perCpu } = await load("index");
   const host = data.ticket ? attachEmbedded(data.ticket) : openKernel();
   const key = data.type === "lpm_trie" ? lpmKey(ipv4) : u32;
   const map = host.openMap({ fd: data.fd }, { type: data.type, key, value: u64 });

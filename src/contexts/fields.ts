@@ -41,11 +41,6 @@ export function stores({ offset, size }: Place, write: number = 4): FieldRule {
   return { offset, size, read: 0, write, step: 4 };
 }
 
-/** Every part of `size` bytes, in both directions. */
-export function anyBytes(size: number): readonly FieldRule[] {
-  return [{ offset: 0, size, read: 15, write: 15, step: 1 }];
-}
-
 /** A byte for each offset: sizes of loads, and of stores four bits higher. */
 export function accessTable(size: number, rules: readonly FieldRule[]): Uint8Array {
   const table = new Uint8Array(size);

@@ -1,5 +1,6 @@
 /** Which fields of struct __sk_buff each kind of program may load and store, and how: the rules of Linux 6.18 as data. */
 import { __sk_buff } from "../uapi/index.ts";
+import { accessTable, type FieldRule, narrow, stores, tableAllows, whole } from "./fields.ts";
 
 type FieldName = keyof typeof __sk_buff.fields;
 
@@ -17,7 +18,6 @@ const inParts: ReadonlySet<FieldName> = new Set([
   "ingress_ifindex",
   "ifindex",
   "tc_index",
-  "cb",
   "hash",
   "tc_classid",
   "napi_id",
@@ -55,29 +55,28 @@ const shorter: Partial<Readonly<Record<FieldName, number>>> = {
 
 const WORD = 4;
 
-/** Sizes of an access at one offset as bits: 1, 2, 4 and 8 for loads, the same times 16 for stores. */
-function allow(table: Uint8Array, name: FieldName, shift: number): void {
-  const { offset, size } = __sk_buff.fields[name];
-  const whole = wholeSizes[name];
-  if (whole !== undefined) {
-    table[offset]! |= whole << shift;
-    return;
-  }
-  const parts = shift === 0 ? inParts.has(name) : name === "cb";
-  for (let at = offset; at < offset + size; at += WORD) table[at]! |= WORD << shift;
-  if (!parts) return;
-  for (let at = offset; at < offset + size; at++) table[at]! |= (at % 2 === 0 ? 3 : 1) << shift;
-  // The scratch words are a place for anything, also for numbers of 64 bits.
-  if (name === "cb") for (let at = offset; at + 8 <= offset + size; at += 8) table[at]! |= 8 << shift;
+/** The scratch words are a place for anything, also for numbers of 64 bits. */
+const SCRATCH: FieldName = "cb";
+const ANY_SIZE = 1 | 2 | 4 | 8;
+
+function loadRule(name: FieldName): FieldRule {
+  const field = __sk_buff.fields[name];
+  const size = wholeSizes[name];
+  if (size !== undefined) return whole({ offset: field.offset, size });
+  if (name === SCRATCH) return narrow(field, ANY_SIZE);
+  return inParts.has(name) ? narrow(field) : whole(field, WORD);
 }
 
-export type AccessRule = (offset: number, size: number, write: boolean) => boolean;
+function storeRule(name: FieldName): FieldRule {
+  const field = __sk_buff.fields[name];
+  return name === SCRATCH ? { ...stores(field, ANY_SIZE), step: 1 } : stores(field, wholeSizes[name]);
+}
 
-export function fieldRule(readable: readonly FieldName[], writable: readonly FieldName[]): AccessRule {
-  const table = new Uint8Array(__sk_buff.size);
-  for (const name of readable) allow(table, name, 0);
-  for (const name of writable) allow(table, name, 4);
-  return (offset, size, write) => (table[offset]! & (write ? size << 4 : size)) !== 0;
+type AccessRule = (offset: number, size: number, write: boolean) => boolean;
+
+function fieldRule(readable: readonly FieldName[], writable: readonly FieldName[]): AccessRule {
+  const table = accessTable(__sk_buff.size, [...readable.map(loadRule), ...writable.map(storeRule)]);
+  return (offset, size, write) => tableAllows(table, offset, size, write);
 }
 
 /** Of each offset in such a field: its size in the kernel. */

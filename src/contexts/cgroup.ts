@@ -1,5 +1,5 @@
 /** Programs of cgroups that decide about sockets, devices, sysctls and socket options. */
-import { cgroupHelpers, sockHelpers, sockoptHelpers, sysctlHelpers } from "../helpers/groups.ts";
+
 import {
   BPF_CGROUP_GETSOCKOPT,
   BPF_CGROUP_INET_SOCK_CREATE,
@@ -15,6 +15,7 @@ import {
   bpf_sysctl,
 } from "../uapi/index.ts";
 import { accessTable, type FieldRule, front, narrow, stores, tableAllows, whole } from "./fields.ts";
+import { cgroupHelpers, sockHelpers, sockoptHelpers, sysctlHelpers } from "./helper_groups.ts";
 import type { ContextFamily } from "./table.ts";
 
 const cgroup = { packetLoads: false, kernelPointers: true, sleepable: false } as const;

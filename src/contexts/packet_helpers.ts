@@ -61,13 +61,6 @@ import {
   BPF_FUNC_skb_vlan_pop,
   BPF_FUNC_skb_vlan_push,
   BPF_FUNC_skc_lookup_tcp,
-  BPF_FUNC_skc_to_mptcp_sock,
-  BPF_FUNC_skc_to_tcp_request_sock,
-  BPF_FUNC_skc_to_tcp_sock,
-  BPF_FUNC_skc_to_tcp_timewait_sock,
-  BPF_FUNC_skc_to_tcp6_sock,
-  BPF_FUNC_skc_to_udp6_sock,
-  BPF_FUNC_skc_to_unix_sock,
   BPF_FUNC_tcp_check_syncookie,
   BPF_FUNC_tcp_gen_syncookie,
   BPF_FUNC_tcp_raw_check_syncookie_ipv4,
@@ -82,18 +75,10 @@ import {
   BPF_FUNC_xdp_load_bytes,
   BPF_FUNC_xdp_store_bytes,
 } from "../uapi/index.ts";
+import { socketCasts } from "./helper_groups.ts";
 
 /** Every kind of program that sees packets may call these. */
-const networkHelpers: readonly number[] = [
-  BPF_FUNC_skc_to_tcp6_sock,
-  BPF_FUNC_skc_to_tcp_sock,
-  BPF_FUNC_skc_to_tcp_timewait_sock,
-  BPF_FUNC_skc_to_tcp_request_sock,
-  BPF_FUNC_skc_to_udp6_sock,
-  BPF_FUNC_ktime_get_coarse_ns,
-  BPF_FUNC_skc_to_unix_sock,
-  BPF_FUNC_skc_to_mptcp_sock,
-];
+const networkHelpers: readonly number[] = [...socketCasts, BPF_FUNC_ktime_get_coarse_ns];
 export const socketFilterHelpers: readonly number[] = [
   ...networkHelpers,
   BPF_FUNC_perf_event_output,
@@ -163,7 +148,7 @@ export const schedHelpers: readonly number[] = [
   BPF_FUNC_tcp_raw_check_syncookie_ipv4,
   BPF_FUNC_tcp_raw_check_syncookie_ipv6,
 ];
-export const cgroupHelpers: readonly number[] = [
+export const cgroupSkbHelpers: readonly number[] = [
   ...networkHelpers,
   BPF_FUNC_perf_event_output,
   BPF_FUNC_skb_load_bytes,

@@ -1,7 +1,8 @@
 /** Programs at probes, tracepoints and perf events: they see registers or a record, and change neither. */
-import { kprobeHelpers, perfEventHelpers, tracingHelpers } from "../helpers/groups.ts";
+
 import { bpf_perf_event_data } from "../uapi/index.ts";
 import { accessTable, narrow, tableAllows, whole } from "./fields.ts";
+import { kprobeHelpers, perfEventHelpers, tracingHelpers } from "./helper_groups.ts";
 import type { ContextFamily } from "./table.ts";
 
 const { fields: perfFields } = bpf_perf_event_data;

@@ -1,5 +1,5 @@
 /** Programs that choose a socket: for what arrives (sk_lookup), and among those of one port (sk_reuseport). */
-import { skLookupHelpers, skReuseportHelpers } from "../helpers/groups.ts";
+
 import {
   BPF_SK_LOOKUP,
   BPF_SK_REUSEPORT_SELECT,
@@ -8,6 +8,7 @@ import {
   sk_reuseport_md,
 } from "../uapi/index.ts";
 import { accessTable, narrow, tableAllows, whole } from "./fields.ts";
+import { skLookupHelpers, skReuseportHelpers } from "./helper_groups.ts";
 import type { ContextFamily } from "./table.ts";
 
 const { fields: lookup } = bpf_sk_lookup;

@@ -1,7 +1,8 @@
 /** Programs that see what is sent through a socket, and decide where it goes. */
-import { skMsgHelpers } from "../helpers/groups.ts";
+
 import { sk_msg_md } from "../uapi/index.ts";
 import { accessTable, tableAllows, whole } from "./fields.ts";
+import { skMsgHelpers } from "./helper_groups.ts";
 import type { ContextFamily } from "./table.ts";
 
 const { fields, size: SIZE } = sk_msg_md;

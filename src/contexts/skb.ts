@@ -35,7 +35,7 @@ import {
   bpf_sock,
 } from "../uapi/index.ts";
 import {
-  cgroupHelpers,
+  cgroupSkbHelpers,
   lwtHelpers,
   lwtInHelpers,
   lwtSeg6Helpers,
@@ -104,7 +104,7 @@ export const socketFilterContext: SkbFamily = {
 export const cgroupSkbContext: SkbFamily = {
   ...family,
   access: cgroupFields,
-  helpers: cgroupHelpers,
+  helpers: cgroupSkbHelpers,
   attachTypes: [BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS],
 };
 export const lwtInContext: SkbFamily = { ...family, access: lwtFields, helpers: lwtInHelpers };

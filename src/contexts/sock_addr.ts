@@ -1,7 +1,8 @@
 /** Programs of cgroups that see and change the address of bind, connect, sendmsg and the like. */
-import { cgroupHelpers, sockAddrHelpers } from "../helpers/groups.ts";
+
 import * as uapi from "../uapi/index.ts";
 import { accessTable, type FieldRule, narrow, stores, tableAllows, whole } from "./fields.ts";
+import { cgroupHelpers, sockAddrHelpers } from "./helper_groups.ts";
 import type { ContextFamily } from "./table.ts";
 
 const { fields, size: SIZE } = uapi.bpf_sock_addr;

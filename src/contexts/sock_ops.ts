@@ -1,7 +1,8 @@
 /** Programs that are asked about, and told of, what a TCP connection does. */
-import { sockOpsHelpers } from "../helpers/groups.ts";
+
 import { bpf_sock_ops } from "../uapi/index.ts";
 import { accessTable, front, stores, tableAllows, whole } from "./fields.ts";
+import { sockOpsHelpers } from "./helper_groups.ts";
 import type { ContextFamily } from "./table.ts";
 
 const { fields, size: SIZE } = bpf_sock_ops;

@@ -1,5 +1,5 @@
 /** Programs that user space calls: the context is memory of the caller's, of any layout. */
-import { syscallHelpers } from "../helpers/groups.ts";
+import { syscallHelpers } from "./helper_groups.ts";
 import type { ContextFamily } from "./table.ts";
 
 /** U16_MAX */

@@ -3,7 +3,7 @@
  * kernel's (struct_ops). The context is an array of u64, one an argument; a pointer is loaded whole, a number in any part
  * from its beginning on.
  */
-import { iterHelpers, lsmHelpers, structOpsHelpers, trampolineHelpers, typedHelpers } from "../helpers/groups.ts";
+
 import {
   BPF_FUNC_get_attach_cookie,
   BPF_FUNC_get_func_arg,
@@ -23,6 +23,7 @@ import {
   BPF_TRACE_ITER,
   BPF_TRACE_RAW_TP,
 } from "../uapi/index.ts";
+import { iterHelpers, lsmHelpers, structOpsHelpers, trampolineHelpers, typedHelpers } from "./helper_groups.ts";
 import { MAX_ARGS } from "./probes.ts";
 import type { ContextFamily } from "./table.ts";
 

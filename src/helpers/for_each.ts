@@ -1,21 +1,13 @@
 /** bpf_for_each_map_elem: a function of the program, once for each element of a map. */
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
-import {
-  FRAME_ARGS,
-  FRAME_CALLBACK,
-  FRAME_RESULT,
-  FRAME_STATE,
-  findHeld,
-  HELD_KEY,
-  hold,
-  letGo,
-} from "../kern/run_record.ts";
+import { FRAME_ARGS, FRAME_RESULT, FRAME_STATE, findHeld, HELD_KEY, hold, letGo } from "../kern/run_record.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import { rup8 } from "../mem/layout.ts";
 import { WALK_SIZE } from "../struct/hash_walk.ts";
 import { MAP_KEY_SIZE } from "../struct/map.ts";
 import { BPF_FUNC_for_each_map_elem, EINVAL, ENOMEM } from "../uapi/index.ts";
+import { setCallback, setResult } from "./callback_frame.ts";
 import type { Helper } from "./types.ts";
 
 /** The map, and the walk: its state, and behind it a copy of the key, which the function may read. */
@@ -32,17 +24,15 @@ function start(
   flagsLow: number,
   flagsHigh: number,
 ): boolean {
-  const { u32 } = kernel.mem;
   const ret = (flagsLow | flagsHigh) !== 0 ? -EINVAL : beginWalk(kernel, frame, map >>> 0);
-  u32[(frame + FRAME_RESULT) >>> 2] = ret;
-  u32[(frame + FRAME_RESULT + 4) >>> 2] = ret >> 31;
+  setResult(kernel, frame, ret);
   if (ret !== 0) return false;
+  setCallback(kernel, frame, callback);
+  const { u32 } = kernel.mem;
   const args = (frame + FRAME_ARGS) >>> 2;
-  u32.fill(0, args, args + 10);
   u32[args] = map;
   u32[args + 6] = ctxLow;
   u32[args + 7] = ctxHigh;
-  u32[(frame + FRAME_CALLBACK) >>> 2] = callback;
   return step(kernel, frame);
 }
 

@@ -1,7 +1,8 @@
 /** bpf_loop: a function of the program, again and again. Kernel counterpart: kernel/bpf/bpf_iter.c. */
 import type { Kernel } from "../kern/kernel.ts";
-import { FRAME_ARGS, FRAME_CALLBACK, FRAME_RESULT, FRAME_STATE } from "../kern/run_record.ts";
+import { FRAME_ARGS, FRAME_RESULT, FRAME_STATE } from "../kern/run_record.ts";
 import { BPF_FUNC_loop, E2BIG, EINVAL } from "../uapi/index.ts";
+import { setCallback, setResult } from "./callback_frame.ts";
 import type { Helper } from "./types.ts";
 
 const MAX_LOOPS = 8 * 1024 * 1024;
@@ -9,7 +10,7 @@ const MAX_LOOPS = 8 * 1024 * 1024;
 const STATE_TURNS: number = FRAME_STATE;
 
 function start(
-  { mem: { i32 } }: Kernel,
+  kernel: Kernel,
   frame: number,
   turns: number,
   turnsHigh: number,
@@ -23,13 +24,12 @@ function start(
   // has a u32, and the refusal of too many is a number of 32 bits.
   const tooMany = turnsHigh !== 0 || turns >>> 0 > MAX_LOOPS;
   const refused = (flagsLow | flagsHigh) !== 0 ? -EINVAL : tooMany ? -E2BIG : 0;
-  i32[(frame + FRAME_RESULT) >>> 2] = refused;
-  i32[(frame + FRAME_RESULT + 4) >>> 2] = refused === -EINVAL ? -1 : 0;
-  i32[(frame + FRAME_CALLBACK) >>> 2] = callback;
+  const { i32 } = kernel.mem;
+  setResult(kernel, frame, refused);
+  if (refused === -E2BIG) i32[(frame + FRAME_RESULT + 4) >>> 2] = 0;
+  setCallback(kernel, frame, callback);
   i32[(frame + STATE_TURNS) >>> 2] = turns;
   const args = (frame + FRAME_ARGS) >>> 2;
-  i32[args] = 0;
-  i32[args + 1] = 0;
   i32[args + 2] = ctxLow;
   i32[args + 3] = ctxHigh;
   return refused === 0 && turns !== 0;

@@ -6,7 +6,7 @@ import { FIELD_RB_NODE, FIELD_RB_ROOT } from "../btf/special_fields.ts";
 import { FAULT_NO_OBJECT } from "../kern/fault_kinds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { faultHelper } from "../kern/reach.ts";
-import { FRAME_ARGS, FRAME_CALLBACK, FRAME_RESULT, FRAME_STATE, findHeld, HELD_OWNED } from "../kern/run_record.ts";
+import { FRAME_ARGS, FRAME_STATE, findHeld, HELD_OWNED } from "../kern/run_record.ts";
 import { dropObject } from "../struct/object_owner.ts";
 import {
   childOf,
@@ -21,6 +21,7 @@ import {
 } from "../struct/object_tree.ts";
 import { objectOfSlot } from "../struct/objects.ts";
 import { EINVAL } from "../uapi/index.ts";
+import { setCallback, setResult } from "./callback_frame.ts";
 import { disown, fits, nodeAddress, nodeSlot, own, ownedEntry, withSlot } from "./slots.ts";
 import type { Kfunc } from "./types.ts";
 
@@ -38,7 +39,7 @@ function add(kernel: Kernel, frame: number, root: number, low: number, high: num
   const { u32 } = mem;
   const node = nodeSlot(kernel, FIELD_RB_NODE, low, high, 2);
   if (node === 0 || ownedEntry(kernel, objectOfSlot(mem, node), 0, 2) === 0) return false;
-  u32[(frame + FRAME_CALLBACK) >>> 2] = callback;
+  setCallback(kernel, frame, callback);
   u32[(frame + STATE_ROOT) >>> 2] = root;
   u32[(frame + STATE_NODE) >>> 2] = node;
   u32[(frame + STATE_AT) >>> 2] = 0;
@@ -65,9 +66,8 @@ function end(kernel: Kernel, frame: number, ret: number): boolean {
   return false;
 }
 
-function refuse({ mem: { i32 } }: Kernel, frame: number): number {
-  i32[(frame + FRAME_RESULT) >>> 2] = -EINVAL;
-  i32[(frame + FRAME_RESULT + 4) >>> 2] = -1;
+function refuse(kernel: Kernel, frame: number): number {
+  setResult(kernel, frame, -EINVAL);
   return -EINVAL;
 }
 
@@ -80,7 +80,6 @@ function descend(kernel: Kernel, frame: number, root: number, at: number, side: 
   if (below !== 0) {
     u32[(frame + STATE_AT) >>> 2] = below;
     const args = (frame + FRAME_ARGS) >>> 2;
-    u32.fill(0, args, args + 10);
     u32[args] = nodeAddress(kernel, node);
     u32[args + 2] = nodeAddress(kernel, below);
     return CALL;
@@ -89,8 +88,7 @@ function descend(kernel: Kernel, frame: number, root: number, at: number, side: 
   if (isInTree(mem, node) || findHeld(mem, run, HELD_OWNED, object) === 0) return refuse(kernel, frame);
   disown(kernel, object);
   insertNode(mem, root, node, at, side);
-  u32[(frame + FRAME_RESULT) >>> 2] = 0;
-  u32[(frame + FRAME_RESULT + 4) >>> 2] = 0;
+  setResult(kernel, frame, 0);
   return DONE;
 }
 

@@ -52,7 +52,7 @@ export const CHECKSUM_UNNECESSARY = 1;
 export const CHECKSUM_COMPLETE = 2;
 
 /** What an skb has in front of its data when it is made, and what lies behind the room of its first page. */
-export const SKB_HEADROOM = 64;
+const SKB_HEADROOM = 64;
 const BEHIND = 320;
 const PAGE = 4096;
 /** Bytes of a packet's linear part at most, when it is made. */

@@ -10,7 +10,7 @@ export const VLAN_HLEN = 4;
 export const ETH_P_IP = 0x0800;
 export const ETH_P_IPV6 = 0x86dd;
 export const ETH_P_8021Q = 0x8100;
-export const ETH_P_8021AD = 0x88a8;
+const ETH_P_8021AD = 0x88a8;
 /** Below it the field is a length, as in IEEE 802.3. */
 const ETH_P_802_3_MIN = 0x0600;
 const ETH_P_802_3 = 0x0001;

@@ -1,16 +1,6 @@
 /** bpf_user_ringbuf_drain: a function of the program for each sample. Kernel counterpart: kernel/bpf/ringbuf.c. */
 import type { Kernel } from "../kern/kernel.ts";
-import {
-  FRAME_ARGS,
-  FRAME_CALLBACK,
-  FRAME_RESULT,
-  FRAME_STATE,
-  findHeld,
-  HELD_DRAIN,
-  HELD_WRITABLE,
-  hold,
-  letGo,
-} from "../kern/run_record.ts";
+import { FRAME_ARGS, FRAME_STATE, findHeld, HELD_DRAIN, HELD_WRITABLE, hold, letGo } from "../kern/run_record.ts";
 import { putFrameDynptr, takeStackObject } from "../kern/stack_objects.ts";
 import { beginDrain, endDrain, nextSample, releaseSample } from "../struct/user_ring.ts";
 import {
@@ -22,6 +12,7 @@ import {
   ENODATA,
   ENOMEM,
 } from "../uapi/index.ts";
+import { setCallback, setResult } from "./callback_frame.ts";
 import { DYNPTR_LOCAL, fillDynptr } from "./dynptr_core.ts";
 import type { Helper } from "./types.ts";
 
@@ -51,20 +42,19 @@ function start(
 ): boolean {
   const { mem, run } = kernel;
   const { u32 } = mem;
-  if (flagsHigh !== 0 || (flagsLow & ~WAKEUP_FLAGS) !== 0) return refuse(kernel, frame, -EINVAL);
+  if (flagsHigh !== 0 || (flagsLow & ~WAKEUP_FLAGS) !== 0) return done(kernel, frame, -EINVAL);
   const busy = beginDrain(mem, map >>> 0);
-  if (busy !== 0) return refuse(kernel, frame, busy);
+  if (busy !== 0) return done(kernel, frame, busy);
   if (!hold(mem, run, HELD_DRAIN, map >>> 0, 0, 0)) {
     endDrain(mem, map >>> 0);
-    return refuse(kernel, frame, -ENOMEM);
+    return done(kernel, frame, -ENOMEM);
   }
   u32[(frame + STATE_MAP) >>> 2] = map;
   u32[(frame + STATE_FLAGS) >>> 2] = flagsLow;
   u32[(frame + STATE_SAMPLES) >>> 2] = 0;
   u32[(frame + STATE_DISCARDED) >>> 2] = 0;
-  u32[(frame + FRAME_CALLBACK) >>> 2] = callback;
+  setCallback(kernel, frame, callback);
   const args = (frame + FRAME_ARGS) >>> 2;
-  u32.fill(0, args, args + 10);
   u32[args + 2] = ctxLow;
   u32[args + 3] = ctxHigh;
   return goOn(kernel, frame);
@@ -124,12 +114,12 @@ function finish(kernel: Kernel, frame: number, error: number): boolean {
   letGo(mem, run, findHeld(mem, run, HELD_DRAIN, 0));
   endDrain(mem, map);
   if (flags & BPF_RB_FORCE_WAKEUP || ((flags & BPF_RB_NO_WAKEUP) === 0 && samples > 0)) kernel.wake();
-  return refuse(kernel, frame, error === 0 ? samples - u32[(frame + STATE_DISCARDED) >>> 2]! : error);
+  return done(kernel, frame, error === 0 ? samples - u32[(frame + STATE_DISCARDED) >>> 2]! : error);
 }
 
-function refuse({ mem: { i32 } }: Kernel, frame: number, result: number): boolean {
-  i32[(frame + FRAME_RESULT) >>> 2] = result;
-  i32[(frame + FRAME_RESULT + 4) >>> 2] = result >> 31;
+/** The helper returns; the function is not called (again). */
+function done(kernel: Kernel, frame: number, result: number): boolean {
+  setResult(kernel, frame, result);
   return false;
 }
 

@@ -15,7 +15,7 @@ const T_BUCKETS = 8;
 const BUCKETS_MAX = 0x1_0000;
 
 /** An anchor: the next one of its bucket, the field's address and kind, its map; then what the kind needs. */
-export const ANCHOR_FIELD = 4;
+const ANCHOR_FIELD = 4;
 export const ANCHOR_KIND = 8;
 export const ANCHOR_MAP = 12;
 export const ANCHOR_STATE = 16;

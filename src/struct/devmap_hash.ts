@@ -10,8 +10,8 @@ import type { Memory } from "../mem/memory.ts";
 import { BPF_EXIST, BPF_F_RDONLY_PROG, BPF_NOEXIST, E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM } from "../uapi/index.ts";
 import { indexAt } from "./array_ops.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
-import { MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE, mapField } from "./map.ts";
-import { type RedirectKind, takeTargetProg, targetFd } from "./redirect_slots.ts";
+import { MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE, mapField } from "./map.ts";
+import { copyFound, type RedirectKind, takeTargetProg, targetFd } from "./redirect_slots.ts";
 import { allocValues } from "./values.ts";
 
 const H_VALUES = MAP_PRIVATE;
@@ -85,12 +85,7 @@ export function lookupDevice(env: MapEnv, map: number, key: number): number {
 }
 
 export function copyDevice(env: MapEnv, map: number, key: number, value: number): number {
-  const { mem } = env;
-  lock(mem, map + MAP_LOCK);
-  const from = lookupDevice(env, map, key);
-  if (from !== 0) mem.copy(value, from, mapField(mem, map, MAP_VALUE_SIZE));
-  unlock(mem, map + MAP_LOCK);
-  return from === 0 ? -ENOENT : 0;
+  return copyFound(env, map, key, value, lookupDevice);
 }
 
 /** Takes the entry out of its chain. The caller holds the lock. */

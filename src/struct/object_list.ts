@@ -7,7 +7,7 @@ import type { Memory } from "../mem/memory.ts";
 /** A head's slot: first and last node. */
 const LAST = 4;
 /** A node's slot: the head it belongs to, and its neighbours; all 0 while it is in no list. */
-export const NODE_OWNER = 0;
+const NODE_OWNER = 0;
 const NEXT = 4;
 const PREV = 8;
 

@@ -31,7 +31,7 @@ export const POOL_PERCPU = 12;
 /** Bytes of the struct, of all its copies, of the head, and the distance of two objects. */
 export const POOL_STRUCT_SIZE = 16;
 export const POOL_BYTES = 20;
-export const POOL_HEAD = 24;
+const POOL_HEAD = 24;
 const P_STRIDE = 28;
 /** The record of the special fields, or 0. */
 export const POOL_RECORD = 32;

@@ -94,9 +94,20 @@ export function lookupRedirect(env: MapEnv, map: number, key: number): number {
 }
 
 export function copyRedirect(env: MapEnv, map: number, key: number, value: number): number {
+  return copyFound(env, map, key, value, lookupRedirect);
+}
+
+/** Copies the value that `lookup` finds, or says -ENOENT. */
+export function copyFound(
+  env: MapEnv,
+  map: number,
+  key: number,
+  value: number,
+  lookup: (env: MapEnv, map: number, key: number) => number,
+): number {
   const { mem } = env;
   lock(mem, map + MAP_LOCK);
-  const from = lookupRedirect(env, map, key);
+  const from = lookup(env, map, key);
   if (from !== 0) mem.copy(value, from, mapField(mem, map, MAP_VALUE_SIZE));
   unlock(mem, map + MAP_LOCK);
   return from === 0 ? -ENOENT : 0;

@@ -1,11 +1,11 @@
 /**
  * Helpers by number that kinds of programs have beside what every kind has, as Linux 6.18 gives them to programs that
- * may do everything. Numbers that this host does not serve yet are refused by name when a program is loaded.
+ * may do everything; of programs that see packets in packet_helpers.ts. Numbers that this host does not serve yet are refused by name when a program is loaded.
  */
 import * as u from "../uapi/index.ts";
 
 /** Sockets of the kernel's, told apart. */
-const socketCasts: readonly number[] = [
+export const socketCasts: readonly number[] = [
   u.BPF_FUNC_skc_to_tcp6_sock,
   u.BPF_FUNC_skc_to_tcp_sock,
   u.BPF_FUNC_skc_to_tcp_timewait_sock,

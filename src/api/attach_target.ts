@@ -3,19 +3,17 @@ import type { Btf, BtfKind } from "../btf/index.ts";
 import type { ObjectSpec, ProgramSpec } from "../elf/index.ts";
 import { InputError } from "../errors.ts";
 import {
-  BPF_LSM_CGROUP,
-  BPF_LSM_MAC,
+  attachPrefixes,
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_PROG_TYPE_EXT,
   BPF_PROG_TYPE_LSM,
   BPF_PROG_TYPE_STRUCT_OPS,
   BPF_PROG_TYPE_TRACING,
-  BPF_TRACE_ITER,
   BPF_TRACE_RAW_TP,
   bpf_prog_info,
 } from "../uapi/index.ts";
 import type { HostContext } from "./context.ts";
-import { kernelStruct } from "./struct_ops.ts";
+import { kernelStruct, typesHint } from "./struct_ops.ts";
 
 /** Attributes of BPF_PROG_LOAD. */
 export interface AttachTarget {
@@ -27,14 +25,6 @@ export interface AttachTarget {
 
 /** Program types whose target is a type. */
 const typed: ReadonlySet<number> = new Set([BPF_PROG_TYPE_TRACING, BPF_PROG_TYPE_LSM, BPF_PROG_TYPE_EXT]);
-
-/** By attach type: what the name of the kernel's type begins with before that of the target. */
-const prefixes: Readonly<Record<number, string>> = {
-  [BPF_TRACE_RAW_TP]: "btf_trace_",
-  [BPF_TRACE_ITER]: "bpf_iter_",
-  [BPF_LSM_MAC]: "bpf_lsm_",
-  [BPF_LSM_CGROUP]: "bpf_lsm_",
-};
 
 /** Undefined for programs that are attached otherwise. `InputError`: no such target. */
 export function attachTarget(context: HostContext, spec: ObjectSpec, program: ProgramSpec): AttachTarget | undefined {
@@ -53,13 +43,12 @@ export function attachTarget(context: HostContext, spec: ObjectSpec, program: Pr
     const hint = "set `attachProgFd` in `edit` to the fd of the loaded program";
     throw new InputError(`program ${name}: it replaces ${attachTo} of another program; ${hint}`);
   }
-  const wanted = `${prefixes[expectedAttachType] ?? ""}${attachTo}`;
+  const wanted = `${attachPrefixes[expectedAttachType] ?? ""}${attachTo}`;
   const kind: BtfKind = expectedAttachType === BPF_TRACE_RAW_TP ? "typedef" : "func";
   const kernel = context.seam.kernelBtf();
   const attachBtfId = kernel?.btf.find(wanted, kind);
   if (attachBtfId !== undefined) return { attachBtfId };
-  const hint = kernel?.complete === false ? "; give the host a kernel's types: createEmbedded({ kernelBtf: ... })" : "";
-  throw new InputError(`program ${name}: found no ${kind} ${wanted} in the kernel's BTF${hint}`);
+  throw new InputError(`program ${name}: found no ${kind} ${wanted} in the kernel's BTF${typesHint(kernel)}`);
 }
 
 function structOpsMember(context: HostContext, spec: ObjectSpec, name: string): AttachTarget {

@@ -2,10 +2,9 @@
 import { type BtfStruct, essentialName } from "../btf/index.ts";
 import type { ObjectSpec, StructOpsSpec } from "../elf/index.ts";
 import { InputError } from "../errors.ts";
+import type { KernelBtf } from "../host/host.ts";
+import { STRUCT_OPS_PREFIX } from "../uapi/index.ts";
 import type { HostContext } from "./context.ts";
-
-/** The kernel keeps state of its own around each struct that programs may implement. */
-const VALUE_PREFIX = "bpf_struct_ops_";
 
 export interface KernelStruct {
   readonly typeId: number;
@@ -20,11 +19,17 @@ export function kernelStruct(context: HostContext, { btf }: ObjectSpec, map: str
   const kernel = context.seam.kernelBtf();
   const name = essentialName(btf?.type(ops.typeId).name ?? "");
   const typeId = kernel?.btf.find(name, "struct");
-  const valueTypeId = kernel?.btf.find(`${VALUE_PREFIX}${name}`, "struct");
+  const valueTypeId = kernel?.btf.find(`${STRUCT_OPS_PREFIX}${name}`, "struct");
   if (kernel !== undefined && typeId !== undefined && valueTypeId !== undefined) {
     const struct = kernel.btf.type(typeId) as BtfStruct;
     return { typeId, struct, valueTypeId, valueSize: kernel.btf.sizeOf(valueTypeId) };
   }
-  const hint = kernel?.complete === false ? "; give the host a kernel's types: createEmbedded({ kernelBtf: ... })" : "";
-  throw new InputError(`map ${map}: struct ${name} is none that programs of this kernel may implement${hint}`);
+  throw new InputError(
+    `map ${map}: struct ${name} is none that programs of this kernel may implement${typesHint(kernel)}`,
+  );
+}
+
+/** What to do when the kernel's BTF lacks a type: empty where it is a real kernel's. */
+export function typesHint(kernel: KernelBtf | undefined): string {
+  return kernel?.complete === false ? "; give the host a kernel's types: createEmbedded({ kernelBtf: ... })" : "";
 }

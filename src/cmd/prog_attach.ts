@@ -3,6 +3,7 @@
  * another program. Kernel counterparts: bpf_prog_load_check_attach, bpf_check_attach_target.
  */
 import type { Btf, BtfType } from "../btf/index.ts";
+import { MAX_ARGS } from "../contexts/probes.ts";
 import type { ContextFamily } from "../contexts/table.ts";
 import { InputError } from "../errors.ts";
 import { kernelBtfOf } from "../helpers/kernel_btf.ts";
@@ -11,27 +12,24 @@ import type { Kernel } from "../kern/kernel.ts";
 import { PROG_ARG_COUNT, PROG_ARG_POINTERS, PROG_ATTACH_BTF_ID, PROG_BTF, PROG_GPL } from "../kern/prog.ts";
 import { OBJ_BTF, OBJ_PROG } from "../mem/layout.ts";
 import {
+  attachPrefixes,
   BPF_F_SLEEPABLE,
-  BPF_LSM_CGROUP,
-  BPF_LSM_MAC,
   BPF_MODIFY_RETURN,
   BPF_PROG_TYPE_LSM,
   BPF_PROG_TYPE_STRUCT_OPS,
   BPF_PROG_TYPE_TRACING,
   BPF_TRACE_FENTRY,
   BPF_TRACE_FEXIT,
-  BPF_TRACE_ITER,
   BPF_TRACE_RAW_TP,
   bpf_attr,
   EINVAL,
   ENOTSUPP,
+  STRUCT_OPS_PREFIX,
 } from "../uapi/index.ts";
 
 const { prog_load } = bpf_attr;
 /** BTF_MAX_TYPE */
 const MAX_TYPE_ID = 0xf_ffff;
-/** MAX_BPF_FUNC_ARGS */
-const MAX_ARGS = 12;
 const POINTER_SIZE = 8;
 
 /** What decides which functions of the kernel's a program may call. */
@@ -153,13 +151,7 @@ function targetBtf({ kernel, target }: Attaching, log: Log): Btf | undefined {
   return undefined;
 }
 
-/** How the kinds of attaching find their function: by the name and kind of the type that attach_btf_id says. */
-const prefixes: Readonly<Record<number, string>> = {
-  [BPF_TRACE_RAW_TP]: "btf_trace_",
-  [BPF_TRACE_ITER]: "bpf_iter_",
-  [BPF_LSM_MAC]: "bpf_lsm_",
-  [BPF_LSM_CGROUP]: "bpf_lsm_",
-};
+/** Attached to functions of any name. */
 const functions: readonly number[] = [BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_MODIFY_RETURN];
 
 function functionOf(attaching: Attaching, gpl: boolean, log: Log): Signature | number {
@@ -179,7 +171,7 @@ function functionOf(attaching: Attaching, gpl: boolean, log: Log): Signature | n
     return -EINVAL;
   }
   const found = btf.type(btfId);
-  const prefix = prefixes[attachType];
+  const prefix = attachPrefixes[attachType];
   if (prefix === undefined && !functions.includes(attachType)) return -EINVAL;
   if (prefix !== undefined && target !== 0) {
     log("only fentry, fexit and fmod_ret are attached to programs");
@@ -209,7 +201,7 @@ function memberOf({ kernel, btfId, attachType }: Attaching, gpl: boolean, log: L
   const btf = kernelBtfOf(kernel);
   const type = btfId < btf.count ? btf.type(btfId) : undefined;
   // The kernel keeps a struct of its own around each that programs may implement.
-  const known = type?.kind === "struct" && btf.find(`bpf_struct_ops_${type.name}`, "struct") !== undefined;
+  const known = type?.kind === "struct" && btf.find(`${STRUCT_OPS_PREFIX}${type.name}`, "struct") !== undefined;
   if (type?.kind !== "struct" || !known) {
     log(`attach_btf_id ${btfId} is no struct of callbacks that programs may implement`);
     return -ENOTSUPP;

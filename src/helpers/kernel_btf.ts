@@ -1,6 +1,7 @@
 /**
  * The BTF of this host's kernel: what programs name kernel functions by, and what CO-RE relocates against. The host was
- * given one, such as a real kernel's, or has its own small one: a FUNC for each kernel function, in the order of the table, and one for map iterators.
+ * given one, such as a real kernel's, or has its own small one: a FUNC for each kernel function, in the order of the
+ * table, and one for map iterators.
  */
 import { type Btf, BtfBuilder, parseBtf } from "../btf/index.ts";
 import type { Kernel } from "../kern/kernel.ts";

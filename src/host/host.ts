@@ -1,6 +1,5 @@
 /** The one seam between the typed API and what serves it: the embedded kernel or the machine's own. */
 import type { Btf } from "../btf/index.ts";
-
 import type { IterResult } from "../cmd/run_iter.ts";
 import type { ProgResult, ProgRun } from "../cmd/run_prog.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";

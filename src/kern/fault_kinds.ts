@@ -31,23 +31,23 @@ export const FAULT_NO_TEXT = 14;
 /** A helper's argument must lie on the stack. */
 export const FAULT_NOT_STACK = 15;
 /** A special field lies in a value of another map than the one that is given with it. */
-export const FAULT_OTHER_MAP = 30;
+export const FAULT_OTHER_MAP = 16;
 /** A lock that the run holds already, or that another run of its thread holds. */
-export const FAULT_LOCK_TWICE = 31;
+export const FAULT_LOCK_TWICE = 17;
 /** A lock that the run does not hold. */
-export const FAULT_NOT_LOCKED = 32;
+export const FAULT_NOT_LOCKED = 18;
 /** No object that the run owns. */
-export const FAULT_NOT_OWNED = 33;
+export const FAULT_NOT_OWNED = 19;
 /** No object of this kind that is there. */
-export const FAULT_NO_OBJECT = 34;
-/** A helper's argument is no dynptr, or no iterator of its kind, that the run has set up. */
-export const FAULT_NOT_DYNPTR = 50;
-export const FAULT_NOT_ITERATOR = 51;
-/** A helper's argument must be a value of a map. */
-export const FAULT_NOT_VALUE = 52;
+export const FAULT_NO_OBJECT = 20;
 /** An object that is no more. */
-export const FAULT_OBJECT_GONE = 35;
+export const FAULT_OBJECT_GONE = 21;
 /** What a helper needs the memory for does not fit into the host's. */
-export const FAULT_NO_MEMORY = 36;
+export const FAULT_NO_MEMORY = 22;
 /** A helper's argument is no socket that the run may use. */
-export const FAULT_NOT_SOCKET = 48;
+export const FAULT_NOT_SOCKET = 23;
+/** A helper's argument is no dynptr, or no iterator of its kind, that the run has set up. */
+export const FAULT_NOT_DYNPTR = 24;
+export const FAULT_NOT_ITERATOR = 25;
+/** A helper's argument must be a value of a map. */
+export const FAULT_NOT_VALUE = 26;

@@ -105,6 +105,8 @@ const kernelTypes: readonly string[] = [
   "prog_test_ref_kfunc",
   "prog_test_member",
 ];
+/** What a field's target is that points to a bpf_cpumask, taken without its sign. */
+export const KERNEL_CPUMASK: number = kernelTypes.indexOf("bpf_cpumask") + 1;
 
 /** A field as it is found; what it points to is looked at when all are. */
 interface Found {

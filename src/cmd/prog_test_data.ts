@@ -140,7 +140,7 @@ export function runProgram(
     if (status === RUN_EXITED) {
       return finish(run, m.u32[m.regs]!, Math.min(Math.floor(elapsed / repeat), 0xffff_ffff));
     }
-    writeStream(kernel.mem, progStream(prog, BPF_STDERR), describeFault(kernel, run).text);
+    writeStream(kernel.mem, progStream(prog, BPF_STDERR), new TextEncoder().encode(describeFault(kernel, run).text));
     return status === RUN_FAULTED ? -EFAULT : -ETIMEDOUT;
   } finally {
     releaseRun(kernel, run);

@@ -1,5 +1,7 @@
 /** Every kernel function that programs of this host may call, sorted by name: a loaded call has the index in here. */
 import { arenaKfuncs } from "./arena.ts";
+import { commonKfuncs } from "./common_kfuncs.ts";
+import { cpumaskKfuncs } from "./cpumask.ts";
 import { dynptrKfuncs } from "./dynptr_kfuncs.ts";
 import { iteratorKfuncs } from "./iterators.ts";
 import { listKfuncs } from "./list.ts";
@@ -13,6 +15,8 @@ import type { Kfunc } from "./types.ts";
 
 export const kfuncTable: readonly Kfunc[] = [
   ...sectionKfuncs,
+  ...commonKfuncs,
+  ...cpumaskKfuncs,
   ...workKfuncs,
   ...dynptrKfuncs,
   ...arenaKfuncs,

@@ -115,18 +115,21 @@ export function otherFault(
   write: boolean,
 ): number {
   const area = objectArea(mem, address);
-  return area === 0 ? heldFault(mem, run, address, size, write) : objectFault(mem, area, prog, address, size);
+  return area === 0 ? heldFault(mem, run, address, size, write) : objectFault(mem, area, prog, address, size, write);
 }
 
 /**
  * On a shared host another thread may let go of an object that this one came to through a field: as the kernel's RCU
  * does, that leaves its memory as it is, an object of the same struct.
  */
-function objectFault(mem: Memory, area: number, prog: number, address: number, size: number): number {
+function objectFault(mem: Memory, area: number, prog: number, address: number, size: number, write: boolean): number {
   const { u32 } = mem;
   const pool = u32[(area + AREA_MAP) >>> 2]!;
   const object = objectAround(mem, area, address);
-  if (object === 0 || u32[(pool + POOL_BTF) >>> 2] !== u32[(prog + PROG_BTF) >>> 2]) return FAULT_OUTSIDE;
+  const btf = u32[(pool + POOL_BTF) >>> 2]!;
+  // Objects of the kernel's own belong to no BTF, and are there to be read.
+  if (object === 0 || (btf !== 0 && btf !== u32[(prog + PROG_BTF) >>> 2])) return FAULT_OUTSIDE;
+  if (btf === 0 && write) return FAULT_RIGHTS;
   const at = address - object;
   if (at < 0 || at + size > u32[(pool + POOL_BYTES) >>> 2]!) return FAULT_OUTSIDE;
   const bytes = u32[(pool + POOL_STRUCT_SIZE) >>> 2]!;

@@ -65,6 +65,8 @@ export const RUN_PACKET_READ_ONLY = 124;
 export const RUN_REGS = 128;
 /** The id of the timer whose function this run is, or 0. */
 export const RUN_TIMER = 216;
+/** 1: the run has called bpf_rdonly_cast, and may read through pointers of the kernel's. */
+export const RUN_CASTS = 220;
 /** u64: what programs read and write where a page of their arena is not there. The first is always 0. */
 export const RUN_ABSENT_READ = 232;
 export const RUN_ABSENT_WRITE = 248;

@@ -28,8 +28,7 @@ export function pendingBytes(mem: Memory, stream: number): number {
 }
 
 /** Appends a message; false: the stream is full, or memory is out. */
-export function writeStream(mem: Memory, stream: number, text: string): boolean {
-  const bytes = new TextEncoder().encode(text);
+export function writeStream(mem: Memory, stream: number, bytes: Uint8Array): boolean {
   lock(mem, stream + S_LOCK);
   const written = append(mem, stream, bytes);
   unlock(mem, stream + S_LOCK);

@@ -61,6 +61,8 @@ export const SB_OBJECTS_LOCK: number = SB + 120;
 /** Bytes of the kernel's own BTF and how many: 0, the one that every host of this version has. See `helpers/kernel_btf.ts`. */
 export const SB_KERNEL_BTF: number = SB + 288;
 export const SB_KERNEL_BTF_SIZE: number = SB + 292;
+/** The pool of sets of CPUs that programs make, 0: there were none yet. See `helpers/cpumask.ts`. */
+export const SB_CPUMASKS: number = SB + 296;
 /** Free-list heads of the slabs: one u32 a size class for metadata, then the same for user memory. */
 export const SB_SLABS: number = SB + 128;
 export const SLAB_CLASSES = 12;

@@ -76,8 +76,9 @@ function dropChain(env: MapEnv, chain: number): void {
       next = takeOwned(mem, kind, first + i * SLOT_SIZE, next);
     }
     freeObject(mem, object);
-    // Each object holds the BTF whose pool it comes from.
-    env.put(u32[(pool + POOL_BTF) >>> 2]!);
+    // Each object holds the BTF whose pool it comes from; the kernel's own come from none.
+    const btf = u32[(pool + POOL_BTF) >>> 2]!;
+    if (btf !== 0) env.put(btf);
     object = next;
   }
 }

@@ -22,6 +22,7 @@ import {
   isArenaHigh,
   RUN_ABSENT_READ,
   RUN_ABSENT_WRITE,
+  RUN_CASTS,
   RUN_CTX,
   RUN_CTX_SIZE,
   RUN_DATA_END,
@@ -103,7 +104,8 @@ function kernelPointer(
   const top = (high + Math.floor(sum / FOUR_GIB)) >>> 0;
   const isNull = top === 0 && sum < GRANULE;
   if (!isNull && top < KERNEL_HALF) return refuse(m, kind, low, high, off, size, write);
-  if (contextOf(u32[(m.prog + PROG_TYPE) >>> 2]!)?.kernelPointers !== true) {
+  const casts = u32[(run + RUN_CASTS) >>> 2] !== 0 && !write;
+  if (!casts && contextOf(u32[(m.prog + PROG_TYPE) >>> 2]!)?.kernelPointers !== true) {
     return refuse(m, kind, low, high, off, size, write);
   }
   const at = isNull ? 0 : givenAt(m.kernel, sum, top, size, write);

@@ -136,6 +136,6 @@ function runDue(kernel: Kernel, run: number, { prog, callback, map, value, id }:
   u32[m.regs + 4] = key;
   u32[m.regs + 6] = value;
   if (execute(m) !== RUN_EXITED) {
-    writeStream(mem, progStream(prog, BPF_STDERR), describeFault(kernel, run).text);
+    writeStream(mem, progStream(prog, BPF_STDERR), new TextEncoder().encode(describeFault(kernel, run).text));
   }
 }

@@ -153,9 +153,9 @@ describe("the kernel's BTF", () => {
     "the kernel host has the running kernel's: questions are answered, all is quick",
     () => {
       const host = openKernel();
-      const begin = performance.now();
+      const begin = process.cpuUsage();
       const object = host.loadObject(file, { name: "core_facts" });
-      expect(performance.now() - begin).toBeLessThan(5000);
+      expect(process.cpuUsage(begin).user).toBeLessThan(5_000_000);
       for (const name of ["fields", "types", "guarded"]) object.program(name).run(packet);
       expect(fact(object, 0)).toBeGreaterThan(0n);
       expect(fact(object, 25)).toBe(BigInt(host.kernelBtf()!.btf.find("list_head", "struct")!));

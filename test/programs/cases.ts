@@ -5,8 +5,11 @@ import type { BpfHost, HashMap, LoadedObject, LoadObjectOptions, RunOptions, Run
 export interface CaseScene {
   readonly host: BpfHost;
   readonly object: LoadedObject;
-  /** Lets time pass: timers that are due run. Virtual time on embedded hosts. */
-  sleep(milliseconds: number): void;
+  /**
+   * Lets time pass: timers that are due run. Virtual time on embedded hosts. The kernel may be late: it is given more time,
+   * seconds, until `done`.
+   */
+  sleep(milliseconds: number, done?: () => boolean): void;
 }
 
 /** What must come of a run. What is left out is not looked at, but still has to be the same on all hosts. */

@@ -27,7 +27,7 @@ export const cases: readonly ProgramCase[] = [
       retval: XDP_PASS,
       after: ({ object, sleep }) => {
         expect(object.globals.get("started")).toBe(3);
-        sleep(60);
+        sleep(160, () => object.globals.get("empty_rounds") === 3);
         expect(object.globals.get("empty_rounds")).toBe(3);
         // Three flows, seen twice at least, before they end.
         expect(object.globals.get("flows_seen")).toBeGreaterThanOrEqual(3);
@@ -69,7 +69,7 @@ export const cases: readonly ProgramCase[] = [
     expect: {
       retval: XDP_PASS,
       after: ({ object, sleep }) => {
-        sleep(40);
+        sleep(40, () => object.globals.get("fired") === 4);
         expect(object.globals.get("fired")).toBe(4);
         expect((object.globals.get("order") as number[]).slice(0, 4)).toEqual([4, 2, 3, 1]);
         expect((object.globals.get("in_callback") as number[]).slice(0, 6)).toEqual([EDEADLK, 0, 0, EINVAL, EINVAL, 6]);

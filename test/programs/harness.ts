@@ -35,9 +35,14 @@ export function load(host: BpfHost, name: string, bytes: Uint8Array, each: Progr
 }
 
 function sceneOf(host: BpfHost, object: LoadedObject): CaseScene {
-  const sleep = (milliseconds: number): void => {
-    if (host instanceof EmbeddedBpfHost) host.advance(BigInt(milliseconds) * 1_000_000n);
-    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+  const sleep = (milliseconds: number, done: () => boolean = () => true): void => {
+    if (host instanceof EmbeddedBpfHost) {
+      host.advance(BigInt(milliseconds) * 1_000_000n);
+      return;
+    }
+    const word = new Int32Array(new SharedArrayBuffer(4));
+    Atomics.wait(word, 0, 0, milliseconds);
+    for (let more = 0; more < 500 && !done(); more++) Atomics.wait(word, 0, 0, 10);
   };
   return { host, object, sleep };
 }

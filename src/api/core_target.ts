@@ -17,7 +17,7 @@ import type { Host, KernelBtf } from "../host/host.ts";
 export type TargetBtf = Uint8Array | Btf | "self";
 
 const HOW =
-  'give loadObject `targetBtf`: the bytes of a kernel\'s /sys/kernel/btf/vmlinux, a Btf, or "self" for the layout ' +
+  'give loadObject `targetBtf` (bpfmaps run: --btf): the bytes of a kernel\'s /sys/kernel/btf/vmlinux, a Btf, or "self" for the layout ' +
   "that the object was compiled with";
 
 export class CoreTarget {

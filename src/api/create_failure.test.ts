@@ -29,7 +29,8 @@ test("a type that the embedded host lacks is named; the kernel is not blamed for
   expect(createFailure("kernel", type, lacking, -EINVAL).hint).toBeUndefined();
   expect(createFailure("embedded", "hash", hash, -EINVAL).hint).toBeUndefined();
   // The kernel has none of these either.
-  expect(createFailure("embedded", "type 99", { ...hash, map_type: 99 }, -EINVAL).hint).toBeUndefined();
+  const none = createFailure("embedded", "type 99", { ...hash, map_type: 99 }, -EINVAL);
+  expect([none.hint, none.message]).toEqual([undefined, expect.stringContaining("has no map type of this number")]);
 });
 
 test("a type of a later kernel is told from one that is missing", () => {

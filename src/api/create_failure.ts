@@ -91,6 +91,7 @@ function sizeRule(
       return value > KMALLOC_MAX ? `the value has ${value} bytes, ${KMALLOC_MAX} are the most` : undefined;
     case "ringbuf":
     case "user_ringbuf":
+      if (key !== 0 || value !== 0) return `a ring has neither keys nor values: ${key} and ${value} bytes, expected 0`;
       if (entries >= PAGE && (entries & (entries - 1)) === 0) return undefined;
       return `maxEntries is ${entries} bytes; a ring has a power of two, at least ${PAGE}`;
     case "arena":
@@ -161,6 +162,8 @@ export function createFailure(host: "embedded" | "kernel", type: string, attr: C
         });
       if (host === "embedded" && bpfMapTypeNames[attr.map_type] !== undefined && mapEntry(attr.map_type) === undefined)
         return new BpfError({ ...parts, what, hint: `the embedded host has no maps of type ${type} yet` });
+      if (host === "embedded" && bpfMapTypeNames[attr.map_type] === undefined)
+        return new BpfError({ ...parts, what: `${what}: Linux 6.18 has no map type of this number` });
       const rule = invalid(type, attr, errno);
       return new BpfError({ ...parts, what: rule === undefined ? what : `${what}: ${rule}` });
     }

@@ -15,6 +15,20 @@ export type {
   WaitOptions,
 } from "../host/host.ts";
 export { HostUnavailable, type HostUnavailableReason } from "../host/host.ts";
+export type {
+  Attachment,
+  CloneEvent,
+  FrameEvent,
+  GivenMemory,
+  MessageEvent,
+  OverrideEvent,
+  PrintEvent,
+  RedirectEvent,
+  RedirectMapEvent,
+  RunEvent,
+  SignalEvent,
+  Task,
+} from "../kern/scene.ts";
 export type { AnyMap, MapOf } from "./any_map.ts";
 export { Arena, MappedArena } from "./arena.ts";
 export { ArrayMap, PerCpuArrayMap } from "./array_map.ts";
@@ -47,6 +61,7 @@ export type { NetworkOptions } from "./network.ts";
 export { ArrayOfMaps, HashOfMaps, ProgArray } from "./object_maps.ts";
 export * from "./observe/index.ts";
 export type { MapRef } from "./open_map.ts";
+export type { Surroundings } from "./own_run.ts";
 export { type IncompatibleAction, IncompatibleMapError, type PinOptions } from "./pin.ts";
 export { Program, type ProgramBtf, type ProgramOptions, type ProgramRef } from "./program.ts";
 export { type PushOptions, QueueMap, StackMap } from "./queue_map.ts";

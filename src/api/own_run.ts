@@ -52,8 +52,8 @@ export function runOwn(seam: Host, fd: number, options: RunOptions): RunResult |
   if (repeat > 1 || flags !== 0) {
     throw new InputError("run: `repeat` and `flags` are for runs by BPF_PROG_TEST_RUN, which this one is not");
   }
-  // The caller's bytes stay as they are; the result has what the program left.
-  const context = ctx?.slice();
+  // The caller's bytes stay as they are; the result has what the program left. (`slice` of a Buffer is no copy.)
+  const context = ctx === undefined ? undefined : new Uint8Array(ctx);
   const result = seam.runProg!(fd, {
     ...rest,
     ...(context === undefined ? {} : { ctx: context }),

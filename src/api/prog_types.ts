@@ -2,18 +2,22 @@
 import {
   BPF_PROG_TYPE_CGROUP_SKB,
   BPF_PROG_TYPE_FLOW_DISSECTOR,
+  BPF_PROG_TYPE_LSM,
   BPF_PROG_TYPE_LWT_IN,
   BPF_PROG_TYPE_LWT_OUT,
   BPF_PROG_TYPE_LWT_SEG6LOCAL,
   BPF_PROG_TYPE_LWT_XMIT,
   BPF_PROG_TYPE_NETFILTER,
   BPF_PROG_TYPE_RAW_TRACEPOINT,
+  BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
   BPF_PROG_TYPE_SCHED_ACT,
   BPF_PROG_TYPE_SCHED_CLS,
   BPF_PROG_TYPE_SK_LOOKUP,
   BPF_PROG_TYPE_SK_SKB,
   BPF_PROG_TYPE_SOCKET_FILTER,
+  BPF_PROG_TYPE_STRUCT_OPS,
   BPF_PROG_TYPE_SYSCALL,
+  BPF_PROG_TYPE_TRACING,
   BPF_PROG_TYPE_XDP,
   bpfProgTypeNames,
 } from "../uapi/index.ts";
@@ -49,6 +53,19 @@ export function hasTestRun(type: number): boolean {
     type === BPF_PROG_TYPE_SK_LOOKUP ||
     type === BPF_PROG_TYPE_SYSCALL
   );
+}
+
+/** Types whose context is an array of u64: the arguments of what they are attached to. */
+const argumentTypes: ReadonlySet<number> = new Set([
+  BPF_PROG_TYPE_RAW_TRACEPOINT,
+  BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
+  BPF_PROG_TYPE_TRACING,
+  BPF_PROG_TYPE_LSM,
+  BPF_PROG_TYPE_STRUCT_OPS,
+]);
+
+export function takesArguments(type: number): boolean {
+  return argumentTypes.has(type);
 }
 
 /** Where a test run leaves the context: copied out, in the place where it came from, or nowhere. */

@@ -2,12 +2,22 @@
 import { InputError } from "../errors.ts";
 import type { UserBuffer } from "../host/host.ts";
 import type { RunEvent } from "../kern/scene.ts";
-import { BPF_PROG_TEST_RUN, bpf_attr, EFAULT, EINVAL, ENOSPC, ENOTSUPP, ETIMEDOUT } from "../uapi/index.ts";
+import {
+  BPF_PROG_TEST_RUN,
+  bpf_attr,
+  E2BIG,
+  EFAULT,
+  EINVAL,
+  ENOSPC,
+  ENOTSUPP,
+  EOPNOTSUPP,
+  ETIMEDOUT,
+} from "../uapi/index.ts";
 import type { HostContext } from "./context.ts";
 import { BpfError } from "./error.ts";
 import type { Observer } from "./observe/observer.ts";
 import { argumentBytes, requireTestRun, runOwn, type Surroundings, wantsOwnRun } from "./own_run.ts";
-import { contextResult, progTypeName, runsOnPacket } from "./prog_types.ts";
+import { contextResult, progTypeName, runsOnPacket, takesArguments } from "./prog_types.ts";
 
 /** What a run gets. */
 export interface RunOptions extends Surroundings {
@@ -89,6 +99,9 @@ export class Runner {
   run(options: RunOptions, stderr: () => string): RunResult {
     const { seam } = this.#context;
     const { fd, type, title } = this.#target;
+    if (options.args !== undefined && !takesArguments(type)) {
+      throw new InputError(`run ${title}: \`args\`: the context of this type is a struct, give its bytes as \`ctx\``);
+    }
     if (seam.runProg !== undefined && wantsOwnRun(options, type)) {
       const result = runOwn(seam, fd, options);
       if (typeof result === "number") throw this.#failure(-result, options, undefined, stderr);
@@ -194,7 +207,11 @@ export class Runner {
 const ETHERNET_HEADER = 14;
 
 /** What is wrong with the options, where that is sure. */
-function reason(errno: number, { data }: RunOptions, type: number): string {
+function reason(errno: number, { data, ctx }: RunOptions, type: number): string {
+  if (errno === E2BIG && ctx !== undefined) {
+    return `: the context has ${ctx.length} bytes, more than that of this type, or other than 0 where it has none`;
+  }
+  if (errno === EOPNOTSUPP && data !== undefined) return ": this type takes no `data` but a context: `ctx`";
   if (errno !== EINVAL) return "";
   if (!runsOnPacket(type)) return data === undefined ? "" : ": this type takes no `data`";
   if (data === undefined) return ": it wants a packet as `data`";

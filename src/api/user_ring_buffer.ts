@@ -69,7 +69,7 @@ export class UserRingBuf<T> extends BpfMap {
     const encoded = this.#encode(record);
     if (this.#output(encoded)) return true;
     // Others may send while this one waits, and the caller change what it gave.
-    const bytes = encoded.slice();
+    const bytes = new Uint8Array(encoded);
     const end = timeoutMs < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
     const wait = new AbortController();
     const abort = (): void => wait.abort(signal?.reason);

@@ -7,6 +7,10 @@ export interface RunOptions {
   readonly prog: string | undefined;
   readonly pcap: string | undefined;
   readonly data: string | undefined;
+  /** The file of the context's bytes. */
+  readonly ctx: string | undefined;
+  /** In its place: the arguments of what the program is attached to. */
+  readonly args: readonly bigint[] | undefined;
   readonly fill: string | undefined;
   readonly repeat: number;
   readonly host: "embedded" | "kernel";
@@ -28,15 +32,18 @@ const REPEAT_MAX = 2 ** 31 - 1;
 const TRACE_LIMIT = 10_000;
 const LCOV_FILE = "lcov.info";
 
-export const runHelp: string = `usage: bpfmaps run OBJECT [--prog NAME] (--pcap FILE | --data FILE) [options]
+export const runHelp: string = `usage: bpfmaps run OBJECT [--prog NAME] (--pcap FILE | --data FILE | --ctx FILE | --args N,...) [options]
 
-Loads a compiled BPF object, creates its maps, runs one of its programs on packets, and prints what the maps hold then.
+Loads a compiled BPF object, creates its maps, runs one of its programs on packets or on a context, and prints what it
+returned, what it did to the outside (printed, redirected, ...), and what the maps hold then.
 
   --prog NAME       the program to run; not needed when the object has one
   --pcap FILE       run it on every packet of a capture (pcap or pcapng, Ethernet)
   --data FILE       run it once, on a packet that is the file's bytes
+  --ctx FILE        the context is the file's bytes: struct pt_regs, bpf_sock_addr, xdp_md, whatever the type has
+  --args N,...      the arguments of what the program is attached to: tp_btf, fentry, fexit, lsm, raw_tp, struct_ops
   --fill FILE       put entries into maps first: JSON, { "<map>": [ { "key": ..., "value": ... } ] }
-  --repeat N        run it N times on each packet
+  --repeat N        run it N times on each packet or context
   --host HOST       embedded (default: a library, no root) or kernel (this machine's bpf(2))
   --cpus N          virtual CPUs of the embedded host (default 1)
   --btf FILE        relocate the object (CO-RE) to the types in FILE, such as /sys/kernel/btf/vmlinux, or to its own: self
@@ -58,9 +65,17 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
   if (object === undefined) throw new InputError("no OBJECT given: bpfmaps run OBJECT --pcap FILE");
   if (more.length > 0)
     throw new InputError(`one OBJECT at a time: found ${more.map((m) => JSON.stringify(m)).join(", ")} too`);
-  const { pcap, data, host = "embedded" } = values;
-  if ((pcap === undefined) === (data === undefined)) {
+  const { pcap, data, ctx, args: list, host = "embedded" } = values;
+  if (pcap !== undefined && data !== undefined) {
     throw new InputError("the packets: expected one of --pcap FILE and --data FILE");
+  }
+  if (ctx !== undefined && list !== undefined) {
+    throw new InputError("the context: expected one of --ctx FILE and --args N,...");
+  }
+  if ([pcap, data, ctx, list].every((option) => option === undefined)) {
+    throw new InputError(
+      "nothing to run on: expected packets (--pcap FILE, --data FILE) or a context (--ctx FILE, --args N,...)",
+    );
   }
   if (host !== "embedded" && host !== "kernel") {
     throw new InputError(`--host ${host}: expected embedded or kernel`);
@@ -80,6 +95,8 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     prog: values.prog,
     pcap,
     data,
+    ctx,
+    args: list === undefined ? undefined : argumentsOf(list),
     fill: values.fill,
     repeat: count("--repeat", values.repeat ?? "1", REPEAT_MAX),
     host,
@@ -103,6 +120,8 @@ function parse(args: readonly string[]) {
         prog: { type: "string" },
         pcap: { type: "string" },
         data: { type: "string" },
+        ctx: { type: "string" },
+        args: { type: "string" },
         fill: { type: "string" },
         repeat: { type: "string" },
         host: { type: "string" },
@@ -117,7 +136,9 @@ function parse(args: readonly string[]) {
       },
     });
   } catch (error) {
-    throw new InputError(`${(error as Error).message} (bpfmaps run --help)`, { cause: error });
+    // Node goes on with advice that does not help here.
+    const [what = ""] = (error as Error).message.split(/[.\n] /);
+    throw new InputError(`${what} (bpfmaps run --help)`, { cause: error });
   }
 }
 
@@ -128,6 +149,18 @@ function coverageFile(value: string): string {
     throw new InputError(`--coverage ${value}: expected lcov or lcov=FILE`);
   }
   return file.length === 0 ? LCOV_FILE : file.join("=");
+}
+
+/** Numbers of 64 bits: decimal, negative or 0x. */
+function argumentsOf(list: string): bigint[] {
+  if (list === "") return [];
+  return list.split(",").map((text) => {
+    const sign = /^-\d+$/.test(text) ? -1n : 1n;
+    const digits = sign < 0n ? text.slice(1) : text;
+    const number = /^(\d+|0x[\da-f]+)$/i.test(digits) ? sign * BigInt(digits) : undefined;
+    if (number !== undefined && number < 2n ** 64n && number >= -(2n ** 63n)) return number;
+    throw new InputError(`--args: found ${JSON.stringify(text)}, expected numbers of 64 bits such as 1,-2,0xff`);
+  });
 }
 
 function count(name: string, text: string, max: number): number {

@@ -2,6 +2,7 @@
 import { toHex } from "../api/hex.ts";
 import type { FileCoverage, ProfileLine } from "../api/observe/index.ts";
 import type { BtfValue } from "../btf/index.ts";
+import type { EventReport } from "./events.ts";
 
 export interface EntryReport {
   /** Hex; absent for types without keys. */
@@ -32,6 +33,10 @@ export interface RunReport {
   readonly returns: Readonly<Record<string, number>>;
   /** Hex of the packet as the last run left it. */
   readonly dataOut: string;
+  /** Hex of the context, likewise, where there was one and it came back. */
+  readonly ctxOut?: string;
+  /** What the program did to the outside: on the embedded host. */
+  readonly events: readonly EventReport[];
   readonly maps: readonly MapReport[];
   /** Where they were asked for. */
   readonly coverage?: readonly FileCoverage[];
@@ -55,14 +60,19 @@ export function toJson(report: RunReport): string {
   );
 }
 
-/** `nameOf` gives the name of a return value, such as XDP_PASS, where it has one. */
-export function toText(report: RunReport, nameOf: (retval: number) => string | undefined): string {
+/** `nameOf` gives the name of a return value, such as XDP_PASS, where it has one; `did` tells what the program did. */
+export function toText(
+  report: RunReport,
+  nameOf: (retval: number) => string | undefined,
+  did: readonly string[],
+): string {
   const { program, runs, returns } = report;
   const counts = Object.entries(returns).map(([value, n]) => `${n} x ${nameOf(Number(value)) ?? value}`);
   const lines = [
     `${program.name} (${program.section}) on the ${report.host} host, ${report.engine}: ${runs} ${runs === 1 ? "run" : "runs"}`,
     `returned ${counts.join(", ") || "nothing"}`,
   ];
+  lines.push(...did);
   for (const map of report.maps) lines.push("", ...mapText(map));
   return lines.join("\n");
 }

@@ -8,10 +8,12 @@ import { toHex } from "../api/hex.ts";
 import { openKernel } from "../api/kernel.ts";
 import type { LoadedObject } from "../api/loaded_object.ts";
 import type { Program } from "../api/program.ts";
+import type { RunOptions as ProgramInput, RunResult } from "../api/run.ts";
 import { formatValue, parseBtf } from "../btf/index.ts";
 import { type ObjectSpec, parseObject } from "../elf/index.ts";
 import { InputError } from "../errors.ts";
 import { BPF_PROG_TYPE_XDP, xdpActionNames } from "../uapi/index.ts";
+import { Events } from "./events.ts";
 import { fillMaps } from "./fill.ts";
 import { dumpMap, type RawEntry } from "./map_dump.ts";
 import { parseRunOptions, type RunOptions } from "./options.ts";
@@ -46,7 +48,8 @@ export async function runCommand(args: readonly string[]): Promise<void> {
     });
     if (options.fill !== undefined) fillMaps(host, object, options.fill);
     const program = object.program(wanted.name);
-    const { runs, returns, last } = watched(watch, () => runAll(program, options));
+    const events = new Events(object.maps);
+    const { runs, returns, data, ctx, ctxChanged } = watched(watch, () => runAll(program, options, events));
     const report: RunReport = {
       object: options.object,
       host: options.host,
@@ -54,12 +57,16 @@ export async function runCommand(args: readonly string[]): Promise<void> {
       program: { name: wanted.name, section: wanted.section, type: program.type },
       runs,
       returns,
-      dataOut: toHex(last),
+      dataOut: toHex(data),
+      ...(ctx === undefined ? {} : { ctxOut: toHex(ctx) }),
+      events: events.list(),
       maps: object.spec.maps.map((map) => reportMap(host, object, map)),
       ...watch.seen(),
     };
     const names = wanted.type === BPF_PROG_TYPE_XDP ? xdpActionNames : {};
-    console.log(options.json ? toJson(report) : toText(report, (retval) => names[retval]) + watch.text());
+    const did = [...(ctxChanged ? [`left the context ${toHex(ctx!)}`] : []), ...events.lines()];
+    const text = () => toText(report, (retval) => names[retval], did) + watch.text();
+    console.log(options.json ? toJson(report) : text());
   } finally {
     host.close();
   }
@@ -68,7 +75,9 @@ export async function runCommand(args: readonly string[]): Promise<void> {
 /** The types that `--btf` names. */
 function targetOf({ btf }: RunOptions): { targetBtf?: TargetBtf } {
   if (btf === undefined) return {};
-  return { targetBtf: btf === "self" ? btf : inFile(btf, () => parseBtf(readInput(btf))) };
+  if (btf === "self") return { targetBtf: btf };
+  const bytes = readInput(btf);
+  return { targetBtf: inFile(btf, () => parseBtf(bytes)) };
 }
 
 function pickProgram(spec: ObjectSpec, options: RunOptions): ObjectSpec["programs"][number] {
@@ -104,34 +113,50 @@ function watched<T>(watch: Watch, runs: () => T): T {
 interface Outcome {
   readonly runs: number;
   readonly returns: Readonly<Record<string, number>>;
-  readonly last: Uint8Array;
+  /** Packet and context as the last run left them. */
+  readonly data: Uint8Array;
+  readonly ctx: Uint8Array | undefined;
+  readonly ctxChanged: boolean;
 }
 
 /** Each packet `repeat` times, one run after the other, so that every return value is seen. */
-function runAll(program: Program, options: RunOptions): Outcome {
-  const packets = options.pcap === undefined ? [readInput(options.data!)] : framesOf(options.pcap);
+function runAll(program: Program, options: RunOptions, events: Events): Outcome {
+  const { args } = options;
+  const ctx = options.ctx === undefined ? undefined : readInput(options.ctx);
+  const context = { ...(ctx === undefined ? {} : { ctx }), ...(args === undefined ? {} : { args }) };
   const returns = new Map<number, number>();
   let runs = 0;
   let number = 0;
-  let last: Uint8Array = new Uint8Array(0);
-  for (const data of packets) {
+  let last: Pick<RunResult, "data" | "ctx"> = { data: undefined, ctx: undefined };
+  for (const data of packetsOf(options)) {
     number++;
     for (let i = 0; i < options.repeat; i++) {
-      const result = runOne(program, data, number);
+      const result = runOne(program, { ...context, ...(data === undefined ? {} : { data }) }, number);
       returns.set(result.retval, (returns.get(result.retval) ?? 0) + 1);
-      last = result.data ?? last;
-      if (++runs % PROGRESS_EVERY === 0 && process.stderr.isTTY) process.stderr.write(`\r${runs} runs`);
+      last = result;
+      events.add(++runs, result.events);
+      if (runs % PROGRESS_EVERY === 0 && process.stderr.isTTY) process.stderr.write(`\r${runs} runs`);
     }
   }
   if (runs >= PROGRESS_EVERY && process.stderr.isTTY) process.stderr.write("\r\x1b[K");
-  return { runs, returns: Object.fromEntries(returns), last };
+  const { data = new Uint8Array(0), ctx: left } = last;
+  const ctxChanged = left !== undefined && ctx !== undefined && toHex(left) !== toHex(ctx);
+  return { runs, returns: Object.fromEntries(returns), data, ctx: left, ctxChanged };
 }
 
-function runOne(program: Program, data: Uint8Array, number: number): ReturnType<Program["run"]> {
+/** What there is to run on; undefined for a run without a packet. */
+function packetsOf({ pcap, data }: RunOptions): Iterable<Uint8Array | undefined> {
+  if (pcap !== undefined) return framesOf(pcap);
+  return [data === undefined ? undefined : readInput(data)];
+}
+
+function runOne(program: Program, input: ProgramInput, number: number): RunResult {
+  const { data } = input;
   try {
-    return program.run({ data });
+    return program.run(input);
   } catch (error) {
-    if (error instanceof BpfError) error.message = `packet ${number} (${data.length} bytes): ${error.message}`;
+    if (error instanceof BpfError && data !== undefined)
+      error.message = `packet ${number} (${data.length} bytes): ${error.message}`;
     throw error;
   }
 }

@@ -115,7 +115,8 @@ function readMagic(view: DataView): [PcapByteOrder, number] {
   if (big === PCAP_MAGIC_MICROSECONDS || big === PCAP_MAGIC_NANOSECONDS) return ["big", big];
   throw new InputError(
     `pcap: magic at byte 0 is ${hex(big)}${otherFormat(big, little)}, expected ` +
-      `${hex(PCAP_MAGIC_MICROSECONDS)} (microseconds) or ${hex(PCAP_MAGIC_NANOSECONDS)} (nanoseconds) in either byte order`,
+      `${hex(PCAP_MAGIC_MICROSECONDS)} (microseconds) or ${hex(PCAP_MAGIC_NANOSECONDS)} (nanoseconds) in either byte order, ` +
+      "or a pcapng file",
   );
 }
 

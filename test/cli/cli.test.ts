@@ -90,8 +90,17 @@ const badArguments: readonly (readonly [string, readonly string[], RegExp])[] = 
   ["unknown command", ["frobnicate"], /no command "frobnicate"/],
   ["no object", ["run"], /no OBJECT/],
   ["two objects", ["run", object, object, "--pcap", pcap], /one OBJECT at a time/],
-  ["no packets", ["run", object], /one of --pcap FILE and --data FILE/],
+  [
+    "nothing to run on",
+    ["run", object],
+    /packets \(--pcap FILE, --data FILE\) or a context \(--ctx FILE, --args N,...\)/,
+  ],
   ["both packets", ["run", object, "--pcap", pcap, "--data", pcap], /one of --pcap FILE and --data FILE/],
+  ["both contexts", ["run", object, "--ctx", pcap, "--args", "1"], /one of --ctx FILE and --args N,.../],
+  ["arguments that are none", ["run", object, "--args", "1,x"], /--args: found "x", expected numbers of 64 bits/],
+  ["an argument that is too large", ["run", object, "--args", "0x10000000000000000"], /expected numbers of 64 bits/],
+  ["arguments in place of a struct", ["run", object, "--args", "1"], /`args`: the context of this type is a struct/],
+  ["an option that is none", ["run", object, "--bogus"], /Unknown option '--bogus' \(bpfmaps run --help\)\n$/],
   ["unknown option", ["run", object, "--frob"], /--frob/],
   ["option without value", ["run", object, "--pcap"], /--pcap/],
   ["repeat 0", ["run", object, "--pcap", pcap, "--repeat", "0"], /--repeat 0: expected a whole number from 1/],
@@ -145,7 +154,17 @@ test("--data runs once on the file's bytes", async () => {
   const { code, out } = await bpfmaps("run", object, "--data", file("packet", new Uint8Array(64)), "--json");
   const report = JSON.parse(out) as Record<string, unknown>;
   expect(code).toBe(0);
-  expect(Object.keys(report)).toEqual(["object", "host", "engine", "program", "runs", "returns", "dataOut", "maps"]);
+  expect(Object.keys(report)).toEqual([
+    "object",
+    "host",
+    "engine",
+    "program",
+    "runs",
+    "returns",
+    "dataOut",
+    "events",
+    "maps",
+  ]);
   expect(report).toMatchObject({ runs: 1, program: { name: "traffic", section: "xdp", type: "xdp" } });
 });
 

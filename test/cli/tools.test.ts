@@ -7,6 +7,7 @@ import { afterAll, expect, test } from "vitest";
 import { execCommand } from "../../src/cli/exec.ts";
 import { BpfError, InputError, parseLcov } from "../../src/index.ts";
 import { alu64, encodeInsns, exit, type Insn, ldx, mov64Imm, R0, R1, R2, stx } from "../../src/insn/index.ts";
+import { bpf_sock_addr } from "../../src/uapi/index.ts";
 import { buildElf } from "../fixtures/bpf/elf_builder.ts";
 import { ethernet } from "../programs/packet_sampler.cases.ts";
 import { bpfmaps, printed } from "./in_process.ts";
@@ -14,6 +15,8 @@ import { bpfmaps, printed } from "./in_process.ts";
 const root = join(import.meta.dirname, "../..");
 const sampler = join(root, "test/programs/packet_sampler.bpf.o");
 const chain = join(root, "test/programs/rule_chain.bpf.o");
+const redirect = join(root, "test/programs/connect_redirect.bpf.o");
+const printer = join(root, "test/programs/text_tools.bpf.o");
 const dir = mkdtempSync(join(tmpdir(), "bpfmaps-tools-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -66,6 +69,42 @@ test("--profile prints a table; with --json both are data", async () => {
   };
   expect(report.coverage[0]!.lines.length).toBeGreaterThan(10);
   expect(report.profile.every(({ hits }) => hits >= 1)).toBe(true);
+});
+
+test("--ctx: a program without packets runs on a context, and what it changed there is told", async () => {
+  const { fields, size } = bpf_sock_addr;
+  const given = new DataView(new ArrayBuffer(size));
+  given.setUint32(fields.user_ip4.offset, 0x0100000a, true);
+  given.setUint32(fields.user_port.offset, 0x5000, true);
+  given.setUint32(fields.protocol.offset, 6, true);
+  const [ctx, fill] = [join(dir, "sock_addr"), join(dir, "backends.json")];
+  writeFileSync(ctx, new Uint8Array(given.buffer));
+  const address = { ip: 0x0100000a, port: 0x5000, protocol: 6 };
+  writeFileSync(fill, JSON.stringify({ backends: [{ key: address, value: { ...address, port: 0x901f } }] }));
+  const args = ["run", redirect, "--prog", "connect4", "--fill", fill];
+  const { code, out } = await bpfmaps(...args, "--ctx", ctx);
+  expect([code, out]).toEqual([0, expect.stringMatching(/returned 1 x 1\nleft the context 0{8}0a000001\w{32}1f90/)]);
+  const report = JSON.parse((await bpfmaps(...args, "--ctx", ctx, "--json")).out) as { ctxOut: string };
+  expect(report.ctxOut).toHaveLength(2 * size);
+  expect(await bpfmaps(...args, "--data", ctx)).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("this type takes no `data` but a context: `ctx`"),
+  });
+  writeFileSync(ctx, new Uint8Array(500));
+  expect(await bpfmaps(...args, "--ctx", ctx)).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("the context has 500 bytes, more than"),
+  });
+});
+
+test("--args: arguments in place of a context; what a program printed is told", async () => {
+  const { code, out } = await bpfmaps("run", printer, "--prog", "print", "--args", "0xffff888000000000,257");
+  expect(code).toBe(0);
+  expect(out).toMatch(/^events\n( {2}\d+ x printk {2}.*\n)* {2}1 x printk {2}id 257\n/m);
+  const report = JSON.parse((await bpfmaps("run", printer, "--prog", "print", "--args", "1,-2", "--json")).out) as {
+    events: unknown[];
+  };
+  expect(report.events[0]).toEqual({ run: 1, kind: "printk", text: "id -2" });
 });
 
 test("programs that prog arrays hold are there to be gone on in", async () => {

@@ -71,7 +71,7 @@ export class EmbeddedBpfHost extends BpfHost {
     if (code.length % INSN_SIZE !== 0) {
       throw new InputError(`execute: ${code.length} bytes of instructions, expected a multiple of ${INSN_SIZE}`);
     }
-    const memory = new Uint8Array(options.memory ?? 0);
+    const memory = new Uint8Array(options.memory ?? []);
     const watched = options.observe === undefined ? undefined : this.observe(options.observe);
     try {
       const { errno, log, r0 } = this.#embedded.execute(code, memory);

@@ -64,8 +64,9 @@ function atomicAccess(w: Writer, place: Place): Items {
 }
 
 /**
- * Sends what was fetched from the stack through a map, so that the verifier knows nothing of it. Linux 6.18 believes that a
- * number is the one of the way which it followed first, and takes away code that is reached on another one.
+ * Sends what an atomic operation fetched from the stack through a map, so that the verifier knows nothing of it. Linux 6.18
+ * is wrong there: where two ways with different known numbers in the slot meet before a fetch, it follows one of them, and
+ * takes away code that only the other one reaches. With a plain load in place of the fetch it does not.
  */
 function forgotten(w: Writer, place: Place, reg: Reg): Items {
   if (!place.aligned) return [];

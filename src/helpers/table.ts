@@ -29,7 +29,8 @@ import type { Helper } from "./types.ts";
 import { userRingHelpers } from "./user_ring.ts";
 import { xdpHelpers } from "./xdp.ts";
 
-export const helperTable: Readonly<Record<number, Helper>> = {
+/** Those that programs of every kind may call. */
+const base: Readonly<Record<number, Helper>> = {
   ...mapHelpers,
   ...ringbufHelpers,
   ...machineHelpers,
@@ -41,11 +42,15 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...taskHelpers,
   ...probeHelpers,
   ...textHelpers,
-  ...rawProbeHelpers,
-  ...attachedHelpers,
   ...spinLockHelpers,
   ...kptrHelpers,
   ...perCpuHelpers,
+};
+
+export const helperTable: Readonly<Record<number, Helper>> = {
+  ...base,
+  ...rawProbeHelpers,
+  ...attachedHelpers,
   ...seqHelpers,
   ...stackHelpers,
   ...skMsgFunctions,
@@ -61,20 +66,4 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...redirectMapHelpers,
 };
 
-/** What programs of every kind may call. */
-export const baseHelpers: readonly number[] = [
-  ...Object.keys(mapHelpers),
-  ...Object.keys(ringbufHelpers),
-  ...Object.keys(machineHelpers),
-  ...Object.keys(loopHelpers),
-  ...Object.keys(forEachHelpers),
-  ...Object.keys(timerHelpers),
-  ...Object.keys(dynptrHelpers),
-  ...Object.keys(userRingHelpers),
-  ...Object.keys(taskHelpers),
-  ...Object.keys(probeHelpers),
-  ...Object.keys(textHelpers),
-  ...Object.keys(spinLockHelpers),
-  ...Object.keys(kptrHelpers),
-  ...Object.keys(perCpuHelpers),
-].map(Number);
+export const baseHelpers: readonly number[] = Object.keys(base).map(Number);

@@ -53,6 +53,7 @@ export class Arena extends BpfMap {
   readonly type = "arena" as const;
   /** Where it was mapped first: it cannot be mapped anywhere else. */
   #address: bigint | undefined;
+  #live: MappedArena | undefined;
 
   /** Bytes of a page; `maxEntries` counts them. */
   get pageSize(): number {
@@ -68,6 +69,18 @@ export class Arena extends BpfMap {
     const address = this.#address ?? this.info.mapExtra;
     const mapped = new MappedArena(this.handle, options.access !== "ro", address);
     this.#address = mapped.address;
+    this.#live = mapped;
     return mapped;
+  }
+
+  /** @internal Works on the pages: by the mapping that this handle has given out, or one that ends with it. */
+  withBytes<R>(access: "ro" | "rw", work: (bytes: Uint8Array) => R): R {
+    if (this.#live !== undefined && !this.#live.closed) return work(this.#live.bytes);
+    const mapped = this.mmap({ access });
+    try {
+      return work(mapped.bytes);
+    } finally {
+      mapped.close();
+    }
   }
 }

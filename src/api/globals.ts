@@ -2,6 +2,7 @@
 import { type GlobalSpec, globalBytes, KCONFIG, type ObjectSpec } from "../elf/index.ts";
 import { InputError } from "../errors.ts";
 import { BPF_F_MMAPABLE } from "../uapi/index.ts";
+import type { Arena } from "./arena.ts";
 import type { ArrayMap } from "./array_map.ts";
 import { nested } from "./codec/error.ts";
 import { bytes, type Codec, CodecBuffer, codecFromBtf } from "./codec/index.ts";
@@ -61,7 +62,8 @@ interface Section {
 /**
  * Variables of the sections .data, .bss and .rodata, decoded by their BTF. Sections that can be mapped are: reads and
  * writes are of the live variable alone. A section with static variables only cannot; there a write puts the whole
- * section back and can undo what a program writes in the same moment.
+ * section back and can undo what a program writes in the same moment. Variables in an arena are read and written in its
+ * mapping: the one that `Arena.mmap` of the object's handle gave, or one that lasts as long as the access.
  *
  *     object.globals.get("total_packets"); // 17n
  *     object.globals.set("limit", 1000);
@@ -69,13 +71,19 @@ interface Section {
 export class Globals {
   readonly #spec: ObjectSpec;
   readonly #open: (map: string) => ArrayMap<Uint8Array>;
+  readonly #arena: (map: string) => Arena | undefined;
   readonly #sections: Map<string, Section> = new Map();
   readonly #codecs: Map<GlobalSpec, Codec<unknown>> = new Map();
 
-  /** @internal `open` opens a section's map once more, its value as bytes. */
-  constructor(spec: ObjectSpec, open: (map: string) => ArrayMap<Uint8Array>) {
+  /** @internal `open` opens a section's map once more, its value as bytes; `arena`: the object's arena of this name. */
+  constructor(
+    spec: ObjectSpec,
+    open: (map: string) => ArrayMap<Uint8Array>,
+    arena: (map: string) => Arena | undefined,
+  ) {
     this.#spec = spec;
     this.#open = open;
+    this.#arena = arena;
   }
 
   /** All names. One that several static variables have is told apart as `.data:name`. */
@@ -91,8 +99,7 @@ export class Globals {
   /** The variable's value now. An unknown name: `InputError`. */
   get(name: string): unknown {
     const global = find(this.#spec, name);
-    const section = this.#section(global);
-    return this.#codec(global).read(new CodecBuffer(bytesOf(section)), global.offset);
+    return this.#use(global, "ro", (bytes) => this.#codec(global).read(new CodecBuffer(bytes), global.offset));
   }
 
   /** Writes the variable. One in .rodata: `InputError`, since it is frozen; `loadObject({ globals })` sets those. */
@@ -102,14 +109,13 @@ export class Globals {
       const hint = `give it to loadObject: { globals: { ${name}: ... } }`;
       throw new InputError(`variable \`${name}\` is in ${global.section}, which is frozen once it is loaded; ${hint}`);
     }
-    const section = this.#section(global);
-    const bytes = bytesOf(section);
-    try {
-      this.#codec(global).write(new CodecBuffer(bytes), global.offset, value);
-    } catch (error) {
-      throw nested(error, name);
-    }
-    if (section.live === undefined) section.map.set(0, bytes);
+    this.#use(global, "rw", (bytes) => {
+      try {
+        this.#codec(global).write(new CodecBuffer(bytes), global.offset, value);
+      } catch (error) {
+        throw nested(error, name);
+      }
+    });
   }
 
   /** All variables, by name. */
@@ -127,6 +133,17 @@ export class Globals {
 
   #isFrozen(global: GlobalSpec): boolean {
     return this.#spec.maps.find((map) => map.name === global.map)?.frozen === true;
+  }
+
+  /** Works on the bytes of the variable's section: the section itself, or a copy that is put back. */
+  #use<R>(global: GlobalSpec, access: "ro" | "rw", work: (bytes: Uint8Array) => R): R {
+    const arena = this.#arena(global.map);
+    if (arena !== undefined) return arena.withBytes(access, work);
+    const section = this.#section(global);
+    const bytes = bytesOf(section);
+    const result = work(bytes);
+    if (access === "rw" && section.live === undefined) section.map.set(0, bytes);
+    return result;
   }
 
   #section(global: GlobalSpec): Section {

@@ -12,6 +12,7 @@ import {
   BPF_BTF_LOAD,
   BPF_F_NUMA_NODE,
   BPF_MAP_FREEZE,
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_USER_RINGBUF,
@@ -19,6 +20,7 @@ import {
   BPF_OBJ_GET_INFO_BY_FD,
 } from "../uapi/index.ts";
 import { type AnyMap, type KnownTypes, noTypes, requireType, wrapMap } from "./any_map.ts";
+import { Arena } from "./arena.ts";
 import type { ArrayMap } from "./array_map.ts";
 import { attachTarget } from "./attach_target.ts";
 import type { BpfMap } from "./bpf_map.ts";
@@ -77,7 +79,11 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
     for (const map of spec.maps) if (map.autocreate !== false) this.#maps.set(map.name, this.#map(map));
     for (const each of relocated) this.#programs.set(each.program.name, this.#program(each));
     for (const map of spec.maps) this.#fillSlots(map);
-    const globals = new Globals(spec, (name) => this.#section(name));
+    const globals = new Globals(
+      spec,
+      (name) => this.#section(name),
+      (name) => arenaAmong(this.#maps, name),
+    );
     return new LoadedObject<T>(spec, this.#maps, this.#programs, globals, this.#kept);
   }
 
@@ -110,7 +116,9 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
     }
     // A map that was there says best itself what is in it.
     const known = reused && info.btfId !== 0 ? {} : { types };
-    return wrapMap(this.#context, { fd, owned: true, info, access: "rw", ...known }, shape ?? {});
+    const wrapped = wrapMap(this.#context, { fd, owned: true, info, access: "rw", ...known }, shape ?? {});
+    if (!reused && wrapped instanceof Arena) fillArena(wrapped, map);
+    return wrapped;
   }
 
   #created(map: MapSpec): PinnedMap {
@@ -206,7 +214,7 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
     const { seam } = this.#context;
     const { initialData: value } = map;
     // A struct of callbacks takes effect when it is written, which is for who attaches it.
-    if (value !== undefined && map.structOps === undefined) {
+    if (value !== undefined && map.structOps === undefined && map.type !== BPF_MAP_TYPE_ARENA) {
       const result = seam.bpf(BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: new Uint8Array(map.keySize), value, flags: 0 });
       this.#check(result, BPF_MAP_UPDATE_ELEM, `cannot write the first value of \`${map.name}\``);
     }
@@ -295,5 +303,21 @@ export class Loader<T extends Readonly<Record<string, MapShape>>> {
     for (const path of this.#pins) this.#context.seam.bpffs.unlink(path);
     for (const program of this.#programs.values()) program.close();
     for (const map of this.#maps.values()) if (!this.#kept.has(map)) map.close();
+  }
+}
+
+function arenaAmong(maps: ReadonlyMap<string, AnyMap>, name: string): Arena | undefined {
+  const map = maps.get(name);
+  return map instanceof Arena ? map : undefined;
+}
+
+/** Its variables' first values. An arena whose address the source leaves open gets one: programs want to know it. */
+function fillArena(arena: Arena, { initialData, mapExtra }: MapSpec): void {
+  if (initialData === undefined && mapExtra !== 0n) return;
+  try {
+    arena.withBytes("rw", (bytes) => bytes.set(initialData ?? []));
+  } catch (error) {
+    arena.close();
+    throw error;
   }
 }

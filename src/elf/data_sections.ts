@@ -21,7 +21,7 @@ export function readDataSections(source: Source): DataSections {
     if (source.sections.get(section.name) !== section) fail(where, "a second one of that name", "one");
     const map = mapOf(source, section);
     maps.set(section.index, map);
-    globals.push(...globalsOf(source, section, map));
+    globals.push(...globalsOf(source, section, map.name));
   }
   return { maps, globals };
 }
@@ -73,11 +73,13 @@ export function dataMapName(objectName: string, section: string): string {
   return `${objectName.slice(0, room)}${section}`.replace(/[^A-Za-z0-9_.]/g, "_");
 }
 
-function globalsOf(source: Source, section: ElfSection, map: MapSpec): GlobalSpec[] {
+/** The variables of a section, which lie in the map of this name. */
+export function globalsOf(source: Source, section: ElfSection, map: string): GlobalSpec[] {
   const { btf } = source;
-  const place = { map: map.name, section: section.name };
-  if (btf !== undefined && map.valueTypeId !== undefined) {
-    const datasec = btf.type(map.valueTypeId);
+  const place = { map, section: section.name };
+  const typeId = btf?.find(section.name, "datasec");
+  if (btf !== undefined && typeId !== undefined) {
+    const datasec = btf.type(typeId);
     if (datasec.kind !== "datasec") return [];
     return datasec.vars.map((variable): GlobalSpec => {
       const declared = btf.type(variable.typeId);

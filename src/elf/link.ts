@@ -161,9 +161,8 @@ class Linker {
     }
     const data = this.#targets.dataMap(symbol.section);
     if (data !== undefined) {
-      if (offset < 0 || offset > data.valueSize) {
-        fail(where, `byte ${offset} of section ${data.section}`, `0..${data.valueSize}`);
-      }
+      const size = data.initialData?.length ?? data.valueSize;
+      if (offset < 0 || offset > size) fail(where, `byte ${offset} of section ${data.section}`, `0..${size}`);
       this.#mapValue(at, data, offset);
       return;
     }

@@ -2,6 +2,7 @@
 import { type Btf, parseBtfExt } from "../btf/index.ts";
 import { InputError } from "../errors.ts";
 import type { Insn } from "../insn/index.ts";
+import { type ArenaData, readArenaData } from "./arena_data.ts";
 import { completeBtf } from "./complete_btf.ts";
 import { type DataSections, readDataSections } from "./data_sections.ts";
 import { type DebugInfo, debugInfoOf, indexDebugInfo } from "./debug_info.ts";
@@ -39,6 +40,10 @@ export function parseObject(bytes: Uint8Array, options: ParseObjectOptions = {})
 
   const placedMaps = readMaps(source);
   const data = readDataSections(source);
+  const arena = readArenaData(
+    source,
+    placedMaps.map((map) => map.spec),
+  );
   const { externs = [] } = complete ?? {};
   const kconfig = complete === undefined ? undefined : kconfigMap(complete.btf, externs, source.objectName);
   const maps = [
@@ -47,7 +52,7 @@ export function parseObject(bytes: Uint8Array, options: ParseObjectOptions = {})
     ...(kconfig === undefined ? [] : [kconfig]),
   ];
   refuseTwins("map", maps);
-  const targets = linkTargets(source, placedMaps, data, externs, kconfig);
+  const targets = linkTargets(source, placedMaps, data, arena, externs, kconfig);
   const programs = readPrograms(source, targets, debugInfo(sections, complete?.btf));
   const version = versionOf(sections);
   return {
@@ -57,7 +62,11 @@ export function parseObject(bytes: Uint8Array, options: ParseObjectOptions = {})
     ...(complete === undefined ? {} : { btf: complete.btf, btfBytes: complete.bytes }),
     maps,
     programs,
-    globals: kconfig === undefined ? data.globals : [...data.globals, ...kconfigGlobals(externs, kconfig)],
+    globals: [
+      ...data.globals,
+      ...(arena?.globals ?? []),
+      ...(kconfig === undefined ? [] : kconfigGlobals(externs, kconfig)),
+    ],
     externs: [...externs],
   };
 }
@@ -109,6 +118,7 @@ function linkTargets(
   source: Source,
   placedMaps: readonly PlacedMap[],
   data: DataSections,
+  arena: ArenaData | undefined,
   externs: readonly ExternSpec[],
   kconfig: MapSpec | undefined,
 ): LinkTargets {
@@ -121,7 +131,7 @@ function linkTargets(
   const byName = new Map(externs.map((extern) => [extern.name, extern]));
   return {
     mapAt: (section, offset) => places.get(section)?.get(offset),
-    dataMap: (section) => data.maps.get(section),
+    dataMap: (section) => (section === arena?.section ? arena.map : data.maps.get(section)),
     extern: (name) => byName.get(name),
     kconfig,
     exceptionCallbacks: exceptionCallbacks(source),

@@ -15,7 +15,7 @@ export interface ObjectSpec {
   btfBytes?: Uint8Array;
   maps: MapSpec[];
   programs: ProgramSpec[];
-  /** Variables of the data sections, and of .kconfig. */
+  /** Variables of the data sections, of the arena, and of .kconfig. */
   globals: GlobalSpec[];
   /** What it names and the host has. */
   externs: ExternSpec[];
@@ -59,7 +59,7 @@ export interface MapSpec {
   pinning: "none" | "byName";
   keyTypeId?: number;
   valueTypeId?: number;
-  /** The first value of a data section's map. Absent: all zero, as in .bss. `globalBytes` gives a part of it to write to. */
+  /** The first value of a data section's map, or the first bytes of an arena with variables in it. Absent: all zero, as in .bss. `globalBytes` gives a part of it to write to. */
   initialData?: Uint8Array;
   /** To be frozen once `initialData` is in it: .rodata. */
   frozen?: boolean;

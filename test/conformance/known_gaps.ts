@@ -32,7 +32,7 @@ export const notBuilt: readonly string[] = [
   "helpers with perf events, stack maps, sockmaps, local storage, TCP and socket options, sysctls; bpf_get_func_ip where a kind of program has none is EINVAL, not ENOTSUPP",
   "%p shows the address itself, %pS and %pB have no symbols: formats of the kernel hash the one and name the other",
   "iterator programs over anything but the elements of maps",
-  "variables of the kernel (__ksym with a type) have an address, and reading there is a fault; kfuncs of modules are not looked up; struct_ops maps are not attached; no global variables in an arena",
+  "variables of the kernel (__ksym with a type) have an address, and reading there is a fault; kfuncs of modules are not looked up; struct_ops maps are not attached",
   "CO-RE: types of kernel modules are not searched, on either host; access paths that overflow 32 bits, or begin with a space, are refused where the kernel wraps and skips",
   "calls: chains through callbacks, and stacks of more than 512 bytes in a chain, are found by running, not at load; what a helper misses is only passed over behind constants in registers and frozen maps, not on the stack",
   "bpffs: links, permissions of files, and the files that the kernel puts into it (maps.debug, progs.debug)",

@@ -1,6 +1,7 @@
 /**
- * Random programs on the kernel and on embedded hosts, 300 of a seed of their own each time. BPFMAPS_RANDOM_SEED: run this
- * seed. Many more: `npm run conformance -- --programs`.
+ * Random programs on the kernel and on embedded hosts: 300, always the same, since new ones have found bugs of the kernel's
+ * verifier that its machine did not survive unharmed. BPFMAPS_RANDOM_SEED: others. Many more: `npm run conformance --
+ * --programs`, on a machine of your own.
  */
 import { afterAll, expect, test } from "vitest";
 import { disassembleAll, insnTable } from "../../../src/insn/index.ts";
@@ -16,7 +17,7 @@ const hosts = openHosts();
 afterAll(() => closeHosts(hosts));
 
 test.runIf(hosts.kernel !== undefined)("embedded hosts and the kernel agree", () => {
-  const seed = Number(process.env.BPFMAPS_RANDOM_SEED ?? Date.now() % 1_000_000);
+  const seed = Number(process.env.BPFMAPS_RANDOM_SEED ?? 1);
   const runner = new ProgramRunner(hosts.kernel!, seed);
   for (let index = 0; index < PROGRAMS; index++) {
     const difference = runner.compare(index);

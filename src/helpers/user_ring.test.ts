@@ -5,9 +5,11 @@
 import { afterAll, expect, test } from "vitest";
 import { closeHosts, openHosts } from "../../test/conformance/hosts.ts";
 import { loadProgram, readResults, readStderr, resultMap, testRun } from "../../test/conformance/programs.ts";
+import { parseBtf } from "../btf/index.ts";
 import type { Host } from "../host/host.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
+import { kernelBtf } from "./kernel_btf.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 } = asm;
 const hosts = openHosts();
@@ -304,5 +306,36 @@ test.for(places)("%s: a header that changes once it was read changes nothing", (
     const before = ring.consumed;
     expect(ring.drain([asm.mov64Imm(R0, 0), asm.stx("u64", R10, R0, -8)])).toMatchObject({ 0: 1 });
     expect(ring.consumed - before).toBe(16n);
+  });
+});
+
+test.for(places)("%s: what was made of a sample's dynptr ends with the sample", ([, host]) => {
+  const clone = parseBtf(kernelBtf()).types.findIndex((t) => t.kind === "func" && t.name === "bpf_dynptr_clone");
+  /** On the stack of the function that drains. */
+  const kept = (to: asm.Reg): readonly asm.AsmItem[] => [asm.mov64(to, R10), asm.alu64Imm("add", to, 480)];
+  const callback = [
+    asm.mov64(R6, R2),
+    asm.ldx("u64", R8, R6, 8),
+    asm.alu64Imm("add", R8, 1),
+    asm.stx("u64", R6, R8, 8),
+    asm.jmpImm("jgt", R8, 1, "second"),
+    kept(R2),
+    asm.callKfunc(clone),
+    asm.label("second"),
+    asm.mov64(R1, R6),
+    asm.alu64Imm("add", R1, 16),
+    asm.mov64Imm(R2, 4),
+    kept(R3),
+    asm.mov64Imm(R4, 0),
+    asm.mov64Imm(R5, 0),
+    asm.call(u.BPF_FUNC_dynptr_read),
+    asm.mov64Imm(R0, 0),
+  ];
+  withRing(host, (ring) => {
+    ring.put("abcd");
+    expect(ring.drain(callback)).toMatchObject([1, 1, four("abcd"), 0, 0, 0, 0, 0]);
+    ring.put("abcd");
+    ring.put("efgh");
+    expect(ring.drain(callback)).toContain("is no dynptr that this run has set up");
   });
 });

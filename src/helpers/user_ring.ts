@@ -1,7 +1,7 @@
 /** bpf_user_ringbuf_drain: a function of the program for each sample. Kernel counterpart: kernel/bpf/ringbuf.c. */
 import type { Kernel } from "../kern/kernel.ts";
 import { FRAME_ARGS, FRAME_STATE, findHeld, HELD_DRAIN, HELD_WRITABLE, hold, letGo } from "../kern/run_record.ts";
-import { putFrameDynptr, takeStackObject } from "../kern/stack_objects.ts";
+import { putFrameDynptr, takeDynptrsWith } from "../kern/stack_objects.ts";
 import { beginDrain, endDrain, nextSample, releaseSample } from "../struct/user_ring.ts";
 import {
   BPF_FUNC_user_ringbuf_drain,
@@ -13,7 +13,7 @@ import {
   ENOMEM,
 } from "../uapi/index.ts";
 import { setCallback, setResult } from "./callback_frame.ts";
-import { DYNPTR_LOCAL, fillDynptr } from "./dynptr_core.ts";
+import { D_BASE, DYNPTR_LOCAL, fillDynptr } from "./dynptr_core.ts";
 import type { Helper } from "./types.ts";
 
 /** Samples of one call, those that were discarded included. */
@@ -28,7 +28,6 @@ const STATE_DISCARDED: number = FRAME_STATE + 12;
 /** Of the sample under way. */
 const STATE_SIZE: number = FRAME_STATE + 16;
 const STATE_SAMPLE: number = FRAME_STATE + 20;
-const STATE_DYNPTR: number = FRAME_STATE + 24;
 
 function start(
   kernel: Kernel,
@@ -92,16 +91,17 @@ function showSample(kernel: Kernel, frame: number, sample: number): boolean {
   const dynptr = putFrameDynptr(kernel);
   if (dynptr === 0 || !hold(mem, run, HELD_WRITABLE, 0, sample, size)) return false;
   fillDynptr(kernel, dynptr, DYNPTR_LOCAL, sample, size);
-  u32[(frame + STATE_DYNPTR) >>> 2] = dynptr;
   u32[(frame + STATE_SAMPLE) >>> 2] = sample;
   u32[(frame + FRAME_ARGS) >>> 2] = dynptr;
   return true;
 }
 
+/** The dynptr goes, and all that were made of it. */
 function hideSample(kernel: Kernel, frame: number): void {
   const { mem, run } = kernel;
-  takeStackObject(kernel, mem.u32[(frame + STATE_DYNPTR) >>> 2]!);
-  letGo(mem, run, findHeld(mem, run, HELD_WRITABLE, mem.u32[(frame + STATE_SAMPLE) >>> 2]!));
+  const sample = mem.u32[(frame + STATE_SAMPLE) >>> 2]!;
+  takeDynptrsWith(kernel, D_BASE, sample);
+  letGo(mem, run, findHeld(mem, run, HELD_WRITABLE, sample));
 }
 
 /** The count of samples that the function was called for, or an error that came after them. */

@@ -56,7 +56,7 @@ export interface RunResult {
   readonly ctx: Uint8Array | undefined;
   /** Nanoseconds of one run. */
   readonly duration: number;
-  /** What the program did to the outside, on embedded hosts: what it printed, sent, redirected. */
+  /** What the program did to the outside, on embedded hosts: what it printed, sent, redirected; the first 10,000 of it. */
   readonly events: readonly RunEvent[];
   /** What the system call returns that the program decides about (bpf_set_retval); undefined for other runs. */
   readonly syscallRetval: number | undefined;

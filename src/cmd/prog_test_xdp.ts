@@ -10,6 +10,7 @@ import { PACKET_ROOM } from "../kern/cpus.ts";
 import { LOOPBACK } from "../kern/devices.ts";
 import { PROG_ATTACH_TYPE } from "../kern/prog.ts";
 import { RUN_DATA, RUN_DATA_END, RUN_FRAGS, RUN_FRAGS_SIZE, RUN_META } from "../kern/run_record.ts";
+import { noteEvent } from "../kern/scene.ts";
 import { PAGE_SIZE } from "../mem/layout.ts";
 import {
   BPF_F_TEST_XDP_LIVE_FRAMES,
@@ -122,7 +123,7 @@ function runLive(run: TestRun, context: DataView | undefined, shape: Shape): num
   const note = (record: number, verdict: number): void => {
     const { u8, u32 } = kernel.mem;
     const data = u8.slice(u32[(record + RUN_DATA) >>> 2]!, u32[(record + RUN_DATA_END) >>> 2]!);
-    kernel.scene.events.push({ kind: "xdp_frame", verdict, data });
+    noteEvent(kernel.scene, { kind: "xdp_frame", verdict, data });
   };
   return repeatRun(
     run,

@@ -1,7 +1,9 @@
 /** Helpers about what a program is attached to: the function, its arguments and result, the system call around it. */
+
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_ARG_COUNT, PROG_ATTACH_TYPE } from "../kern/prog.ts";
 import { RUN_CTX, RUN_CTX_SIZE, RUN_CURRENT, RUN_RESULT_HIGH } from "../kern/run_record.ts";
+import { noteEvent } from "../kern/scene.ts";
 import {
   BPF_FUNC_get_attach_cookie,
   BPF_FUNC_get_func_arg,
@@ -59,7 +61,7 @@ function funcArgCnt(kernel: Kernel): number {
 
 function overrideReturn(kernel: Kernel, _ctx: number, low: number, high: number): number {
   const value = BigInt.asIntN(64, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0));
-  kernel.scene.events.push({ kind: "override_return", value });
+  noteEvent(kernel.scene, { kind: "override_return", value });
   return 0;
 }
 

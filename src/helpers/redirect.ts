@@ -2,10 +2,12 @@
  * Helpers that send packets on. Where to is an event of the run: there are no interfaces here. Kernel counterpart:
  * net/core/filter.c.
  */
+
 import type { Kernel } from "../kern/kernel.ts";
 import type { NetDevice } from "../kern/network.ts";
 import { RUN_DATA, RUN_DATA_END, RUN_FRAGS_SIZE, RUN_RESULT_HIGH } from "../kern/run_record.ts";
 import type { RedirectEvent } from "../kern/scene.ts";
+import { noteEvent } from "../kern/scene.ts";
 import {
   __sk_buff,
   BPF_F_INGRESS,
@@ -49,7 +51,7 @@ function note(
   ingress: boolean,
   nextHop?: Uint8Array,
 ): void {
-  kernel.scene.events.push({ kind, ifindex: ifindex >>> 0, ingress, nextHop });
+  noteEvent(kernel.scene, { kind, ifindex: ifindex >>> 0, ingress, nextHop });
 }
 
 /** What is wrong is told by the verdict; whether there is such a device only turns out later. */
@@ -90,7 +92,7 @@ function cloneRedirect(kernel: Kernel, _ctx: number, ifindex: number, flags: num
   if ((flags & ~BPF_F_INGRESS) !== 0 || flagsHigh !== 0) return -EINVAL;
   if (!kernel.deviceExists(ifindex >>> 0)) return -EINVAL;
   const data = skbWord(kernel, SKB_DATA);
-  kernel.scene.events.push({
+  noteEvent(kernel.scene, {
     kind: "clone_redirect",
     ifindex: ifindex >>> 0,
     ingress: (flags & BPF_F_INGRESS) !== 0,

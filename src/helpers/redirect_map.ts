@@ -1,6 +1,8 @@
 /** bpf_redirect_map: where an XDP packet goes next, out of a map of devices, CPUs or sockets. */
+
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
+import { noteEvent } from "../kern/scene.ts";
 import { OBJ_ID } from "../mem/layout.ts";
 import { BPF_F_BROADCAST, BPF_FUNC_redirect_map, XDP_ABORTED, XDP_REDIRECT } from "../uapi/index.ts";
 import type { Helper } from "./types.ts";
@@ -24,7 +26,7 @@ function redirectMap(
   if (flagsHigh !== 0 || (flags & ~known) !== 0) return XDP_ABORTED;
   const found = ops.map_redirect(kernel, at, key) !== 0;
   if (!found && (flags & BPF_F_BROADCAST & known) === 0) return flags & ACTION_MASK;
-  kernel.scene.events.push({
+  noteEvent(kernel.scene, {
     kind: "redirect_map",
     map: kernel.mem.u32[(at + OBJ_ID) >>> 2]!,
     key,

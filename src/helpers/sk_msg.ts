@@ -1,7 +1,9 @@
 /** Messages on their way through a socket: what of it a verdict is for, and bytes put in or taken out. */
+
 import { placeBytes } from "../kern/given.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { RUN_CTX, RUN_DATA, RUN_DATA_END, RUN_META } from "../kern/run_record.ts";
+import { noteEvent } from "../kern/scene.ts";
 import {
   BPF_FUNC_msg_apply_bytes,
   BPF_FUNC_msg_cork_bytes,
@@ -72,7 +74,7 @@ function pop(kernel: Kernel, _ctx: number, start: number, size: number, flags: n
 
 function noted(kind: "msg_apply_bytes" | "msg_cork_bytes"): HelperFn {
   return (kernel, _ctx, bytes) => {
-    kernel.scene.events.push({ kind, bytes: bytes >>> 0 });
+    noteEvent(kernel.scene, { kind, bytes: bytes >>> 0 });
     return 0;
   };
 }

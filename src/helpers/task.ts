@@ -1,6 +1,8 @@
 /** Who runs: the task of the run. Kernel counterparts: kernel/bpf/helpers.c, kernel/trace/bpf_trace.c. */
+
 import type { Kernel } from "../kern/kernel.ts";
 import { RUN_RESULT_HIGH } from "../kern/run_record.ts";
+import { noteEvent } from "../kern/scene.ts";
 import {
   BPF_FUNC_get_current_ancestor_cgroup_id,
   BPF_FUNC_get_current_cgroup_id,
@@ -93,7 +95,7 @@ function u64(low: number, high: number): bigint {
 function signal(thread: boolean): HelperFn {
   return (kernel, number) => {
     if (number >>> 0 > SIGNAL_MAX) return -EINVAL;
-    kernel.scene.events.push({ kind: "signal", signal: number >>> 0, thread });
+    noteEvent(kernel.scene, { kind: "signal", signal: number >>> 0, thread });
     return 0;
   };
 }

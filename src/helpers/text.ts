@@ -1,6 +1,8 @@
 /** Helpers that read and make text: numbers, comparison, formats. Kernel counterpart: kernel/bpf/helpers.c. */
+
 import type { Kernel } from "../kern/kernel.ts";
 import { textLength } from "../kern/reach.ts";
+import { noteEvent } from "../kern/scene.ts";
 import {
   BPF_FUNC_snprintf,
   BPF_FUNC_strncmp,
@@ -141,7 +143,7 @@ function printLine(kernel: Kernel, fmt: number, size: number, args: Uint32Array 
   if (length < 0) return length;
   const text = line.subarray(0, Math.min(length, line.length));
   const end = text.indexOf(0);
-  kernel.scene.events.push({ kind: "printk", text: new TextDecoder().decode(end < 0 ? text : text.subarray(0, end)) });
+  noteEvent(kernel.scene, { kind: "printk", text: new TextDecoder().decode(end < 0 ? text : text.subarray(0, end)) });
   return length;
 }
 

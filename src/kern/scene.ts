@@ -147,6 +147,14 @@ export function nowhere(): Attachment {
   return { ip: 0n, cookie: 0n, retval: 0, kernelStack: [], userStack: [] };
 }
 
+/** Events of one run that are kept: a program in a loop would fill the memory of the caller. */
+const MAX_EVENTS = 10_000;
+
+/** What a program did; what comes after the first 10,000 is not kept. */
+export function noteEvent({ events }: Scene, event: RunEvent): void {
+  if (events.length < MAX_EVENTS) events.push(event);
+}
+
 export function emptyScene(): Scene {
   return { task: nobody, attachment: nowhere(), placed: [], output: undefined, events: [], network: noNetwork };
 }

@@ -133,3 +133,18 @@ test.for(places)("%s: a function that a helper calls sees nothing of other runs 
   expect(run(host, loop(1), after)).toEqual([1n, 0n, 0n, 0n, 0n, 0n, 0n, 0n]);
   host.close(map);
 });
+
+test.for(places)("%s: of what a program prints in a loop the first 10,000 lines are kept", ([, host]) => {
+  const prints = [
+    asm.label("callback"),
+    asm.st("u64", R10, -8, 0x6968),
+    asm.mov64(R1, R10),
+    asm.alu64Imm("add", R1, -8),
+    asm.mov64Imm(R2, 3),
+    asm.call(u.BPF_FUNC_trace_printk),
+    asm.mov64Imm(R0, 0),
+    asm.exit(),
+  ];
+  expect(run(host, loop(10_001), prints)?.[0]).toBe(10_001n);
+  expect(host.runEvents()).toHaveLength(10_000);
+});

@@ -18,6 +18,7 @@ export const notBuilt: readonly string[] = [
   "kfuncs beyond docs/helpers.md; exception callbacks of programs that call bpf_throw (without one it works)",
   "bpf_cast_to_kern_ctx: contexts are those of user space alone here, a load error that names it; sets of CPUs have as many bits as there are CPUs, in whole longs",
   "loads with acquire and stores with release semantics run on contexts and packets here; the kernel refuses them at load (EACCES)",
+  "may_goto: a frame has 8,388,608 turns, as in the kernel without a JIT; where that can tell time, its loops end after a quarter of a second",
   "what the verifier alone sees to is not asked for: that a list or tree is changed with its lock held, and no helper is called while one is",
   "an object that was dropped faults at once on an exclusive host; on a shared one it can be read as the kernel's RCU lets it, though the run may be over",
   "a timer that a client started runs in that client, or in whoever looks next; cancelling does not wait for a function that another thread runs",

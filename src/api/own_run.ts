@@ -18,7 +18,10 @@ export interface Surroundings {
    * programs may store there, and `bytes` has what they left.
    */
   readonly memory?: readonly GivenMemory[];
-  /** The struct bpf_sock behind the `sk` of the context. Default: zeros; none for sk_lookup. */
+  /**
+   * The struct bpf_sock behind the `sk` of the context. Default: zeros; none for sk_lookup; for types with a packet a
+   * closed socket between its addresses.
+   */
   readonly sock?: Uint8Array;
   /** Where the program is attached: address, cookie, stacks, and what the system call is going to return. */
   readonly attachment?: Partial<Attachment>;

@@ -44,10 +44,13 @@ export function runsOnPacket(type: number): boolean {
   return packetTypes.has(type);
 }
 
+/** Types with a packet that the kernel cannot run so. */
+const withoutTestRun: ReadonlySet<number> = new Set([BPF_PROG_TYPE_LWT_SEG6LOCAL, BPF_PROG_TYPE_SK_SKB]);
+
 /** Types that the kernel runs by BPF_PROG_TEST_RUN. Of the tracing types it runs others than the program itself. */
 export function hasTestRun(type: number): boolean {
   return (
-    packetTypes.has(type) ||
+    (packetTypes.has(type) && !withoutTestRun.has(type)) ||
     type === BPF_PROG_TYPE_FLOW_DISSECTOR ||
     type === BPF_PROG_TYPE_RAW_TRACEPOINT ||
     type === BPF_PROG_TYPE_SK_LOOKUP ||

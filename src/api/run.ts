@@ -4,6 +4,7 @@ import type { UserBuffer } from "../host/host.ts";
 import type { RunEvent } from "../kern/scene.ts";
 import {
   BPF_PROG_TEST_RUN,
+  BPF_PROG_TYPE_SK_SKB,
   bpf_attr,
   E2BIG,
   EFAULT,
@@ -22,8 +23,8 @@ import { contextResult, progTypeName, runsOnPacket, takesArguments } from "./pro
 /** What a run gets. */
 export interface RunOptions extends Surroundings {
   /**
-   * The packet, from its Ethernet header on: at least 14 bytes. Only for types that run on one. For types whose context
-   * has other data: the message (sk_msg), the option's value (cgroup_sockopt), the packet (sock_ops, sk_reuseport).
+   * The packet, from its Ethernet header on: at least 14 bytes. Only for types that run on one. For sk_skb: bytes of the
+   * stream, any number. For types whose context has other data: the message (sk_msg), the option's value (cgroup_sockopt), the packet (sock_ops, sk_reuseport).
    */
   readonly data?: Uint8Array;
   /** The context as bytes: `struct xdp_md`, `struct __sk_buff`, or whatever the type has. */
@@ -215,7 +216,7 @@ function reason(errno: number, { data, ctx }: RunOptions, type: number): string 
   if (errno !== EINVAL) return "";
   if (!runsOnPacket(type)) return data === undefined ? "" : ": this type takes no `data`";
   if (data === undefined) return ": it wants a packet as `data`";
-  if (data.length < ETHERNET_HEADER)
+  if (data.length < ETHERNET_HEADER && type !== BPF_PROG_TYPE_SK_SKB)
     return `: the packet has ${data.length} bytes, at least ${ETHERNET_HEADER} are needed`;
   return "";
 }

@@ -56,13 +56,11 @@ export function testRunSkb(run: TestRun): number {
   if (!kernel.userOk(from, size, false)) return -EFAULT;
   const context = takeContext(run, __sk_buff.size);
   if (typeof context === "number") return context;
-  const bad =
-    deviceBad(kernel, context) ||
-    headerBad(mem, from, size) ||
-    contextBad(context, family.link ? size : size - ETH_HLEN);
+  const length = family.link ? size : size - ETH_HLEN;
+  const bad = deviceBad(kernel, context) || headerBad(mem, from, size) || contextBad(context, length);
   if (bad !== 0) return bad;
   const summed = (flags & BPF_F_TEST_SKB_CHECKSUM_COMPLETE) !== 0;
-  const values = fieldsOf(context, family.link ? size : size - ETH_HLEN);
+  const values = fieldsOf(context, length);
   return repeatRun(
     run,
     () => (prepareSkb(kernel, family, from, size, { values, summed }) ? 0 : -ENOMEM),
@@ -70,20 +68,20 @@ export function testRunSkb(run: TestRun): number {
   );
 }
 
-function deviceBad(kernel: Kernel, context: DataView | undefined): number {
+export function deviceBad(kernel: Kernel, context: DataView | undefined): number {
   const device = context?.getUint32(fields.ifindex.offset, true) ?? 0;
   return device === 0 || kernel.deviceExists(device) ? 0 : -ENODEV;
 }
 
 /** A packet that says it has an IP header has room for one. */
-function headerBad(mem: Memory, from: number, size: number): number {
+export function headerBad(mem: Memory, from: number, size: number): number {
   const protocol = mem.view.getUint16(from + ETH_PROTO);
   const header = protocol === ETH_P_IP ? IPV4_HEADER : protocol === ETH_P_IPV6 ? IPV6_HEADER : 0;
   return size < ETH_HLEN + header ? -EINVAL : 0;
 }
 
 /** 0, or what is wrong with the context for a packet of so many bytes. */
-function contextBad(context: DataView | undefined, length: number): number {
+export function contextBad(context: DataView | undefined, length: number): number {
   if (context === undefined) return 0;
   const word = (field: { readonly offset: number }): number => context.getUint32(field.offset, true);
   const free = new Uint8Array(context.buffer.slice(0));
@@ -95,7 +93,7 @@ function contextBad(context: DataView | undefined, length: number): number {
 }
 
 /** The fields of the skb that the caller, or the device, gives. */
-function fieldsOf(context: DataView | undefined, length: number): (readonly [offset: number, value: number])[] {
+export function fieldsOf(context: DataView | undefined, length: number): (readonly [offset: number, value: number])[] {
   const values: (readonly [number, number])[] = [];
   if (context !== undefined) {
     for (const name of given) {
@@ -110,6 +108,15 @@ function fieldsOf(context: DataView | undefined, length: number): (readonly [off
   return values;
 }
 
+/** What the program left in the context's fields. */
+export function giveFieldsBack(kernel: Kernel, context: DataView | undefined): void {
+  if (context === undefined) return;
+  for (const name of givenBack) {
+    const { offset, size } = fields[name];
+    for (let at = offset; at < offset + size; at += 4) context.setUint32(at, skbWord(kernel, at), true);
+  }
+}
+
 function finish(
   run: TestRun,
   family: SkbFamily,
@@ -121,12 +128,7 @@ function finish(
   const { kernel } = run;
   if (!family.link && !addLinkHeader(kernel)) return -ENOMEM;
   if (summed && checkOf(skbWord(kernel, SKB_CSUM)) !== checkOf(packetSum(kernel))) return -EBADMSG;
-  if (context !== undefined) {
-    for (const name of givenBack) {
-      const { offset, size } = fields[name];
-      for (let at = offset; at < offset + size; at += 4) context.setUint32(at, skbWord(kernel, at), true);
-    }
-  }
+  giveFieldsBack(kernel, context);
   const data = skbWord(kernel, SKB_DATA);
   const linear = skbWord(kernel, SKB_TAIL) - data;
   const ret = giveResult(run, {

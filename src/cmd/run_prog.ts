@@ -2,6 +2,7 @@
  * Runs of this host's own beside BPF_PROG_TEST_RUN: for kinds of programs that the kernel cannot run so, and with what
  * is around a run (who, memory, stacks) given by the caller.
  */
+import { isSkbFamily } from "../contexts/skb.ts";
 import { type ContextFamily, contextOf } from "../contexts/table.ts";
 import { placeBytes, placeContext, placeMemory, takeMemoryBack } from "../kern/given.ts";
 import type { Kernel } from "../kern/kernel.ts";
@@ -28,6 +29,7 @@ import {
   EOPNOTSUPP,
 } from "../uapi/index.ts";
 import { runProgram } from "./prog_test_data.ts";
+import { skbSetup } from "./run_skb.ts";
 
 /** What a run gets. */
 export interface ProgRun {
@@ -35,7 +37,9 @@ export interface ProgRun {
   readonly ctx?: Uint8Array;
   /** In place of `ctx`, where the context is an array of u64. */
   readonly args?: readonly bigint[];
-  /** What pointers of the context lead to: message, socket option, packet; changed in place as far as programs may. */
+  /**
+   * The packet, for sk_skb a piece of a stream; or what pointers of the context lead to: message, socket option, packet.
+   */
   readonly data?: Uint8Array;
   /** struct bpf_sock */
   readonly sock?: Uint8Array;
@@ -56,13 +60,21 @@ export interface ProgResult {
   readonly duration: number;
 }
 
+/** How a run of one family is set up, and what is taken from it at its end. */
+export interface Setup {
+  /** 0 or an errno. */
+  readonly prepare: (run: number) => number;
+  /** Fills in the caller's context and gives the data, or an errno. */
+  readonly finish: (run: number) => Uint8Array | number | undefined;
+}
+
 const WORD = 8;
 /** Contexts that may be larger are of any size. */
 const STRUCT_MAX = 256;
 
 /**
- * Runs the program once. An errno: -EBADF, -EINVAL for arguments that do not go with the program, -ENOTSUPP for a kind
- * of program that works on a packet, -EFAULT and -ETIMEDOUT as in a test run.
+ * Runs the program once. An errno: -EBADF, -EINVAL for arguments that do not go with the program, -ENOTSUPP for XDP
+ * programs and flow dissectors, -EFAULT and -ETIMEDOUT as in a test run.
  */
 export function runProg(kernel: Kernel, fd: number, wanted: ProgRun): ProgResult | number {
   const prog = kernel.get(fd, OBJ_PROG);
@@ -70,9 +82,12 @@ export function runProg(kernel: Kernel, fd: number, wanted: ProgRun): ProgResult
   try {
     const { cpu = kernel.cpu } = wanted;
     const family = contextOf(kernel.mem.u32[(prog + PROG_TYPE) >>> 2]!);
-    if (family?.pointers === undefined && family?.kernelPointers !== true) return -ENOTSUPP;
+    if (family === undefined) return -ENOTSUPP;
+    if (!isSkbFamily(family) && family.pointers === undefined && family.kernelPointers !== true) return -ENOTSUPP;
     if (!(cpu < kernel.cpus)) return -EINVAL;
-    return runIn(kernel, prog, family, { ...wanted, cpu });
+    const given = { ...wanted, cpu };
+    const setup = isSkbFamily(family) ? skbSetup(kernel, family, given) : plainSetup(kernel, prog, family, given);
+    return typeof setup === "number" ? setup : runIn(kernel, prog, setup, given);
   } finally {
     kernel.done(prog);
   }
@@ -81,12 +96,10 @@ export function runProg(kernel: Kernel, fd: number, wanted: ProgRun): ProgResult
 function runIn(
   kernel: Kernel,
   prog: number,
-  family: ContextFamily,
+  setup: Setup,
   wanted: ProgRun & { readonly cpu: number },
 ): ProgResult | number {
-  const ctx = contextBytes(kernel, prog, family, wanted);
-  if (typeof ctx === "number") return ctx;
-  const { scene, mem } = kernel;
+  const { scene } = kernel;
   scene.task = { ...nobody, ...wanted.task };
   scene.attachment = { ...nowhere(), ...wanted.attachment };
   const { memory = [], cpu } = wanted;
@@ -94,13 +107,11 @@ function runIn(
   try {
     const ret = runProgram(
       { kernel, prog, cpu, repeat: 1 },
-      (run) => prepare(kernel, run, family, ctx, wanted),
+      (run) => (placeMemory(kernel, run, memory) ? setup.prepare(run) : -ENOMEM),
       (run, retval, duration) => {
-        const at = mem.u32[(run + RUN_CTX) >>> 2]!;
-        wanted.ctx?.set(mem.u8.subarray(at, at + wanted.ctx.length));
+        const data = setup.finish(run);
+        if (typeof data === "number") return data;
         takeMemoryBack(kernel, memory);
-        const [start, end] = [mem.u32[(run + RUN_DATA) >>> 2]!, mem.u32[(run + RUN_DATA_END) >>> 2]!];
-        const data = wanted.data === undefined ? undefined : mem.u8.slice(start, end);
         result = { retval, data, events: scene.events, syscallRetval: scene.attachment.retval, duration };
         return 0;
       },
@@ -111,6 +122,22 @@ function runIn(
     scene.task = nobody;
     scene.attachment = nowhere();
   }
+}
+
+/** Of the families whose context is plain memory. */
+function plainSetup(kernel: Kernel, prog: number, family: ContextFamily, wanted: ProgRun): Setup | number {
+  const ctx = contextBytes(kernel, prog, family, wanted);
+  if (typeof ctx === "number") return ctx;
+  const { mem } = kernel;
+  return {
+    prepare: (run) => prepare(kernel, run, family, ctx, wanted),
+    finish: (run) => {
+      const at = mem.u32[(run + RUN_CTX) >>> 2]!;
+      wanted.ctx?.set(mem.u8.subarray(at, at + wanted.ctx.length));
+      const [start, end] = [mem.u32[(run + RUN_DATA) >>> 2]!, mem.u32[(run + RUN_DATA_END) >>> 2]!];
+      return wanted.data === undefined ? undefined : mem.u8.slice(start, end);
+    },
+  };
 }
 
 /** The context's bytes, or an errno for what does not go with the program. */
@@ -134,14 +161,14 @@ function contextBytes(kernel: Kernel, prog: number, family: ContextFamily, wante
   return bytes;
 }
 
-/** Puts context, data, socket and memory where the run finds them. 0 or an errno. */
+/** Puts context, data and socket where the run finds them. 0 or an errno. */
 function prepare(kernel: Kernel, run: number, family: ContextFamily, ctx: Uint8Array, wanted: ProgRun): number {
   const { mem } = kernel;
   const { u32 } = mem;
-  const { data, memory = [] } = wanted;
+  const { data } = wanted;
   const { sock: sockAt, sockOptional = false, data: dataAt, dataWritable = false } = family.pointers ?? {};
   if (data !== undefined && dataAt === undefined) return -EOPNOTSUPP;
-  if (!placeContext(kernel, run, ctx) || !placeMemory(kernel, run, memory)) return -ENOMEM;
+  if (!placeContext(kernel, run, ctx)) return -ENOMEM;
   const at = u32[(run + RUN_CTX) >>> 2]!;
   const sock = sockAt === undefined ? 0 : placeSock(kernel, run, wanted.sock, sockOptional);
   if (sock < 0) return sock;

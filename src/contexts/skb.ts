@@ -64,6 +64,10 @@ export interface SkbFamily extends ContextFamily {
   readonly stream: boolean;
 }
 
+export function isSkbFamily(family: ContextFamily): family is SkbFamily {
+  return "stream" in family;
+}
+
 /** Fields that hold less than a store gives them are brought into shape before the next access of the context. */
 function place(u32: Uint32Array, ctx: number, offset: number, size: number): number {
   u32[(ctx + fields.tc_index.offset) >>> 2]! &= 0xffff;
@@ -166,6 +170,18 @@ export function packetSum(kernel: Kernel): number {
   const from = skbWord(kernel, SKB_NETWORK);
   const behind = skbWord(kernel, SKB_DATA) + skbLength(kernel) - from;
   return sumOf(kernel.mem, from, behind, 0);
+}
+
+/** Puts another socket behind `sk`: a struct bpf_sock. */
+export function replaceSocket(kernel: Kernel, given: Uint8Array): void {
+  const { mem } = kernel;
+  const at = mem.u32[(kernel.run + RUN_CTX) >>> 2]! + SKB_SOCK;
+  mem.zero(at, bpf_sock.size);
+  mem.u8.set(given.subarray(0, bpf_sock.size), at);
+  showSocket(kernel, at);
+  // Of the two ports the other's is in network byte order, and in the upper half.
+  setSkb(kernel, fields.remote_port.offset, mem.view.getUint16(at + sock.dst_port.offset, true) << 16);
+  setSkb(kernel, fields.local_port.offset, mem.u32[(at + sock.src_port.offset) >>> 2]!);
 }
 
 /** A frame without Ethernet header gets an empty one. False: out of memory. */

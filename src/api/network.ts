@@ -8,9 +8,10 @@ import {
   type NetSocket,
   type Network,
   noNetwork,
+  type TunnelKey,
 } from "../kern/network.ts";
 
-/** What bpf_fib_lookup, bpf_check_mtu, bpf_clone_redirect and bpf_sk_lookup_* find. Loopback (1) is always there. */
+/** What bpf_fib_lookup, bpf_check_mtu, bpf_clone_redirect, bpf_sk_lookup_* and bpf_skb_get_tunnel_key find. Loopback (1) is always there. */
 export interface NetworkOptions {
   readonly devices?: readonly {
     readonly ifindex: number;
@@ -47,6 +48,22 @@ export interface NetworkOptions {
     /** Default 0. */
     readonly mark?: number;
   }[];
+  /** The tunnel that packets come through (bpf_skb_get_tunnel_key). Default: none. */
+  readonly tunnel?: {
+    /** Its other end, and this one. */
+    readonly from: string;
+    readonly to: string;
+    /** Default 0, as all that follow. */
+    readonly id?: number;
+    readonly tos?: number;
+    readonly ttl?: number;
+    /** The flow label, IPv6 only. */
+    readonly label?: number;
+    /** TUNNEL_* of Linux: 1 checksum, 4 key, 8 sequence number. */
+    readonly flags?: number;
+  };
+  /** bpf_get_netns_cookie; default 1. */
+  readonly cookie?: bigint;
 }
 
 const MAC_BYTES = 6;
@@ -69,6 +86,8 @@ export function networkOf(options: NetworkOptions): Network {
       ({ address, ifindex, mac }): NetNeighbour => ({ address: addressOf(address), ifindex, mac: macOf(mac) }),
     ),
     sockets: (options.sockets ?? []).map(socketOf),
+    tunnel: options.tunnel === undefined ? undefined : tunnelOf(options.tunnel),
+    cookie: options.cookie ?? noNetwork.cookie,
   };
 }
 
@@ -107,6 +126,16 @@ function socketOf(socket: NonNullable<NetworkOptions["sockets"]>[number]): NetSo
     throw new InputError(`network: socket from ${socket.local} to ${socket.remote}: two families of addresses`);
   }
   return { ...base, remote: remote.address, remotePort: remote.port };
+}
+
+function tunnelOf(tunnel: NonNullable<NetworkOptions["tunnel"]>): TunnelKey {
+  const { from, to, id = 0, tos = 0, ttl = 0, label = 0, flags = 0 } = tunnel;
+  const source = addressOf(from);
+  const destination = addressOf(to);
+  if (source.length !== destination.length) {
+    throw new InputError(`network: tunnel from ${from} to ${to}: two families of addresses`);
+  }
+  return { id, source, destination, tos, ttl, label, flags };
 }
 
 function endOf(text: string): { readonly address: Uint8Array; readonly port: number } {

@@ -4,7 +4,17 @@
  */
 import type { Kernel } from "../kern/kernel.ts";
 import { type NetSocket, socketFor } from "../kern/network.ts";
-import { findHeld, HELD_BYTES, HELD_SOCKET, hold, letGo, RUN_RESULT_HIGH } from "../kern/run_record.ts";
+import { PROG_TYPE } from "../kern/prog.ts";
+import {
+  findHeld,
+  HELD_BYTES,
+  HELD_OBJECT,
+  HELD_SOCKET,
+  hold,
+  letGo,
+  RUN_CURRENT,
+  RUN_RESULT_HIGH,
+} from "../kern/run_record.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import {
   AF_INET,
@@ -12,13 +22,19 @@ import {
   BPF_FUNC_get_listener_sock,
   BPF_FUNC_get_socket_cookie,
   BPF_FUNC_get_socket_uid,
+  BPF_FUNC_sk_assign,
   BPF_FUNC_sk_fullsock,
   BPF_FUNC_sk_lookup_tcp,
   BPF_FUNC_sk_lookup_udp,
   BPF_FUNC_sk_release,
   BPF_FUNC_skc_lookup_tcp,
+  BPF_PROG_TYPE_SK_LOOKUP,
+  BPF_SK_LOOKUP_F_NO_REUSEPORT,
+  BPF_SK_LOOKUP_F_REPLACE,
   bpf_sock,
   bpf_sock_tuple,
+  EINVAL,
+  EOPNOTSUPP,
 } from "../uapi/index.ts";
 import { swap16 } from "./skb_headers.ts";
 import type { Helper, HelperFn } from "./types.ts";
@@ -111,6 +127,27 @@ function uid(): number {
   return 0;
 }
 
+/**
+ * Which socket gets the packet. Only one that is in a table can: the packet's own is not. A test run of the kernel's is
+ * no ingress (-EOPNOTSUPP for all); here the packet counts as one that came in. sk_lookup programs may take it back.
+ */
+function assign(kernel: Kernel, _ctx: number, socket: number, flags: number, flagsHigh: number): number {
+  const { mem, run } = kernel;
+  const { u32 } = mem;
+  const type = u32[(u32[(run + RUN_CURRENT) >>> 2]! + PROG_TYPE) >>> 2]!;
+  const known = type === BPF_PROG_TYPE_SK_LOOKUP ? BPF_SK_LOOKUP_F_REPLACE | BPF_SK_LOOKUP_F_NO_REUSEPORT : 0;
+  if ((flags & ~known) !== 0 || flagsHigh !== 0) return -EINVAL;
+  if (socket === 0) {
+    if (known === 0) return -EINVAL;
+    kernel.scene.events.push({ kind: "sk_assign", socket: undefined });
+    return 0;
+  }
+  const entry = findHeld(mem, run, HELD_SOCKET, socket >>> 0);
+  if (entry === 0) return -EOPNOTSUPP;
+  kernel.scene.events.push({ kind: "sk_assign", socket: u32[(entry + HELD_OBJECT) >>> 2]! });
+  return 0;
+}
+
 const lookupArgs = ["ctx", "mem", "size", "u64", "u64"] as const;
 
 export const socketHelpers: Readonly<Record<number, Helper>> = {
@@ -161,6 +198,14 @@ export const socketHelpers: Readonly<Record<number, Helper>> = {
     args: ["socket"],
     result: "pointer",
     fn: listener,
+  },
+  [BPF_FUNC_sk_assign]: {
+    name: "bpf_sk_assign",
+    since: "5.7",
+    gplOnly: false,
+    args: ["ctx", "socketOrNull", "u64"],
+    result: "errno",
+    fn: assign,
   },
   [BPF_FUNC_get_socket_cookie]: {
     name: "bpf_get_socket_cookie",

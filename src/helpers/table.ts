@@ -9,6 +9,7 @@ import { loopHelpers } from "./loop.ts";
 import { machineHelpers } from "./machine.ts";
 import { mapHelpers } from "./map.ts";
 import { perCpuHelpers } from "./objects.ts";
+import { classHelpers, ownerHelpers } from "./owner.ts";
 import { probeHelpers, rawProbeHelpers } from "./probe.ts";
 import { redirectHelpers } from "./redirect.ts";
 import { redirectMapHelpers } from "./redirect_map.ts";
@@ -25,6 +26,7 @@ import { stackHelpers } from "./stack.ts";
 import { taskHelpers } from "./task.ts";
 import { textHelpers } from "./text.ts";
 import { timerHelpers } from "./timer.ts";
+import { tunnelHelpers } from "./tunnel.ts";
 import type { Helper } from "./types.ts";
 import { userRingHelpers } from "./user_ring.ts";
 import { xdpHelpers } from "./xdp.ts";
@@ -45,6 +47,7 @@ const base: Readonly<Record<number, Helper>> = {
   ...spinLockHelpers,
   ...kptrHelpers,
   ...perCpuHelpers,
+  ...classHelpers,
 };
 
 export const helperTable: Readonly<Record<number, Helper>> = {
@@ -64,6 +67,8 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...skbCsumHelpers,
   ...skbRoomHelpers,
   ...redirectMapHelpers,
+  ...tunnelHelpers,
+  ...ownerHelpers,
 };
 
 export const baseHelpers: readonly number[] = Object.keys(base).map(Number);

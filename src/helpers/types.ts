@@ -17,7 +17,7 @@ import type { StackObjectKind } from "../kern/stack_objects.ts";
  * - `mem`, `memOut`: memory to read, to write, whose size is the next argument; `memOrNull`, `memOutOrNull`: or NULL with
  *   size 0
  * - `size`: at least 1; `sizeOrZero`; `record`: a ring record that the run has reserved
- * - `socket`: a struct bpf_sock of the context or of a lookup; `lookedUp`: one of a lookup
+ * - `socket`: a struct bpf_sock of the context or of a lookup; `lookedUp`: one of a lookup; `ctxOrNull`, `socketOrNull`
  * - `callback`: a function of the program; the number is the index of its first instruction
  * - `cstring`: text that ends in a NUL
  * - `fixed`: memory of so many bytes to read or write; `stack`: of so many bytes on the stack, aligned to 8
@@ -28,6 +28,7 @@ import type { StackObjectKind } from "../kern/stack_objects.ts";
  */
 export type HelperArg =
   | "ctx"
+  | "ctxOrNull"
   | "map"
   | "key"
   | "value"
@@ -41,6 +42,7 @@ export type HelperArg =
   | "sizeOrZero"
   | "record"
   | "socket"
+  | "socketOrNull"
   | "lookedUp"
   | "callback"
   | "cstring"

@@ -41,11 +41,29 @@ export interface NetSocket {
   readonly mark: number;
 }
 
+/** What a packet came through a tunnel with, or is to go into one with. */
+export interface TunnelKey {
+  readonly id: number;
+  /** 4 or 16 bytes. Of a packet that came in `source` is the other end. */
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly tos: number;
+  readonly ttl: number;
+  /** IPv6 only. */
+  readonly label: number;
+  /** TUNNEL_* of Linux: 1 checksum, 4 key, 8 sequence number, 0x100 do not fragment, 0x2000 not from a cache. */
+  readonly flags: number;
+}
+
 export interface Network {
   readonly devices: readonly NetDevice[];
   readonly routes: readonly NetRoute[];
   readonly neighbours: readonly NetNeighbour[];
   readonly sockets: readonly NetSocket[];
+  /** What packets come through; undefined: none. */
+  readonly tunnel: TunnelKey | undefined;
+  /** Of the network namespace. */
+  readonly cookie: bigint;
 }
 
 export const MAIN_TABLE = 254;
@@ -56,6 +74,8 @@ export const noNetwork: Network = {
   routes: [],
   neighbours: [],
   sockets: [],
+  tunnel: undefined,
+  cookie: 1n,
 };
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

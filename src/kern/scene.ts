@@ -2,7 +2,7 @@
  * What is around the runs of one client and no part of the map subsystem: who runs, memory that programs may probe, and
  * what programs did to the outside. It is the client's own: nobody else looks at it.
  */
-import { type Network, noNetwork } from "./network.ts";
+import { type Network, noNetwork, type TunnelKey } from "./network.ts";
 
 /** Who runs: what bpf_get_current_* tell. */
 export interface Task {
@@ -14,6 +14,8 @@ export interface Task {
   readonly comm: string;
   /** Ids of its cgroups, from the root's on; the last one is its own. */
   readonly cgroups: readonly bigint[];
+  /** What the net_cls controller says of its cgroup. */
+  readonly classId: number;
   /** Where its struct task_struct is: programs read what `memory` has there. */
   readonly address: bigint;
   /** Device and inode number of its pid namespace, and what it is called in there. */
@@ -55,6 +57,8 @@ export type RunEvent =
   | RedirectMapEvent
   | RedirectEvent
   | CloneEvent
+  | TunnelKeyEvent
+  | AssignEvent
   | FrameEvent
   | PrintEvent
   | SignalEvent
@@ -113,6 +117,18 @@ export interface CloneEvent {
   readonly data: Uint8Array;
 }
 
+/** bpf_skb_set_tunnel_key: what the packet is to be sent into a tunnel with. */
+export interface TunnelKeyEvent {
+  readonly kind: "tunnel_key";
+  readonly key: TunnelKey;
+}
+
+/** bpf_sk_assign: which of the network's sockets gets the packet, counted from 0; undefined: none any more. */
+export interface AssignEvent {
+  readonly kind: "sk_assign";
+  readonly socket: number | undefined;
+}
+
 /** A live frame after the program: XDP_*, and what is in it. */
 export interface FrameEvent {
   readonly kind: "xdp_frame";
@@ -130,6 +146,8 @@ export interface Scene {
   /** Of the run under way, or the last one. */
   events: RunEvent[];
   network: Network;
+  /** Of the packet under way. */
+  tunnel: TunnelKey | undefined;
 }
 
 export const nobody: Task = {
@@ -139,6 +157,7 @@ export const nobody: Task = {
   gid: 0,
   comm: "bpfmaps",
   cgroups: [1n],
+  classId: 0,
   address: 0xffff_8880_0000_1000n,
   pidNamespace: { dev: 4n, ino: 0xf000_0002n, pid: 1, tgid: 1 },
 };
@@ -156,5 +175,13 @@ export function noteEvent({ events }: Scene, event: RunEvent): void {
 }
 
 export function emptyScene(): Scene {
-  return { task: nobody, attachment: nowhere(), placed: [], output: undefined, events: [], network: noNetwork };
+  return {
+    task: nobody,
+    attachment: nowhere(),
+    placed: [],
+    output: undefined,
+    events: [],
+    network: noNetwork,
+    tunnel: undefined,
+  };
 }

@@ -67,6 +67,17 @@ function ofMap(size: number, write: (m: Machine, map: number) => boolean): Argum
   };
 }
 
+const isNull: (m: Machine, i: number) => boolean = (m, i) => {
+  const at = wordOf(m, i);
+  return (m.u32[at]! | m.u32[at + 1]!) === 0;
+};
+const isContext: ArgumentCheck = (m, i) => {
+  const at = wordOf(m, i);
+  const ctx = m.u32[(m.run + RUN_CTX) >>> 2]!;
+  return (ctx !== 0 && m.u32[at + 1] === 0 && m.u32[at] === ctx) || wrong(m, FAULT_NOT_CONTEXT, i);
+};
+const isAnySocket: ArgumentCheck = (m, i) =>
+  isSocket(m, i, HELD_READABLE) || isSocket(m, i, HELD_SOCKET) || wrong(m, FAULT_NOT_SOCKET, i);
 const readOnly = (): boolean => false;
 const bufferMemory = memory(true, false);
 
@@ -77,26 +88,21 @@ const named: Readonly<Record<ArgumentName, ArgumentCheck>> = {
   key: ofMap(MAP_KEY_SIZE, readOnly),
   value: ofMap(MAP_VALUE_SIZE, readOnly),
   valueOut: ofMap(MAP_VALUE_SIZE, (m, map) => entryOfMap(m.kernel, map).traits.lookupReadsValue !== true),
-  ctx: (m, i) => {
-    const at = wordOf(m, i);
-    const ctx = m.u32[(m.run + RUN_CTX) >>> 2]!;
-    return (ctx !== 0 && m.u32[at + 1] === 0 && m.u32[at] === ctx) || wrong(m, FAULT_NOT_CONTEXT, i);
-  },
+  ctx: isContext,
+  ctxOrNull: (m, i, helper) => isNull(m, i) || isContext(m, i, helper),
   record: (m, i) => {
     const at = wordOf(m, i);
     const held = m.u32[at + 1] === 0 && findHeld(m.mem, m.run, HELD_RING, m.u32[at]!) !== 0;
     return held || wrong(m, FAULT_NOT_RECORD, i);
   },
-  socket: (m, i) => isSocket(m, i, HELD_READABLE) || isSocket(m, i, HELD_SOCKET) || wrong(m, FAULT_NOT_SOCKET, i),
+  socket: isAnySocket,
+  socketOrNull: (m, i, helper) => isNull(m, i) || isAnySocket(m, i, helper),
   lookedUp: (m, i) => isSocket(m, i, HELD_SOCKET) || wrong(m, FAULT_NOT_SOCKET, i),
   mem: memory(false, false),
   memOut: memory(true, false),
   memOrNull: memory(false, true),
   memOutOrNull: memory(true, true),
-  buffer: (m, i, helper) => {
-    const at = wordOf(m, i);
-    return (m.u32[at]! | m.u32[at + 1]!) === 0 || bufferMemory(m, i, helper);
-  },
+  buffer: (m, i, helper) => isNull(m, i) || bufferMemory(m, i, helper),
   size: number((low, high) => high === 0 && low !== 0),
   sizeOrZero: number((_low, high) => high === 0),
   callback: (m, i) => {

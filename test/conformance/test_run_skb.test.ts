@@ -16,6 +16,7 @@ import { flowCases } from "./skb/flow.table.ts";
 import { loadCases } from "./skb/load.table.ts";
 import { redirectCases } from "./skb/redirect.table.ts";
 import { roomCases } from "./skb/room.table.ts";
+import { tunnelCases } from "./skb/tunnel.table.ts";
 
 const RECORDING = `${import.meta.dirname}/recorded/skb.json`;
 const RECORD = process.env.RECORD === "1";
@@ -101,6 +102,7 @@ const skbTable: readonly SkbCase[] = [
   ...loadCases,
   ...redirectCases,
   ...flowCases,
+  ...tunnelCases,
 ];
 const groups = new Map<string, SkbCase[]>();
 for (const each of skbTable) {

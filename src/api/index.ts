@@ -15,7 +15,9 @@ export type {
   WaitOptions,
 } from "../host/host.ts";
 export { HostUnavailable, type HostUnavailableReason } from "../host/host.ts";
+export type { TunnelKey } from "../kern/network.ts";
 export type {
+  AssignEvent,
   Attachment,
   CloneEvent,
   FrameEvent,
@@ -28,6 +30,7 @@ export type {
   RunEvent,
   SignalEvent,
   Task,
+  TunnelKeyEvent,
 } from "../kern/scene.ts";
 export type { AnyMap, MapOf } from "./any_map.ts";
 export { Arena, MappedArena } from "./arena.ts";

@@ -61,6 +61,10 @@ export class Events {
       case "redirect_peer":
       case "redirect_neigh":
         return { run, ...event, nextHop: event.nextHop && toHex(event.nextHop), text };
+      case "tunnel_key": {
+        const { source, destination } = event.key;
+        return { run, ...event, key: { ...event.key, source: toHex(source), destination: toHex(destination) }, text };
+      }
       default:
         return { run, ...event, text };
     }
@@ -84,6 +88,10 @@ export class Events {
         return `${toDevice(event)}, ${event.data.length} bytes`;
       case "xdp_frame":
         return `${xdpActionNames[event.verdict] ?? event.verdict}, ${event.data.length} bytes`;
+      case "tunnel_key":
+        return `${event.key.id} to ${toHex(event.key.destination)}`;
+      case "sk_assign":
+        return event.socket === undefined ? "none" : `socket ${event.socket}`;
       case "signal":
         return `${event.signal} to the ${event.thread ? "thread" : "process"}`;
       case "msg_apply_bytes":

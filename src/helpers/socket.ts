@@ -15,6 +15,7 @@ import {
   RUN_CURRENT,
   RUN_RESULT_HIGH,
 } from "../kern/run_record.ts";
+import { noteEvent } from "../kern/scene.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import {
   AF_INET,
@@ -139,12 +140,12 @@ function assign(kernel: Kernel, _ctx: number, socket: number, flags: number, fla
   if ((flags & ~known) !== 0 || flagsHigh !== 0) return -EINVAL;
   if (socket === 0) {
     if (known === 0) return -EINVAL;
-    kernel.scene.events.push({ kind: "sk_assign", socket: undefined });
+    noteEvent(kernel.scene, { kind: "sk_assign", socket: undefined });
     return 0;
   }
   const entry = findHeld(mem, run, HELD_SOCKET, socket >>> 0);
   if (entry === 0) return -EOPNOTSUPP;
-  kernel.scene.events.push({ kind: "sk_assign", socket: u32[(entry + HELD_OBJECT) >>> 2]! });
+  noteEvent(kernel.scene, { kind: "sk_assign", socket: u32[(entry + HELD_OBJECT) >>> 2]! });
   return 0;
 }
 

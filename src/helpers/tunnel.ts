@@ -1,6 +1,7 @@
 /** Keys of tunnels: with what a packet came, and with what it is to go. Kernel counterpart: net/core/filter.c. */
 import type { Kernel } from "../kern/kernel.ts";
 import type { TunnelKey } from "../kern/network.ts";
+import { noteEvent } from "../kern/scene.ts";
 import {
   BPF_F_DONT_FRAGMENT,
   BPF_F_NO_TUNNEL_KEY,
@@ -68,7 +69,7 @@ function setKey(kernel: Kernel, _ctx: number, from: number, size: number, flags:
     flags: tunnelFlags(flags),
   };
   kernel.scene.tunnel = key;
-  kernel.scene.events.push({ kind: "tunnel_key", key });
+  noteEvent(kernel.scene, { kind: "tunnel_key", key });
   return 0;
 }
 

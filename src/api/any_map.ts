@@ -26,10 +26,12 @@ import { mapTitle } from "./map_failure.ts";
 import { MapHandle } from "./map_handle.ts";
 import { isMapType, type MapType } from "./map_types.ts";
 import { ArrayOfMaps, HashOfMaps, type InnerMaps, ProgArray } from "./object_maps.ts";
+import { PerfEventArray } from "./perf_event_array.ts";
 import { QueueMap, StackMap } from "./queue_map.ts";
 import { RedirectMap } from "./redirect_map.ts";
 import { type Decoded, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
 import type { Access, InnerShape, InnerSpec } from "./spec.ts";
+import { StackTraceMap } from "./stack_trace_map.ts";
 import { type Encodable, type RecordEncoder, UserRingBuf } from "./user_ring_buffer.ts";
 
 /** A map of whatever type: `map.type` tells which. Keys and values are what its BTF says, or bytes. */
@@ -51,6 +53,8 @@ export type AnyMap =
   | RedirectMap<"devmap">
   | RedirectMap<"devmap_hash">
   | RedirectMap<"cpumap">
+  | StackTraceMap
+  | PerfEventArray<unknown>
   | OtherMap;
 
 /** What decoding with a codec gives; unknown where there is none. */
@@ -96,7 +100,11 @@ export type MapOf<S extends { readonly type: MapType }> = S extends { readonly t
                                 ? RedirectMap<"devmap_hash">
                                 : S extends { readonly type: "cpumap" }
                                   ? RedirectMap<"cpumap">
-                                  : never;
+                                  : S extends { readonly type: "stack_trace" }
+                                    ? StackTraceMap
+                                    : S extends { readonly type: "perf_event_array" }
+                                      ? PerfEventArray<RecordOf<S>>
+                                      : never;
 
 /** The class of the maps inside an outer one. */
 type InnerOf<S> = S extends { readonly inner: infer I extends { readonly type: MapType } }
@@ -207,6 +215,10 @@ function objectFor(handle: MapHandle, { key, value }: Codecs, { record, inner }:
       return new RedirectMap(type, handle);
     case "cpumap":
       return new RedirectMap(type, handle);
+    case "stack_trace":
+      return new StackTraceMap(handle);
+    case "perf_event_array":
+      return new PerfEventArray(handle, record as RecordDecoder | undefined);
     default:
       return type satisfies never;
   }

@@ -8,14 +8,17 @@ import {
   BPF_F_NO_PREALLOC,
   BPF_F_NO_USER_CONV,
   BPF_F_NUMA_NODE,
+  BPF_F_PRESERVE_ELEMS,
   BPF_F_RDONLY,
   BPF_F_RDONLY_PROG,
   BPF_F_SEGV_ON_FAULT,
+  BPF_F_STACK_BUILD_ID,
   BPF_F_WRONLY,
   BPF_F_WRONLY_PROG,
   BPF_F_ZERO_SEED,
   BPF_MAP_CREATE,
   type BpfMapType,
+  bpf_stack_build_id,
   bpfMapTypeNames,
   E2BIG,
   EINVAL,
@@ -36,6 +39,9 @@ const LPM_KEY_MIN = 5;
 const LPM_KEY_MAX = 260;
 const BLOOM_HASHES_MAX = 15;
 const PAGE = 4096;
+/** Most functions of a stack, and bytes of one. */
+const STACK_MAX = 127;
+const FRAME_SIZE = 8;
 const ARENA_PAGES_MAX = 1_048_576;
 /** Types without values. */
 const valueless: ReadonlySet<string> = new Set(["ringbuf", "user_ringbuf", "arena"]);
@@ -62,12 +68,14 @@ const flagsByType: Readonly<Record<string, number>> = {
   devmap: BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY,
   devmap_hash: BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY,
   cpumap: BPF_F_NUMA_NODE,
+  stack_trace: BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_STACK_BUILD_ID,
+  perf_event_array: BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_PRESERVE_ELEMS,
   hash_of_maps: BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | RD_WR,
 };
 
 function sizeRule(
   type: string,
-  { key_size: key, value_size: value, max_entries: entries, map_extra }: CreateAttr,
+  { key_size: key, value_size: value, max_entries: entries, map_extra, map_flags }: CreateAttr,
 ): string | undefined {
   switch (type) {
     case "hash":
@@ -94,6 +102,11 @@ function sizeRule(
       if (key !== 0 || value !== 0) return `a ring has neither keys nor values: ${key} and ${value} bytes, expected 0`;
       if (entries >= PAGE && (entries & (entries - 1)) === 0) return undefined;
       return `maxEntries is ${entries} bytes; a ring has a power of two, at least ${PAGE}`;
+    case "stack_trace":
+      if (value === 0) return "depth is 0; at least 1 is needed";
+      return value > STACK_MAX * (map_flags & BPF_F_STACK_BUILD_ID ? bpf_stack_build_id.size : FRAME_SIZE)
+        ? `depth is more than ${STACK_MAX} (the sysctl kernel.perf_event_max_stack)`
+        : undefined;
     case "arena":
       if (entries > ARENA_PAGES_MAX) return `maxEntries is ${entries} pages, ${ARENA_PAGES_MAX} are the most (4 GiB)`;
       return arenaAddress(entries, map_extra);

@@ -8,14 +8,17 @@ import {
   BPF_F_NO_COMMON_LRU,
   BPF_F_NO_PREALLOC,
   BPF_F_NUMA_NODE,
+  BPF_F_PRESERVE_ELEMS,
   BPF_F_RDONLY,
   BPF_F_RDONLY_PROG,
   BPF_F_SEGV_ON_FAULT,
+  BPF_F_STACK_BUILD_ID,
   BPF_F_WRONLY,
   BPF_F_WRONLY_PROG,
   BPF_F_ZERO_SEED,
   BPF_MAP_CREATE,
   BPF_OBJ_NAME_LEN,
+  bpf_stack_build_id,
 } from "../uapi/index.ts";
 import { type AnyCodec, btfFromCodec } from "./codec/index.ts";
 import type { HostContext } from "./context.ts";
@@ -41,9 +44,21 @@ const FD_SIZE = 4;
 /** Types whose values are targets: a number and the fd of a program. */
 const redirects: readonly string[] = ["devmap", "devmap_hash", "cpumap"];
 const TARGET_SIZE = 8;
+/** A function of a stack, and one by build id. */
+const FRAME_SIZE = 8;
+const BUILD_ID_SIZE: number = bpf_stack_build_id.size;
 /** Types whose keys are indexes, and those whose values are fds. */
-const indexed: ReadonlySet<string> = new Set(["array", "percpu_array", "prog_array", "array_of_maps", ...redirects]);
-const objects: ReadonlySet<string> = new Set(["prog_array", "array_of_maps", "hash_of_maps"]);
+const indexed: ReadonlySet<string> = new Set([
+  "array",
+  "percpu_array",
+  "prog_array",
+  "array_of_maps",
+  "stack_trace",
+  "perf_event_array",
+  ...redirects,
+]);
+const outer: readonly string[] = ["prog_array", "array_of_maps", "hash_of_maps"];
+const objects: ReadonlySet<string> = new Set([...outer, "perf_event_array"]);
 const U32_MAX = 0xffff_ffff;
 
 function accessFlags(access: Access | undefined, readOnly: number, writeOnly: number): number {
@@ -65,6 +80,9 @@ interface Options {
   readonly hashes?: number;
   readonly address?: bigint;
   readonly segvOnFault?: boolean;
+  readonly depth?: number;
+  readonly buildIds?: boolean;
+  readonly preserve?: boolean;
 }
 
 function flagsOf(spec: MapSpec): number {
@@ -81,6 +99,8 @@ function flagsOf(spec: MapSpec): number {
     // An arena is nothing if not mapped, and the kernel wants to be told so.
     when(options.mmapable === true || spec.type === "arena", BPF_F_MMAPABLE) |
     when(options.segvOnFault === true, BPF_F_SEGV_ON_FAULT) |
+    when(options.buildIds === true, BPF_F_STACK_BUILD_ID) |
+    when(options.preserve === true, BPF_F_PRESERVE_ELEMS) |
     when(options.numaNode !== undefined, BPF_F_NUMA_NODE)
   );
 }
@@ -95,8 +115,8 @@ function checkName(name: string): void {
 /** Numbers that are none for an attribute: told here, by the option's name, rather than by a field of the call. */
 function checkNumbers(spec: MapSpec): void {
   const { maxEntries, rawFlags = 0 } = spec;
-  const { numaNode = 0, hashes = 0 }: Options = spec;
-  for (const [option, value] of Object.entries({ maxEntries, rawFlags, numaNode, hashes })) {
+  const { numaNode = 0, hashes = 0, depth = 0 }: Options = spec;
+  for (const [option, value] of Object.entries({ maxEntries, rawFlags, numaNode, hashes, depth })) {
     if (Number.isInteger(value) && value >= 0 && value <= U32_MAX) continue;
     throw new InputError(`createMap: ${option} is ${String(value)}, expected a whole number from 0 to ${U32_MAX}`);
   }
@@ -114,7 +134,7 @@ export function createAttr(spec: MapSpec): CreateAttr {
   return {
     map_type: mapTypeNumbers[spec.type],
     key_size: indexed.has(spec.type) ? ARRAY_KEY_SIZE : (key?.size ?? 0),
-    value_size: valueSizeOf(spec.type, value),
+    value_size: valueSizeOf(spec, value),
     max_entries: spec.maxEntries,
     map_flags: flagsOf(spec),
     map_name: name,
@@ -123,7 +143,9 @@ export function createAttr(spec: MapSpec): CreateAttr {
   };
 }
 
-function valueSizeOf(type: string, value: AnyCodec | undefined): number {
+function valueSizeOf({ type, ...rest }: MapSpec, value: AnyCodec | undefined): number {
+  const { depth = 0, buildIds }: Options = rest;
+  if (type === "stack_trace") return depth * (buildIds === true ? BUILD_ID_SIZE : FRAME_SIZE);
   if (redirects.includes(type)) return TARGET_SIZE;
   return objects.has(type) ? FD_SIZE : (value?.size ?? 0);
 }
@@ -184,7 +206,7 @@ function createTemplate(context: HostContext, { type, inner }: ArrayOfMapsSpec |
   if (inner?.pin !== undefined) {
     throw new InputError(`createMap: inner of ${type} has a pin, but it is only what its maps are like: pin those`);
   }
-  if (typeof inner === "object" && inner !== null && !objects.has(inner.type)) return createFromSpec(context, inner);
+  if (typeof inner === "object" && inner !== null && !outer.includes(inner.type)) return createFromSpec(context, inner);
   const found = typeof inner === "object" && inner !== null ? JSON.stringify((inner as MapSpec).type) : String(inner);
   throw new InputError(
     `createMap: inner of ${type} is ${found}, expected the spec of a map that holds neither maps nor programs`,

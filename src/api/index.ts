@@ -35,6 +35,7 @@ export type {
 export type { AnyMap, MapOf } from "./any_map.ts";
 export { Arena, MappedArena } from "./arena.ts";
 export { ArrayMap, PerCpuArrayMap } from "./array_map.ts";
+export type { BatchOptions, DrainOptions } from "./batches.ts";
 export { BloomFilterMap } from "./bloom_filter_map.ts";
 export { BpfHost, type HostMemory, type Leak, type MapMemory } from "./bpf_host.ts";
 export { BpfMap, type MapStats, OtherMap } from "./bpf_map.ts";
@@ -65,11 +66,12 @@ export { ArrayOfMaps, HashOfMaps, ProgArray } from "./object_maps.ts";
 export * from "./observe/index.ts";
 export type { MapRef } from "./open_map.ts";
 export type { Surroundings } from "./own_run.ts";
+export { type OpenPerfOptions, type PerfCounter, PerfEventArray, type PerfRecord } from "./perf_event_array.ts";
 export { type IncompatibleAction, IncompatibleMapError, type PinOptions } from "./pin.ts";
 export { Program, type ProgramBtf, type ProgramOptions, type ProgramRef } from "./program.ts";
 export { type PushOptions, QueueMap, StackMap } from "./queue_map.ts";
 export { RedirectMap, type RedirectTarget } from "./redirect_map.ts";
-export { type BatchOptions, type Decoded, type DrainOptions, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
+export { type Decoded, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
 export type { RunOptions, RunResult } from "./run.ts";
 export type {
   Access,
@@ -94,11 +96,14 @@ export type {
   MapSpecs,
   PerCpuArraySpec,
   PerCpuHashSpec,
+  PerfEventArraySpec,
   ProgArraySpec,
   QueueSpec,
   RingBufSpec,
   StackSpec,
+  StackTraceSpec,
   UserRingBufSpec,
 } from "./spec.ts";
+export { type StackFrame, StackTraceMap } from "./stack_trace_map.ts";
 export { type Encodable, type RecordEncoder, UserRingBuf } from "./user_ring_buffer.ts";
 export { Drain, Walk } from "./walk.ts";

@@ -193,6 +193,8 @@ function tooMany({ map, key }: MapFailure, title: string): Reason | undefined {
     case "prog_array":
     case "devmap":
     case "cpumap":
+    case "stack_trace":
+    case "perf_event_array":
       return { what: `index ${shownKey(key)} is outside ${title}: max_entries ${map.maxEntries}` };
     default:
       return undefined;

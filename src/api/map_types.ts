@@ -14,10 +14,12 @@ import {
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_STACK_TRACE,
   BPF_MAP_TYPE_USER_RINGBUF,
   bpfMapTypeNames,
 } from "../uapi/index.ts";
@@ -42,7 +44,9 @@ export type MapType =
   | "hash_of_maps"
   | "devmap"
   | "devmap_hash"
-  | "cpumap";
+  | "cpumap"
+  | "stack_trace"
+  | "perf_event_array";
 
 export const mapTypeNumbers: Readonly<Record<MapType, number>> = {
   hash: BPF_MAP_TYPE_HASH,
@@ -64,6 +68,8 @@ export const mapTypeNumbers: Readonly<Record<MapType, number>> = {
   devmap: BPF_MAP_TYPE_DEVMAP,
   devmap_hash: BPF_MAP_TYPE_DEVMAP_HASH,
   cpumap: BPF_MAP_TYPE_CPUMAP,
+  stack_trace: BPF_MAP_TYPE_STACK_TRACE,
+  perf_event_array: BPF_MAP_TYPE_PERF_EVENT_ARRAY,
 };
 
 const PREFIX = "BPF_MAP_TYPE_";

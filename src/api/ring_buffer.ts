@@ -2,40 +2,19 @@
 import { InputError } from "../errors.ts";
 import { rup8 } from "../mem/layout.ts";
 import { BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ, EBADMSG } from "../uapi/index.ts";
+import { Batches, type BatchOptions, checkedMax, type DrainOptions } from "./batches.ts";
 import { BpfMap } from "./bpf_map.ts";
 import { type AnyCodec, type Codec, type CodecBuffer, CodecError, type Infer } from "./codec/index.ts";
 import { BpfError } from "./error.ts";
 import { errorMap, mapTitle } from "./map_failure.ts";
 import type { MapHandle } from "./map_handle.ts";
-import { LENGTH_MASK, mapRing, pause, type RingMapping } from "./ring_mapping.ts";
+import { LENGTH_MASK, mapRing, type RingMapping } from "./ring_mapping.ts";
 
 /** What makes a value of a record: a codec for records of one shape, or a function of a private copy of its bytes. */
 export type RecordDecoder = AnyCodec | ((bytes: Uint8Array) => unknown);
 
 /** What a decoder gives. */
 export type Decoded<D> = D extends (bytes: Uint8Array) => infer T ? T : Infer<D>;
-
-/** How batches are read. */
-export interface BatchOptions {
-  /** Ends the loop by throwing the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** Most records of a batch; default 4096. */
-  readonly max?: number;
-  /** Also look every so many milliseconds, for producers that wake nobody (BPF_RB_NO_WAKEUP). */
-  readonly everyMs?: number;
-}
-
-/** How much is drained. */
-export interface DrainOptions {
-  /** Most records; default: all there are. */
-  readonly max?: number;
-}
-
-const BATCH_MAX = 4096;
-/** Milliseconds that a loop over batches that are always there goes on before others get their turn. */
-const TURN_MS = 8;
-/** Pause when the next record is still being written. */
-const BUSY_MS = 1;
 
 /**
  * BPF_MAP_TYPE_RINGBUF: records that programs send. One reader at a time: what one reads no other sees. Since Linux 5.8.
@@ -48,13 +27,18 @@ export class RingBuf<T> extends BpfMap {
   readonly #decode: (from: CodecBuffer, offset: number, length: number) => T;
   #mapped: RingMapping | undefined;
   #consuming = false;
-  /** Ends the waits of open loops. */
-  readonly #loops: Set<AbortController> = new Set();
+  readonly #batches: Batches<T>;
 
   /** @internal */
   constructor(handle: MapHandle, record: RecordDecoder | undefined) {
     super(handle);
     this.#decode = decoderOf(record) as (from: CodecBuffer, offset: number, length: number) => T;
+    this.#batches = new Batches({
+      handle,
+      fds: () => [handle.fd],
+      pending: () => this.pending() > 0,
+      drain: (fn, options) => this.drain(fn, options),
+    });
     handle.onClose(() => this.#unmap());
   }
 
@@ -76,50 +60,8 @@ export class RingBuf<T> extends BpfMap {
    * Records as they come, in arrays: one promise for each wake-up, not for each record. A loop that is left by `break`
    * has read the batches that it was given and nothing more. Ends when the map is closed.
    */
-  async *batches(options: BatchOptions = {}): AsyncGenerator<T[], void, undefined> {
-    const { signal, everyMs = -1 } = options;
-    const max = checkedMax(options.max, BATCH_MAX);
-    signal?.throwIfAborted();
-    const loop = new AbortController();
-    const abort = (): void => loop.abort(signal?.reason);
-    signal?.addEventListener("abort", abort, { once: true });
-    this.#loops.add(loop);
-    let turn = performance.now();
-    try {
-      while (!this.closed) {
-        signal?.throwIfAborted();
-        const batch: T[] = [];
-        this.#consume((record) => batch.push(record), max);
-        if (batch.length > 0) {
-          yield batch;
-          if (performance.now() - turn < TURN_MS) continue;
-          await pause(0);
-        } else if (!(await this.#wait(loop.signal, everyMs))) {
-          return;
-        }
-        turn = performance.now();
-      }
-    } finally {
-      this.#loops.delete(loop);
-      signal?.removeEventListener("abort", abort);
-    }
-  }
-
-  /** Until there may be records. False: the map was closed meanwhile. */
-  async #wait(signal: AbortSignal, everyMs: number): Promise<boolean> {
-    const { handle } = this;
-    if (this.pending() > 0) {
-      await pause(BUSY_MS);
-      return true;
-    }
-    try {
-      const ready = await handle.host.wait([handle.fd], { signal, timeoutMs: everyMs });
-      if (typeof ready === "number" && !handle.closed) handle.fail("wait", ready);
-    } catch (error) {
-      if (handle.closed) return false;
-      throw error;
-    }
-    return true;
+  batches(options: BatchOptions = {}): AsyncGenerator<T[], void, undefined> {
+    return this.#batches.run(options);
   }
 
   #consume(fn: (record: T) => void, max: number): number {
@@ -171,16 +113,10 @@ export class RingBuf<T> extends BpfMap {
   }
 
   #unmap(): void {
-    for (const loop of this.#loops) loop.abort();
+    this.#batches.end();
     this.#mapped?.end();
     this.#mapped = undefined;
   }
-}
-
-function checkedMax(max: number | undefined, otherwise: number): number {
-  if (max === undefined) return otherwise;
-  if (Number.isInteger(max) && max > 0) return max;
-  throw new InputError(`max is ${max}, expected a whole number from 1 on`);
 }
 
 function decoderOf(record: RecordDecoder | undefined): (from: CodecBuffer, offset: number, length: number) => unknown {

@@ -211,6 +211,28 @@ export interface CpuMapSpec extends CommonSpec, NumaSpec {
   readonly maxEntries: number;
 }
 
+/** BPF_MAP_TYPE_STACK_TRACE: stacks for bpf_get_stackid. Since Linux 4.6. */
+export interface StackTraceSpec extends CommonSpec, FdAccessSpec, NumaSpec {
+  readonly type: "stack_trace";
+  /** Most functions of a stack: 1 to 127 (the sysctl kernel.perf_event_max_stack); what is further out is cut off. */
+  readonly depth: number;
+  /** Most stacks. */
+  readonly maxEntries: number;
+  /** Functions of user space by build id and offset in their file: BPF_F_STACK_BUILD_ID, since 4.17. Default false. */
+  readonly buildIds?: boolean;
+}
+
+/** BPF_MAP_TYPE_PERF_EVENT_ARRAY: records by CPU, for bpf_perf_event_output. Since Linux 4.3. */
+export interface PerfEventArraySpec extends CommonSpec, FdAccessSpec, NumaSpec {
+  readonly type: "perf_event_array";
+  /** How many CPUs have a slot. */
+  readonly maxEntries: number;
+  /** What records are: a codec, or a function of a copy of their bytes. Default: bytes. */
+  readonly record?: RecordDecoder;
+  /** Events stay when the fd that put them in is closed: BPF_F_PRESERVE_ELEMS, since 5.10. Default false. */
+  readonly preserve?: boolean;
+}
+
 /** What each type takes. */
 export interface MapSpecs {
   hash: HashSpec;
@@ -232,6 +254,8 @@ export interface MapSpecs {
   devmap: DevMapSpec;
   devmap_hash: DevMapSpec;
   cpumap: CpuMapSpec;
+  stack_trace: StackTraceSpec;
+  perf_event_array: PerfEventArraySpec;
 }
 
 /** What `createMap` takes. */
@@ -263,6 +287,8 @@ export interface MapShapes {
   devmap: { readonly type: "devmap" };
   devmap_hash: { readonly type: "devmap_hash" };
   cpumap: { readonly type: "cpumap" };
+  stack_trace: { readonly type: "stack_trace" };
+  perf_event_array: { readonly type: "perf_event_array"; readonly record?: RecordDecoder };
 }
 
 /** As what the maps inside another one are opened. */

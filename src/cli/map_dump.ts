@@ -67,6 +67,12 @@ export function dumpMap(host: BpfHost, map: AnyMap): RawEntry[] {
         key: u32.encode(index),
         value: new Uint8Array([...u32.encode(target), ...u32.encode(programId)].slice(0, info.valueSize)),
       }));
+    case "stack_trace":
+      return Array.from(map, ([id, frames]) => ({
+        key: u32.encode(id),
+        value: new Uint8Array(new BigUint64Array(frames.map((frame) => frame.ip)).buffer),
+      }));
+    case "perf_event_array":
     case "bloom_filter":
     case "user_ringbuf":
     case "arena":

@@ -10,6 +10,7 @@ import { machineHelpers } from "./machine.ts";
 import { mapHelpers } from "./map.ts";
 import { perCpuHelpers } from "./objects.ts";
 import { classHelpers, ownerHelpers } from "./owner.ts";
+import { perfHelpers, perfReadHelpers } from "./perf.ts";
 import { probeHelpers, rawProbeHelpers } from "./probe.ts";
 import { redirectHelpers } from "./redirect.ts";
 import { redirectMapHelpers } from "./redirect_map.ts";
@@ -48,6 +49,7 @@ const base: Readonly<Record<number, Helper>> = {
   ...kptrHelpers,
   ...perCpuHelpers,
   ...classHelpers,
+  ...perfReadHelpers,
 };
 
 export const helperTable: Readonly<Record<number, Helper>> = {
@@ -56,6 +58,7 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...attachedHelpers,
   ...seqHelpers,
   ...stackHelpers,
+  ...perfHelpers,
   ...skMsgFunctions,
   ...sockOpsFunctions,
   ...csumHelpers,

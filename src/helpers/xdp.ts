@@ -118,7 +118,7 @@ function shrinkFrags(kernel: Kernel, frags: number, by: number): number {
 }
 
 /** Bytes from data to the end, pages included. */
-function packetLength(kernel: Kernel): number {
+export function packetLength(kernel: Kernel): number {
   const { mem, run } = kernel;
   const { u32 } = mem;
   const linear = u32[(run + RUN_DATA_END) >>> 2]! - u32[(run + RUN_DATA) >>> 2]!;
@@ -136,7 +136,7 @@ function rangeBad(kernel: Kernel, offset: number, length: number): number {
   return offset + length > packetLength(kernel) ? -EINVAL : 0;
 }
 
-function loadBytes(kernel: Kernel, _ctx: number, offset: number, to: number, length: number): number {
+export function loadXdpBytes(kernel: Kernel, _ctx: number, offset: number, to: number, length: number): number {
   return moveBytes(kernel, offset >>> 0, to >>> 0, length >>> 0, false);
 }
 
@@ -203,7 +203,7 @@ export const xdpHelpers: Readonly<Record<number, Helper>> = {
     gplOnly: false,
     args: ["ctx", "u32", "memOut", "size"],
     result: "errno",
-    fn: loadBytes,
+    fn: loadXdpBytes,
   },
   [BPF_FUNC_xdp_store_bytes]: {
     name: "bpf_xdp_store_bytes",

@@ -17,6 +17,7 @@ import { entryOfMap } from "../kern/map.ts";
 import { forgetView, type Mapping, mapMemory, unmap } from "../kern/mappings.ts";
 import type { Network } from "../kern/network.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
+import { setPerfEvent } from "../kern/perf_events.ts";
 import type { RunEvent } from "../kern/scene.ts";
 import { bytesOfMap, type MemoryUse, memoryUse } from "../mem/alloc.ts";
 import { GRANULE, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
@@ -301,6 +302,11 @@ export class EmbeddedHost implements Host {
   advance(nanoseconds: bigint): void {
     if (!this.#open) refuse();
     this.#timers.advance(nanoseconds);
+  }
+
+  setPerfEvent(mapFd: number, cpu: number, eventFd: number): number {
+    if (!this.#open) refuse();
+    return setPerfEvent(this.#kernel, mapFd, cpu, eventFd);
   }
 
   /** A new network device: 0, -EEXIST or -ENOMEM. */

@@ -130,6 +130,12 @@ export interface Host {
   runProg?(fd: number, run: ProgRun): ProgResult | number;
   /** Calls an iterator program for each element of a map, then once more without one; a negative errno. */
   runIter?(progFd: number, mapFd: number): IterResult | number;
+  /**
+   * Puts what stands for the perf event of a CPU into a PERF_EVENT_ARRAY: the map behind `eventFd`, a RINGBUF that takes
+   * records or an ARRAY of one struct bpf_perf_event_value as a counter. 0 or a negative errno. A host with perf events
+   * leaves this out.
+   */
+  setPerfEvent?(mapFd: number, cpu: number, eventFd: number): number;
   /** What programs did to the outside in the last run of this thread, where the host keeps it. */
   runEvents?(): readonly RunEvent[];
   /**

@@ -15,11 +15,13 @@ import {
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_RHASH,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_STACK_TRACE,
   BPF_MAP_TYPE_USER_RINGBUF,
   type BpfMapType,
 } from "../uapi/index.ts";
@@ -38,10 +40,12 @@ import { lruPercpuHashMap } from "./lru_percpu_hash.ts";
 import type { MapTraits, MapTypeEntry } from "./ops.ts";
 import { percpuArrayMap } from "./percpu_array.ts";
 import { percpuHashMap } from "./percpu_hash.ts";
+import { perfEventArrayMap } from "./perf_event_array.ts";
 import { progArrayMap } from "./prog_array.ts";
 import { queueMap } from "./queue.ts";
 import { ringbufMap } from "./ringbuf.ts";
 import { stackMap } from "./stack.ts";
+import { stackTraceMap } from "./stack_trace.ts";
 import { userRingbufMap } from "./user_ringbuf.ts";
 
 export const mapRegistry: Readonly<Partial<Record<BpfMapType, MapTypeEntry>>> = {
@@ -64,6 +68,8 @@ export const mapRegistry: Readonly<Partial<Record<BpfMapType, MapTypeEntry>>> = 
   [BPF_MAP_TYPE_DEVMAP]: devmapMap,
   [BPF_MAP_TYPE_DEVMAP_HASH]: devmapHashMap,
   [BPF_MAP_TYPE_CPUMAP]: cpumapMap,
+  [BPF_MAP_TYPE_STACK_TRACE]: stackTraceMap,
+  [BPF_MAP_TYPE_PERF_EVENT_ARRAY]: perfEventArrayMap,
 };
 
 /** Types of later kernels, which this host answers as Linux 6.18 does: a number that it does not know, -EINVAL. */

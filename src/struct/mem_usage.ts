@@ -16,6 +16,7 @@ import { blocksPerChunk } from "./pool.ts";
 import { REDIRECT_SIZE } from "./redirect_slots.ts";
 import { mappingSize } from "./ring_map.ts";
 import { SLOT_SIZE } from "./slots.ts";
+import { stackTraceSizes } from "./stack_traces.ts";
 
 /** Bytes of the areas of a map with these attributes, valid ones. `elements`: how many there are. */
 export type MemUsage = (size: MapSize, cpus: number, elements: number) => number;
@@ -49,6 +50,11 @@ export const arrayUsage: MemUsage = ({ value_size, max_entries }) => areaSpan(ma
 export const percpuArrayUsage: MemUsage = (size, cpus, elements) => cpus * arrayUsage(size, cpus, elements);
 
 export const slotsUsage: MemUsage = ({ max_entries }) => areaSpan(max_entries * SLOT_SIZE);
+
+export const stackTraceUsage: MemUsage = ({ value_size, max_entries, map_flags }) => {
+  const [buckets, records] = stackTraceSizes(value_size, max_entries, map_flags);
+  return areaSpan(buckets) + areaSpan(records);
+};
 
 /** A value and what belongs to it, for each slot or entry. */
 export const redirectUsage: MemUsage = ({ max_entries }) => 2 * areaSpan(max_entries * REDIRECT_SIZE);

@@ -89,6 +89,26 @@ export function keepSlot(env: MapEnv, map: number, index: number): number {
   return kept;
 }
 
+/** The object at an index, with a reference; 0: there is none. */
+export function takeSlot(env: MapEnv, map: number, index: number): number {
+  const { mem } = env;
+  const slot = slotOf(env, map, index);
+  if (slot === 0) return 0;
+  lock(mem, slot + SLOT_LOCK);
+  const object = mem.u32[slot >>> 2]!;
+  if (object !== 0) env.hold(object);
+  unlock(mem, slot + SLOT_LOCK);
+  return object;
+}
+
+/** Puts an object into a slot, with the caller's reference. 0 or -E2BIG, and the reference stays the caller's. */
+export function setSlot(env: MapEnv, map: number, index: number, object: number): number {
+  const slot = slotOf(env, map, index);
+  if (slot === 0) return -E2BIG;
+  store(env, slot, object);
+  return 0;
+}
+
 export function lookupSlot(env: MapEnv, map: number, key: number): number {
   return keepSlot(env, map, indexAt(env, key));
 }

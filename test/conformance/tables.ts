@@ -28,10 +28,12 @@ import { lruHashTable } from "./maps/lru_hash.table.ts";
 import { lruPercpuHashTable } from "./maps/lru_percpu_hash.table.ts";
 import { percpuArrayTable } from "./maps/percpu_array.table.ts";
 import { percpuHashTable } from "./maps/percpu_hash.table.ts";
+import { perfEventArrayTable } from "./maps/perf_event_array.table.ts";
 import { progArrayTable } from "./maps/prog_array.table.ts";
 import { queueTable } from "./maps/queue.table.ts";
 import { ringbufTable } from "./maps/ringbuf.table.ts";
 import { stackTable } from "./maps/stack.table.ts";
+import { stackTraceTable } from "./maps/stack_trace.table.ts";
 import { userRingbufTable } from "./maps/user_ringbuf.table.ts";
 import type { MapTable, Table } from "./step.ts";
 
@@ -59,6 +61,8 @@ export const mapTables: readonly MapTable[] = [
   devmapTable,
   devmapHashTable,
   cpumapTable,
+  stackTraceTable,
+  perfEventArrayTable,
 ];
 
 export const tables: readonly Table[] = [

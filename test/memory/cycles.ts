@@ -46,6 +46,8 @@ export const shapes: readonly Shape[] = [
   { map_type: u.BPF_MAP_TYPE_DEVMAP, key_size: 4, value_size: 4, max_entries: 200, value: 1 },
   { map_type: u.BPF_MAP_TYPE_DEVMAP_HASH, key_size: 4, value_size: 4, max_entries: 200, value: 1 },
   { map_type: u.BPF_MAP_TYPE_CPUMAP, key_size: 4, value_size: 4, max_entries: 2, value: 1, small: true },
+  { map_type: u.BPF_MAP_TYPE_STACK_TRACE, key_size: 4, value_size: 64, max_entries: 200, closed: true },
+  { map_type: u.BPF_MAP_TYPE_PERF_EVENT_ARRAY, key_size: 4, value_size: 4, max_entries: 8, closed: true },
 ];
 
 const inner = { map_type: u.BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 8, max_entries: 2 };

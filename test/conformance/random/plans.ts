@@ -364,6 +364,33 @@ export const allPlans: readonly TypePlan[] = [
     runs: {},
   },
   {
+    name: "STACK_TRACE",
+    type: u.BPF_MAP_TYPE_STACK_TRACE,
+    keySizes: [4],
+    valueSizes: [8, 16, 32, 1016],
+    maxEntries: sizes,
+    flags: [0],
+    keys: "index",
+    // Only programs at probes fill it, with stacks that differ from run to run.
+    ops: holding,
+    elements,
+    runs: {},
+  },
+  {
+    name: "PERF_EVENT_ARRAY",
+    type: u.BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+    keySizes: [4],
+    valueSizes: [4],
+    maxEntries: sizes,
+    flags: [0],
+    keys: "index",
+    // What lies there is no perf event's fd.
+    values: [3, 4, 9999],
+    ops: holding,
+    elements,
+    runs: {},
+  },
+  {
     name: "BLOOM_FILTER",
     type: u.BPF_MAP_TYPE_BLOOM_FILTER,
     keySizes: [0],

@@ -90,16 +90,19 @@ function output(
   return Math.min(at, 0);
 }
 
-/** Room for a record of the event: its address, or an errno. What finds no room is counted as lost. */
+/**
+ * Room for a record of the event: its address, or an errno. What finds no room is counted as lost; so is what is too long
+ * for perf's header, of which the kernel says 0 as well and writes what nobody can read: 0.
+ */
 function claim(kernel: Kernel, event: number, cpu: number, size: number): number {
   const { mem } = kernel;
   if (mapField(mem, event, MAP_TYPE) !== u.BPF_MAP_TYPE_RINGBUF) return -u.EINVAL;
   if (cpu !== kernel.cpu) return -u.EOPNOTSUPP;
-  if (HEADER + SIZE_FIELD + size > RECORD_MAX) return -u.E2BIG;
-  const at = ringReserve(kernel, event, size);
+  const tooLong = HEADER + SIZE_FIELD + size > RECORD_MAX;
+  const at = tooLong ? 0 : ringReserve(kernel, event, size);
   if (at !== 0) return at;
   countUp(mem, event, MAP_FAILED_UPDATES);
-  return -u.ENOSPC;
+  return tooLong ? 0 : -u.ENOSPC;
 }
 
 /**

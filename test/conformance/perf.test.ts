@@ -1,7 +1,7 @@
 /** bpf_get_stackid, bpf_perf_event_output and bpf_perf_event_read on the embedded hosts and, where it can, the kernel. */
 import { afterAll, expect, test } from "vitest";
 import type { Host } from "../../src/host/host.ts";
-import { createEmbedded } from "../../src/index.ts";
+import { bytes, createEmbedded } from "../../src/index.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
 import { closeHosts, openHosts } from "./hosts.ts";
@@ -131,6 +131,27 @@ test.for([false, true])("embedded, shared %s: records, counters, and whose they 
     -u.ENOENT,
     2,
   ]);
+  host.dispose();
+});
+
+test("a record that is too long for perf is lost, and the program told that it was sent", () => {
+  const host = createEmbedded();
+  const events = host.createMap({ type: "perf_event_array", maxEntries: 1 }).open({ pages: 32 });
+  const source = host.createMap({ type: "array", value: bytes(65_520), maxEntries: 1 });
+  for (const [size, read, lost] of [
+    [65_516, 1, 0],
+    [65_517, 0, 1],
+  ] as const) {
+    const insns = asm.assemble([
+      asm.mov64(R6, R1),
+      asm.ldMapValue(R4, source.fd, 0),
+      ...output(events.fd, CURRENT, size).filter((_, i) => i !== 3 && i !== 4),
+      asm.exit(),
+    ]);
+    const program = host.loadProgram({ type: "xdp", insns, license: "GPL" });
+    expect(program.run({ data: new Uint8Array(64) }).retval).toBe(0);
+    expect([events.read().length, events.lost]).toEqual([read, lost]);
+  }
   host.dispose();
 });
 

@@ -1,4 +1,5 @@
 /** The one error of bpf(2) calls made through the typed API. Below it there are numbers only. */
+import type { RunEvent } from "../kern/scene.ts";
 import { bpfCmdNames, errnoName } from "../uapi/index.ts";
 
 /** The map that a call was about. */
@@ -68,6 +69,18 @@ export class BpfError extends Error {
     this.map = map;
     this.hint = hint;
     this.log = log;
+  }
+}
+
+/** A program was stopped on the embedded host: it did what it must not do, or spent its budget. */
+export class RunFault extends BpfError {
+  override readonly name: string = "RunFault";
+  /** What it had done to the outside by then. */
+  readonly events: readonly RunEvent[];
+
+  constructor(parts: BpfErrorParts & { readonly events: readonly RunEvent[] }) {
+    super(parts);
+    this.events = parts.events;
   }
 }
 

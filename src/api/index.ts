@@ -49,7 +49,7 @@ export {
   type ExecuteOptions,
   type ExecuteResult,
 } from "./embedded.ts";
-export { BpfError, type BpfErrorParts, BulkError, type BulkProgress, type ErrorMap } from "./error.ts";
+export { BpfError, type BpfErrorParts, BulkError, type BulkProgress, type ErrorMap, RunFault } from "./error.ts";
 export { type EstimateOptions, estimateMemory } from "./estimate_memory.ts";
 export { Globals } from "./globals.ts";
 export { HashMap, PerCpuHashMap } from "./hash_map.ts";

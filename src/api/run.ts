@@ -15,7 +15,7 @@ import {
   ETIMEDOUT,
 } from "../uapi/index.ts";
 import type { HostContext } from "./context.ts";
-import { BpfError } from "./error.ts";
+import { BpfError, RunFault } from "./error.ts";
 import type { Observer } from "./observe/observer.ts";
 import { argumentBytes, requireTestRun, runOwn, type Surroundings, wantsOwnRun } from "./own_run.ts";
 import { contextResult, progTypeName, runsOnPacket, takesArguments } from "./prog_types.ts";
@@ -185,7 +185,8 @@ export class Runner {
     const log = faulted ? stderr().trimEnd() : "";
     if (log !== "") {
       const what = errno === EFAULT ? `${title} did what it must not do` : `${title} ran too long`;
-      return new BpfError({ ...parts, what, log, summary: log.split("\n") });
+      const events = this.#context.seam.runEvents?.() ?? [];
+      return new RunFault({ ...parts, what, log, summary: log.split("\n"), events });
     }
     if (errno === ENOTSUPP)
       return new BpfError({ ...parts, what: `programs of type ${progTypeName(type)} cannot be run` });

@@ -3,7 +3,8 @@ import { basename } from "node:path";
 import type { BpfHost } from "../api/bpf_host.ts";
 import type { TargetBtf } from "../api/core_target.ts";
 import { createEmbedded } from "../api/embedded.ts";
-import { BpfError } from "../api/error.ts";
+import { BpfError, RunFault } from "../api/error.ts";
+import type { LoadedObject } from "../api/loaded_object.ts";
 import { toHex } from "../api/hex.ts";
 import { openKernel } from "../api/kernel.ts";
 import type { LoadedObject } from "../api/loaded_object.ts";
@@ -12,7 +13,7 @@ import type { RunOptions as ProgramInput, RunResult } from "../api/run.ts";
 import { formatValue, parseBtf } from "../btf/index.ts";
 import { type ObjectSpec, parseObject } from "../elf/index.ts";
 import { InputError } from "../errors.ts";
-import { BPF_PROG_TYPE_XDP, xdpActionNames } from "../uapi/index.ts";
+import { actionNames } from "../uapi/index.ts";
 import { Events } from "./events.ts";
 import { fillMaps } from "./fill.ts";
 import { dumpMap, type RawEntry } from "./map_dump.ts";
@@ -49,7 +50,7 @@ export async function runCommand(args: readonly string[]): Promise<void> {
     if (options.fill !== undefined) fillMaps(host, object, options.fill);
     const program = object.program(wanted.name);
     const events = new Events(object.maps);
-    const { runs, returns, data, ctx, ctxChanged } = watched(watch, () => runAll(program, options, events));
+    const { runs, returns, data, ctx, ctxChanged } = watched(watch, () => toldAtFault(object, () => runAll(program, options, events)));
     const report: RunReport = {
       object: options.object,
       host: options.host,
@@ -63,9 +64,8 @@ export async function runCommand(args: readonly string[]): Promise<void> {
       maps: object.spec.maps.map((map) => reportMap(host, object, map)),
       ...watch.seen(),
     };
-    const names = wanted.type === BPF_PROG_TYPE_XDP ? xdpActionNames : {};
     const did = [...(ctxChanged ? [`left the context ${toHex(ctx!)}`] : []), ...events.lines()];
-    const text = () => toText(report, (retval) => names[retval], did) + watch.text();
+    const text = () => toText(report, (retval) => actionNames[wanted.type ?? 0]?.[retval], did) + watch.text();
     console.log(options.json ? toJson(report) : text());
   } finally {
     host.close();
@@ -107,6 +107,20 @@ function watched<T>(watch: Watch, runs: () => T): T {
     return runs();
   } finally {
     watch.end();
+  }
+}
+
+/** A run that is stopped ends all; what its program had done before is told all the same. */
+function toldAtFault<T>({ maps }: LoadedObject, runs: () => T): T {
+  try {
+    return runs();
+  } catch (error) {
+    if (error instanceof RunFault) {
+      const before = new Events(maps);
+      before.add(1, error.events);
+      if (before.lines().length > 0) console.error(`before it was stopped: ${before.lines().join("\n")}`);
+    }
+    throw error;
   }
 }
 

@@ -1,4 +1,14 @@
 /** Numbers of the UAPI that are preprocessor constants in C, so that BTF does not carry them. Values of Linux 6.18. */
+import {
+  BPF_PROG_TYPE_SCHED_ACT,
+  BPF_PROG_TYPE_SCHED_CLS,
+  BPF_PROG_TYPE_SK_LOOKUP,
+  BPF_PROG_TYPE_SK_MSG,
+  BPF_PROG_TYPE_SK_SKB,
+  BPF_PROG_TYPE_XDP,
+  xdpActionNames,
+} from "./constants.gen.ts";
+
 
 // How a 64-bit load of an immediate (BPF_LD | BPF_IMM | BPF_DW) is to be read: its src_reg field.
 /** imm is a map's fd. */
@@ -77,3 +87,27 @@ export const BTF_MAX_SIZE = 0x0100_0000;
 // Address families.
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+
+const tcActions: Readonly<Record<number, string>> = {
+  0xffff_ffff: "TC_ACT_UNSPEC",
+  0: "TC_ACT_OK",
+  1: "TC_ACT_RECLASSIFY",
+  2: "TC_ACT_SHOT",
+  3: "TC_ACT_PIPE",
+  4: "TC_ACT_STOLEN",
+  5: "TC_ACT_QUEUED",
+  6: "TC_ACT_REPEAT",
+  7: "TC_ACT_REDIRECT",
+  8: "TC_ACT_TRAP",
+};
+const skActions: Readonly<Record<number, string>> = { 0: "SK_DROP", 1: "SK_PASS" };
+
+/** By the type of the program, what its return values are called. pkt_cls.h, bpf.h. */
+export const actionNames: Readonly<Record<number, Readonly<Record<number, string>>>> = {
+  [BPF_PROG_TYPE_XDP]: xdpActionNames,
+  [BPF_PROG_TYPE_SCHED_CLS]: tcActions,
+  [BPF_PROG_TYPE_SCHED_ACT]: tcActions,
+  [BPF_PROG_TYPE_SK_SKB]: skActions,
+  [BPF_PROG_TYPE_SK_MSG]: skActions,
+  [BPF_PROG_TYPE_SK_LOOKUP]: skActions,
+};

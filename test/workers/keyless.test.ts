@@ -9,7 +9,7 @@ import { type Started, sharedHost, startOn, startThread, times } from "./worker.
 
 /** Records of { u32 producer, u32 number, bytes that follow from both }; odd ones reserved and committed, some dropped. */
 const produce = `
-  const { attachKernel } = await load("kern/kernel");
+  const { attachKernel } = await load("kern/create");
   const { ringReserve, ringCommit, ringOutput } = await load("struct/ring");
   const { OBJ_MAP } = await load("mem/layout");
   const { alloc } = await load("mem/alloc");

@@ -126,7 +126,7 @@ test("a lock of a thread that was just terminated is taken over before its `exit
   const word = alloc(kernel.mem, 16);
   const client = kernel.announce();
   const body = `
-    const { attachKernel } = await load("kern/kernel");
+    const { attachKernel } = await load("kern/create");
     const { lock } = await load("mem/locks");
     const kernel = attachKernel(data.wasm, data.client);
     lock(kernel.mem, data.word);

@@ -8,7 +8,7 @@ import { createEmbeddedHost, type EmbeddedHost, type EmbeddedOptions } from "../
 
 const root = `${import.meta.dirname}/../..`;
 /** What `load` of a thread can name. They share their modules, as the files of `dist/` do. */
-const entries = ["index", "host/embedded", "kern/kernel", "mem/alloc", "mem/layout", "mem/locks", "struct/ring"];
+const entries = ["index", "host/embedded", "kern/create", "mem/alloc", "mem/layout", "mem/locks", "struct/ring"];
 const bundles = bundle();
 
 /** Of a few files, since a thread that loads each module of its own takes three times as long to start. */

@@ -4,7 +4,7 @@ import { InputError } from "../errors.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
 import * as codecs from "./codec/index.ts";
-import { BpfError, createEmbedded, type RunOptions, type RunResult } from "./index.ts";
+import { BpfError, createEmbedded, RunFault, type RunOptions, type RunResult } from "./index.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R9, R10 } = asm;
 
@@ -470,4 +470,31 @@ test("the CPU can be chosen; options of other runs are refused", () => {
   expect(() => runIt(kprobe, [], { repeat: 2 })).toThrow(InputError);
   expect(() => runIt(kprobe, [], { data: new Uint8Array(14) })).toThrow(/takes no `data` but a context: `ctx`/);
   expect(() => runIt(kprobe, [], { args: [1] })).toThrow(/`args`: the context of this type is a struct/);
+});
+
+test("a run that is stopped tells what it had done", () => {
+  const program = host.loadProgram({
+    type: "raw_tracepoint",
+    license: "GPL",
+    insns: asm.assemble([
+      asm.st("u32", R10, -8, 0x0a_69_68),
+      asm.mov64(R1, R10),
+      asm.alu64Imm("add", R1, -8),
+      asm.mov64Imm(R2, 4),
+      asm.call(u.BPF_FUNC_trace_printk),
+      asm.mov64Imm(R1, 0),
+      asm.st("u64", R1, 8, 0),
+      asm.mov64Imm(R0, 0),
+      asm.exit(),
+    ]),
+  });
+  try {
+    program.run({});
+    expect.unreachable();
+  } catch (error) {
+    if (!(error instanceof RunFault)) throw error;
+    expect(error.message).toContain("8 bytes behind NULL");
+    expect(error.events).toEqual([{ kind: "printk", text: "hi\n" }]);
+  }
+  program.close();
 });

@@ -4,7 +4,6 @@ import type { BpfHost } from "../api/bpf_host.ts";
 import type { TargetBtf } from "../api/core_target.ts";
 import { createEmbedded } from "../api/embedded.ts";
 import { BpfError, RunFault } from "../api/error.ts";
-import type { LoadedObject } from "../api/loaded_object.ts";
 import { toHex } from "../api/hex.ts";
 import { openKernel } from "../api/kernel.ts";
 import type { LoadedObject } from "../api/loaded_object.ts";
@@ -50,7 +49,9 @@ export async function runCommand(args: readonly string[]): Promise<void> {
     if (options.fill !== undefined) fillMaps(host, object, options.fill);
     const program = object.program(wanted.name);
     const events = new Events(object.maps);
-    const { runs, returns, data, ctx, ctxChanged } = watched(watch, () => toldAtFault(object, () => runAll(program, options, events)));
+    const { runs, returns, data, ctx, ctxChanged } = watched(watch, () =>
+      toldAtFault(object, () => runAll(program, options, events)),
+    );
     const report: RunReport = {
       object: options.object,
       host: options.host,

@@ -233,10 +233,17 @@ export function resetRun(mem: Memory, run: number): void {
   mem.u32[(run + RUN_HELD_ROOM) >>> 2] = HELD_FIRST_ROOM;
 }
 
-/** Notes a resource. False: out of memory; the caller gives the resource back. */
+/**
+ * What a run may hold at a time, objects that it reached aside: the kernel's verifier lets no program collect references
+ * in a loop, and lists without an end would be searched for ever.
+ */
+const HELD_MAX = 1024;
+
+/** Notes a resource. False: out of memory, or too many; the caller gives the resource back. */
 export function hold(mem: Memory, run: number, kind: number, object: number, address: number, bytes: number): boolean {
   const { u32 } = mem;
   const count = u32[(run + RUN_HELD_COUNT) >>> 2]!;
+  if (count >= HELD_MAX && kind !== HELD_REFERENCE) return false;
   if (count === u32[(run + RUN_HELD_ROOM) >>> 2] && !growHeld(mem, run, count)) return false;
   const entry = (u32[(run + RUN_HELD) >>> 2]! + count * HELD_SIZE) >>> 2;
   u32[entry] = kind;

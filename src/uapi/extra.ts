@@ -9,7 +9,6 @@ import {
   xdpActionNames,
 } from "./constants.gen.ts";
 
-
 // How a 64-bit load of an immediate (BPF_LD | BPF_IMM | BPF_DW) is to be read: its src_reg field.
 /** imm is a map's fd. */
 export const BPF_PSEUDO_MAP_FD = 1;
@@ -89,7 +88,7 @@ export const AF_INET = 2;
 export const AF_INET6 = 10;
 
 const tcActions: Readonly<Record<number, string>> = {
-  0xffff_ffff: "TC_ACT_UNSPEC",
+  4294967295: "TC_ACT_UNSPEC",
   0: "TC_ACT_OK",
   1: "TC_ACT_RECLASSIFY",
   2: "TC_ACT_SHOT",

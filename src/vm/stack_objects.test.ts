@@ -278,3 +278,26 @@ test.for(
   expect(run(host, items)).toContain(wanted);
   expect(metadata(host)).toBe(before);
 });
+
+test.for(places)("%s: iterators that are made in a loop and never given back have an end", ([, host]) => {
+  const started = performance.now();
+  const words = run(host, [
+    asm.mov64Imm(R7, 0),
+    asm.label("again"),
+    at(R1, -16),
+    asm.mov64(R2, R9),
+    asm.mov64Imm(R3, 1),
+    kfunc("bpf_iter_bits_new"),
+    asm.alu64Imm("add", R7, 1),
+    asm.jmpImm("jne", R7, 200_000, "again"),
+    asm.stx("u64", R9, R7, 0),
+    asm.movsx64(R0, R0, 32),
+    storeResult(1),
+  ]);
+  expect(typeof words === "string" ? words : [words[0], BigInt.asIntN(64, words[1]!)]).toEqual([
+    200_000n,
+    BigInt(-u.ENOMEM),
+  ]);
+  // Without an end it takes minutes.
+  expect(performance.now() - started).toBeLessThan(20_000);
+});

@@ -232,7 +232,8 @@ function snprintf(
   return { r0, out: outcome.out };
 }
 
-const conversions = "d u x X i ld lu lx llX lld c s pks pus pI4 pi4 pI6 pi6 px pS ps pB q h pI5 l llld".split(" ");
+/** Not pB: behind a long text it takes Linux 6.18 past the end of its buffer. */
+const conversions = "d u x X i ld lu lx llX lld c s pks pus pI4 pi4 pI6 pi6 px pS ps q h pI5 l llld".split(" ");
 const texts: Uint8Array = bytes(
   `hello\0world\0\x80\xff\0${String.fromCharCode(...Array.from({ length: 90 }, (_, i) => i + 1))}`,
 );
@@ -244,7 +245,7 @@ function randomFormat(random: (n: number) => number): { format: string; args: Fo
   let format = "";
   for (let left = random(5); left > 0; left--) {
     // The last ones are no conversions.
-    const conversion = conversions[random(random(20) === 0 ? conversions.length : 22)]!;
+    const conversion = conversions[random(random(20) === 0 ? conversions.length : 21)]!;
     const flags = Array.from({ length: random(3) }, () => pick(["0", "-", "+", " "])).join("");
     format += `%${flags}${pick(["", "", "3", "8", "20"])}${conversion}${pick([" ", "|", ",", "", "\n", "ab", "%%", "\xa1"])}`;
     const readsText = /s$|pI|pi/.test(conversion) && !/p[sS]$/.test(conversion);
@@ -260,7 +261,7 @@ function randomFormat(random: (n: number) => number): { format: string; args: Fo
 }
 
 test("bpf_snprintf: random formats", () => {
-  const seed = Number(process.env.BPFMAPS_RANDOM_SEED ?? Date.now() % 1_000_000);
+  const seed = Number(process.env.BPFMAPS_RANDOM_SEED ?? 1);
   let state = seed >>> 0;
   const random = (n: number): number => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

@@ -74,9 +74,12 @@ export function startThread<T>(body: string, data: object, atExit: () => void = 
       resolve();
     });
   });
-  const ready = new Promise<void>((resolve) => {
+  const ready = new Promise<void>((resolve, reject) => {
     worker.on("message", (message) => message === "ready" && resolve());
+    // A thread that ends before it is ready must not be waited for.
+    worker.once("error", reject);
   });
+  ready.catch(() => undefined);
   const done = new Promise<T>((resolve, reject) => {
     worker.on("message", (message: "ready" | { readonly result: T }) => message !== "ready" && resolve(message.result));
     worker.once("error", reject);

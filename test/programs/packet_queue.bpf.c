@@ -87,6 +87,8 @@ int misuse(struct __sk_buff *skb) {
   struct bpf_rb_node *tree_node;
   struct packet *packet = bpf_obj_new(struct packet), *again;
   if (!packet) return 1;
+  /* A new object is not zero: what was in its memory before is in it still. */
+  packet->number = 3;
   again = bpf_refcount_acquire(packet);
   bpf_spin_lock(&lock);
   results[0] = bpf_list_push_front(&arrived, &packet->in_order);

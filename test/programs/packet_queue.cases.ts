@@ -77,7 +77,7 @@ export const cases: readonly ProgramCase[] = [
     program: "misuse",
     kernel: "run",
     runs: [{ data: frame(64) }],
-    expect: { retval: 0, globals: { results: [0, EINVAL, 0, 7, 0, 0, EINVAL, 7] } },
+    expect: { retval: 0, globals: { results: [0, EINVAL, 0, 7, 3, 0, EINVAL, 7] } },
     skip,
   },
 ];

@@ -41,7 +41,7 @@ import {
   skbWord,
 } from "./skb_buffer.ts";
 import { ETH_P_IP, ETH_P_IPV6, IPV4_HEADER, IPV6_HEADER, skbProtocol } from "./skb_headers.ts";
-import type { Helper } from "./types.ts";
+import type { Helper, HelperFn } from "./types.ts";
 
 const OFFSET_MAX = 0xffff;
 const LEVEL_MAX = 3;
@@ -112,56 +112,47 @@ function add16(a: number, b: number): number {
   return sum > 0xffff ? (sum & 0xffff) + 1 : sum;
 }
 
-/** `from` and `to` are u64 of which the sums take 32 bits; only the 0 in place of `from` is looked at whole. */
-function l3Replace(
+/** Writes the checksum at `at`, which was `old`, anew. `from` and `to` are u64 of which the sums take 32 bits. */
+type Replace = (
   kernel: Kernel,
-  _ctx: number,
-  offset: number,
-  fromLow: number,
+  at: number,
+  old: number,
+  from: number,
   fromHigh: number,
   to: number,
-  _toHigh: number,
   flags: number,
-  flagsHigh: number,
-): number {
-  if ((flags & ~BPF_F_HDR_FIELD_MASK) !== 0 || flagsHigh !== 0) return -EINVAL;
-  const at = checkAt(kernel, offset >>> 0);
-  if (at < 0) return at;
-  const { view } = kernel.mem;
-  const old = view.getUint16(at, true);
-  const value = flags === 2 ? replacedShort(old, fromLow, to) : replaced(old, fromLow, fromHigh, to, flags);
-  if (value < 0) return value;
-  view.setUint16(at, value, true);
-  return 0;
+) => number;
+
+/** The helper of a kind of checksum: its flags are judged first, then where it lies. */
+function replacing(known: number, replace: Replace): HelperFn {
+  return (kernel, _ctx, offset, fromLow, fromHigh, to, _toHigh, flags, flagsHigh) => {
+    if ((flags & ~known) !== 0 || flagsHigh !== 0) return -EINVAL;
+    const at = checkAt(kernel, offset >>> 0);
+    if (at < 0) return at;
+    return replace(kernel, at, kernel.mem.view.getUint16(at, true), fromLow, fromHigh, to, flags);
+  };
 }
+
+/** Only the 0 in place of `from` is looked at whole. */
+const l3Replace: HelperFn = replacing(BPF_F_HDR_FIELD_MASK, (kernel, at, old, from, fromHigh, to, size) => {
+  const value = size === 2 ? replacedShort(old, from, to) : replaced(old, from, fromHigh, to, size);
+  if (value < 0) return value;
+  kernel.mem.view.setUint16(at, value, true);
+  return 0;
+});
 
 const L4_FLAGS = BPF_F_MARK_MANGLED_0 | BPF_F_MARK_ENFORCE | BPF_F_PSEUDO_HDR | BPF_F_HDR_FIELD_MASK | BPF_F_IPV6;
 
-function l4Replace(
-  kernel: Kernel,
-  _ctx: number,
-  offset: number,
-  fromLow: number,
-  fromHigh: number,
-  to: number,
-  _toHigh: number,
-  flags: number,
-  flagsHigh: number,
-): number {
-  if ((flags & ~L4_FLAGS) !== 0 || flagsHigh !== 0) return -EINVAL;
-  const at = checkAt(kernel, offset >>> 0);
-  if (at < 0) return at;
-  const { view } = kernel.mem;
-  const old = view.getUint16(at, true);
+const l4Replace: HelperFn = replacing(L4_FLAGS, (kernel, at, old, from, fromHigh, to, flags) => {
   const marked = (flags & BPF_F_MARK_MANGLED_0) !== 0;
   if (marked && (flags & BPF_F_MARK_ENFORCE) === 0 && old === 0) return 0;
   const size = flags & BPF_F_HDR_FIELD_MASK;
-  const value = replaced(old, fromLow, fromHigh, to, size);
+  const value = replaced(old, from, fromHigh, to, size);
   if (value < 0) return value;
-  view.setUint16(at, marked && value === 0 ? MANGLED_0 : value, true);
-  if ((flags & BPF_F_PSEUDO_HDR) !== 0) pseudoHeaderChanged(kernel, fromLow, to, size, (flags & BPF_F_IPV6) !== 0);
+  kernel.mem.view.setUint16(at, marked && value === 0 ? MANGLED_0 : value, true);
+  if ((flags & BPF_F_PSEUDO_HDR) !== 0) pseudoHeaderChanged(kernel, from, to, size, (flags & BPF_F_IPV6) !== 0);
   return 0;
-}
+});
 
 /** The packet's sum holds the changed checksum, but no pseudo header. Of IPv6 the addresses are in it as well. */
 function pseudoHeaderChanged(kernel: Kernel, from: number, to: number, size: number, ipv6: boolean): void {

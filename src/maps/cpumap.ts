@@ -8,7 +8,6 @@ import {
   BPF_FUNC_redirect_map,
   BPF_XDP_CPUMAP,
   E2BIG,
-  EINVAL,
   ENODEV,
   ENOMEM,
   ENOTSUPP,
@@ -17,15 +16,12 @@ import {
 import type { MapTypeEntry } from "./ops.ts";
 import { unsupportedOps } from "./ops.ts";
 
-const KEY_SIZE = 4;
 /** CONFIG_NR_CPUS of the kernel that is compared with: between 256 and 511. */
 const NR_CPUS = 256;
 const QUEUE_MAX = 16384;
 
 function allocCheck(_env: MapEnv, attr: MapCreateAttr): number {
-  if (attr.max_entries === 0 || attr.key_size !== KEY_SIZE || !redirect.redirectSizeOk(attr.value_size)) return -EINVAL;
-  if (attr.map_flags & ~BPF_F_NUMA_NODE) return -EINVAL;
-  return attr.max_entries > NR_CPUS ? -E2BIG : 0;
+  return redirect.checkRedirect(attr, BPF_F_NUMA_NODE) || (attr.max_entries > NR_CPUS ? -E2BIG : 0);
 }
 
 const cpus: redirect.RedirectKind = {

@@ -1,6 +1,5 @@
 /** BPF_MAP_TYPE_DEVMAP: network devices by index, for bpf_redirect_map. Kernel counterpart: devmap.c. */
 import { nextIndex } from "../struct/array_ops.ts";
-import { checkFlags } from "../struct/check.ts";
 import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
 import { redirectUsage } from "../struct/mem_usage.ts";
 import * as redirect from "../struct/redirect_slots.ts";
@@ -21,11 +20,8 @@ import {
 import type { MapTypeEntry } from "./ops.ts";
 import { unsupportedOps } from "./ops.ts";
 
-const KEY_SIZE = 4;
-
 export function allocCheckDevmap(_env: MapEnv, attr: MapCreateAttr): number {
-  if (attr.max_entries === 0 || attr.key_size !== KEY_SIZE || !redirect.redirectSizeOk(attr.value_size)) return -EINVAL;
-  return checkFlags(attr, BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY);
+  return redirect.checkRedirect(attr, BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY);
 }
 
 /** Programs read a device's value; update and delete are named so that they are refused as writes. */

@@ -18,6 +18,7 @@ import {
   ENOMEM,
 } from "../uapi/index.ts";
 import { indexAt } from "./array_ops.ts";
+import { checkFlags } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { MAP_FLAGS, MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE, mapField } from "./map.ts";
 import { allocValues } from "./values.ts";
@@ -27,15 +28,19 @@ const R_VALUES = MAP_PRIVATE;
 const R_SLOTS: number = MAP_PRIVATE + 4;
 /** A slot: 1 when it is not empty; its program, or 0. */
 const SLOT_PROG = 4;
+const KEY_SIZE = 4;
 /** A value: the number, and the program's fd or id, for which a short one has no room. */
 const NUMBER_SIZE = 4;
 const FULL_SIZE = 8;
 /** Bytes of a slot and of the room for a value. */
 export const REDIRECT_SIZE = 8;
 
-/** Whether a value has one of the two sizes that there are. */
-export function redirectSizeOk(valueSize: number): boolean {
-  return valueSize === NUMBER_SIZE || valueSize === FULL_SIZE;
+/** Judges the attributes of such a map, and of one that finds the same values by hash. */
+export function checkRedirect(attr: MapCreateAttr, allowedFlags: number): number {
+  const { max_entries, key_size, value_size } = attr;
+  if (max_entries === 0 || key_size !== KEY_SIZE || (value_size !== NUMBER_SIZE && value_size !== FULL_SIZE))
+    return -EINVAL;
+  return checkFlags(attr, allowedFlags);
 }
 
 /**

@@ -1,5 +1,5 @@
 /** The one error of bpf(2) calls made through the typed API. Below it there are numbers only. */
-import type { RunEvent } from "../kern/scene.ts";
+import type { RunEvent, StoppedAt } from "../kern/scene.ts";
 import { bpfCmdNames, errnoName } from "../uapi/index.ts";
 
 /** The map that a call was about. */
@@ -77,10 +77,13 @@ export class RunFault extends BpfError {
   override readonly name: string = "RunFault";
   /** What it had done to the outside by then. */
   readonly events: readonly RunEvent[];
+  /** At which instruction, and why; `message` and `log` have it in words. */
+  readonly stopped: StoppedAt;
 
-  constructor(parts: BpfErrorParts & { readonly events: readonly RunEvent[] }) {
+  constructor(parts: BpfErrorParts & { readonly events: readonly RunEvent[]; readonly stopped: StoppedAt }) {
     super(parts);
     this.events = parts.events;
+    this.stopped = parts.stopped;
   }
 }
 

@@ -29,6 +29,7 @@ export type {
   RedirectMapEvent,
   RunEvent,
   SignalEvent,
+  StoppedAt,
   Task,
   TunnelKeyEvent,
 } from "../kern/scene.ts";

@@ -181,12 +181,12 @@ export class Runner {
   #failure(errno: number, options: RunOptions, attr: DataView | undefined, stderr: () => string): BpfError {
     const { title, type } = this.#target;
     const parts = { errno, cmd: BPF_PROG_TEST_RUN };
-    const faulted = this.#context.seam.kind === "embedded" && (errno === EFAULT || errno === ETIMEDOUT);
-    const log = faulted ? stderr().trimEnd() : "";
-    if (log !== "") {
+    const { seam } = this.#context;
+    const stopped = errno === EFAULT || errno === ETIMEDOUT ? seam.runStopped?.() : undefined;
+    if (stopped !== undefined) {
       const what = errno === EFAULT ? `${title} did what it must not do` : `${title} ran too long`;
-      const events = this.#context.seam.runEvents?.() ?? [];
-      return new RunFault({ ...parts, what, log, summary: log.split("\n"), events });
+      const log = stderr().trimEnd();
+      return new RunFault({ ...parts, what, log, summary: log.split("\n"), events: seam.runEvents?.() ?? [], stopped });
     }
     if (errno === ENOTSUPP)
       return new BpfError({ ...parts, what: `programs of type ${progTypeName(type)} cannot be run` });

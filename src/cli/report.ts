@@ -23,11 +23,28 @@ export interface MapReport {
   readonly entries: readonly EntryReport[];
 }
 
+/** Why the last run did not come to its end. */
+export interface StopReport {
+  /** Counted from 1, as events are. */
+  readonly run: number;
+  /** `EFAULT`: it did what it must not do; `ETIMEDOUT`: its budget is spent. */
+  readonly errno: string;
+  /** Index of the instruction in its program. */
+  readonly insn: number;
+  readonly instruction: string;
+  /** `file:line:column: text`, where the object has line information. */
+  readonly source?: string;
+  /** Hex, where an address is what is wrong. */
+  readonly address?: string;
+  readonly text: string;
+}
+
 export interface RunReport {
   readonly object: string;
   readonly host: "embedded" | "kernel";
   readonly engine: string;
   readonly program: { readonly name: string; readonly section: string; readonly type: string };
+  /** Those that came to their end. */
   readonly runs: number;
   /** How often each return value came. */
   readonly returns: Readonly<Record<string, number>>;
@@ -37,6 +54,8 @@ export interface RunReport {
   readonly ctxOut?: string;
   /** What the program did to the outside: on the embedded host. */
   readonly events: readonly EventReport[];
+  /** Only when a run was stopped: it was the last, and its events are the last of `events`. */
+  readonly stopped?: StopReport;
   readonly maps: readonly MapReport[];
   /** Where they were asked for. */
   readonly coverage?: readonly FileCoverage[];

@@ -18,7 +18,7 @@ import { fillMaps } from "./fill.ts";
 import { dumpMap, type RawEntry } from "./map_dump.ts";
 import { parseRunOptions, type RunOptions } from "./options.ts";
 import { framesOf, inFile, readInput } from "./packets.ts";
-import { type EntryReport, type MapReport, type RunReport, toJson, toText } from "./report.ts";
+import { type EntryReport, type MapReport, type RunReport, type StopReport, toJson, toText } from "./report.ts";
 import { Watch } from "./watch.ts";
 
 /** Runs between two lines of progress. */
@@ -49,9 +49,8 @@ export async function runCommand(args: readonly string[]): Promise<void> {
     if (options.fill !== undefined) fillMaps(host, object, options.fill);
     const program = object.program(wanted.name);
     const events = new Events(object.maps);
-    const { runs, returns, data, ctx, ctxChanged } = watched(watch, () =>
-      toldAtFault(object, () => runAll(program, options, events)),
-    );
+    const outcome = watched(watch, () => runAll(program, options, events));
+    const { runs, returns, data, ctx, ctxChanged, fault } = outcome;
     const report: RunReport = {
       object: options.object,
       host: options.host,
@@ -62,12 +61,14 @@ export async function runCommand(args: readonly string[]): Promise<void> {
       dataOut: toHex(data),
       ...(ctx === undefined ? {} : { ctxOut: toHex(ctx) }),
       events: events.list(),
+      ...(fault === undefined ? {} : { stopped: stopReport(runs + 1, fault) }),
       maps: object.spec.maps.map((map) => reportMap(host, object, map)),
       ...watch.seen(),
     };
     const did = [...(ctxChanged ? [`left the context ${toHex(ctx!)}`] : []), ...events.lines()];
     const text = () => toText(report, (retval) => actionNames[wanted.type ?? 0]?.[retval], did) + watch.text();
     console.log(options.json ? toJson(report) : text());
+    if (fault !== undefined) throw fault;
   } finally {
     host.close();
   }
@@ -111,69 +112,87 @@ function watched<T>(watch: Watch, runs: () => T): T {
   }
 }
 
-/** A run that is stopped ends all; what its program had done before is told all the same. */
-function toldAtFault<T>({ maps }: LoadedObject, runs: () => T): T {
-  try {
-    return runs();
-  } catch (error) {
-    if (error instanceof RunFault) {
-      const before = new Events(maps);
-      before.add(1, error.events);
-      if (before.lines().length > 0) console.error(`before it was stopped: ${before.lines().join("\n")}`);
-    }
-    throw error;
-  }
-}
-
 interface Outcome {
+  /** Those that came to their end. */
   readonly runs: number;
   readonly returns: Readonly<Record<string, number>>;
   /** Packet and context as the last run left them. */
   readonly data: Uint8Array;
   readonly ctx: Uint8Array | undefined;
   readonly ctxChanged: boolean;
+  /** What ended the runs early. */
+  readonly fault: RunFault | undefined;
 }
 
-/** Each packet `repeat` times, one run after the other, so that every return value is seen. */
+/**
+ * Each packet `repeat` times, one run after the other, so that every return value is seen. A run that is stopped is the
+ * last one.
+ */
 function runAll(program: Program, options: RunOptions, events: Events): Outcome {
   const { args } = options;
   const ctx = options.ctx === undefined ? undefined : readInput(options.ctx);
   const context = { ...(ctx === undefined ? {} : { ctx }), ...(args === undefined ? {} : { args }) };
   const returns = new Map<number, number>();
   let runs = 0;
-  let number = 0;
+  let fault: RunFault | undefined;
   let last: Pick<RunResult, "data" | "ctx"> = { data: undefined, ctx: undefined };
-  for (const data of packetsOf(options)) {
-    number++;
-    for (let i = 0; i < options.repeat; i++) {
-      const result = runOne(program, { ...context, ...(data === undefined ? {} : { data }) }, number);
-      returns.set(result.retval, (returns.get(result.retval) ?? 0) + 1);
-      last = result;
-      events.add(++runs, result.events);
-      if (runs % PROGRESS_EVERY === 0 && process.stderr.isTTY) process.stderr.write(`\r${runs} runs`);
+  for (const { data, number } of packetsOf(options)) {
+    const result = runOne(program, { ...context, ...(data === undefined ? {} : { data }) }, number);
+    events.add(runs + 1, result.events);
+    if (result instanceof RunFault) {
+      fault = result;
+      break;
     }
+    runs++;
+    returns.set(result.retval, (returns.get(result.retval) ?? 0) + 1);
+    last = result;
+    if (runs % PROGRESS_EVERY === 0 && process.stderr.isTTY) process.stderr.write(`\r${runs} runs`);
   }
   if (runs >= PROGRESS_EVERY && process.stderr.isTTY) process.stderr.write("\r\x1b[K");
   const { data = new Uint8Array(0), ctx: left } = last;
   const ctxChanged = left !== undefined && ctx !== undefined && toHex(left) !== toHex(ctx);
-  return { runs, returns: Object.fromEntries(returns), data, ctx: left, ctxChanged };
+  return { runs, returns: Object.fromEntries(returns), data, ctx: left, ctxChanged, fault };
 }
 
-/** What there is to run on; undefined for a run without a packet. */
-function packetsOf({ pcap, data }: RunOptions): Iterable<Uint8Array | undefined> {
-  if (pcap !== undefined) return framesOf(pcap);
-  return [data === undefined ? undefined : readInput(data)];
+interface Packet {
+  /** Undefined for a run without a packet. */
+  readonly data: Uint8Array | undefined;
+  /** In the capture, from 1. */
+  readonly number: number;
 }
 
-function runOne(program: Program, input: ProgramInput, number: number): RunResult {
+function* packetsOf({ pcap, data, repeat }: RunOptions): Generator<Packet, void, undefined> {
+  const packets = pcap === undefined ? [data === undefined ? undefined : readInput(data)] : framesOf(pcap);
+  let number = 0;
+  for (const packet of packets) {
+    number++;
+    for (let i = 0; i < repeat; i++) yield { data: packet, number };
+  }
+}
+
+function runOne(program: Program, input: ProgramInput, number: number): RunResult | RunFault {
   const { data } = input;
   try {
     return program.run(input);
   } catch (error) {
     if (error instanceof BpfError && data !== undefined)
       error.message = `packet ${number} (${data.length} bytes): ${error.message}`;
+    if (error instanceof RunFault) return error;
     throw error;
   }
+}
+
+function stopReport(run: number, { code, stopped }: RunFault): StopReport {
+  const { address, insn, code: instruction, source, what } = stopped;
+  return {
+    run,
+    errno: code,
+    insn,
+    instruction,
+    ...(source === "" ? {} : { source }),
+    ...(address === undefined ? {} : { address: `0x${address.toString(16)}` }),
+    text: what,
+  };
 }
 
 function reportMap(host: BpfHost, object: LoadedObject, spec: ObjectSpec["maps"][number]): MapReport {

@@ -1,5 +1,6 @@
 /** What all kinds of test runs share: attributes in and out, and the run itself. Kernel counterpart: net/bpf/test_run.c. */
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
+import { FAULT_DEPTH, FAULT_NO_MEMORY, FAULT_SIZE } from "../kern/fault_kinds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { progStream } from "../kern/prog.ts";
 import { dropHeld, RUN_EXITED, RUN_FAULTED, RUN_HELD_COUNT, RUN_PROG } from "../kern/run_record.ts";
@@ -12,6 +13,8 @@ import { pointerAt, putU32 } from "./attr.ts";
 
 const { test } = bpf_attr;
 const CTX_MAX = 4096;
+/** What stops a run with no address to it. 0: its budget is spent. */
+const kindsWithoutAddress: ReadonlySet<number> = new Set([0, FAULT_DEPTH, FAULT_SIZE, FAULT_NO_MEMORY]);
 
 /** A test run under way. */
 export interface TestRun {
@@ -120,6 +123,7 @@ export function runProgram(
   try {
     kernel.mem.u32[(run + RUN_PROG) >>> 2] = prog;
     kernel.scene.events = [];
+    kernel.scene.stopped = undefined;
     const bad = prepare(run);
     if (bad !== 0) return bad;
     // What lies around the context is there for all runs.
@@ -140,7 +144,11 @@ export function runProgram(
     if (status === RUN_EXITED) {
       return finish(run, m.u32[m.regs]!, Math.min(Math.floor(elapsed / repeat), 0xffff_ffff));
     }
-    writeStream(kernel.mem, progStream(prog, BPF_STDERR), new TextEncoder().encode(describeFault(kernel, run).text));
+    const fault = describeFault(kernel, run);
+    writeStream(kernel.mem, progStream(prog, BPF_STDERR), new TextEncoder().encode(fault.text));
+    const { insn, code, source, what, kind } = fault;
+    const address = kindsWithoutAddress.has(kind) ? undefined : fault.address;
+    kernel.scene.stopped = { insn, code, source, what, address };
     return status === RUN_FAULTED ? -EFAULT : -ETIMEDOUT;
   } finally {
     releaseRun(kernel, run);

@@ -18,7 +18,7 @@ import { forgetView, type Mapping, mapMemory, unmap } from "../kern/mappings.ts"
 import type { Network } from "../kern/network.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
 import { setPerfEvent } from "../kern/perf_events.ts";
-import type { RunEvent } from "../kern/scene.ts";
+import type { RunEvent, StoppedAt } from "../kern/scene.ts";
 import { bytesOfMap, type MemoryUse, memoryUse } from "../mem/alloc.ts";
 import { GRANULE, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
 import {
@@ -274,6 +274,10 @@ export class EmbeddedHost implements Host {
 
   runEvents(): readonly RunEvent[] {
     return this.#kernel.scene.events;
+  }
+
+  runStopped(): StoppedAt | undefined {
+    return this.#kernel.scene.stopped;
   }
 
   /** The fds that are still open. */

@@ -3,7 +3,7 @@ import type { Btf } from "../btf/index.ts";
 import type { IterResult } from "../cmd/run_iter.ts";
 import type { ProgResult, ProgRun } from "../cmd/run_prog.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
-import type { RunEvent } from "../kern/scene.ts";
+import type { RunEvent, StoppedAt } from "../kern/scene.ts";
 
 /** A field of `AttrObject`: a number, a text (names, paths, the licence), or a buffer that is read and written in place. */
 export type AttrValue = number | bigint | string | ArrayBufferView | null | undefined;
@@ -138,6 +138,8 @@ export interface Host {
   setPerfEvent?(mapFd: number, cpu: number, eventFd: number): number;
   /** What programs did to the outside in the last run of this thread, where the host keeps it. */
   runEvents?(): readonly RunEvent[];
+  /** Where the last run of this thread was stopped; undefined: it came to its end. */
+  runStopped?(): StoppedAt | undefined;
   /**
    * What Linux shows in /proc/self/fdinfo of this fd: lines of `name:`, a tab and the value. Or -EBADF. The embedded
    * host has no `mnt_id` and `ino`; it counts no runs and compiles nothing, and says so with 0.

@@ -136,6 +136,20 @@ export interface FrameEvent {
   readonly data: Uint8Array;
 }
 
+/** Where a run was stopped, and why. */
+export interface StoppedAt {
+  /** Index of the instruction in its program. */
+  readonly insn: number;
+  /** The instruction: `r0 = *(u8 *)(r1 + 0)`. */
+  readonly code: string;
+  /** `file:line:column: text`; empty: the program came without line information. */
+  readonly source: string;
+  /** What it tried, and what lies there. */
+  readonly what: string;
+  /** What it tried to reach, or gave to a helper; undefined where no address is wrong: a spent budget, a size. */
+  readonly address: bigint | undefined;
+}
+
 export interface Scene {
   task: Task;
   attachment: Attachment;
@@ -145,6 +159,8 @@ export interface Scene {
   output: Uint8Array[] | undefined;
   /** Of the run under way, or the last one. */
   events: RunEvent[];
+  /** Of the last run, when it was stopped. */
+  stopped: StoppedAt | undefined;
   network: Network;
   /** Of the packet under way. */
   tunnel: TunnelKey | undefined;
@@ -181,6 +197,7 @@ export function emptyScene(): Scene {
     placed: [],
     output: undefined,
     events: [],
+    stopped: undefined,
     network: noNetwork,
     tunnel: undefined,
   };

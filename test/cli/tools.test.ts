@@ -6,8 +6,26 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { execCommand } from "../../src/cli/exec.ts";
 import { BpfError, InputError, parseLcov } from "../../src/index.ts";
-import { alu64, encodeInsns, exit, type Insn, ldx, mov64Imm, R0, R1, R2, stx } from "../../src/insn/index.ts";
-import { bpf_sock_addr } from "../../src/uapi/index.ts";
+import {
+  alu64,
+  alu64Imm,
+  call,
+  encodeInsns,
+  exit,
+  type Insn,
+  ldImm64,
+  ldx,
+  mov64,
+  mov64Imm,
+  R0,
+  R1,
+  R2,
+  R6,
+  R10,
+  stx,
+} from "../../src/insn/index.ts";
+import { writePcap } from "../../src/pcap/index.ts";
+import { BPF_FUNC_trace_printk, bpf_sock_addr } from "../../src/uapi/index.ts";
 import { buildElf } from "../fixtures/bpf/elf_builder.ts";
 import { ethernet } from "../programs/packet_sampler.cases.ts";
 import { bpfmaps, printed } from "./in_process.ts";
@@ -105,6 +123,48 @@ test("--args: arguments in place of a context; what a program printed is told", 
     events: unknown[];
   };
   expect(report.events[0]).toEqual({ run: 1, kind: "printk", text: "id -2" });
+});
+
+test("a run that is stopped ends the report, which says where and why; the exit code is 1", async () => {
+  const [file, capture] = [join(dir, "careless.bpf.o"), join(dir, "two.pcap")];
+  const text = Buffer.from("read\n\0\0\0").readBigInt64LE();
+  const insns = [
+    ldx("u32", R6, R1, 0),
+    ...ldImm64(R1, text),
+    stx("u64", R10, R1, -8),
+    mov64(R1, R10),
+    alu64Imm("add", R1, -8),
+    mov64Imm(R2, 6),
+    call(BPF_FUNC_trace_printk),
+    ldx("u8", R0, R6, 99),
+    exit(),
+  ];
+  const license = new TextEncoder().encode("GPL\0");
+  const sections = [
+    { name: "xdp", data: insns },
+    { name: "license", data: license },
+  ];
+  writeFileSync(file, buildElf(sections, [{ name: "careless", section: "xdp", size: insns.length * 8 }]));
+  const packets = [100, 64, 100].map((size) => ({ timestampNs: 0n, data: new Uint8Array(size) }));
+  writeFileSync(capture, writePcap(packets));
+  const { code, out, err } = await bpfmaps("run", file, "--pcap", capture, "--repeat", "2", "--json");
+  expect([code, err]).toEqual([
+    1,
+    expect.stringMatching(/^bpfmaps: packet 2 \(64 bytes\): .*careless.* must not do\n/),
+  ]);
+  const { runs, returns, events, stopped } = JSON.parse(out) as Record<string, unknown>;
+  expect({ runs, returns }).toEqual({ runs: 2, returns: { 0: 2 } });
+  expect(events).toEqual([1, 2, 3].map((run) => ({ run, kind: "printk", text: "read" })));
+  expect(stopped).toEqual({
+    run: 3,
+    errno: "EFAULT",
+    insn: 8,
+    instruction: "r0 = *(u8 *)(r6 + 99)",
+    address: expect.stringMatching(/^0x[0-9a-f]+$/),
+    text: expect.stringMatching(/^read of 1 byte at 0x\w+, outside .*: 35 bytes behind the end of its packet$/),
+  });
+  const { out: told } = await bpfmaps("run", file, "--pcap", capture);
+  expect(told).toMatch(/: 1 run\nreturned 1 x XDP_ABORTED\nevents\n {2}2 x printk {2}read\n/);
 });
 
 test("programs that prog arrays hold are there to be gone on in", async () => {

@@ -15,9 +15,11 @@ import {
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_USER_RINGBUF,
   BPF_OBJ_GET_INFO_BY_FD,
+  BPF_PROG_LOAD,
   BPF_RAW_TRACEPOINT_OPEN,
   BPF_TOKEN_CREATE,
   bpf_attr,
+  EAGAIN,
   EBADF,
   ENOSYS,
   EPERM,
@@ -46,6 +48,8 @@ import { defaultSize, type MapShape, Marshal, pointerLength, textLength } from "
 import { NativeMemory } from "./user_memory.ts";
 
 const ATTR_SIZE = bpf_attr.size;
+/** How often a program is given to a verifier that signals interrupt. */
+const LOAD_TRIES = 5;
 /** An address of the kernel's half, as an argument and as a u64 in attributes: -EFAULT wherever it is used. */
 const FAULT = -4096;
 const FAULT_U64 = BigInt.asUintN(64, BigInt(FAULT));
@@ -135,8 +139,14 @@ class KernelHost implements Host {
   }
 
   #call(row: CommandRow, address: number, size: number): number {
-    const result = this.#libc.bpf(this.#libc.nrBpf, row.number, address, size);
-    if (result < 0) return -this.#libc.errno();
+    const libc = this.#libc;
+    let result = libc.bpf(libc.nrBpf, row.number, address, size);
+    // A signal stops the verifier, however little is left to do. As often as libbpf tries.
+    for (let left = LOAD_TRIES - 1; left > 0 && result < 0 && row.number === BPF_PROG_LOAD; left--) {
+      if (libc.errno() !== EAGAIN) break;
+      result = libc.bpf(libc.nrBpf, row.number, address, size);
+    }
+    if (result < 0) return -libc.errno();
     if (row.returnsFd) this.#fds.opened(result);
     return result;
   }

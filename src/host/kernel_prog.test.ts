@@ -1,8 +1,11 @@
 /** Programs and BTF on the kernel host: loading, logs, runs, and what is told of them. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { setImmediate } from "node:timers/promises";
 import { afterAll, expect, test } from "vitest";
 import { kernelHost } from "../../test/kernel.ts";
 import { BtfBuilder } from "../btf/index.ts";
-import { encodeInsns, exit, mov64Imm, R0 } from "../insn/index.ts";
+import { alu64Imm, encodeInsns, exit, jmpImm, mov64Imm, R0 } from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
 import type { AttrObject, Host } from "./host.ts";
 
@@ -20,6 +23,25 @@ function load(extra: AttrObject = {}): number {
   expect(fd).toBeGreaterThan(0);
   return fd;
 }
+
+onKernel("a load that signals interrupt is tried again", async () => {
+  // Its verifier is at it for some milliseconds, so that nearly every signal comes while it is.
+  const insns = encodeInsns([mov64Imm(R0, 0), alu64Imm("add", R0, 1), jmpImm("jne", R0, 5_000, -2), exit()]);
+  let signals = 0;
+  const count = () => signals++;
+  process.on("SIGUSR2", count);
+  const sender = spawn("sh", ["-c", "while kill -USR2 $PPID; do sleep 0.05; done"]);
+  try {
+    while (signals < 8) {
+      host.close(load({ prog_type: u.BPF_PROG_TYPE_SOCKET_FILTER, insns, insn_cnt: 4 }));
+      await setImmediate();
+    }
+  } finally {
+    sender.kill();
+    await once(sender, "close");
+    process.off("SIGUSR2", count);
+  }
+});
 
 onKernel("a program of two instructions: load, log, run", () => {
   const log_buf = new Uint8Array(4096);

@@ -30,6 +30,8 @@ export type {
   RunEvent,
   SignalEvent,
   StoppedAt,
+  Sysctl,
+  SysctlEvent,
   Task,
   TunnelKeyEvent,
 } from "../kern/scene.ts";

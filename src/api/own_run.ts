@@ -23,7 +23,7 @@ export interface Surroundings {
    * closed socket between its addresses.
    */
   readonly sock?: Uint8Array;
-  /** Where the program is attached: address, cookie, stacks, and what the system call is going to return. */
+  /** Where the program is attached: address, cookie, stacks, the sysctl, and what the system call is going to return. */
   readonly attachment?: Partial<Attachment>;
 }
 

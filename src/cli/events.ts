@@ -97,6 +97,8 @@ export class Events {
       case "msg_apply_bytes":
       case "msg_cork_bytes":
         return String(event.bytes);
+      case "sysctl_set_new_value":
+        return event.value;
       case "override_return":
         return String(BigInt.asIntN(64, event.value));
     }

@@ -4,9 +4,11 @@
  */
 import { isSkbFamily } from "../contexts/skb.ts";
 import { type ContextFamily, contextOf } from "../contexts/table.ts";
+import { seesResult } from "../helpers/attached.ts";
+import { SKB_DATA, SKB_END, SKB_MAC, SKB_NETWORK, SKB_TAIL, setSkb } from "../helpers/skb_buffer.ts";
 import { placeBytes, placeContext, placeMemory, takeMemoryBack } from "../kern/given.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { PROG_ARG_COUNT, PROG_ATTACH_TYPE, PROG_TYPE } from "../kern/prog.ts";
+import { PROG_ARG_COUNT, PROG_TYPE } from "../kern/prog.ts";
 import {
   HELD_READABLE,
   hold,
@@ -18,16 +20,7 @@ import {
 } from "../kern/run_record.ts";
 import { type Attachment, type GivenMemory, nobody, nowhere, type RunEvent, type Task } from "../kern/scene.ts";
 import { OBJ_PROG } from "../mem/layout.ts";
-import {
-  BPF_MODIFY_RETURN,
-  BPF_TRACE_FEXIT,
-  bpf_sock,
-  E2BIG,
-  EINVAL,
-  ENOMEM,
-  ENOTSUPP,
-  EOPNOTSUPP,
-} from "../uapi/index.ts";
+import { bpf_sock, E2BIG, EINVAL, ENOMEM, ENOTSUPP, EOPNOTSUPP } from "../uapi/index.ts";
 import { runProgram } from "./prog_test_data.ts";
 import { skbSetup } from "./run_skb.ts";
 
@@ -71,6 +64,8 @@ export interface Setup {
 const WORD = 8;
 /** Contexts that may be larger are of any size. */
 const STRUCT_MAX = 256;
+/** Every address lies below. */
+const NOWHERE = 0xffff_ffff;
 
 /**
  * Runs the program once. An errno: -EBADF, -EINVAL for arguments that do not go with the program, -ENOTSUPP for XDP
@@ -146,9 +141,8 @@ function contextBytes(kernel: Kernel, prog: number, family: ContextFamily, wante
   const { ctx, args } = wanted;
   const { typedArgs = false } = family;
   const count = u32[(prog + PROG_ARG_COUNT) >>> 2]!;
-  const attachType = u32[(prog + PROG_ATTACH_TYPE) >>> 2]!;
   // Behind the arguments lies what the function has returned, or would.
-  const returned = typedArgs && (attachType === BPF_TRACE_FEXIT || attachType === BPF_MODIFY_RETURN) ? 1 : 0;
+  const returned = typedArgs && seesResult(u32, prog) ? 1 : 0;
   const least = typedArgs ? (count + returned) * WORD : 0;
   if (ctx !== undefined && args !== undefined) return -EINVAL;
   const given = ctx?.length ?? (args?.length ?? 0) * WORD;
@@ -166,7 +160,7 @@ function prepare(kernel: Kernel, run: number, family: ContextFamily, ctx: Uint8A
   const { mem } = kernel;
   const { u32 } = mem;
   const { data } = wanted;
-  const { sock: sockAt, sockOptional = false, data: dataAt, dataWritable = false } = family.pointers ?? {};
+  const { sock: sockAt, sockOptional = false, data: dataAt, dataWritable = false, skb = false } = family.pointers ?? {};
   if (data !== undefined && dataAt === undefined) return -EOPNOTSUPP;
   if (!placeContext(kernel, run, ctx)) return -ENOMEM;
   const at = u32[(run + RUN_CTX) >>> 2]!;
@@ -183,7 +177,17 @@ function prepare(kernel: Kernel, run: number, family: ContextFamily, ctx: Uint8A
   u32[(run + RUN_META) >>> 2] = block;
   u32[(run + RUN_DATA) >>> 2] = block;
   u32[(run + RUN_DATA_END) >>> 2] = block + length;
+  if (skb) showHelpers(kernel, block, length);
   return 0;
+}
+
+/** The data as the packet of helpers that read an skb. The headers before it are not given: nothing lies there. */
+function showHelpers(kernel: Kernel, data: number, length: number): void {
+  setSkb(kernel, SKB_DATA, data);
+  setSkb(kernel, SKB_TAIL, data + length);
+  setSkb(kernel, SKB_END, data + length);
+  setSkb(kernel, SKB_MAC, NOWHERE);
+  setSkb(kernel, SKB_NETWORK, NOWHERE);
 }
 
 /** Where the socket lies, 0 for none, or an errno. */

@@ -50,5 +50,5 @@ export const skReuseportContext: ContextFamily = {
   attachTypes: [0, BPF_SK_REUSEPORT_SELECT, BPF_SK_REUSEPORT_SELECT_OR_MIGRATE],
   sleepable: false,
   kernelPointers: true,
-  pointers: { sock: reuseport.sk.offset, data: [reuseport.data.offset, reuseport.data_end.offset] },
+  pointers: { sock: reuseport.sk.offset, data: [reuseport.data.offset, reuseport.data_end.offset], skb: true },
 };

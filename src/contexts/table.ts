@@ -67,6 +67,8 @@ export interface ContextPointers {
   readonly data?: readonly [start: number, end: number];
   /** Whether programs may write the data. */
   readonly dataWritable?: boolean;
+  /** Helpers read the data as they do the packet of an skb. */
+  readonly skb?: boolean;
 }
 
 export interface ContextFamily {

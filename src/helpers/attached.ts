@@ -1,7 +1,7 @@
 /** Helpers about what a program is attached to: the function, its arguments and result, the system call around it. */
 
 import type { Kernel } from "../kern/kernel.ts";
-import { PROG_ARG_COUNT, PROG_ATTACH_TYPE } from "../kern/prog.ts";
+import { PROG_ARG_COUNT, PROG_ATTACH_TYPE, PROG_TYPE } from "../kern/prog.ts";
 import { RUN_CTX, RUN_CTX_SIZE, RUN_CURRENT, RUN_RESULT_HIGH } from "../kern/run_record.ts";
 import { noteEvent } from "../kern/scene.ts";
 import {
@@ -13,7 +13,10 @@ import {
   BPF_FUNC_get_retval,
   BPF_FUNC_override_return,
   BPF_FUNC_set_retval,
+  BPF_LSM_CGROUP,
+  BPF_LSM_MAC,
   BPF_MODIFY_RETURN,
+  BPF_PROG_TYPE_STRUCT_OPS,
   BPF_TRACE_FEXIT,
   EINVAL,
   EOPNOTSUPP,
@@ -22,6 +25,7 @@ import { wideBig } from "./task.ts";
 import type { Helper } from "./types.ts";
 
 const WORD = 8;
+const withResult: readonly number[] = [BPF_TRACE_FEXIT, BPF_MODIFY_RETURN, BPF_LSM_MAC, BPF_LSM_CGROUP];
 /** Lowest errno that a system call may return. */
 const MAX_ERRNO = 4095;
 
@@ -29,6 +33,15 @@ const MAX_ERRNO = 4095;
 function ofProg(kernel: Kernel, field: number): number {
   const { u32 } = kernel.mem;
   return u32[(u32[(kernel.run + RUN_CURRENT) >>> 2]! + field) >>> 2]!;
+}
+
+/**
+ * Whether a program with typed arguments sees a word behind them: what the function returned, or what programs that ran
+ * before want it to return. Of struct_ops programs the attach type is the number of a member.
+ */
+export function seesResult(u32: Uint32Array, prog: number): boolean {
+  const attachType = u32[(prog + PROG_ATTACH_TYPE) >>> 2]!;
+  return u32[(prog + PROG_TYPE) >>> 2] !== BPF_PROG_TYPE_STRUCT_OPS && withResult.includes(attachType);
 }
 
 /** Copies a word of the context; -EINVAL: there is none of this number. */
@@ -49,8 +62,8 @@ function funcArg(kernel: Kernel, _ctx: number, n: number, to: number): number {
 
 /** Where a function begins it has returned nothing yet. */
 function funcRet(kernel: Kernel, _ctx: number, to: number): number {
-  const attachType = ofProg(kernel, PROG_ATTACH_TYPE);
-  if (attachType !== BPF_TRACE_FEXIT && attachType !== BPF_MODIFY_RETURN) return -EOPNOTSUPP;
+  const { u32 } = kernel.mem;
+  if (!seesResult(u32, u32[(kernel.run + RUN_CURRENT) >>> 2]!)) return -EOPNOTSUPP;
   return giveWord(kernel, ofProg(kernel, PROG_ARG_COUNT), to);
 }
 

@@ -24,6 +24,7 @@ import { sockOpsFunctions } from "./sock_ops.ts";
 import { socketHelpers } from "./socket.ts";
 import { spinLockHelpers } from "./spin_lock.ts";
 import { stackHelpers } from "./stack.ts";
+import { sysctlFunctions } from "./sysctl.ts";
 import { taskHelpers } from "./task.ts";
 import { textHelpers } from "./text.ts";
 import { timerHelpers } from "./timer.ts";
@@ -61,6 +62,7 @@ export const helperTable: Readonly<Record<number, Helper>> = {
   ...perfHelpers,
   ...skMsgFunctions,
   ...sockOpsFunctions,
+  ...sysctlFunctions,
   ...csumHelpers,
   ...xdpHelpers,
   ...redirectHelpers,

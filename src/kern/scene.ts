@@ -40,6 +40,16 @@ export interface PlacedMemory {
   readonly at: number;
 }
 
+/** What a program of a cgroup decides about: a sysctl that is read or written. */
+export interface Sysctl {
+  /** Its path below /proc/sys, such as `net/ipv4/ip_forward`. */
+  readonly name: string;
+  /** As reading it gives: it ends in a line break. Undefined: it cannot be read. */
+  readonly value?: string;
+  /** What is being written, for contexts with `write`. */
+  readonly newValue?: string;
+}
+
 /** Where the program was attached, and what the call that it was attached to is about. */
 export interface Attachment {
   /** What bpf_get_func_ip and bpf_get_attach_cookie tell. */
@@ -50,6 +60,8 @@ export interface Attachment {
   /** Return addresses, innermost first, for bpf_get_stack and bpf_get_stackid. */
   readonly kernelStack: readonly bigint[];
   readonly userStack: readonly bigint[];
+  /** What bpf_sysctl_get_* tell and bpf_sysctl_set_new_value changes. */
+  sysctl: Sysctl;
 }
 
 /** Something that a program did which cannot be seen in maps, packet or context. */
@@ -63,6 +75,7 @@ export type RunEvent =
   | PrintEvent
   | SignalEvent
   | OverrideEvent
+  | SysctlEvent
   | MessageEvent;
 
 /** bpf_trace_printk, bpf_trace_vprintk. */
@@ -88,6 +101,12 @@ export interface MessageEvent {
 export interface OverrideEvent {
   readonly kind: "override_return";
   readonly value: bigint;
+}
+
+/** bpf_sysctl_set_new_value: what is written in place of what the system call gave. */
+export interface SysctlEvent {
+  readonly kind: "sysctl_set_new_value";
+  readonly value: string;
 }
 
 /** bpf_redirect_map found a target; the packet goes there if the program returns XDP_REDIRECT. */
@@ -179,7 +198,7 @@ export const nobody: Task = {
 };
 
 export function nowhere(): Attachment {
-  return { ip: 0n, cookie: 0n, retval: 0, kernelStack: [], userStack: [] };
+  return { ip: 0n, cookie: 0n, retval: 0, kernelStack: [], userStack: [], sysctl: { name: "" } };
 }
 
 /** Events of one run that are kept: a program in a loop would fill the memory of the caller. */

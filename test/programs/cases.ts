@@ -43,6 +43,11 @@ export interface ProgramCase {
   readonly why?: string;
   /** How the object is loaded: globals, programs, maps, edit. */
   readonly load?: Omit<LoadObjectOptions, "name" | "shapes">;
+  /**
+   * The BTF of the embedded hosts' kernel, in place of the small one: it names what the program is attached to, and CO-RE
+   * relocates against it (the kernel has its own). `runs` are made for these types then.
+   */
+  readonly kernelBtf?: Uint8Array;
   /** Fills maps, before the first run. */
   readonly before?: (scene: CaseScene) => void;
   /** Runs, one after the other; default: one without anything. */
@@ -64,4 +69,20 @@ export function frame(size: number, ...bytes: readonly number[]): Uint8Array {
   const packet = new Uint8Array(size);
   packet.set(bytes);
   return packet;
+}
+
+/** Members of a struct one behind the other: a number is a u32, a bigint a u64. */
+export function bytesOf(...members: readonly (number | bigint | Uint8Array)[]): Uint8Array {
+  const bytes = members.map((member) => {
+    if (member instanceof Uint8Array) return member;
+    return new Uint8Array((typeof member === "number" ? Uint32Array.of(member) : BigUint64Array.of(member)).buffer);
+  });
+  return Uint8Array.from(bytes.flatMap((each) => [...each]));
+}
+
+/** Text in an array of so many characters. */
+export function chars(text: string, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
+  bytes.set(new TextEncoder().encode(text));
+  return bytes;
 }

@@ -1,7 +1,14 @@
 /** Runs one case on one host, and says what came of it. */
 import { readdirSync, readFileSync } from "node:fs";
 import { expect } from "vitest";
-import { BpfError, type BpfHost, EmbeddedBpfHost, type LoadedObject, type RunResult } from "../../src/index.ts";
+import {
+  BpfError,
+  type BpfHost,
+  createEmbedded,
+  EmbeddedBpfHost,
+  type LoadedObject,
+  type RunResult,
+} from "../../src/index.ts";
 import type { CaseScene, Expected, ProgramCase } from "./cases.ts";
 import { allContents, contents } from "./contents.ts";
 
@@ -19,6 +26,15 @@ export function readProgram(name: string, folder: string = import.meta.dirname):
 export async function casesOf(name: string): Promise<readonly ProgramCase[]> {
   const { cases } = (await import(`./${name}.cases.ts`)) as { readonly cases: readonly ProgramCase[] };
   return cases;
+}
+
+/** The embedded host that a case wants. */
+export function createTestHost(
+  { kernelBtf }: ProgramCase,
+  { cpus, shared }: { readonly cpus: number; readonly shared: boolean },
+): EmbeddedBpfHost {
+  const types = kernelBtf === undefined ? {} : { kernelBtf };
+  return createEmbedded({ cpus, shared, seed: 1, clock: "virtual", memory: 64 * 1024 * 1024, ...types });
 }
 
 /** What one case left on one host. */

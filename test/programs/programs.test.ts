@@ -3,11 +3,11 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { release, tmpdir } from "node:os";
 import { afterAll, describe, expect, test } from "vitest";
-import { type BpfHost, createEmbedded, openKernel } from "../../src/index.ts";
+import { type BpfHost, openKernel } from "../../src/index.ts";
 import { VERSION } from "../conformance/hosts.ts";
 import { kernelHost, notRun, pinThread } from "../kernel.ts";
 import type { ProgramCase } from "./cases.ts";
-import { casesOf, load, play, programNames, readProgram } from "./harness.ts";
+import { casesOf, createTestHost, load, play, programNames, readProgram } from "./harness.ts";
 
 const kernel = openVersion();
 const cpus = kernel?.possibleCpus ?? 2;
@@ -48,19 +48,9 @@ function rebuild(): string | undefined {
   return folder;
 }
 
-const embeddedHosts: readonly (readonly [string, () => BpfHost])[] = [false, true].map((shared) => [
-  shared ? "embedded, shared" : "embedded",
-  () => createEmbedded({ cpus, seed: 1, clock: "virtual", memory: 64 * 1024 * 1024, shared }),
-]);
-
 /** On an embedded host of its own, which must be clean afterwards. */
-function playEmbedded(
-  open: () => BpfHost,
-  name: string,
-  bytes: Uint8Array,
-  each: ProgramCase,
-): ReturnType<typeof play> {
-  const host = open();
+function playEmbedded(shared: boolean, name: string, bytes: Uint8Array, each: ProgramCase): ReturnType<typeof play> {
+  const host = createTestHost(each, { cpus, shared });
   try {
     const outcome = play(host, name, bytes, each);
     expect(host.leaks()).toEqual([]);
@@ -75,7 +65,7 @@ for (const name of programNames) {
   describe(name, () => {
     const bytes = readProgram(name);
     test.each(cases)("$name", (each) => {
-      const [exclusive, shared] = embeddedHosts.map(([, open]) => playEmbedded(open, name, bytes, each));
+      const [exclusive, shared] = [false, true].map((shares) => playEmbedded(shares, name, bytes, each));
       expect(shared, "embedded, shared and exclusive").toEqual(exclusive);
       if (kernel === undefined || each.kernel === "none") return;
       if (each.kernel === "load") load(kernel, name, bytes, each).close();
@@ -86,7 +76,7 @@ for (const name of programNames) {
     test.runIf(rebuilt !== undefined)("compiled anew: does the same", () => {
       const anew = readProgram(name, rebuilt);
       for (const each of cases) {
-        playEmbedded(embeddedHosts[0]![1], name, anew, each);
+        playEmbedded(false, name, anew, each);
         if (kernel !== undefined && each.kernel !== "none") load(kernel, name, anew, each).close();
       }
     });

@@ -6,6 +6,7 @@
 import type { ContextFamily } from "../contexts/table.ts";
 import { decodeInsns, INSN_SIZE, validateProgram } from "../insn/index.ts";
 import { functionStarts, MAX_INSNS } from "../insn/validate.ts";
+import { run as interpret } from "../jit/run.ts";
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { allocProg, DIGEST_SIZE, PROG_GPL, PROG_INSNS, setProgMaps, setProgSubprogs } from "../kern/prog.ts";
@@ -13,7 +14,6 @@ import { HELD_WRITABLE, hold, RUN_EXITED, RUN_FAULTED, RUN_PROG } from "../kern/
 import { alloc, free } from "../mem/alloc.ts";
 import { E2BIG, EFAULT, ENOMEM, ETIMEDOUT } from "../uapi/index.ts";
 import { describeFault } from "../vm/fault.ts";
-import { run as interpret } from "../vm/interp.ts";
 import { begin, Machine } from "../vm/machine.ts";
 import { checkCalls } from "./prog_calls.ts";
 import { type Refs, resolveImmediates } from "./prog_refs.ts";

@@ -1,4 +1,6 @@
 /** What all kinds of test runs share: attributes in and out, and the run itself. Kernel counterpart: net/bpf/test_run.c. */
+
+import { run as execute } from "../jit/run.ts";
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
 import { FAULT_DEPTH, FAULT_NO_MEMORY, FAULT_SIZE } from "../kern/fault_kinds.ts";
 import type { Kernel } from "../kern/kernel.ts";
@@ -7,7 +9,6 @@ import { dropHeld, RUN_EXITED, RUN_FAULTED, RUN_HELD_COUNT, RUN_PROG } from "../
 import { writeStream } from "../kern/stream.ts";
 import { BPF_STDERR, bpf_attr, E2BIG, EFAULT, ENOSPC, ETIMEDOUT } from "../uapi/index.ts";
 import { describeFault } from "../vm/fault.ts";
-import { run as execute } from "../vm/interp.ts";
 import { begin, Machine } from "../vm/machine.ts";
 import { pointerAt, putU32 } from "./attr.ts";
 

@@ -7,7 +7,9 @@ import { type IterResult, runIter } from "../cmd/run_iter.ts";
 import { type ProgResult, type ProgRun, runProg } from "../cmd/run_prog.ts";
 import { InputError } from "../errors.ts";
 import { givenKernelBtf, kernelBtfOf, setKernelBtf } from "../helpers/kernel_btf.ts";
+import { compiledOf } from "../jit/compile.ts";
 import type { ClientSlot } from "../kern/clients.ts";
+import type { CompiledProgram, Engine } from "../kern/compiled.ts";
 import { attachKernel, createKernel, RUN_BUDGET } from "../kern/create.ts";
 import { addDevice, removeDevice } from "../kern/devices.ts";
 import { fdinfo } from "../kern/fdinfo.ts";
@@ -62,6 +64,8 @@ export interface EmbeddedOptions {
   readonly clock?: "real" | "virtual";
   /** Most instructions of one run of a program. Default 100,000,000. */
   readonly runBudget?: number;
+  /** `jit` (the default) compiles programs to WebAssembly when they first run; `interp` interprets them. */
+  readonly engine?: Engine;
   /**
    * The BTF of a kernel, for the types that programs are relocated to (CO-RE): the bytes of /sys/kernel/btf/vmlinux, here
    * or of another machine. They take their size of `memory`. Default: a small one with this host's kernel functions.
@@ -73,6 +77,7 @@ export interface EmbeddedOptions {
 export interface HostTicket {
   readonly memory: WebAssembly.Memory;
   readonly client: ClientSlot;
+  readonly engine: Engine;
 }
 
 /** A Worker of Node, or anything else that tells when it ends. */
@@ -253,6 +258,16 @@ export class EmbeddedHost implements Host {
     this.#kernel.observer = observer === undefined ? undefined : guardObserver(observer, open(false), open(true));
   }
 
+  /** Compiles the program now, where its first run would do so otherwise. */
+  compile(fd: number): CompiledProgram | number {
+    if (!this.#open) refuse();
+    const prog = this.#kernel.get(fd, OBJ_PROG);
+    if (prog < 0) return prog;
+    const compiled = compiledOf(this.#kernel, prog);
+    this.#kernel.done(prog);
+    return compiled;
+  }
+
   programCode(fd: number): ProgramCode | number {
     if (!this.#open) refuse();
     const prog = this.#kernel.get(fd, OBJ_PROG);
@@ -340,7 +355,7 @@ export class EmbeddedHost implements Host {
     const client = kernel.announce();
     if (client === undefined)
       throw new InputError("all client slots of this host are taken: let workers end before new ones attach");
-    const ticket: HostTicket = { memory: kernel.mem.wasm, client };
+    const ticket: HostTicket = { memory: kernel.mem.wasm, client, engine: kernel.engine };
     worker?.once("exit", () => this.reap(ticket));
     return ticket;
   }
@@ -369,6 +384,11 @@ function integer(name: string, value: number, min: number, max: number): number 
   throw new InputError(`${name} is ${value}: expected a whole number from ${min} to ${max}`);
 }
 
+function engineOf(engine: Engine): Engine {
+  if (engine === "jit" || engine === "interp") return engine;
+  throw new InputError(`engine is ${JSON.stringify(engine)}: expected "jit" or "interp"`);
+}
+
 /** A new embedded host; the caller is its first client. */
 export function createEmbeddedHost(options: EmbeddedOptions = {}): EmbeddedHost {
   const memory = integer("memory", options.memory ?? MEMORY_DEFAULT, MEMORY_MIN, MEMORY_MAX);
@@ -380,6 +400,7 @@ export function createEmbeddedHost(options: EmbeddedOptions = {}): EmbeddedHost 
     virtualClock: options.clock === "virtual",
     runBudget: integer("runBudget", options.runBudget ?? RUN_BUDGET, 1, 2 ** 53 - 1),
   });
+  kernel.engine = engineOf(options.engine ?? "jit");
   if (options.kernelBtf !== undefined) {
     // What is not well-formed must be refused here, not by a program that is loaded later.
     kernel.kernelBtf = parseBtf(options.kernelBtf);
@@ -392,5 +413,7 @@ export function createEmbeddedHost(options: EmbeddedOptions = {}): EmbeddedHost 
 
 /** Attaches the calling worker to the host whose `share()` made the ticket. */
 export function attachEmbeddedHost(ticket: HostTicket): EmbeddedHost {
-  return new EmbeddedHost(attachKernel(ticket.memory, ticket.client));
+  const kernel = attachKernel(ticket.memory, ticket.client);
+  kernel.engine = ticket.engine;
+  return new EmbeddedHost(kernel);
 }

@@ -1,8 +1,8 @@
 /** When the timers of programs run: as the virtual clock is moved on, or as the real time comes. */
 import { InputError } from "../errors.ts";
+import { nextExpiry, runningTimers, runTimer } from "../jit/run_timers.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { SB_CLOCK_VIRTUAL } from "../mem/layout.ts";
-import { nextExpiry, runningTimers, runTimer } from "../vm/run_timers.ts";
 
 /** Most calls of timers' functions in one turn of the event loop; while the virtual clock stands, beside those that waited. */
 const MAX_CALLS = 10_000;

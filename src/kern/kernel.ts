@@ -41,6 +41,7 @@ import {
   STAGE_BLOCK,
   useOf,
 } from "./clients.ts";
+import type { CompiledProgram, Engine } from "./compiled.ts";
 import { endRunsOf } from "./cpus.ts";
 import { deviceExists } from "./devices.ts";
 import {
@@ -94,6 +95,10 @@ export class Kernel implements MapEnv {
   readonly scene: Scene = emptyScene();
   /** Programs as observers see them, by id. */
   readonly codeCache: Map<number, ProgramCode> = new Map();
+  /** Programs as this client has compiled them, by id. */
+  readonly compiled: Map<number, CompiledProgram> = new Map();
+  /** What runs programs: compiled code where that can be, or always the interpreter. */
+  engine: Engine = "jit";
   /** Who is told of this client's runs. */
   observer: RunObserver | undefined = undefined;
   /** Address of this client's word for the map in use. */

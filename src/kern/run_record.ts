@@ -67,6 +67,8 @@ export const RUN_REGS = 128;
 export const RUN_TIMER = 216;
 /** 1: the run has called bpf_rdonly_cast, and may read through pointers of the kernel's. */
 export const RUN_CASTS = 220;
+/** u64: instructions that compiled code may still execute; less than 0, as i64: too many were. */
+export const RUN_BUDGET = 224;
 /** u64: what programs read and write where a page of their arena is not there. The first is always 0. */
 export const RUN_ABSENT_READ = 232;
 export const RUN_ABSENT_WRITE = 248;

@@ -1,7 +1,7 @@
 /** Calls and exits: functions of the program by frames in the run record, helpers by their prototypes. */
 import { kfuncTable } from "../helpers/kfunc_table.ts";
 import { helperTable } from "../helpers/table.ts";
-import type { Callable, Callback } from "../helpers/types.ts";
+import type { Callable, Callback, HelperResult } from "../helpers/types.ts";
 import { FAULT_DEPTH } from "../kern/fault_kinds.ts";
 import {
   FRAME_ARGS,
@@ -40,8 +40,8 @@ const FRAME_POINTER = 20;
 /** r1 .. r5 */
 const ARG_WORDS = 10;
 
-/** A helper or kernel function as the interpreter calls it. */
-interface Plan {
+/** A helper or kernel function as programs call it. */
+export interface Plan {
   readonly callable: Callable;
   readonly checks: readonly ArgumentCheck[];
   /** Number of the helper; -1: a kernel function. */
@@ -72,7 +72,12 @@ const kfuncPlans: readonly Plan[] = kfuncTable.map((kfunc) => planOf(-1, kfunc))
 export function call(m: Machine, _d: number, _low: number, _high: number, w: number, imm: number): void {
   const src = (w >>> 12) & 15;
   if (src === BPF_PSEUDO_CALL) callLocal(m, imm);
-  else callHelper(m, src === BPF_PSEUDO_KFUNC_CALL ? kfuncPlans[imm]! : helperPlans[imm]!);
+  else callHelper(m, planOfCall(src, imm));
+}
+
+/** What a call that is none of a function of the program calls. */
+export function planOfCall(src: number, imm: number): Plan {
+  return src === BPF_PSEUDO_KFUNC_CALL ? kfuncPlans[imm]! : helperPlans[imm]!;
 }
 
 /** A new frame on a stack that is zero. The callee has r1 .. r5 and its own r10; r6 .. r9 come back at its exit. */
@@ -83,7 +88,7 @@ function callLocal(m: Machine, distance: number): void {
 }
 
 /** The record of a new frame; 0: there are too many, and the run has faulted. */
-function openFrame(m: Machine, kind: number): number {
+export function openFrame(m: Machine, kind: number): number {
   const { u32, run, regs } = m;
   const depth = u32[(run + RUN_DEPTH) >>> 2]! + 1;
   if (depth === MAX_FRAMES) {
@@ -112,7 +117,7 @@ function lowerStack(m: Machine): void {
 export function exit(m: Machine): void {
   const { u32, run } = m;
   const depth = u32[(run + RUN_DEPTH) >>> 2]!;
-  if (depth === 0) {
+  if (depth === m.floor) {
     m.status = RUN_EXITED;
     return;
   }
@@ -144,23 +149,20 @@ function goOnWithHelper(m: Machine, frame: number): void {
 
 /** Calls the function that the frame names, or ends the helper. */
 function turn(m: Machine, frame: number, again: boolean): void {
-  const { u32, run, regs } = m;
+  const { u32 } = m;
   if (helperFaulted(m)) return;
   if (!again) {
-    u32[(run + RUN_DEPTH) >>> 2]!--;
-    u32[regs] = u32[(frame + FRAME_RESULT) >>> 2]!;
-    u32[regs + 1] = u32[(frame + FRAME_RESULT + 4) >>> 2]!;
+    endCallback(m, frame);
     return;
   }
-  const args = (frame + FRAME_ARGS) >>> 2;
-  for (let i = 0; i < ARG_WORDS; i++) u32[regs + 2 + i] = u32[args + i]!;
+  putCallbackArguments(m, frame);
   u32[(frame + FRAME_TURNS) >>> 2] = MAY_GOTO_TURNS;
   lowerStack(m);
   m.pc = u32[(frame + FRAME_CALLBACK) >>> 2]!;
 }
 
 /** Whether the helper's function found the run to be at fault (`faultHelper`); if so, it ends at the call. */
-function helperFaulted(m: Machine): boolean {
+export function helperFaulted(m: Machine): boolean {
   if (m.u32[(m.run + RUN_STATUS) >>> 2] === RUN_RUNNING) return false;
   m.status = RUN_FAULTED;
   m.pc--;
@@ -171,7 +173,7 @@ function helperFaulted(m: Machine): boolean {
  * A tail call: the program goes on in the frame of the one that called, on a stack that is zero. Where that is a
  * function's frame, its exit leads back to the function's caller.
  */
-function enterProgram(m: Machine, prog: number): void {
+export function enterProgram(m: Machine, prog: number): void {
   const { u32, run, regs } = m;
   goOnIn(m, prog);
   u32[regs + 2] = u32[(run + RUN_CTX) >>> 2]!;
@@ -190,15 +192,30 @@ export function mayGoto(m: Machine, _d: number, _low: number, _high: number, w: 
 }
 
 function callHelper(m: Machine, plan: Plan): void {
-  const { checks, callable, id, words: w } = plan;
-  for (let i = 0; i < checks.length; i++) if (!checks[i]!(m, i, id)) return;
-  const { u32, regs: r } = m;
-  if (callable.callback !== undefined) {
-    startCallback(m, plan, callable.callback);
+  if (!argumentsOk(m, plan)) return;
+  const { callback, result } = plan.callable;
+  if (callback !== undefined) {
+    const frame = openFrame(m, FRAME_HELPER);
+    if (frame !== 0) turn(m, frame, startCallback(m, frame, plan, callback));
     return;
   }
-  const { result } = callable;
-  const value = callable.fn!(
+  const value = invoke(m, plan);
+  if (helperFaulted(m)) return;
+  if (result === "program" && value !== 0) enterProgram(m, value);
+  else if (result === "throw") throwOut(m, m.u32[m.regs + 2]!, m.u32[m.regs + 3]!);
+  else putResult(m, result, value);
+}
+
+/** Whether the arguments in r1 .. r5 are right; else the run has faulted. */
+export function argumentsOk(m: Machine, { checks, id }: Plan): boolean {
+  for (let i = 0; i < checks.length; i++) if (!checks[i]!(m, i, id)) return false;
+  return true;
+}
+
+/** Calls the function with r1 .. r5. */
+export function invoke(m: Machine, { callable, words: w }: Plan): number {
+  const { u32, regs: r } = m;
+  return callable.fn!(
     m.kernel,
     u32[r + w[0]!]!,
     u32[r + w[1]!]!,
@@ -211,29 +228,28 @@ function callHelper(m: Machine, plan: Plan): void {
     u32[r + w[8]!]!,
     u32[r + w[9]!]!,
   );
-  if (helperFaulted(m)) return;
-  if (result === "program" && value !== 0) {
-    enterProgram(m, value);
-    return;
-  }
-  if (result === "throw") {
-    throwOut(m, u32[r + 2]!, u32[r + 3]!);
-    return;
-  }
+}
+
+/** What the function returned, as r0. */
+export function putResult({ u32, regs: r, run }: Machine, result: HelperResult, value: number): void {
   u32[r] = value;
   if (result === "errno") u32[r + 1] = value >> 31;
-  else if (result === "u64") u32[r + 1] = u32[(m.run + RUN_RESULT_HIGH) >>> 2]!;
+  else if (result === "u64") u32[r + 1] = u32[(run + RUN_RESULT_HIGH) >>> 2]!;
   else u32[r + 1] = 0;
 }
 
-function startCallback(m: Machine, { callable, id, words: w }: Plan, { start }: Callback): void {
+/** Starts a helper that calls a function of the program, in a frame of its own. False: it calls none. */
+export function startCallback(
+  m: Machine,
+  frame: number,
+  { callable, id, words: w }: Plan,
+  { start }: Callback,
+): boolean {
   const { u32, regs: r } = m;
-  const frame = openFrame(m, FRAME_HELPER);
-  if (frame === 0) return;
   // What other runs have left in there is not for this one to see.
   u32.fill(0, (frame + FRAME_RESULT) >>> 2, (frame + FRAME_STATE) >>> 2);
   m.i32[(frame + FRAME_PLAN) >>> 2] = id < 0 ? ~kfuncTable.indexOf(callable) : id;
-  const again = start(
+  return start(
     m.kernel,
     frame,
     u32[r + w[0]!]!,
@@ -247,5 +263,17 @@ function startCallback(m: Machine, { callable, id, words: w }: Plan, { start }: 
     u32[r + w[8]!]!,
     u32[r + w[9]!]!,
   );
-  turn(m, frame, again);
+}
+
+/** The end of such a helper: its frame goes, its result is r0. */
+export function endCallback({ u32, regs, run }: Machine, frame: number): void {
+  u32[(run + RUN_DEPTH) >>> 2]!--;
+  u32[regs] = u32[(frame + FRAME_RESULT) >>> 2]!;
+  u32[regs + 1] = u32[(frame + FRAME_RESULT + 4) >>> 2]!;
+}
+
+/** r1 .. r5 of the function that the helper calls next. */
+export function putCallbackArguments({ u32, regs }: Machine, frame: number): void {
+  const args = (frame + FRAME_ARGS) >>> 2;
+  for (let i = 0; i < ARG_WORDS; i++) u32[regs + 2 + i] = u32[args + i]!;
 }

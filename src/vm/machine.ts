@@ -49,6 +49,8 @@ export class Machine {
   stackLow: number;
   /** The program's arena, or 0. */
   arena: number;
+  /** The frame whose exit ends the run: compiled code goes on from there. */
+  floor = 0;
   /** The map that the last access of a value went to: the program may use it. */
   lastMap = 0;
 

@@ -35,22 +35,24 @@ function bytesAt(m: Machine, offset: number, size: number): number {
 /** `indirect`: a register is added to the offset. There is no load of 8 bytes. */
 export function packetLoad(size: 1 | 2 | 4 | 8, indirect: boolean): Handler {
   return (m, _d, low, _high, w, imm) => {
-    const { u32, regs, mem } = m;
-    const ctx = u32[(m.run + RUN_CTX) >>> 2];
-    if (ctx === 0 || u32[regs + R6] !== ctx || u32[regs + R6 + 1] !== 0) {
-      fault(m, FAULT_NOT_CONTEXT, u32[regs + R6]!, u32[regs + R6 + 1]!, 0, false, 0);
-      return;
-    }
-    const offset = indirect ? (u32[regs + ((w >>> 11) & 30)]! + imm) | 0 : low;
-    const at = bytesAt(m, offset, size);
-    u32[regs + 1] = 0;
-    // As a call does; what a program reads there now it has not put there.
-    u32.fill(0, regs + SCRATCH, regs + SCRATCH + SCRATCH_WORDS);
-    if (at === 0) {
-      u32[regs] = 0;
-      exit(m);
-    } else {
-      u32[regs] = size === 1 ? mem.u8[at]! : size === 2 ? mem.view.getUint16(at) : mem.view.getUint32(at);
-    }
+    const offset = indirect ? (m.u32[m.regs + ((w >>> 11) & 30)]! + imm) | 0 : low;
+    if (!loadPacket(m, offset, size)) exit(m);
   };
+}
+
+/** Into r0, unless the run faults. False: the bytes are not there, r0 is 0. */
+export function loadPacket(m: Machine, offset: number, size: number): boolean {
+  const { u32, regs, mem } = m;
+  const ctx = u32[(m.run + RUN_CTX) >>> 2];
+  if (ctx === 0 || u32[regs + R6] !== ctx || u32[regs + R6 + 1] !== 0) {
+    fault(m, FAULT_NOT_CONTEXT, u32[regs + R6]!, u32[regs + R6 + 1]!, 0, false, 0);
+    return true;
+  }
+  const at = bytesAt(m, offset, size);
+  u32[regs + 1] = 0;
+  // As a call does; what a program reads there now it has not put there.
+  u32.fill(0, regs + SCRATCH, regs + SCRATCH + SCRATCH_WORDS);
+  if (at === 0) u32[regs] = 0;
+  else u32[regs] = size === 1 ? mem.u8[at]! : size === 2 ? mem.view.getUint16(at) : mem.view.getUint32(at);
+  return at !== 0;
 }

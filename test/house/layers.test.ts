@@ -11,6 +11,7 @@ const layers: Readonly<Record<string, number>> = {
   btf: 0,
   elf: 0,
   pcap: 0,
+  wasm: 0,
   mem: 1,
   struct: 2,
   maps: 3,
@@ -18,6 +19,7 @@ const layers: Readonly<Record<string, number>> = {
   helpers: 5,
   contexts: 5,
   vm: 5,
+  jit: 5,
   cmd: 6,
   host: 7,
   api: 8,
@@ -27,9 +29,12 @@ const layers: Readonly<Record<string, number>> = {
 };
 
 /** The codecs beside the stack know these and each other, nothing else. */
-const pure = new Set(["errors.ts", "uapi", "insn", "btf", "elf", "pcap"]);
+const pure = new Set(["errors.ts", "uapi", "insn", "btf", "elf", "pcap", "wasm"]);
 /** Within layer 5 calls go one way: the machine asks about contexts and calls helpers. */
 const sameLayer: readonly (readonly [string, string])[] = [
+  ["jit", "vm"],
+  ["jit", "helpers"],
+  ["jit", "contexts"],
   ["vm", "helpers"],
   ["vm", "contexts"],
   ["contexts", "helpers"],

@@ -27,9 +27,9 @@ import {
   unlockTimers,
 } from "../struct/timer_queue.ts";
 import { BPF_STDERR } from "../uapi/index.ts";
-import { describeFault } from "./fault.ts";
-import { run as execute } from "./interp.ts";
-import { begin, Machine } from "./machine.ts";
+import { describeFault } from "../vm/fault.ts";
+import { begin, Machine } from "../vm/machine.ts";
+import { run as execute } from "./run.ts";
 
 /** A timer that was taken out of the queue to run it. Program and map are held. */
 interface Due {

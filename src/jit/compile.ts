@@ -1,0 +1,112 @@
+/** From a loaded program to functions that run it, once for each client. */
+import type { CompiledFunction, CompiledProgram } from "../kern/compiled.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import { RUN_REGS, STACK_FRAME } from "../kern/run_record.ts";
+import { OBJ_ID } from "../mem/layout.ts";
+import { planOfCall } from "../vm/call.ts";
+import { Code, I32 } from "../wasm/code.ts";
+import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
+import { I64_LOAD, I64_STORE } from "../wasm/opcodes.ts";
+import { emitFunction } from "./emit_function.ts";
+import { BPF_FUNCTION, type Imports, RUN } from "./emitter.ts";
+import type { Facts } from "./facts.ts";
+import { readsTheUnknown } from "./liveness.ts";
+import { type JitProgram, type Op, readProgram } from "./program.ts";
+import { runtimeOf } from "./runtime.ts";
+
+/** Larger programs take longer to compile than they would take to run. */
+const MAX_INSNS = 100_000;
+
+const imported: Readonly<Record<keyof Imports, Signature>> = {
+  access: { params: [I32, I32, I32], results: [I32] },
+  single: { params: [I32], results: [] },
+  helper: { params: [I32], results: [I32] },
+  packet: { params: [I32], results: [I32] },
+  deep: { params: [I32], results: [] },
+  spent: { params: [I32], results: [] },
+};
+
+/** The program as compiled code, or the reason why there is none. */
+export function compiledOf(kernel: Kernel, prog: number): CompiledProgram {
+  const id = kernel.mem.u32[(prog + OBJ_ID) >>> 2]!;
+  const known = kernel.compiled.get(id);
+  if (known !== undefined) return known;
+  const made = compile(kernel, prog);
+  // What has no id is run once.
+  if (id !== 0) kernel.compiled.set(id, made);
+  return made;
+}
+
+function compile(kernel: Kernel, prog: number): CompiledProgram {
+  const start = performance.now();
+  const program = readProgram(kernel.mem, prog);
+  const why = typeof program === "string" ? program : refusal(program);
+  if (typeof program === "string" || why !== undefined) {
+    return { why, functions: new Map(), milliseconds: performance.now() - start, bytes: 0 };
+  }
+  const bytes = moduleOf(kernel, program);
+  const functions = new Map<number, CompiledFunction>();
+  const imports = { ...runtimeOf(kernel, program, functions), [MEMORY]: kernel.mem.wasm };
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { [IMPORTS]: imports });
+  for (const [name, func] of Object.entries(instance.exports)) functions.set(Number(name), func as CompiledFunction);
+  return { why: undefined, functions, milliseconds: performance.now() - start, bytes: bytes.length };
+}
+
+function refusal(program: JitProgram): string | undefined {
+  if (program.insnCount > MAX_INSNS) return `it has ${program.insnCount} instructions, more than ${MAX_INSNS}`;
+  for (const [i, func] of program.functions.entries()) {
+    const why = readsTheUnknown(func, i === 0);
+    if (why !== undefined) return why;
+  }
+  return undefined;
+}
+
+function moduleOf(kernel: Kernel, program: JitProgram): Uint8Array<ArrayBuffer> {
+  const { mem } = kernel;
+  const module = new ModuleBuilder();
+  const imports = Object.fromEntries(
+    Object.entries(imported).map(([name, signature]) => [name, module.importFunction(name, signature)]),
+  ) as unknown as Imports;
+  const functions = program.functions.map(() => module.declare(BPF_FUNCTION));
+  const facts: Facts = { access: [], calls: [], stackDepth: functions.map(() => -STACK_FRAME) };
+  const unit = { program, facts, imports, functions, shared: mem.shared };
+  program.functions.forEach((func, i) => {
+    module.define(functions[i]!, emitFunction(unit, func, i));
+  });
+  for (const start of entriesOf(program)) {
+    const entry = module.declare({ params: [I32, I32], results: [] });
+    module.define(entry, entryCode(functions[program.functionAt.get(start)!]!));
+    module.exportFunction(String(start), entry);
+  }
+  return module.bytes(mem.shared ? mem.byteLength / 0x1_0000 : undefined);
+}
+
+/** The program itself, and what helpers and timers may call. A number that looks like a function's address is one. */
+function entriesOf(program: JitProgram): ReadonlySet<number> {
+  const ops = program.functions.flatMap((func) => func.blocks.flatMap((block) => block.ops));
+  const calls = ops.some((op) => callsBack(op));
+  return new Set([0, ...(calls ? program.functionAt.keys() : []), ...ops.filter(takesAddress).map((op) => op.imm)]);
+}
+
+function takesAddress(op: Op): boolean {
+  return op.variant?.op === "func";
+}
+
+function callsBack({ row, variant, src, imm }: Op): boolean {
+  return row.kind === "call" && variant?.op !== "local" && planOfCall(src, imm).callable.callback !== undefined;
+}
+
+/** (run, fp): r1 .. r5 come from the run record, r0 goes there. */
+function entryCode(func: number): Code {
+  const code = new Code(2);
+  code.get(RUN);
+  code.get(0);
+  code.get(1);
+  for (let register = 1; register <= 5; register++) {
+    code.get(RUN);
+    code.memory(I64_LOAD, RUN_REGS + 8 * register);
+  }
+  code.call(func);
+  code.memory(I64_STORE, RUN_REGS);
+  return code;
+}

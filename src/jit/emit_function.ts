@@ -1,0 +1,95 @@
+/** A function's skeleton: what it does at entry, at loops and at its end; its instructions by their kind. */
+import type { InsnKind } from "../insn/index.ts";
+import { STACK_FRAME } from "../kern/run_record.ts";
+import { MAY_GOTO_TURNS } from "../vm/machine.ts";
+import { type Code, I32 } from "../wasm/code.ts";
+import * as w from "../wasm/opcodes.ts";
+import { emitAlu, emitByteOrder, emitImmediate } from "./emit_alu.ts";
+import { emitAtomic } from "./emit_atomic.ts";
+import { emitCall, emitCast } from "./emit_call.ts";
+import { emitCondition } from "./emit_jump.ts";
+import { emitLoad, emitStore } from "./emit_memory.ts";
+import { emitPacketLoad } from "./emit_single.ts";
+import { Emitter, FP, type Program } from "./emitter.ts";
+import type { Block, Func, Op } from "./program.ts";
+import { emitStructured } from "./structure.ts";
+
+const nothing = (): void => {};
+
+const byKind: Readonly<Record<InsnKind, (e: Emitter, op: Op) => void>> = {
+  alu: (e, op) => (op.variant?.op === "addrSpaceCast" ? emitCast : emitAlu)(e, op),
+  end: emitByteOrder,
+  ldImm64: emitImmediate,
+  load: emitLoad,
+  store: emitStore,
+  atomic: emitAtomic,
+  ldPacket: emitPacketLoad,
+  call: emitCall,
+  exit: (e) => {
+    e.get(0);
+    e.leave();
+  },
+  // What a block ends with: the skeleton sees to it.
+  goto: nothing,
+  jump: nothing,
+  mayGoto: nothing,
+};
+
+/** The function's code; `number` is its place in the program. */
+export function emitFunction(unit: Program, func: Func, number: number): Code {
+  const e = new Emitter(unit);
+  const { code } = e;
+  const ops = func.blocks.flatMap((block) => block.ops);
+  for (const { index } of ops) {
+    const { how, from = -1 } = unit.facts.access[index] ?? { how: "check" };
+    if (how === "window" && from >= 0) e.addWindow(from);
+  }
+  enter(e, unit.facts.stackDepth[number]!, ops);
+  emitStructured(func, {
+    code,
+    body: (block) => {
+      charge(e, block);
+      for (const op of block.ops) byKind[op.row.kind](e, op);
+    },
+    condition: (block) => emitCondition(e, block.ops.at(-1)!),
+    loopHead: (block) => {
+      code.get(e.budget);
+      code.i64(0, 0);
+      code.op(w.I64_LT_S);
+      code.open(w.IF);
+      code.i32(block.ops[0]!.index);
+      code.call(unit.imports.spent);
+      code.end();
+    },
+    dispatchLocal: () => code.local(I32),
+  });
+  // Behind what never comes to its end.
+  code.op(w.UNREACHABLE);
+  return code;
+}
+
+/** The stack that can be reached is zero. */
+function enter(e: Emitter, depth: number, ops: readonly Op[]): void {
+  const { code } = e;
+  e.takeBudget();
+  if (depth < 0) {
+    code.get(FP);
+    code.i32(Math.min(-depth, STACK_FRAME));
+    code.op(w.I32_SUB);
+    code.i32(0);
+    code.i32(Math.min(-depth, STACK_FRAME));
+    code.bulk(w.MEMORY_FILL);
+  }
+  if (!ops.some((op) => op.row.kind === "mayGoto")) return;
+  code.i32(MAY_GOTO_TURNS);
+  code.set(e.turns);
+}
+
+/** Every instruction of the block counts. */
+function charge(e: Emitter, { ops }: Block): void {
+  const { code } = e;
+  code.get(e.budget);
+  code.i64(ops.length, 0);
+  code.op(w.I64_SUB);
+  code.set(e.budget);
+}

@@ -1,0 +1,121 @@
+/**
+ * One BPF function as one WebAssembly function: (run, fp, r1 .. r5) → r0. Registers are i64 locals, an address is the u32
+ * in their lower half; r10 is fp, the end of the frame's stack.
+ */
+
+import { RUN_BUDGET } from "../kern/run_record.ts";
+import { Code, I32, I64 } from "../wasm/code.ts";
+import type { Signature } from "../wasm/module.ts";
+import { I64_EXTEND_I32_U, I64_LOAD, I64_STORE, RETURN } from "../wasm/opcodes.ts";
+import type { Facts } from "./facts.ts";
+import type { JitProgram, Op } from "./program.ts";
+
+/** Parameters. */
+export const RUN = 0;
+export const FP = 1;
+const R1 = 2;
+const ARGS = 5;
+export const FRAME_POINTER = 10;
+export const BPF_FUNCTION: Signature = { params: [I32, I32, I64, I64, I64, I64, I64], results: [I64] };
+
+/** Functions that the module imports, by their index. What they do: `runtime.ts`. */
+export interface Imports {
+  readonly access: number;
+  readonly single: number;
+  readonly helper: number;
+  readonly packet: number;
+  readonly deep: number;
+  readonly spent: number;
+}
+
+/** What is the same for all functions of a program. */
+export interface Program {
+  readonly program: JitProgram;
+  readonly facts: Facts;
+  readonly imports: Imports;
+  /** By the function's place in the program: its index in the module. */
+  readonly functions: readonly number[];
+  readonly shared: boolean;
+}
+
+/** Where the result of a call is kept, and a local that is all ones where it is NULL, else 0. */
+interface Window {
+  readonly base: number;
+  readonly far: number;
+}
+
+export class Emitter {
+  readonly code: Code = new Code(BPF_FUNCTION.params.length);
+  readonly unit: Program;
+  /** Instructions that may still be executed, less than 0: too many were. */
+  readonly budget: number;
+  /** For one instruction at a time. */
+  readonly address: number;
+  readonly wide: number;
+  readonly #registers: readonly number[];
+  /** Calls whose results accesses are measured against → where the result is kept. */
+  readonly #windows = new Map<number, Window>();
+  /** Turns that may_goto loops have left. */
+  readonly turns: number;
+
+  constructor(unit: Program) {
+    this.unit = unit;
+    const { code } = this;
+    this.budget = code.local(I64);
+    this.wide = code.local(I64);
+    const r0 = code.local(I64);
+    const saved = [6, 7, 8, 9].map(() => code.local(I64));
+    this.#registers = [r0, ...Array.from({ length: ARGS }, (_, i) => R1 + i), ...saved];
+    this.address = code.local(I32);
+    this.turns = code.local(I32);
+  }
+
+  /** Puts a register on the stack, as i64. */
+  get(register: number): void {
+    if (register === FRAME_POINTER) {
+      this.code.get(FP);
+      this.code.op(I64_EXTEND_I32_U);
+    } else {
+      this.code.get(this.#registers[register]!);
+    }
+  }
+
+  set(register: number): void {
+    this.code.set(this.#registers[register]!);
+  }
+
+  /** The second operand of an arithmetic, jump or store instruction, as i64. */
+  operand(op: Op): void {
+    if (op.row.operand === "reg") this.get(op.src);
+    else this.code.i64(op.imm, op.imm >> 31);
+  }
+
+  /** Keeps the result of the call for accesses inside of it; before any code. */
+  addWindow(call: number): void {
+    if (this.#windows.has(call)) return;
+    this.#windows.set(call, { base: this.code.local(I64), far: this.code.local(I64) });
+  }
+
+  windowOf(call: number): Window | undefined {
+    return this.#windows.get(call);
+  }
+
+  /** Returns the i64 on the stack to who called the function. */
+  leave(): void {
+    this.putBudget();
+    this.code.op(RETURN);
+  }
+
+  /** For code that counts on: functions of the program, other programs. */
+  putBudget(): void {
+    this.code.get(RUN);
+    this.code.get(this.budget);
+    this.code.memory(I64_STORE, RUN_BUDGET);
+  }
+
+  takeBudget(): void {
+    this.code.get(RUN);
+    this.code.memory(I64_LOAD, RUN_BUDGET);
+    this.code.set(this.budget);
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * What compiled code calls: the interpreter's own checks, helpers and rare instructions, on the same run record. Whatever
+ * ends a run throws `UNWIND`, which passes all functions of the program at once.
+ */
+
+import type { CompiledFunction } from "../kern/compiled.ts";
+import { FAULT_DEPTH } from "../kern/fault_kinds.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import {
+  FRAME_CALLBACK,
+  FRAME_HELPER,
+  RUN_BUDGET,
+  RUN_CTX,
+  RUN_DEPTH,
+  RUN_EXITED,
+  RUN_RUNNING,
+  RUN_SPENT,
+  RUN_STATUS,
+  STACK_FRAME,
+} from "../kern/run_record.ts";
+import { accessAt } from "../vm/access.ts";
+import type { Plan } from "../vm/call.ts";
+import {
+  argumentsOk,
+  endCallback,
+  enterProgram,
+  helperFaulted,
+  invoke,
+  openFrame,
+  planOfCall,
+  putCallbackArguments,
+  putResult,
+  startCallback,
+} from "../vm/call.ts";
+import { throwOut } from "../vm/exception.ts";
+import { step } from "../vm/interp.ts";
+import { fault, goOnIn, type Machine } from "../vm/machine.ts";
+import { loadPacket } from "../vm/packet_loads.ts";
+import { compiledOf } from "./compile.ts";
+import type { JitProgram, Op } from "./program.ts";
+
+/** Thrown to end a run; its machine says how. */
+export const UNWIND: object = Object.freeze({});
+
+/** The machine of the run that compiled code is in, of each client. */
+const machines = new WeakMap<Kernel, { m: Machine | undefined }>();
+
+export function currentOf(kernel: Kernel): { m: Machine | undefined } {
+  let current = machines.get(kernel);
+  if (current === undefined) {
+    current = { m: undefined };
+    machines.set(kernel, current);
+  }
+  return current;
+}
+
+/** Names and functions of a program's imports. */
+export type RuntimeImports = Readonly<Record<"access" | "single" | "helper" | "packet" | "deep" | "spent", Import>>;
+type Import = (...args: number[]) => number | undefined;
+
+export function runtimeOf(
+  kernel: Kernel,
+  program: JitProgram,
+  functions: ReadonlyMap<number, CompiledFunction>,
+): RuntimeImports {
+  const current = currentOf(kernel);
+  const ops: Op[] = [];
+  const plans: Plan[] = [];
+  for (const op of program.functions.flatMap((func) => func.blocks.flatMap((block) => block.ops))) {
+    ops[op.index] = op;
+    if (op.row.kind === "call" && op.variant?.op !== "local") plans[op.index] = planOfCall(op.src, op.imm);
+  }
+
+  /** The machine, as if the interpreter had just fetched this instruction. */
+  const at = (index: number): Machine => {
+    const m = current.m!;
+    m.pc = index + 1;
+    m.stackLow = m.stackTop - (m.u32[(m.run + RUN_DEPTH) >>> 2]! + 1) * STACK_FRAME;
+    return m;
+  };
+
+  const access = (low: number, high: number, index: number): number => {
+    const m = at(index);
+    const { off, row } = ops[index]!;
+    const address = accessAt(m, low >>> 0, high, off, row.size, row.kind === "store");
+    if (address === 0) throw UNWIND;
+    return address;
+  };
+
+  const single = (index: number): undefined => {
+    const m = at(index);
+    m.pc = index;
+    // Compiled code counts by itself.
+    m.budget = 2;
+    step(m, 1);
+    if (m.status !== RUN_RUNNING) throw UNWIND;
+  };
+
+  const callBack = (m: Machine, plan: Plan): void => {
+    const { callback } = plan.callable;
+    const { u32, run } = m;
+    const frame = openFrame(m, FRAME_HELPER);
+    if (frame === 0) throw UNWIND;
+    const fp = m.stackTop - u32[(run + RUN_DEPTH) >>> 2]! * STACK_FRAME;
+    let again = startCallback(m, frame, plan, callback!);
+    for (;;) {
+      if (helperFaulted(m)) throw UNWIND;
+      if (!again) break;
+      putCallbackArguments(m, frame);
+      functions.get(u32[(frame + FRAME_CALLBACK) >>> 2]!)!(run, fp);
+      again = callback!.next(m.kernel, frame, u32[m.regs]!, u32[m.regs + 1]!);
+    }
+    endCallback(m, frame);
+  };
+
+  /** 1: the function ends, with what stands in r0. */
+  const helper = (index: number): number => {
+    const m = at(index);
+    const plan = plans[index]!;
+    if (!argumentsOk(m, plan)) throw UNWIND;
+    const { callback, result } = plan.callable;
+    if (callback !== undefined) {
+      callBack(m, plan);
+      return 0;
+    }
+    const value = invoke(m, plan);
+    if (helperFaulted(m)) throw UNWIND;
+    if (result === "program" && value !== 0) {
+      tailCall(m, value);
+      return 1;
+    }
+    if (result === "throw") {
+      throwOut(m, m.u32[m.regs + 2]!, m.u32[m.regs + 3]!);
+      throw UNWIND;
+    }
+    putResult(m, result, value);
+    return 0;
+  };
+
+  const packet = (index: number): number => {
+    const m = at(index);
+    const { row, src, imm } = ops[index]!;
+    const offset = row.src === "read" ? (m.u32[m.regs + 2 * src]! + imm) | 0 : imm;
+    const there = loadPacket(m, offset, row.size);
+    if (m.status !== RUN_RUNNING) throw UNWIND;
+    return there ? 1 : 0;
+  };
+
+  const deep = (index: number): never => {
+    fault(at(index), FAULT_DEPTH, 0, 0, 0, false, 0);
+    throw UNWIND;
+  };
+
+  const spent = (index: number): never => {
+    const m = at(index);
+    m.pc = index;
+    m.status = RUN_SPENT;
+    throw UNWIND;
+  };
+
+  return { access, single, helper, packet, deep, spent } as unknown as RuntimeImports;
+}
+
+/** Goes on in another program, in the frame of the function that called it, until that ends. r0 is its result. */
+function tailCall(m: Machine, prog: number): void {
+  const { u32, run } = m;
+  const caller = m.prog;
+  const depth = u32[(run + RUN_DEPTH) >>> 2]!;
+  const entry = compiledOf(m.kernel, prog).functions.get(0);
+  if (entry === undefined) {
+    enterProgram(m, prog);
+    interpretFrame(m, depth);
+  } else {
+    goOnIn(m, prog);
+    const r1 = m.regs + 2;
+    u32[r1] = u32[(run + RUN_CTX) >>> 2]!;
+    u32[r1 + 1] = 0;
+    entry(run, m.stackTop - depth * STACK_FRAME);
+  }
+  goOnIn(m, caller);
+}
+
+/** The interpreter runs until the frame's function ends. */
+function interpretFrame(m: Machine, depth: number): void {
+  const { mem, run } = m;
+  const floor = m.floor;
+  m.floor = depth;
+  m.budget = mem.readU64(run + RUN_BUDGET);
+  m.u32[m.regs + 20] = m.stackTop - depth * STACK_FRAME;
+  step(m, m.budget);
+  m.floor = floor;
+  mem.writeU64(run + RUN_BUDGET, m.budget);
+  if (m.status !== RUN_EXITED || m.u32[(run + RUN_DEPTH) >>> 2] !== depth) throw UNWIND;
+  m.status = RUN_RUNNING;
+  m.u32[(run + RUN_STATUS) >>> 2] = RUN_RUNNING;
+}

@@ -1,0 +1,209 @@
+/**
+ * Control flow as WebAssembly has it: blocks, loops and ifs instead of jumps. The blocks are walked along the dominator
+ * tree (Ramsey, "Beyond Relooper", ICFP 2022): a block that several others lead to follows the end of a wasm block, one
+ * that something leads back to is a wasm loop. Where a loop has two entries (an irreducible graph) this does not work,
+ * and all blocks stand in one loop that dispatches by a number.
+ */
+
+import type { Code } from "../wasm/code.ts";
+import { BLOCK, BR_TABLE, ELSE, IF } from "../wasm/opcodes.ts";
+import type { Block, Func } from "./program.ts";
+
+/** What a function's emitter adds to the skeleton. */
+export interface BlockEmitter {
+  readonly code: Code;
+  /** The block's instructions, without its last where that is a jump. */
+  body(block: Block): void;
+  /** Leaves a number on the stack that is not 0 where the conditional jump at the block's end is taken. */
+  condition(block: Block): void;
+  /** At the beginning of a loop, `block` is its first. */
+  loopHead(block: Block): void;
+  /** A local for the number of the next block. */
+  dispatchLocal(): number;
+}
+
+interface Shape {
+  /** Reverse post-order: position → block, and block → position. */
+  readonly order: readonly number[];
+  readonly position: readonly number[];
+  /** The children in the dominator tree. */
+  readonly children: readonly (readonly number[])[];
+  /** Several blocks lead forward to it. */
+  readonly merge: readonly boolean[];
+  readonly loop: readonly boolean[];
+  readonly reducible: boolean;
+}
+
+export function emitStructured(func: Func, emitter: BlockEmitter): void {
+  const shape = shapeOf(func.blocks);
+  if (shape.reducible) emitTree(func.blocks, shape, emitter);
+  else emitDispatch(func.blocks, emitter);
+}
+
+/** Blocks that can be reached only; the first is the entry. */
+export function shapeOf(blocks: readonly Block[]): Shape {
+  const order = reversePostOrder(blocks);
+  const position: number[] = [];
+  order.forEach((id, i) => {
+    position[id] = i;
+  });
+  const before: number[][] = blocks.map(() => []);
+  for (const { id, next } of blocks) for (const to of next) before[to]!.push(id);
+  const dominator = dominators(order, position, before);
+  const children: number[][] = blocks.map(() => []);
+  for (const id of order) if (id !== 0) children[dominator[id]!]!.push(id);
+  const merge = blocks.map(({ id }) => before[id]!.filter((from) => position[from]! < position[id]!).length > 1);
+  const loop = blocks.map(({ id }) => before[id]!.some((from) => position[from]! >= position[id]!));
+  const reducible = blocks.every(({ id }) =>
+    before[id]!.every((from) => position[from]! < position[id]! || dominates(dominator, position, id, from)),
+  );
+  return { order, position, children, merge, loop, reducible };
+}
+
+function reversePostOrder(blocks: readonly Block[]): number[] {
+  const post: number[] = [];
+  const seen = new Set([0]);
+  const open: { readonly id: number; at: number }[] = [{ id: 0, at: 0 }];
+  for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+    const to = blocks[top.id]!.next[top.at++];
+    if (to === undefined) {
+      post.push(top.id);
+      open.pop();
+    } else if (!seen.has(to)) {
+      seen.add(to);
+      open.push({ id: to, at: 0 });
+    }
+  }
+  return post.reverse();
+}
+
+/** Immediate dominators, by the iteration of Cooper, Harvey and Kennedy. */
+function dominators(order: readonly number[], position: readonly number[], before: readonly number[][]): number[] {
+  const dominator: number[] = [];
+  dominator[0] = 0;
+  const common = (a: number, b: number): number => {
+    let [x, y] = [a, b];
+    while (x !== y) {
+      while (position[x]! > position[y]!) x = dominator[x]!;
+      while (position[y]! > position[x]!) y = dominator[y]!;
+    }
+    return x;
+  };
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const id of order) {
+      if (id === 0) continue;
+      let found: number | undefined;
+      for (const from of before[id]!) {
+        if (dominator[from] === undefined) continue;
+        found = found === undefined ? from : common(found, from);
+      }
+      if (found !== dominator[id]) {
+        dominator[id] = found!;
+        changed = true;
+      }
+    }
+  }
+  return dominator;
+}
+
+function dominates(dominator: readonly number[], position: readonly number[], a: number, b: number): boolean {
+  let at = b;
+  while (position[at]! > position[a]!) at = dominator[at]!;
+  return at === a;
+}
+
+/** A work list instead of a recursion: programs may be chains of thousands of blocks. */
+function emitTree(blocks: readonly Block[], shape: Shape, emitter: BlockEmitter): void {
+  const { code } = emitter;
+  /** Block → the level that a branch to it takes. */
+  const levels: number[] = [];
+  const work: (() => void)[] = [];
+  const isBranch = (from: number, to: number): boolean =>
+    shape.merge[to]! || shape.position[to]! <= shape.position[from]!;
+
+  /** Goes on in `to`: by a branch, or by its code right here. */
+  const goTo = (from: number, to: number): void => {
+    if (isBranch(from, to)) code.br(levels[to]!);
+    else tree(to);
+  };
+  const leave = (block: Block): void => {
+    emitter.body(block);
+    const [first, second] = block.next;
+    if (first === undefined) return;
+    if (second === undefined || second === first) {
+      goTo(block.id, first);
+      return;
+    }
+    emitter.condition(block);
+    if (isBranch(block.id, first)) {
+      code.br(levels[first]!, true);
+      goTo(block.id, second);
+      return;
+    }
+    code.open(IF);
+    work.push(() => {
+      code.op(ELSE);
+      work.push(() => code.end());
+      goTo(block.id, second);
+    });
+    tree(first);
+  };
+  /** The block and all that it dominates. */
+  const tree = (id: number): void => {
+    const isLoop = shape.loop[id]!;
+    if (isLoop) {
+      levels[id] = code.loop();
+      work.push(() => code.end());
+    }
+    // The one that comes last in order is outermost, and its code last.
+    const merges = shape.children[id]!.filter((child) => shape.merge[child]!);
+    merges.sort((a, b) => shape.position[b]! - shape.position[a]!);
+    for (const child of merges) {
+      levels[child] = code.open(BLOCK);
+      work.push(() => {
+        code.end();
+        tree(child);
+      });
+    }
+    work.push(() => {
+      if (isLoop) emitter.loopHead(blocks[id]!);
+      leave(blocks[id]!);
+    });
+  };
+  tree(0);
+  for (let next = work.pop(); next !== undefined; next = work.pop()) next();
+}
+
+function emitDispatch(blocks: readonly Block[], emitter: BlockEmitter): void {
+  const { code } = emitter;
+  const next = emitter.dispatchLocal();
+  const loop = code.loop();
+  emitter.loopHead(blocks[0]!);
+  const levels: number[] = [];
+  for (let id = blocks.length - 1; id >= 0; id--) levels[id] = code.open(BLOCK);
+  code.get(next);
+  code.op(BR_TABLE);
+  code.u32(blocks.length - 1);
+  for (let id = 0; id < blocks.length; id++) code.u32(code.depth - levels[id]!);
+  const goTo = (to: number): void => {
+    code.i32(to);
+    code.set(next);
+    code.br(loop);
+  };
+  for (const block of blocks) {
+    code.end();
+    emitter.body(block);
+    const [first, second] = block.next;
+    if (second !== undefined) {
+      emitter.condition(block);
+      code.open(IF);
+      goTo(first!);
+      code.end();
+      goTo(second);
+    } else if (first !== undefined) {
+      goTo(first);
+    }
+  }
+  code.end();
+}

@@ -1,0 +1,16 @@
+/** Compiled programs as this layer keeps them: each client has its own, made when it first runs the program. */
+
+export type Engine = "interp" | "jit";
+
+/** Runs one function of a program: arguments from r1 .. r5 of the run record, r0 back into it. `fp`: the end of its stack. */
+export type CompiledFunction = (run: number, fp: number) => void;
+
+export interface CompiledProgram {
+  /** Why the interpreter runs it instead; undefined: it is compiled. */
+  readonly why: string | undefined;
+  /** By its first instruction: the program itself, and the functions whose address it takes. */
+  readonly functions: ReadonlyMap<number, CompiledFunction>;
+  /** Milliseconds that compiling took, and bytes of WebAssembly. */
+  readonly milliseconds: number;
+  readonly bytes: number;
+}

@@ -1,0 +1,184 @@
+/** The instructions of one function as bytes, and its locals. */
+import { Bug } from "../errors.ts";
+import { BLOCK, BR, BR_IF, CALL, I32_CONST, I64_CONST, LOCAL_GET, LOCAL_SET, LOCAL_TEE, LOOP } from "./opcodes.ts";
+
+export const I32 = 0x7f;
+export const I64 = 0x7e;
+export type ValueType = typeof I32 | typeof I64;
+/** A block that leaves nothing on the stack. */
+export const EMPTY = 0x40;
+
+const ATOMIC_PREFIX = 0xfe;
+const BULK_PREFIX = 0xfc;
+const FIRST_ROOM = 256;
+
+export class Bytes {
+  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_ROOM);
+  length = 0;
+
+  byte(value: number): void {
+    if (this.length === this.bytes.length) this.#grow(1);
+    this.bytes[this.length++] = value;
+  }
+
+  #grow(more: number): void {
+    const wider = new Uint8Array(Math.max(this.bytes.length * 2, this.length + more));
+    wider.set(this.bytes);
+    this.bytes = wider;
+  }
+
+  append(other: Uint8Array): void {
+    if (this.length + other.length > this.bytes.length) this.#grow(other.length);
+    this.bytes.set(other, this.length);
+    this.length += other.length;
+  }
+
+  /** Unsigned LEB128 of a u32. */
+  u32(value: number): void {
+    let rest = value >>> 0;
+    while (rest >= 0x80) {
+      this.byte((rest & 0x7f) | 0x80);
+      rest >>>= 7;
+    }
+    this.byte(rest);
+  }
+
+  /** Signed LEB128 of a 64-bit number in two halves. */
+  s64(low: number, high: number): void {
+    let [l, h] = [low | 0, high | 0];
+    for (;;) {
+      const bits = l & 0x7f;
+      l = (l >>> 7) | (h << 25);
+      h >>= 7;
+      if ((l === 0 && h === 0 && (bits & 0x40) === 0) || (l === -1 && h === -1 && (bits & 0x40) !== 0)) {
+        this.byte(bits);
+        return;
+      }
+      this.byte(bits | 0x80);
+    }
+  }
+
+  get view(): Uint8Array {
+    return this.bytes.subarray(0, this.length);
+  }
+}
+
+/** A function's body under construction. Locals are numbered behind the parameters. */
+export class Code extends Bytes {
+  readonly #locals: ValueType[] = [];
+  readonly #params: number;
+  /** Blocks, loops and ifs that are open. */
+  depth = 0;
+
+  constructor(params: number) {
+    super();
+    this.#params = params;
+  }
+
+  local(type: ValueType): number {
+    return this.#params + this.#locals.push(type) - 1;
+  }
+
+  op(...opcodes: readonly number[]): void {
+    for (const opcode of opcodes) this.byte(opcode);
+  }
+
+  get(local: number): void {
+    this.byte(LOCAL_GET);
+    this.u32(local);
+  }
+
+  set(local: number): void {
+    this.byte(LOCAL_SET);
+    this.u32(local);
+  }
+
+  tee(local: number): void {
+    this.byte(LOCAL_TEE);
+    this.u32(local);
+  }
+
+  i32(value: number): void {
+    this.byte(I32_CONST);
+    this.s64(value | 0, value >> 31);
+  }
+
+  i64(low: number, high: number): void {
+    this.byte(I64_CONST);
+    this.s64(low, high);
+  }
+
+  /** A load or store; the address on the stack may have any alignment. `offset` is added without wrapping. */
+  memory(opcode: number, offset = 0): void {
+    this.byte(opcode);
+    this.byte(0);
+    this.u32(offset);
+  }
+
+  /** An atomic instruction on 4 or 8 bytes, at a multiple of that. */
+  atomic(opcode: number, size: 4 | 8): void {
+    this.byte(ATOMIC_PREFIX);
+    this.byte(opcode);
+    this.byte(size === 4 ? 2 : 3);
+    this.byte(0);
+  }
+
+  fence(opcode: number): void {
+    this.byte(ATOMIC_PREFIX);
+    this.byte(opcode);
+    this.byte(0);
+  }
+
+  bulk(opcode: number): void {
+    this.byte(BULK_PREFIX);
+    this.byte(opcode);
+    this.byte(0);
+  }
+
+  /** BLOCK, LOOP or IF. Returns the level that `br` takes. */
+  open(opcode: number = BLOCK, type: number = EMPTY): number {
+    this.byte(opcode);
+    this.byte(type);
+    return ++this.depth;
+  }
+
+  end(): void {
+    this.byte(0x0b);
+    this.depth--;
+  }
+
+  /** Out of the block, or back to the head of the loop, that was opened as this level. */
+  br(level: number, conditional = false): void {
+    if (level > this.depth || level < 1) throw new Bug(`branch to level ${level} of ${this.depth}`);
+    this.byte(conditional ? BR_IF : BR);
+    this.u32(this.depth - level);
+  }
+
+  loop(): number {
+    return this.open(LOOP);
+  }
+
+  call(func: number): void {
+    this.byte(CALL);
+    this.u32(func);
+  }
+
+  /** Locals and instructions, as the code section has them. */
+  body(): Bytes {
+    const body = new Bytes();
+    const runs: [number, ValueType][] = [];
+    for (const type of this.#locals) {
+      const last = runs.at(-1);
+      if (last?.[1] === type) last[0]++;
+      else runs.push([1, type]);
+    }
+    body.u32(runs.length);
+    for (const [count, type] of runs) {
+      body.u32(count);
+      body.byte(type);
+    }
+    body.append(this.view);
+    body.byte(0x0b);
+    return body;
+  }
+}

@@ -1,0 +1,119 @@
+/** A WebAssembly module under construction: one imported memory, imported functions, functions of its own, exports. */
+import { Bytes, type Code, type ValueType } from "./code.ts";
+
+export interface Signature {
+  readonly params: readonly ValueType[];
+  readonly results: readonly ValueType[];
+}
+
+interface OwnFunction {
+  readonly type: number;
+  code: Code | undefined;
+}
+
+const FUNC_TYPE = 0x60;
+const EXTERNAL_FUNC = 0x00;
+const EXTERNAL_MEMORY = 0x02;
+const SHARED = 0x03;
+const MAGIC = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
+/** Name of the module that everything is imported from. */
+export const IMPORTS = "i";
+export const MEMORY = "memory";
+
+export class ModuleBuilder {
+  readonly #types: Bytes[] = [];
+  readonly #typeIndex = new Map<string, number>();
+  readonly #imports: { readonly name: string; readonly type: number }[] = [];
+  readonly #functions: OwnFunction[] = [];
+  readonly #exports: { readonly name: string; readonly func: number }[] = [];
+
+  #typeOf({ params, results }: Signature): number {
+    const key = `${params.join()}:${results.join()}`;
+    let index = this.#typeIndex.get(key);
+    if (index === undefined) {
+      const type = new Bytes();
+      type.byte(FUNC_TYPE);
+      for (const list of [params, results]) {
+        type.u32(list.length);
+        for (const each of list) type.byte(each);
+      }
+      index = this.#types.push(type) - 1;
+      this.#typeIndex.set(key, index);
+    }
+    return index;
+  }
+
+  /** Its index for `Code.call`. All imports come before the first function of the module's own. */
+  importFunction(name: string, signature: Signature): number {
+    return this.#imports.push({ name, type: this.#typeOf(signature) }) - 1;
+  }
+
+  /** A function whose code follows by `define`: so that functions can call each other. */
+  declare(signature: Signature): number {
+    return this.#imports.length + this.#functions.push({ type: this.#typeOf(signature), code: undefined }) - 1;
+  }
+
+  define(func: number, code: Code): void {
+    this.#functions[func - this.#imports.length]!.code = code;
+  }
+
+  exportFunction(name: string, func: number): void {
+    this.#exports.push({ name, func });
+  }
+
+  /** `pages`: the largest size of the shared memory that is imported; undefined: it is not shared. */
+  bytes(pages: number | undefined): Uint8Array<ArrayBuffer> {
+    const out = new Bytes();
+    out.append(Uint8Array.from(MAGIC));
+    section(out, 1, this.#types.length, (body) => {
+      for (const type of this.#types) body.append(type.view);
+    });
+    section(out, 2, this.#imports.length + 1, (body) => {
+      text(body, IMPORTS);
+      text(body, MEMORY);
+      body.byte(EXTERNAL_MEMORY);
+      body.byte(pages === undefined ? 0 : SHARED);
+      body.u32(1);
+      if (pages !== undefined) body.u32(pages);
+      for (const { name, type } of this.#imports) {
+        text(body, IMPORTS);
+        text(body, name);
+        body.byte(EXTERNAL_FUNC);
+        body.u32(type);
+      }
+    });
+    section(out, 3, this.#functions.length, (body) => {
+      for (const { type } of this.#functions) body.u32(type);
+    });
+    section(out, 7, this.#exports.length, (body) => {
+      for (const { name, func } of this.#exports) {
+        text(body, name);
+        body.byte(EXTERNAL_FUNC);
+        body.u32(func);
+      }
+    });
+    section(out, 10, this.#functions.length, (body) => {
+      for (const { code } of this.#functions) {
+        const bytes = code!.body();
+        body.u32(bytes.length);
+        body.append(bytes.view);
+      }
+    });
+    return out.bytes.slice(0, out.length);
+  }
+}
+
+function section(out: Bytes, id: number, count: number, fill: (body: Bytes) => void): void {
+  const body = new Bytes();
+  body.u32(count);
+  fill(body);
+  out.byte(id);
+  out.u32(body.length);
+  out.append(body.view);
+}
+
+function text(to: Bytes, s: string): void {
+  const bytes = new TextEncoder().encode(s);
+  to.u32(bytes.length);
+  to.append(bytes);
+}

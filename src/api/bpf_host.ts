@@ -17,7 +17,7 @@ import type { ExactShape, ExactSpec, MapShape, MapSpec } from "./spec.ts";
 
 /** Something that is open. */
 export interface Leak {
-  readonly kind: "map" | "program" | "fd";
+  readonly kind: "map" | "program" | "link" | "fd";
   readonly name: string;
   /** 0 for a plain fd. */
   readonly id: number;
@@ -260,7 +260,7 @@ export class BpfHost implements Host {
     return this.context.observers.add(observer, this.context.owned);
   }
 
-  /** What is open: maps and programs of this API, and fds that were opened with `bpf`, where the host knows them. */
+  /** What is open: maps, programs and links of this API, and fds that were opened with `bpf`, where the host knows them. */
   leaks(): Leak[] {
     this.requireOpen();
     const owned = [...this.context.owned].filter((each) => each.ownsFd);

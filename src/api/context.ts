@@ -8,7 +8,7 @@ import { Observers } from "./observe/observer.ts";
 /** Something open that the host has to close when it is closed itself. */
 export interface Owned {
   /** What it is, for `leaks()`. */
-  readonly kind: "map" | "program";
+  readonly kind: "map" | "program" | "link";
   readonly name: string;
   readonly id: number;
   readonly fd: number;

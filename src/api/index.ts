@@ -59,6 +59,7 @@ export { HashMap, PerCpuHashMap } from "./hash_map.ts";
 export type { MapInfo } from "./info.ts";
 export { openKernel } from "./kernel.ts";
 export { type GetOptions, KeyedMap, type PageOptions, type SetOptions } from "./keyed_map.ts";
+export { type AttachOptions, Link } from "./link.ts";
 export type { LoadObjectOptions } from "./load_object.ts";
 export { LoadedObject, type NamedMaps } from "./loaded_object.ts";
 export { LpmTrieMap } from "./lpm_trie_map.ts";

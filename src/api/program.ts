@@ -24,6 +24,7 @@ import type { HostContext, Owned } from "./context.ts";
 import { BpfError } from "./error.ts";
 import { toHex } from "./hex.ts";
 import { nameAt } from "./info.ts";
+import { type AttachOptions, attachProgram, type Link } from "./link.ts";
 import { permissionHint } from "./permission.ts";
 import { fdKind, openPinned, pin } from "./pin.ts";
 import { progTypeName, progTypeNumber } from "./prog_types.ts";
@@ -86,14 +87,19 @@ export class Program implements Owned, Disposable {
   readonly #context: HostContext;
   readonly #runner: Runner;
   readonly #title: string;
+  readonly #typeNumber: number;
+  /** Undefined: somebody else loaded it, and the kernel does not tell. */
+  readonly #attachType: number | undefined;
   #fd: number;
 
   /** @internal */
-  constructor(context: HostContext, fd: number, name: string, type: number) {
+  constructor(context: HostContext, fd: number, name: string, type: number, attachType?: number) {
     this.#context = context;
     this.#fd = fd;
     this.name = name;
     this.type = progTypeName(type);
+    this.#typeNumber = type;
+    this.#attachType = attachType;
     const info = readInfo(context.seam, fd);
     this.id = info?.id ?? 0;
     this.tag = info?.tag ?? "";
@@ -116,15 +122,43 @@ export class Program implements Owned, Disposable {
    *     const { retval, data } = program.run({ data: packet });
    */
   run(options: RunOptions = {}): RunResult {
+    return this.#observed(options, () => this.#runner.run(options, () => this.stderr()));
+  }
+
+  /**
+   * As `run`, but always BPF_PROG_TEST_RUN as the kernel has it, which is something else for two types. Of tracing programs
+   * it calls the kernel's test functions (bpf_fentry_test1 and so on, bpf_modify_return_test), so that the programs which
+   * are attached to them run; of struct_ops programs it runs those of struct bpf_dummy_ops, with the address of their
+   * state in user memory as the first of `args`. Since Linux 5.5, for struct_ops 5.16.
+   *
+   *     using link = program.attach();
+   *     program.testRun();
+   */
+  testRun(options: RunOptions = {}): RunResult {
+    return this.#observed(options, () => this.#runner.testRun(options, () => this.stderr()));
+  }
+
+  #observed(options: RunOptions, run: () => RunResult): RunResult {
     if (this.#fd < 0) this.#failClosed("run");
     const { observe } = options;
-    if (observe === undefined) return this.#runner.run(options, () => this.stderr());
+    if (observe === undefined) return run();
     const watched = this.#context.observers.add(observe, [this]);
     try {
-      return this.#runner.run(options, () => this.stderr());
+      return run();
     } finally {
       watched.stop();
     }
+  }
+
+  /**
+   * Attaches a tracing, lsm or raw_tracepoint program to what it was loaded for, until the link is closed. On embedded
+   * hosts `testRun` alone calls functions of the kernel: links to anything but its test functions are there, and nothing
+   * comes of them. Since Linux 4.17, for functions 5.5.
+   */
+  attach(options: AttachOptions = {}): Link {
+    if (this.#fd < 0) this.#failClosed("attach");
+    const program = { fd: this.#fd, type: this.#typeNumber, name: this.name, title: this.#title };
+    return attachProgram(this.#context, { ...program, attachType: this.#attachType }, options);
   }
 
   /**
@@ -349,7 +383,7 @@ export function loadProgram(context: HostContext, options: ProgramOptions, origi
       throw loadFailure(`${title} was refused${missing}`, result === -ENOSPC ? first : result, log, summary);
     }
   }
-  return new Program(context, fd, fullName, type);
+  return new Program(context, fd, fullName, type, options.expectedAttachType ?? 0);
 }
 
 /** Whether the embedded host has such programs at all: whether it takes the simplest of them. */

@@ -5,6 +5,8 @@ import type { RunEvent } from "../kern/scene.ts";
 import {
   BPF_PROG_TEST_RUN,
   BPF_PROG_TYPE_SK_SKB,
+  BPF_PROG_TYPE_STRUCT_OPS,
+  BPF_PROG_TYPE_TRACING,
   bpf_attr,
   E2BIG,
   EFAULT,
@@ -100,14 +102,20 @@ export class Runner {
   run(options: RunOptions, stderr: () => string): RunResult {
     const { seam } = this.#context;
     const { fd, type, title } = this.#target;
-    if (options.args !== undefined && !takesArguments(type)) {
-      throw new InputError(`run ${title}: \`args\`: the context of this type is a struct, give its bytes as \`ctx\``);
-    }
     if (seam.runProg !== undefined && wantsOwnRun(options, type)) {
+      requireArguments(options, type, title);
       const result = runOwn(seam, fd, options);
       if (typeof result === "number") throw this.#failure(-result, options, undefined, stderr);
       return result;
     }
+    return this.testRun(options, stderr);
+  }
+
+  /** BPF_PROG_TEST_RUN, whatever it is for this type. */
+  testRun(options: RunOptions, stderr: () => string): RunResult {
+    const { seam } = this.#context;
+    const { fd, type, title } = this.#target;
+    requireArguments(options, type, title);
     requireTestRun(options, title);
     const { data, repeat = 0, cpu = 0, flags = 0 } = options;
     const ctx = options.args === undefined ? options.ctx : argumentBytes(options.args);
@@ -206,10 +214,21 @@ export class Runner {
   }
 }
 
+function requireArguments({ args }: RunOptions, type: number, title: string): void {
+  if (args === undefined || takesArguments(type)) return;
+  throw new InputError(`run ${title}: \`args\`: the context of this type is a struct, give its bytes as \`ctx\``);
+}
+
 const ETHERNET_HEADER = 14;
 
 /** What is wrong with the options, where that is sure. */
 function reason(errno: number, { data, ctx }: RunOptions, type: number): string {
+  if (errno === EFAULT && type === BPF_PROG_TYPE_TRACING) {
+    return ": a test function did not return what it should, a program on one of them did what it must not do, or its attach type has no test run";
+  }
+  if (errno === EOPNOTSUPP && type === BPF_PROG_TYPE_STRUCT_OPS) {
+    return ": of these programs the kernel can run those of struct bpf_dummy_ops";
+  }
   if (errno === E2BIG && ctx !== undefined) {
     return `: the context has ${ctx.length} bytes, more than that of this type, or other than 0 where it has none`;
   }

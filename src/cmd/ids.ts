@@ -2,7 +2,7 @@
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
 import { getById, nextId } from "../kern/ids.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { OBJ_BTF, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
+import { OBJ_BTF, OBJ_LINK, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
 import { BPF_F_RDONLY, BPF_F_TOKEN_FD, BPF_F_WRONLY, bpf_attr, EINVAL } from "../uapi/index.ts";
 import { putU32, tokenError } from "./attr.ts";
 
@@ -28,6 +28,10 @@ export function btfGetNextId(kernel: Kernel, attr: number, uattr: number): numbe
   return getNextId(kernel, OBJ_BTF, attr, uattr);
 }
 
+export function linkGetNextId(kernel: Kernel, attr: number, uattr: number): number {
+  return getNextId(kernel, OBJ_LINK, attr, uattr);
+}
+
 /** Access that open_flags asks for, or -EINVAL. */
 export function modeOf(flags: number): number {
   if (flags & ~(BPF_F_RDONLY | BPF_F_WRONLY)) return -EINVAL;
@@ -49,6 +53,12 @@ export function mapGetFdById(kernel: Kernel, attr: number): number {
 export function progGetFdById(kernel: Kernel, attr: number): number {
   const prog = getById(kernel.mem, OBJ_PROG, kernel.mem.u32[(attr + id.prog_id.offset) >>> 2]!);
   return prog < 0 ? prog : kernel.install(prog, FMODE_READ | FMODE_WRITE);
+}
+
+/** A link's fd can only be read. */
+export function linkGetFdById(kernel: Kernel, attr: number): number {
+  const link = getById(kernel.mem, OBJ_LINK, kernel.mem.u32[(attr + id.link_id.offset) >>> 2]!);
+  return link < 0 ? link : kernel.install(link, FMODE_READ);
 }
 
 export function btfGetFdById(kernel: Kernel, attr: number): number {

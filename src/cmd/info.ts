@@ -1,10 +1,10 @@
-/** BPF_OBJ_GET_INFO_BY_FD: what a map, program or BTF object is. */
+/** BPF_OBJ_GET_INFO_BY_FD: what a map, program, BTF object or link is. */
 import { BTF_DATA, BTF_SIZE } from "../kern/btf.ts";
 import { entryObject, getEntry } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { SHA256_SIZE, sha256 } from "../kern/sha256.ts";
-import { OBJ_BTF, OBJ_ID, OBJ_KIND, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
+import { OBJ_BTF, OBJ_ID, OBJ_KIND, OBJ_LINK, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
 import {
   MAP_BTF,
   MAP_BTF_KEY,
@@ -22,6 +22,7 @@ import {
 import { bpf_attr, bpf_btf_info, bpf_map_info, EBADFD, EFAULT, EINVAL, ENOSPC, EPERM } from "../uapi/index.ts";
 import { pointerAt, pointerIn } from "./attr.ts";
 import { checkInfoTail, putInfo } from "./info_record.ts";
+import { linkInfo } from "./link_info.ts";
 import { progInfo } from "./prog_info.ts";
 
 const { info } = bpf_attr;
@@ -46,6 +47,8 @@ function infoOf(kernel: Kernel, object: number, to: number, length: number, ulen
       return btfInfo(kernel, object, to, length, ulength);
     case OBJ_PROG:
       return progInfo(kernel, object, to, length, ulength);
+    case OBJ_LINK:
+      return linkInfo(kernel, object, to, length, ulength);
     default:
       return -EINVAL;
   }

@@ -9,8 +9,15 @@ import { InputError } from "../errors.ts";
 import { kernelBtfOf } from "../helpers/kernel_btf.ts";
 import { btfOf } from "../kern/btf.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { PROG_ARG_COUNT, PROG_ARG_POINTERS, PROG_ATTACH_BTF_ID, PROG_BTF, PROG_GPL } from "../kern/prog.ts";
-import { OBJ_BTF, OBJ_PROG } from "../mem/layout.ts";
+import {
+  PROG_ARG_COUNT,
+  PROG_ARG_POINTERS,
+  PROG_ATTACH_BTF_ID,
+  PROG_BTF,
+  PROG_GPL,
+  PROG_TARGET_PROG,
+} from "../kern/prog.ts";
+import { OBJ_BTF, OBJ_ID, OBJ_PROG } from "../mem/layout.ts";
 import {
   attachPrefixes,
   BPF_F_SLEEPABLE,
@@ -87,7 +94,7 @@ type Log = (line: string) => void;
 
 /** The second look, when the instructions are known to be sound: writes down what the arguments are. 0 or an errno. */
 export function checkTarget(attaching: Attaching, prog: number, log: Log): number {
-  const { kernel, family, flags, attachType, btfId } = attaching;
+  const { kernel, family, flags, attachType, btfId, target } = attaching;
   const sleeps = (flags & BPF_F_SLEEPABLE) !== 0;
   const { sleepable } = family!;
   if (sleepable === "only" && !sleeps) {
@@ -103,6 +110,7 @@ export function checkTarget(attaching: Attaching, prog: number, log: Log): numbe
   const signature = typedArguments(attaching, u32[(prog + PROG_GPL) >>> 2] === 1, log);
   if (typeof signature === "number") return signature;
   u32[(prog + PROG_ATTACH_BTF_ID) >>> 2] = btfId;
+  u32[(prog + PROG_TARGET_PROG) >>> 2] = target === 0 ? 0 : u32[(target + OBJ_ID) >>> 2]!;
   u32[(prog + PROG_ARG_COUNT) >>> 2] = signature.args;
   u32[(prog + PROG_ARG_POINTERS) >>> 2] = signature.pointers;
   return 0;

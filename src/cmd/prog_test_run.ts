@@ -13,7 +13,9 @@ import {
   BPF_PROG_TYPE_SCHED_CLS,
   BPF_PROG_TYPE_SK_LOOKUP,
   BPF_PROG_TYPE_SOCKET_FILTER,
+  BPF_PROG_TYPE_STRUCT_OPS,
   BPF_PROG_TYPE_SYSCALL,
+  BPF_PROG_TYPE_TRACING,
   BPF_PROG_TYPE_XDP,
   bpf_attr,
   EINVAL,
@@ -25,7 +27,9 @@ import { testRunFlow } from "./prog_test_flow.ts";
 import { testRunRawTp } from "./prog_test_raw_tp.ts";
 import { testRunSkLookup } from "./prog_test_sk_lookup.ts";
 import { testRunSkb } from "./prog_test_skb.ts";
+import { testRunStructOps } from "./prog_test_struct_ops.ts";
 import { testRunSyscall } from "./prog_test_syscall.ts";
+import { testRunTracing } from "./prog_test_tracing.ts";
 import { testRunXdp } from "./prog_test_xdp.ts";
 
 const { test } = bpf_attr;
@@ -43,6 +47,8 @@ const kinds: Readonly<Record<number, (run: TestRun) => number>> = {
   [BPF_PROG_TYPE_SYSCALL]: testRunSyscall,
   [BPF_PROG_TYPE_SK_LOOKUP]: testRunSkLookup,
   [BPF_PROG_TYPE_FLOW_DISSECTOR]: testRunFlow,
+  [BPF_PROG_TYPE_TRACING]: testRunTracing,
+  [BPF_PROG_TYPE_STRUCT_OPS]: testRunStructOps,
 };
 
 export function progTestRun(kernel: Kernel, attr: number, uattr: number): number {

@@ -5,6 +5,10 @@ import {
   BPF_BTF_GET_FD_BY_ID,
   BPF_BTF_GET_NEXT_ID,
   BPF_BTF_LOAD,
+  BPF_LINK_CREATE,
+  BPF_LINK_DETACH,
+  BPF_LINK_GET_FD_BY_ID,
+  BPF_LINK_GET_NEXT_ID,
   BPF_MAP_CREATE,
   BPF_MAP_DELETE_BATCH,
   BPF_MAP_DELETE_ELEM,
@@ -26,10 +30,21 @@ import {
   BPF_PROG_LOAD,
   BPF_PROG_STREAM_READ_BY_FD,
   BPF_PROG_TEST_RUN,
+  BPF_RAW_TRACEPOINT_OPEN,
 } from "../uapi/index.ts";
 import { btfLoad } from "./btf_load.ts";
-import { btfGetFdById, btfGetNextId, mapGetFdById, mapGetNextId, progGetFdById, progGetNextId } from "./ids.ts";
+import {
+  btfGetFdById,
+  btfGetNextId,
+  linkGetFdById,
+  linkGetNextId,
+  mapGetFdById,
+  mapGetNextId,
+  progGetFdById,
+  progGetNextId,
+} from "./ids.ts";
 import { objGetInfoByFd } from "./info.ts";
+import { linkCreate, linkDetach, rawTracepointOpen } from "./link.ts";
 import { mapDeleteBatch, mapLookupAndDeleteBatch, mapLookupBatch, mapUpdateBatch } from "./map_batch.ts";
 import { mapCreate } from "./map_create.ts";
 import { mapDeleteElem, mapGetNextKey, mapLookupAndDeleteElem, mapLookupElem, mapUpdateElem } from "./map_elem.ts";
@@ -67,6 +82,11 @@ const handlers: Readonly<Record<number, Handler>> = {
   [BPF_PROG_GET_NEXT_ID]: progGetNextId,
   [BPF_PROG_GET_FD_BY_ID]: progGetFdById,
   [BPF_PROG_STREAM_READ_BY_FD]: progStreamRead,
+  [BPF_RAW_TRACEPOINT_OPEN]: rawTracepointOpen,
+  [BPF_LINK_CREATE]: linkCreate,
+  [BPF_LINK_DETACH]: linkDetach,
+  [BPF_LINK_GET_NEXT_ID]: linkGetNextId,
+  [BPF_LINK_GET_FD_BY_ID]: linkGetFdById,
 };
 
 export interface Command {

@@ -1,13 +1,14 @@
 /**
  * The BTF of this host's kernel: what programs name kernel functions by, and what CO-RE relocates against. The host was
  * given one, such as a real kernel's, or has its own small one: a FUNC for each kernel function, in the order of the
- * table, and one for map iterators.
+ * table, one for map iterators, and what test runs call (`test_functions.ts`).
  */
 import { type Btf, BtfBuilder, parseBtf } from "../btf/index.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { alloc } from "../mem/alloc.ts";
 import { SB_KERNEL_BTF, SB_KERNEL_BTF_SIZE } from "../mem/layout.ts";
 import { kfuncTable } from "./kfunc_table.ts";
+import { addTestTypes } from "./test_functions.ts";
 import type { HelperArg, Kfunc } from "./types.ts";
 
 let small: Btf | undefined;
@@ -34,6 +35,7 @@ export function kernelBtf(): Uint8Array {
   // What iterator programs are attached to.
   const iterator = ["meta", "map", "key", "value"].map((name) => ({ name, typeId: pointer }));
   b.func("bpf_iter_bpf_map_elem", b.funcProto(u32, iterator));
+  addTestTypes(b);
   return b.build();
 }
 

@@ -1,6 +1,6 @@
 /** What Linux shows of an fd in /proc/self/fdinfo: lines of `name:` TAB `value`. Kernel counterpart: show_fdinfo. */
 import { INSN_SIZE } from "../insn/index.ts";
-import { OBJ_BTF, OBJ_DIR, OBJ_ID, OBJ_KIND, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
+import { OBJ_BTF, OBJ_DIR, OBJ_ID, OBJ_KIND, OBJ_LINK, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
 import { kernelMapMemory } from "../struct/kernel_memory.ts";
 import {
   MAP_EXTRA,
@@ -11,9 +11,10 @@ import {
   MAP_TYPE,
   MAP_VALUE_SIZE,
 } from "../struct/map.ts";
-import { BPF_TAG_SIZE, EBADF } from "../uapi/index.ts";
+import { BPF_LINK_TYPE_RAW_TRACEPOINT, BPF_TAG_SIZE, EBADF } from "../uapi/index.ts";
 import { entryMode, entryObject, FMODE_READ, FMODE_WRITE, getEntry } from "./fds.ts";
 import type { Kernel } from "./kernel.ts";
+import { LINK_ATTACH_TYPE, LINK_COOKIE, LINK_PROG, LINK_TARGET, LINK_TYPE } from "./link.ts";
 import { entryOfMap } from "./map.ts";
 import { ownerType } from "./owner.ts";
 import { PROG_DIGEST, PROG_INSN_CNT, PROG_TYPE } from "./prog.ts";
@@ -49,6 +50,8 @@ function ofKind(kernel: Kernel, kind: number | undefined, object: number): reado
       return ofProg(kernel, object);
     case OBJ_BTF:
       return ofBtf(kernel, object);
+    case OBJ_LINK:
+      return ofLink(kernel, object);
     default:
       return [];
   }
@@ -99,14 +102,13 @@ function ofOwner(kernel: Kernel, map: number): readonly Line[] {
 
 /** Nothing is compiled and nothing counted here; the other lines are the kernel's. */
 function ofProg(kernel: Kernel, prog: number): readonly Line[] {
-  const { u32, u8 } = kernel.mem;
+  const { u32 } = kernel.mem;
   const word = (field: number): number => u32[(prog + field) >>> 2]!;
-  const tag = u8.slice(prog + PROG_DIGEST, prog + PROG_DIGEST + BPF_TAG_SIZE);
   const bytes = PROG_HEAD + word(PROG_INSN_CNT) * INSN_SIZE;
   return [
     ["prog_type", word(PROG_TYPE)],
     ["prog_jited", 0],
-    ["prog_tag", Array.from(tag, (byte) => byte.toString(16).padStart(2, "0")).join("")],
+    ["prog_tag", tagOf(kernel, prog)],
     ["memlock", Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE],
     ["prog_id", word(OBJ_ID)],
     ["run_time_ns", 0],
@@ -114,6 +116,31 @@ function ofProg(kernel: Kernel, prog: number): readonly Line[] {
     ["recursion_misses", 0],
     ["verified_insns", 0],
   ];
+}
+
+function tagOf({ mem }: Kernel, prog: number): string {
+  const tag = mem.u8.slice(prog + PROG_DIGEST, prog + PROG_DIGEST + BPF_TAG_SIZE);
+  return Array.from(tag, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The names of tracepoints are the BTF's, which is not known here: that line is left out. */
+function ofLink(kernel: Kernel, link: number): readonly Line[] {
+  const { u32, u64 } = kernel.mem;
+  const word = (field: number): number => u32[(link + field) >>> 2]!;
+  const atTracepoint = word(LINK_TYPE) === BPF_LINK_TYPE_RAW_TRACEPOINT;
+  const prog = word(LINK_PROG);
+  const lines: Line[] = [
+    ["link_type", atTracepoint ? "raw_tracepoint" : "tracing"],
+    ["link_id", word(OBJ_ID)],
+    ["prog_tag", tagOf(kernel, prog)],
+    ["prog_id", u32[(prog + OBJ_ID) >>> 2]!],
+  ];
+  const target: readonly Line[] = [
+    ["attach_type", word(LINK_ATTACH_TYPE)],
+    ["target_obj_id", 0],
+    ["target_btf_id", word(LINK_TARGET)],
+  ];
+  return [...lines, ...(atTracepoint ? [] : target), ["cookie", u64[(link + LINK_COOKIE) >>> 3]!.toString()]];
 }
 
 function ofBtf(kernel: Kernel, btf: number): readonly Line[] {

@@ -1,9 +1,10 @@
 /** What happens when the last references to an object go, by its kind. */
-import { OBJ_BTF, OBJ_DIR, OBJ_KIND, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
+import { OBJ_BTF, OBJ_DIR, OBJ_KIND, OBJ_LINK, OBJ_MAP, OBJ_PROG } from "../mem/layout.ts";
 import { emptyAll, TIMER_FIELDS } from "../struct/element_fields.ts";
 import { destroyDir } from "./bpffs_tree.ts";
 import { destroyBtf } from "./btf.ts";
 import type { Kernel } from "./kernel.ts";
+import { destroyLink } from "./link.ts";
 import { destroyMap, entryOfMap } from "./map.ts";
 import { destroyProg } from "./prog.ts";
 
@@ -14,6 +15,7 @@ export function destroyObject(kernel: Kernel, object: number): void {
   else if (kind === OBJ_BTF) destroyBtf(kernel, object);
   else if (kind === OBJ_PROG) destroyProg(kernel, object);
   else if (kind === OBJ_DIR) destroyDir(kernel, object);
+  else if (kind === OBJ_LINK) destroyLink(kernel, object);
 }
 
 /** No fd and no pin is left: only programs and other objects hold it, if anything does. Somebody may open it again. */

@@ -55,6 +55,8 @@ export const PROG_ATTACH_BTF_ID: number = OBJ_HEAD + 128;
 /** Programs with typed arguments: how many words they are, and a bit for each that is a pointer. */
 export const PROG_ARG_COUNT: number = OBJ_HEAD + 132;
 export const PROG_ARG_POINTERS: number = OBJ_HEAD + 136;
+/** The id of the program that it is to be attached to, 0: something of the kernel's. */
+export const PROG_TARGET_PROG: number = OBJ_HEAD + 140;
 /** Streams 1 (stdout) and 2 (stderr). */
 const PROG_STREAMS: number = OBJ_HEAD + 144;
 const PROG_SIZE: number = PROG_STREAMS + 2 * STREAM_SIZE;

@@ -12,7 +12,7 @@ export const PAGE_SIZE = 4096;
 /** "BPFM", little endian: a memory of another byte order reads differently and is refused. */
 export const SB_MAGIC_VALUE = 0x4d46_5042;
 /** Raised with every change of a layout in linear memory; attaching to another version is refused. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 /** The superblock lies in the second granule: the first one is never handed out, so NULL and NULL + offset fault. */
 export const SB: number = GRANULE;
@@ -47,6 +47,9 @@ export const SB_DEVICE_LOCK: number = SB + 304;
 export const SB_DEVICES: number = SB + 308;
 export const SB_DEVICE_COUNT: number = SB + 312;
 export const SB_DEVICE_ROOM: number = SB + 316;
+/** Links: lock, and the newest one. See `kern/link.ts`. */
+export const SB_LINKS_LOCK: number = SB + 320;
+export const SB_LINKS: number = SB + 324;
 /** u64: most instructions of one run. */
 export const SB_RUN_BUDGET: number = SB + 96;
 /** bpffs: its lock, and the directory `/`. */
@@ -102,6 +105,8 @@ export const OBJ_PROG = 2;
 export const OBJ_BTF = 3;
 /** A directory of bpffs. It has no id. */
 export const OBJ_DIR = 4;
+/** What attaches a program. */
+export const OBJ_LINK = 5;
 
 /** Rounds up to a multiple of 8: the stride of values, and the size of one CPU's slot in the syscall ABI. */
 export function rup8(n: number): number {

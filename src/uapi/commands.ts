@@ -7,6 +7,10 @@ import {
   BPF_BTF_GET_FD_BY_ID,
   BPF_BTF_GET_NEXT_ID,
   BPF_BTF_LOAD,
+  BPF_LINK_CREATE,
+  BPF_LINK_DETACH,
+  BPF_LINK_GET_FD_BY_ID,
+  BPF_LINK_GET_NEXT_ID,
   BPF_MAP_CREATE,
   BPF_MAP_DELETE_BATCH,
   BPF_MAP_DELETE_ELEM,
@@ -28,6 +32,7 @@ import {
   BPF_PROG_LOAD,
   BPF_PROG_STREAM_READ_BY_FD,
   BPF_PROG_TEST_RUN,
+  BPF_RAW_TRACEPOINT_OPEN,
   bpfCmdNames,
 } from "./constants.gen.ts";
 import { bpf_attr } from "./structs.gen.ts";
@@ -113,6 +118,8 @@ interface RowOptions {
   readonly outputs?: readonly string[];
   readonly corrections?: readonly string[];
   readonly returnsFd?: boolean;
+  /** Where it lies behind the last of the fields. */
+  readonly end?: number;
 }
 
 function row<G extends Group>(
@@ -142,7 +149,7 @@ function row<G extends Group>(
     fields,
     byName: new Map(fields.map((f) => [f.name, f])),
     pointers: fields.filter((f) => f.kind === "ptr"),
-    end: Math.max(...fields.map((f) => f.offset + f.size)),
+    end: options.end ?? Math.max(...fields.map((f) => f.offset + f.size)),
     outputs,
     corrections,
     writesTo: Math.max(0, ...[...outputs, ...corrections].map((f) => f.offset + f.size)),
@@ -152,6 +159,9 @@ function row<G extends Group>(
 }
 
 const { map_create, elem, batch, prog_load, obj, test, id, info, btf_load, prog_stream_read } = bpf_attr;
+const { raw_tracepoint, link_create, link_detach } = bpf_attr;
+const linkFields = { ...link_create, cookie: link_create.tracing.fields.cookie };
+const { pid: lastOfLink } = link_create.uprobe_multi.fields;
 
 const keyIn = pointer("in", "key", 1);
 const newFd = { returnsFd: true } as const;
@@ -324,6 +334,13 @@ const rows: readonly CommandRow[] = [
     { outputs: ["info_len"] },
   ),
   row(
+    BPF_RAW_TRACEPOINT_OPEN,
+    "4.17",
+    raw_tracepoint,
+    { name: pointer("in", "text", 127), prog_fd: "u32", cookie: "u64" },
+    newFd,
+  ),
+  row(
     BPF_BTF_LOAD,
     "4.18",
     btf_load,
@@ -358,6 +375,17 @@ const rows: readonly CommandRow[] = [
   batchRow(BPF_MAP_LOOKUP_AND_DELETE_BATCH, ...batchOut),
   batchRow(BPF_MAP_UPDATE_BATCH, unused, unused, pointer("in", "key", 1, "count"), pointer("in", "value", 1, "count")),
   batchRow(BPF_MAP_DELETE_BATCH, unused, unused, pointer("in", "key", 1, "count"), unused),
+  // Of what is attached by type: other kinds of links have other fields in the same place.
+  row(
+    BPF_LINK_CREATE,
+    "5.7",
+    linkFields,
+    { prog_fd: "u32", target_fd: "u32", attach_type: "u32", flags: "u32", target_btf_id: "u32", cookie: "u64" },
+    { ...newFd, end: lastOfLink.offset + lastOfLink.size },
+  ),
+  row(BPF_LINK_GET_FD_BY_ID, "5.8", id, { link_id: "u32" }, newFd),
+  row(BPF_LINK_GET_NEXT_ID, "5.8", id, { start_id: "u32", next_id: "u32" }, { outputs: ["next_id"] }),
+  row(BPF_LINK_DETACH, "5.9", link_detach, { link_fd: "u32" }),
   row(BPF_PROG_STREAM_READ_BY_FD, "6.17", prog_stream_read, {
     stream_buf: bytes("out", "stream_buf_len"),
     stream_buf_len: "u32",

@@ -35,7 +35,7 @@ export const notBuilt: readonly string[] = [
   "sk_reuseport: sk_select_reuseport and maps for it are a load error; the headers before the data are not given (bpf_skb_load_bytes_relative is -EFAULT), and nothing lies behind migrating_sk",
   "cgroup programs around socket options, sysctls and devices: Program.run gives what they returned and left; what the kernel makes of it (EPERM, EFAULT for an optlen that is too large) is not worked out",
   "PROG_TEST_RUN of raw_tracepoint and syscall programs with less context than they read: the kernel refuses the run (EINVAL), here the load faults",
-  "PROG_TEST_RUN of tracing and struct_ops programs (the kernel's own test functions): Program.run runs the program itself",
+  "links: those of fentry, fexit, fmod_ret, lsm, tp_btf and raw_tracepoint programs; other kinds, and links to functions of other programs, are -ENOTSUPP. PROG_TEST_RUN calls the kernel's test functions, nothing else of the kernel's BTF is ever called, nor the tracepoint bpf_test_finish hit; no LINK_UPDATE, no ITER_CREATE",
   "fmod_ret and sleepable fentry: every function of the kernel's BTF counts as one that allows it; struct_ops: every member may sleep",
   "helpers with sockmaps, local storage, TCP and socket options; bpf_get_func_ip where a kind of program has none is EINVAL, not ENOTSUPP",
   "%p shows the address itself, %pS and %pB have no symbols: formats of the kernel hash the one and name the other",

@@ -351,6 +351,28 @@ describe("typed arguments", () => {
     expect([...ended.subarray(0, 9)]).toEqual([...begun, 0n, errno(5), 2n]);
   });
 
+  test("LSM programs see what the hook is going to return, 0 unless it is given", () => {
+    const hook = { type: "lsm", attachType: u.BPF_LSM_MAC, target: "bpf_lsm_thing_open" };
+    const items = [
+      asm.mov64(R1, R6),
+      ...word(R2, 0),
+      helper(u.BPF_FUNC_get_func_ret),
+      keep(1),
+      asm.ldx("u64", R0, R6, 16),
+      end,
+    ];
+    for (const [given, retval] of [
+      [args, 0],
+      [[...args, -13], 0xffff_fff3],
+    ] as const) {
+      const result = runIt(hook, items, { args: given });
+      expect([result.retval, result.words[0], result.words[1]]).toEqual([retval, retval === 0 ? 0n : errno(13), 0n]);
+    }
+    // Callbacks of the kernel's return nothing before they run, whatever the number of the member is.
+    const callback = { type: "struct_ops", attachType: 0, target: "thing_ops" };
+    expect(() => runIt(callback, [asm.ldx("u64", R0, R6, 16), end], { args })).toThrow(BpfError);
+  });
+
   test("where the program is attached", () => {
     const ask = [
       asm.mov64(R1, R6),
@@ -462,6 +484,22 @@ describe("system calls and functions", () => {
       expect(ctx.every((byte) => byte === 0)).toBe(true);
     }
   });
+});
+
+test("sk_reuseport: helpers read the data that was given, and nothing in front of it", () => {
+  const kind = { type: "sk_reuseport", attachType: u.BPF_SK_REUSEPORT_SELECT };
+  const load = (n: number, offset: number, from: number | undefined): readonly asm.AsmItem[] => [
+    asm.mov64(R1, R6),
+    asm.mov64Imm(R2, offset),
+    ...word(R3, 4 + n),
+    asm.mov64Imm(R4, 4),
+    ...(from === undefined ? [] : [asm.mov64Imm(R5, from)]),
+    helper(from === undefined ? u.BPF_FUNC_skb_load_bytes : u.BPF_FUNC_skb_load_bytes_relative),
+    keep(n),
+  ];
+  const items = [load(0, 2, undefined), load(1, 5, undefined), load(2, 0, 0), load(3, 0, 1)].flat();
+  const { words } = runIt(kind, items, { data: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8) });
+  expect([...words.subarray(0, 5)]).toEqual([0n, errno(u.EFAULT), errno(u.EFAULT), errno(u.EFAULT), 0x0605_0403n]);
 });
 
 test("the CPU can be chosen; options of other runs are refused", () => {

@@ -18,6 +18,9 @@ import {
 } from "../uapi/index.ts";
 import type { Helper } from "./types.ts";
 
+type Value = string | Uint8Array;
+
+const WORD = 8;
 const { write: writeField } = bpf_sysctl.fields;
 
 function writes(kernel: Kernel): boolean {
@@ -25,27 +28,43 @@ function writes(kernel: Kernel): boolean {
   return u32[(u32[(kernel.run + RUN_CTX) >>> 2]! + writeField.offset) >>> 2] !== 0;
 }
 
-/** As much as fits before a NUL; the rest of the memory is zero. The length, or -E2BIG. */
+/** As much as fits before a NUL. The length, or -E2BIG. */
 function giveText(kernel: Kernel, text: Uint8Array, to: number, room: number): number {
   const { mem } = kernel;
   const copied = Math.min(text.length, room - 1);
   mem.u8.set(text.subarray(0, copied), to);
-  mem.zero(to + copied, room - copied);
+  mem.u8[to + copied] = 0;
   return text.length < room ? text.length : -E2BIG;
 }
 
-/** Where there is none, the memory is zeroed. */
-function giveValue(kernel: Kernel, value: string | undefined, to: number, size: number): number {
-  if (value !== undefined && value !== "") return giveText(kernel, encode(value), to >>> 0, size >>> 0);
+/** Memory behind it is zeroed, and where there is no value, all of it. */
+function giveValue(kernel: Kernel, value: Value | undefined, to: number, size: number): number {
   kernel.mem.zero(to >>> 0, size >>> 0);
-  return -EINVAL;
+  if (value === undefined || value.length === 0) return -EINVAL;
+  return giveText(kernel, bytesOf(value), to >>> 0, size >>> 0);
 }
 
-/** The kernel leaves what lies behind the NUL of a name alone. */
+/**
+ * One part of a name. The kernel copies words of 8 bytes, so zeros follow up to the end of the last one, if it is in the
+ * memory as a whole.
+ */
+function givePart(kernel: Kernel, part: string, to: number, room: number): number {
+  const length = giveText(kernel, bytesOf(part), to, room);
+  const words = (length & -WORD) + WORD;
+  if (length >= 0 && words <= room) kernel.mem.zero(to + length, words - length);
+  return length;
+}
+
+/** Folder by folder, as a path. */
 function getName(kernel: Kernel, _ctx: number, to: number, size: number, flags: number): number {
-  const { name } = sysctlOf(kernel);
-  const text = encode((flags & BPF_F_SYSCTL_BASE_NAME) === 0 ? name : name.slice(name.lastIndexOf("/") + 1));
-  return giveText(kernel, text, to >>> 0, Math.min(size >>> 0, text.length + 1));
+  const path = sysctlOf(kernel).name.split(/(?<=\/)|(?=\/)/);
+  let length = 0;
+  for (const part of (flags & BPF_F_SYSCTL_BASE_NAME) === 0 ? path : path.slice(-1)) {
+    const given = givePart(kernel, part, (to >>> 0) + length, (size >>> 0) - length);
+    if (given < 0) return given;
+    length += given;
+  }
+  return length;
 }
 
 function getCurrent(kernel: Kernel, _ctx: number, to: number, size: number): number {
@@ -60,11 +79,11 @@ function getNew(kernel: Kernel, _ctx: number, to: number, size: number): number 
 function setNew(kernel: Kernel, _ctx: number, from: number, size: number): number {
   const { scene, mem } = kernel;
   const sysctl = sysctlOf(kernel);
-  if (!writes(kernel) || !sysctl.newValue) return -EINVAL;
+  if (!writes(kernel) || !sysctl.newValue?.length) return -EINVAL;
   if (size >>> 0 > PAGE_SIZE - 1) return -E2BIG;
-  const newValue = new TextDecoder().decode(mem.u8.slice(from >>> 0, (from >>> 0) + (size >>> 0)));
+  const newValue = mem.u8.slice(from >>> 0, (from >>> 0) + (size >>> 0));
   scene.attachment.sysctl = { ...sysctl, newValue };
-  noteEvent(scene, { kind: "sysctl_set_new_value", value: newValue });
+  noteEvent(scene, { kind: "sysctl_set_new_value", value: new TextDecoder().decode(newValue) });
   return 0;
 }
 
@@ -72,8 +91,8 @@ function sysctlOf(kernel: Kernel): Sysctl {
   return kernel.scene.attachment.sysctl;
 }
 
-function encode(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
+function bytesOf(value: Value): Uint8Array {
+  return typeof value === "string" ? new TextEncoder().encode(value) : value;
 }
 
 export const sysctlFunctions: Readonly<Record<number, Helper>> = {

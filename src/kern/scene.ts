@@ -45,9 +45,9 @@ export interface Sysctl {
   /** Its path below /proc/sys, such as `net/ipv4/ip_forward`. */
   readonly name: string;
   /** As reading it gives: it ends in a line break. Undefined: it cannot be read. */
-  readonly value?: string;
+  readonly value?: string | Uint8Array;
   /** What is being written, for contexts with `write`. */
-  readonly newValue?: string;
+  readonly newValue?: string | Uint8Array;
 }
 
 /** Where the program was attached, and what the call that it was attached to is about. */

@@ -48,6 +48,45 @@ test("a section with static variables alone is not for user space to map", () =>
   expect(parseObject(bytes).maps[0]!.flags).toBe(0);
 });
 
+test("static variables that the compiler has moved elsewhere are not the section's", () => {
+  const btf = new BtfBuilder();
+  const int = btf.int("int", 4);
+  const text = btf.array(btf.int("char", 1), int, 6);
+  const moved = (name: string) => ({ typeId: btf.var(name, text, "static"), offset: 0, size: 6 });
+  btf.datasec(".rodata", 0, [
+    moved("get_option.shown"),
+    { typeId: btf.var("limit", int), offset: 0, size: 4 },
+    { typeId: btf.var("kept", int, "static"), offset: 4, size: 4 },
+    // Nowhere at all.
+    { ...moved("gone"), offset: 4 },
+  ]);
+  btf.datasec(".data", 0, [{ typeId: btf.var("other", int), offset: 0, size: 4 }, moved("in_text")]);
+  const object = parseObject(
+    buildElf(
+      [
+        { name: ".rodata", data: Uint8Array.of(1, 0, 0, 0, 2, 0, 0, 0) },
+        { name: ".rodata.str1.1", data: new Uint8Array(16) },
+        { name: ".data", data: new Uint8Array(8) },
+        { name: ".BTF", flags: 0, data: btf.build() },
+      ],
+      [
+        { name: "limit", section: ".rodata", value: 0, size: 4, type: STT_OBJECT },
+        { name: "get_option.shown", section: ".rodata.str1.1", value: 0, size: 6, type: STT_OBJECT },
+        { name: "in_text", section: ".rodata.str1.1", value: 6, size: 6, type: STT_OBJECT },
+        { name: "other", section: ".data", value: 0, size: 4, type: STT_OBJECT },
+      ],
+    ),
+  );
+  expect(object.globals.map(({ name, map, offset }) => [map, name, offset])).toEqual([
+    [".rodata", "limit", 0],
+    [".rodata", "kept", 4],
+    [".rodata.str1.1", "get_option.shown", 0],
+    [".rodata.str1.1", "in_text", 6],
+    [".data", "other", 0],
+  ]);
+  expect(object.btf!.find(".data", "datasec")).toBeDefined();
+});
+
 test("a variable outside its section, and BTF of the other byte order", () => {
   const btf = new BtfBuilder();
   btf.datasec(".data", 0, [{ typeId: btf.var("big", btf.int("int", 4)), offset: 0, size: 8 }]);

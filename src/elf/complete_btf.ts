@@ -25,10 +25,11 @@ export interface CompleteBtf {
 }
 
 export function completeBtf(input: Uint8Array, source: Pick<Source, "sections" | "symbols">): CompleteBtf {
-  const bytes = new Uint8Array(input);
+  const first = parseBtf(input);
+  if (!first.littleEndian) fail(".BTF", "big-endian BTF", "little-endian, as the file");
+  const bytes = withoutMoved(input, first, source);
   const view = new DataView(bytes.buffer);
   const btf = parseBtf(bytes);
-  if (!btf.littleEndian) fail(".BTF", "big-endian BTF", "little-endian, as the file");
   const hidden = hiddenFunctions(source);
   const externs = readExterns(btf, source.symbols);
   const starts = startsOf(btf, view);
@@ -56,6 +57,46 @@ function startsOf(btf: Btf, view: DataView): Uint32Array {
     at += encodedSize(btf.type(id));
   }
   return starts;
+}
+
+/**
+ * A copy without variables that data sections do not have: the compiler lists constant text that it has moved into a
+ * section of its own, which the linker merges, where the source has it.
+ */
+function withoutMoved(input: Uint8Array, btf: Btf, source: Pick<Source, "sections" | "symbols">): Uint8Array {
+  const bytes = new Uint8Array(input);
+  const view = new DataView(bytes.buffer);
+  const starts = startsOf(btf, view);
+  let cut = 0;
+  // From the end on, so that what lies before stays where it is.
+  for (let id = btf.count - 1; id > 0; id--) {
+    const type = btf.type(id);
+    if (type.kind !== "datasec") continue;
+    for (let i = type.vars.length - 1; i >= 0; i--) {
+      if (!hasMoved(type.name, type.vars[i]!, btf, source)) continue;
+      const at = starts[id]! + TYPE_SIZE + i * VARIABLE_SIZE;
+      bytes.copyWithin(at, at + VARIABLE_SIZE, bytes.length - cut);
+      view.setUint32(starts[id]! + 4, view.getUint32(starts[id]! + 4, true) - 1, true);
+      cut += VARIABLE_SIZE;
+    }
+  }
+  const [types, strings] = [view.getUint32(8, true), view.getUint32(16, true)];
+  view.setUint32(12, view.getUint32(12, true) - cut, true);
+  if (strings > types) view.setUint32(16, strings - cut, true);
+  return bytes.slice(0, bytes.length - cut);
+}
+
+function hasMoved(
+  name: string,
+  { typeId, offset, size }: BtfTypeOf<"datasec">["vars"][number],
+  btf: Btf,
+  { sections, symbols }: Pick<Source, "sections" | "symbols">,
+): boolean {
+  const section = sections.get(name);
+  const declared = btf.type(typeId);
+  if (section === undefined || declared.kind !== "var" || declared.linkage !== "static") return false;
+  if (symbols.get(section.index)?.has(declared.name) === true) return false;
+  return offset + size > section.size || [...symbols.values()].some((each) => each.has(declared.name));
 }
 
 /** Configuration values lie in a map of the object's, so they are variables like others. */

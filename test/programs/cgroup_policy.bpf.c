@@ -29,8 +29,6 @@ struct {
 } own_options SEC(".maps");
 
 const volatile __u32 most_buffer = 65536;
-/* What everybody has, to look at. */
-char shown[8] = "cubic";
 __u64 limited;
 
 SEC("cgroup/setsockopt")
@@ -61,6 +59,8 @@ int set_option(struct bpf_sockopt *ctx) {
 
 SEC("cgroup/getsockopt")
 int get_option(struct bpf_sockopt *ctx) {
+  /* The compiler puts it into a section of its own, .rodata.str1.1. */
+  static const char shown[] = "cubic";
   void *value = ctx->optval, *end = ctx->optval_end;
   struct bpf_sock *sk = ctx->sk;
   __u32 option = ctx->optname, *known;

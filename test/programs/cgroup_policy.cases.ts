@@ -118,7 +118,7 @@ const options: readonly ProgramCase[] = [
       retval: 1,
       after: (_scene, results) => {
         expect(results.map(({ data }) => data)).toEqual([text("cubic"), text("bbr")]);
-        expect(results.map(({ ctx }) => word(ctx, opt.optlen))).toEqual([8, 4]);
+        expect(results.map(({ ctx }) => word(ctx, opt.optlen))).toEqual([6, 4]);
       },
     },
   },

@@ -1,0 +1,173 @@
+/** What holds for all of a program, and what is being found out of it. */
+import { isSkbFamily } from "../../contexts/skb.ts";
+import { type ContextFamily, contextOf } from "../../contexts/table.ts";
+import type { Kernel } from "../../kern/kernel.ts";
+import { PROG_ARG_POINTERS, PROG_ATTACH_TYPE, PROG_TYPE, progMap } from "../../kern/prog.ts";
+import { valueArea } from "../../kern/reach.ts";
+import {
+  AREA_BASE,
+  AREA_MAP,
+  AREA_PROG_READ,
+  AREA_PROG_WRITE,
+  AREA_RIGHTS,
+  AREA_SIZE,
+  AREA_STRIDE,
+  AREA_VALUE_SIZE,
+} from "../../mem/alloc.ts";
+import {
+  __sk_buff,
+  BPF_PROG_TYPE_CGROUP_DEVICE,
+  BPF_PROG_TYPE_CGROUP_SOCK,
+  BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+  BPF_PROG_TYPE_CGROUP_SOCKOPT,
+  BPF_PROG_TYPE_CGROUP_SYSCTL,
+  BPF_PROG_TYPE_FLOW_DISSECTOR,
+  BPF_PROG_TYPE_SK_MSG,
+  BPF_PROG_TYPE_SK_REUSEPORT,
+  BPF_PROG_TYPE_SOCK_OPS,
+  BPF_PROG_TYPE_XDP,
+  xdp_md,
+} from "../../uapi/index.ts";
+import type { JitProgram } from "../program.ts";
+import { Joiner } from "./join.ts";
+import { Summary } from "./summary.ts";
+import { AT_DATA, AT_META, F_META, F_WRITE, mapHandle, NO_ROOM, packet, packetEnd, region, type Val } from "./value.ts";
+
+/** Kinds of programs whose context is one struct, there as a whole in every run. */
+const wholeContexts: ReadonlySet<number> = new Set([
+  BPF_PROG_TYPE_XDP,
+  BPF_PROG_TYPE_FLOW_DISSECTOR,
+  BPF_PROG_TYPE_CGROUP_DEVICE,
+  BPF_PROG_TYPE_CGROUP_SOCK,
+  BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+  BPF_PROG_TYPE_CGROUP_SOCKOPT,
+  BPF_PROG_TYPE_CGROUP_SYSCTL,
+  BPF_PROG_TYPE_SK_MSG,
+  BPF_PROG_TYPE_SK_REUSEPORT,
+  BPF_PROG_TYPE_SOCK_OPS,
+]);
+/** Contexts up to this size lie where no stack follows within as many bytes. */
+const CONTEXT_NEAR = 256;
+const FRAME = 512;
+
+/** Fields of a context that hold the packet's bounds. */
+interface PacketFields {
+  readonly size: number;
+  readonly data: number;
+  readonly end: number;
+  /** -1: there is no metadata. */
+  readonly meta: number;
+  readonly writable: boolean;
+}
+
+export class Context {
+  readonly kernel: Kernel;
+  readonly prog: number;
+  readonly joiner: Joiner = new Joiner();
+  readonly summary: Summary;
+  readonly #family: ContextFamily | undefined;
+  readonly #type: number;
+  readonly #attachType: number;
+  readonly #pointers: number;
+  readonly #packet: PacketFields | undefined;
+  /** Of the function under way: frames of callers that are there at least. */
+  frames = 0;
+  /** The lowest offset that is touched in the frame of the function under way, and in any frame by a function it called. */
+  lowest = 0;
+  lowestOther = 0;
+  /** The access that was judged last may go anywhere. */
+  astray = false;
+
+  constructor(kernel: Kernel, prog: number, program: JitProgram) {
+    const { u32 } = kernel.mem;
+    this.kernel = kernel;
+    this.prog = prog;
+    this.summary = new Summary(program);
+    this.#type = u32[(prog + PROG_TYPE) >>> 2]!;
+    this.#attachType = u32[(prog + PROG_ATTACH_TYPE) >>> 2]!;
+    this.#pointers = u32[(prog + PROG_ARG_POINTERS) >>> 2]!;
+    this.#family = contextOf(this.#type);
+    this.#packet = packetFields(this.#type, this.#family);
+  }
+
+  newBase(): number {
+    return this.joiner.newBase();
+  }
+
+  get packetWritable(): boolean {
+    return this.#packet?.writable === true;
+  }
+
+  /** Whether an access of the context is right, and goes where it says. */
+  contextAccess(offset: number, size: number, write: boolean): boolean {
+    const family = this.#family;
+    if (family === undefined || offset < 0 || offset + size > family.size) return false;
+    const bound = !write && this.packetBound(offset, size) !== undefined;
+    if (!bound && (family.place !== undefined || !wholeContexts.has(this.#type))) return false;
+    return family.access(offset, size, write, this.#attachType, this.#pointers);
+  }
+
+  /** Whether what lies there, right or not, is not the stack. */
+  besideStack(offset: number, size: number): boolean {
+    const room = this.#family?.size ?? 0;
+    return room <= CONTEXT_NEAR && offset >= 0 && offset + size <= room;
+  }
+
+  /** What a load of a field gives that holds a bound of the packet. */
+  packetBound(offset: number, size: number): Val | undefined {
+    const fields = this.#packet;
+    if (fields === undefined || size !== fields.size) return undefined;
+    if (offset === fields.data) return packet(AT_DATA, 0, 0, 0, NO_ROOM, 0);
+    if (offset === fields.end) return packetEnd();
+    return offset === fields.meta ? packet(AT_META, 0, 0, 0, NO_ROOM, F_META) : undefined;
+  }
+
+  /** What the constant stands for: a map of the program, or a place in a value of one. */
+  address(low: number): Val | undefined {
+    const { mem } = this.kernel;
+    const { u32 } = mem;
+    if (progMap(mem, this.prog, low) !== 0) return mapHandle(low);
+    const area = valueArea(mem, low);
+    if (area === 0 || progMap(mem, this.prog, u32[(area + AREA_MAP) >>> 2]!) === 0) return undefined;
+    const at = low - u32[(area + AREA_BASE) >>> 2]!;
+    const inside = at % u32[(area + AREA_STRIDE) >>> 2]!;
+    const size = u32[(area + AREA_VALUE_SIZE) >>> 2]!;
+    const rights = u32[(area + AREA_RIGHTS) >>> 2]!;
+    if (inside >= size || at - inside + size > u32[(area + AREA_SIZE) >>> 2]! || (rights & AREA_PROG_READ) === 0) {
+      return undefined;
+    }
+    return region(-1 - (low - inside), size, inside, (rights & AREA_PROG_WRITE) === 0 ? 0 : F_WRITE);
+  }
+
+  /** Bytes of the stack between these offsets of r10 may be touched. */
+  touch(low: number, high: number): void {
+    if (low < 0 && high <= 0) this.lowest = Math.min(this.lowest, Math.max(low, -FRAME));
+    else if (low >= 0 && high <= FRAME) this.lowestOther = Math.min(this.lowestOther, low - FRAME);
+    else this.touchAll();
+  }
+
+  /** Any byte of the stack may be touched. */
+  touchAll(): void {
+    this.lowest = -FRAME;
+    this.lowestOther = -FRAME;
+    this.astray = true;
+  }
+}
+
+function packetFields(type: number, family: ContextFamily | undefined): PacketFields | undefined {
+  if (family === undefined) return undefined;
+  if (type === BPF_PROG_TYPE_XDP) {
+    const { data, data_end, data_meta } = xdp_md.fields;
+    return { size: 4, data: data.offset, end: data_end.offset, meta: data_meta.offset, writable: true };
+  }
+  const skb = isSkbFamily(family);
+  if (skb || type === BPF_PROG_TYPE_FLOW_DISSECTOR) {
+    if (skb && family.direct === "none") return undefined;
+    const { data, data_end, data_meta } = __sk_buff.fields;
+    const writable = skb && family.direct === "write";
+    return { size: 4, data: data.offset, end: data_end.offset, meta: data_meta.offset, writable };
+  }
+  const bounds = family.pointers?.data;
+  if (bounds === undefined) return undefined;
+  return { size: 8, data: bounds[0], end: bounds[1], meta: -1, writable: family.pointers?.dataWritable === true };
+}

@@ -1,0 +1,342 @@
+/**
+ * The prover: what registers hold at each instruction, whatever the program is given, as far as it follows from what no
+ * program can forge. An access is proved where the interpreter's exact check (`vm/access.ts`) would say yes in every run;
+ * what is not proved is left to that check, so a prover that knows little is slow, never wrong. A forward pass over the
+ * blocks of each function until nothing changes, then one more that writes down what holds.
+ */
+import type { Kernel } from "../../kern/kernel.ts";
+import type { Access, Facts, Value } from "../facts.ts";
+import type { Block, Func, JitProgram, Op } from "../program.ts";
+import { transferImmediate, transferMemory } from "./access.ts";
+import { refine } from "./branch.ts";
+import { Context } from "./context.ts";
+import { Stops } from "./join.ts";
+import { State } from "./state.ts";
+import { transferAlu, transferByteOrder } from "./transfer_alu.ts";
+import { argumentOk, transferCall, transferPacketLoad } from "./transfer_call.ts";
+import {
+  ctx,
+  ELSEWHERE,
+  F_META,
+  F_NULL,
+  F_WRITE,
+  K_CTX,
+  K_MAP,
+  K_NUMBER,
+  K_PACKET,
+  K_PACKET_END,
+  K_REGION,
+  K_STACK,
+  moved,
+  stack,
+  UNKNOWN,
+  Val,
+} from "./value.ts";
+
+const FRAME = 512;
+const FRAME_POINTER = 10;
+const FIRST_ARGUMENT = 1;
+const ARGUMENTS = 5;
+/** Blocks are looked at so many times each, on the average, before the prover gives up. */
+const VISITS = 60;
+/** How often callers may add to what a function is given before its bounds are let go. */
+const CALLS_WIDEN = 4;
+
+/** Facts, and what `provesMemory` asks. */
+export interface Proof extends Facts {
+  readonly memoryOk: (index: number, argument: number, size: number, write: boolean) => boolean;
+}
+
+/** What is known of one function. */
+interface Flow {
+  readonly func: Func;
+  /** By block: what holds where it begins; undefined: not reached. */
+  readonly states: (State | undefined)[];
+  /** By block: how often its state has changed. */
+  readonly visits: number[];
+  readonly dirty: Uint8Array;
+  readonly stops: Stops;
+  /** By block: whether a later block leads here. */
+  readonly heads: Uint8Array;
+  /** Frames of callers that are there at least. */
+  frames: number;
+  entries: number;
+  pending: boolean;
+}
+
+/** Told, in the last pass, what holds before each instruction. */
+export type Watcher = (op: Op, state: State, context: Context) => void;
+
+export function prove(kernel: Kernel, prog: number, program: JitProgram, watch?: Watcher): Proof {
+  return new Prover(kernel, prog, program).run(watch);
+}
+
+class Prover {
+  readonly #context: Context;
+  readonly #program: JitProgram;
+  readonly #flows: Flow[];
+  #left: number;
+  /** The last pass: nothing changes any more. */
+  #writing = false;
+
+  constructor(kernel: Kernel, prog: number, program: JitProgram) {
+    this.#context = new Context(kernel, prog, program);
+    this.#program = program;
+    this.#flows = program.functions.map(flowOf);
+    this.#left = VISITS * program.functions.reduce((sum, { blocks }) => sum + blocks.length, 16);
+  }
+
+  run(watch: Watcher | undefined): Proof {
+    this.#begin();
+    for (let flow = this.#next(); flow !== undefined && this.#left > 0; flow = this.#next()) this.#follow(flow);
+    return this.#left > 0 ? this.#write(watch) : this.#nothing();
+  }
+
+  #next(): Flow | undefined {
+    return this.#flows.find((flow) => flow.pending);
+  }
+
+  /** What the program itself is given, and functions that are not called, or by whom is not known. */
+  #begin(): void {
+    const called = new Set<number>();
+    const named = new Set<number>();
+    for (const { func } of this.#flows) {
+      for (const { ops } of func.blocks) {
+        for (const op of ops) {
+          if (op.variant?.op === "local") called.add(this.#calleeOf(op));
+          if (op.variant?.op === "func") named.add(this.#program.functionAt.get(op.imm) ?? -1);
+        }
+      }
+    }
+    for (let i = 0; i < this.#flows.length; i++) {
+      if (i !== 0 && called.has(i) && !named.has(i)) continue;
+      const state = State.unknown();
+      // The other registers are zero, or what a program that called this one by a tail call has left.
+      if (i === 0) state.regs[FIRST_ARGUMENT] = ctx(0);
+      state.regs[FRAME_POINTER] = stack(0, 0);
+      this.#enter(this.#flows[i]!, state, 0);
+    }
+  }
+
+  #calleeOf(op: Op): number {
+    return this.#program.functionAt.get(op.index + 1 + op.imm) ?? -1;
+  }
+
+  /** One more way into a function. */
+  #enter(flow: Flow, state: State, frames: number): void {
+    const known = flow.states[0];
+    if (known === undefined) {
+      flow.states[0] = state;
+      flow.frames = frames;
+      flow.pending = true;
+      flow.dirty[0] = 1;
+      return;
+    }
+    flow.entries++;
+    const widening = flow.entries > CALLS_WIDEN ? flow.entries : 0;
+    this.#context.joiner.stops = flow.stops;
+    const grown = this.#context.joiner.join(known, state, widening);
+    if (grown) flow.dirty[0] = 1;
+    if (frames < flow.frames) {
+      flow.frames = frames;
+      for (let id = 0; id < flow.dirty.length; id++) flow.dirty[id] = flow.states[id] === undefined ? 0 : 1;
+    } else if (!grown) {
+      return;
+    }
+    flow.pending = true;
+  }
+
+  /** Until nothing changes in the function. */
+  #follow(flow: Flow): void {
+    flow.pending = false;
+    const { dirty, states, func } = flow;
+    for (let id = 0; id < dirty.length && this.#left > 0; ) {
+      if (dirty[id] === 0) {
+        id++;
+        continue;
+      }
+      dirty[id] = 0;
+      this.#left--;
+      this.#context.frames = flow.frames;
+      this.#context.joiner.stops = flow.stops;
+      const block = func.blocks[id]!;
+      const state = states[id]!.copy();
+      for (const op of block.ops) this.#execute(flow, state, op);
+      const first = this.#leave(flow, block, state);
+      id = Math.min(id + 1, first);
+    }
+  }
+
+  /** Hands the state at a block's end on. Returns the first block that has to be looked at again. */
+  #leave(flow: Flow, { ops, next, id }: Block, state: State): number {
+    const last = ops.at(-1);
+    let first = flow.dirty.length;
+    if (last?.row.kind !== "jump") {
+      for (const to of next) first = Math.min(first, this.#reach(flow, id, to, state));
+      return first;
+    }
+    const other = state.copy();
+    if (refine(this.#context, state, last, true)) first = this.#reach(flow, id, next[0]!, state);
+    if (next.length > 1 && refine(this.#context, other, last, false)) {
+      first = Math.min(first, this.#reach(flow, id, next[1]!, other));
+    }
+    return first;
+  }
+
+  /** One more way to a block. Returns it, or, when that says nothing new, the end. */
+  #reach(flow: Flow, from: number, to: number, state: State): number {
+    const known = flow.states[to];
+    if (known === undefined) {
+      flow.states[to] = state.copy();
+    } else {
+      const widening = flow.heads[to] === 1 ? flow.visits[to]! : 0;
+      if (!this.#context.joiner.join(known, state, widening)) return flow.dirty.length;
+      if (from >= to) flow.visits[to]!++;
+    }
+    flow.dirty[to] = 1;
+    return to;
+  }
+
+  #execute(flow: Flow, state: State, op: Op): Access | undefined {
+    const context = this.#context;
+    switch (op.row.kind) {
+      case "alu":
+        transferAlu(context, state, op);
+        return undefined;
+      case "end":
+        transferByteOrder(state, op);
+        return undefined;
+      case "ldImm64":
+        transferImmediate(context, state, op);
+        return undefined;
+      case "load":
+      case "store":
+      case "atomic":
+        return transferMemory(context, state, op);
+      case "ldPacket":
+        transferPacketLoad(state, op);
+        return undefined;
+      case "call":
+        if (op.variant?.op === "local" && !this.#writing) this.#call(flow, state, op);
+        transferCall(context, state, op);
+        return undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  /** What a function is given: its frame lies below the caller's. */
+  #call(flow: Flow, state: State, op: Op): void {
+    const callee = this.#flows[this.#calleeOf(op)];
+    if (callee === undefined) return;
+    const given = State.unknown();
+    for (let i = FIRST_ARGUMENT; i <= ARGUMENTS; i++) given.regs[i] = passed(state.regs[i]!);
+    given.regs[FRAME_POINTER] = stack(0, 0);
+    this.#enter(callee, given, flow.frames + 1);
+    this.#context.joiner.stops = flow.stops;
+  }
+
+  /** The last pass. */
+  #write(watch: Watcher | undefined): Proof {
+    this.#writing = true;
+    const context = this.#context;
+    const access: (Access | undefined)[] = [];
+    const calls: (readonly Value[] | undefined)[] = [];
+    const memory: (readonly [readonly Val[], number] | undefined)[] = [];
+    const lowest: number[] = [];
+    context.lowestOther = 0;
+    for (const flow of this.#flows) {
+      context.frames = flow.frames;
+      context.lowest = 0;
+      for (const { ops, id } of flow.func.blocks) {
+        const state = flow.states[id]?.copy();
+        if (state === undefined) continue;
+        for (const op of ops) {
+          watch?.(op, state, context);
+          if (op.row.kind === "call") {
+            const given = state.regs.slice(FIRST_ARGUMENT, FIRST_ARGUMENT + ARGUMENTS);
+            calls[op.index] = given.map(valueOf);
+            memory[op.index] = [given, flow.frames];
+          }
+          const found = this.#execute(flow, state, op);
+          if (found !== undefined) access[op.index] = found;
+        }
+      }
+      lowest.push(context.lowest);
+    }
+    return {
+      access,
+      calls,
+      stackDepth: lowest.map((own) => Math.floor(Math.min(own, context.lowestOther) / 8) * 8),
+      memoryOk: (index, argument, size, write) => {
+        const known = memory[index];
+        if (known === undefined) return false;
+        context.frames = known[1];
+        return argumentOk(context, known[0][argument - 1]!, size, write);
+      },
+    };
+  }
+
+  #nothing(): Proof {
+    const access: Access[] = [];
+    for (const { func } of this.#flows) {
+      for (const { ops } of func.blocks) {
+        for (const op of ops) if (op.row.size !== 0) access[op.index] = { how: "check" };
+      }
+    }
+    return { access, calls: [], stackDepth: this.#flows.map(() => -FRAME), memoryOk: () => false };
+  }
+}
+
+function flowOf(func: Func): Flow {
+  const { blocks } = func;
+  const heads = new Uint8Array(blocks.length);
+  for (const { id, next } of blocks) for (const to of next) if (to <= id) heads[to] = 1;
+  const stops = new Stops();
+  return {
+    func,
+    states: new Array<State | undefined>(blocks.length).fill(undefined),
+    visits: new Array<number>(blocks.length).fill(0),
+    dirty: new Uint8Array(blocks.length),
+    stops,
+    heads,
+    frames: 0,
+    entries: 0,
+    pending: false,
+  };
+}
+
+/** An argument as the function sees it that gets it. */
+function passed(v: Val): Val {
+  if (v.kind === K_STACK) return moved(v, v.min + FRAME, v.max + FRAME, v.step);
+  // It has none of the caller's calls.
+  if (v.kind !== K_REGION || v.id < 0) return v;
+  return new Val(v.kind, v.min, v.max, v.step, ELSEWHERE, v.off, v.room, v.size, v.flags);
+}
+
+/** As those see it who compile. */
+function valueOf(v: Val): Value {
+  const { min, max } = v;
+  switch (v.kind) {
+    case K_NUMBER:
+      return min < 0 ? { kind: "unknown" } : { kind: "number", min, max };
+    case K_STACK:
+      return { kind: "stack", min, max };
+    case K_CTX:
+      return { kind: "ctx", offset: min };
+    case K_PACKET:
+      return (v.flags & F_META) !== 0 ? { kind: "unknown" } : { kind: "packet", base: v.id, min: v.off, max: v.off };
+    case K_PACKET_END:
+      return { kind: "packetEnd" };
+    case K_MAP:
+      return { kind: "map", map: v.id };
+    case K_REGION: {
+      const nullable = (v.flags & F_NULL) !== 0;
+      return { kind: "region", from: v.id, size: v.size, write: (v.flags & F_WRITE) !== 0, min, max, nullable };
+    }
+    default:
+      return UNKNOWN_VALUE;
+  }
+}
+
+const UNKNOWN_VALUE: Value = { kind: "unknown" };

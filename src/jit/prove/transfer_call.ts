@@ -1,0 +1,185 @@
+/** Calls: what helpers give back by their prototypes, and what is no more known once they, or a function, were called. */
+import type { Callable, HelperArg } from "../../helpers/types.ts";
+import { MAP_FLAGS, MAP_KEY_SIZE, MAP_TYPE, MAP_VALUE_SIZE } from "../../struct/map.ts";
+import {
+  BPF_F_RDONLY_PROG,
+  BPF_F_WRONLY_PROG,
+  BPF_FUNC_map_lookup_elem,
+  BPF_FUNC_map_lookup_percpu_elem,
+  BPF_FUNC_ringbuf_reserve,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+} from "../../uapi/index.ts";
+import type { Op } from "../program.ts";
+import { packetOk } from "./access.ts";
+import type { Context } from "./context.ts";
+import type { State } from "./state.ts";
+import { callableOf } from "./summary.ts";
+import {
+  anything,
+  F_NULL,
+  F_RING,
+  F_WRITE,
+  isConstant,
+  isNear,
+  K_MAP,
+  K_NUMBER,
+  K_PACKET,
+  K_REGION,
+  K_STACK,
+  number,
+  region,
+  UNKNOWN,
+  type Val,
+} from "./value.ts";
+
+const GRANULE = 65536;
+const ARGUMENTS = 5;
+/** Types whose lookup gives the address of a value, value_size bytes in an area of the map's. */
+const valueTypes: ReadonlySet<number> = new Set([
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_LPM_TRIE,
+]);
+/** More than any helper writes where its prototype does not say how much. */
+const ANY_SIZE = 4096;
+
+export function transferCall(context: Context, state: State, op: Op): void {
+  const callable = callableOf(op);
+  const effects = context.summary.effectsOf(op);
+  const local = op.variant?.op === "local";
+  const result = callable === undefined ? anything() : resultOf(context, state, op, callable);
+  if (callable !== undefined) touches(context, state, callable, effects.readsByPrototype);
+  else if (!local) context.touchAll();
+  if (callable === undefined || !effects.writesByPrototype) state.dropSlots();
+  else writes(context, state, callable);
+  if (!effects.keepsPacket) state.dropPackets();
+  if (!effects.keepsRings) state.dropRings();
+  state.regs[0] = result;
+  for (let i = 1; i <= ARGUMENTS; i++) state.regs[i] = UNKNOWN;
+}
+
+/** Packet loads are calls too: they use r1 to r5 up. */
+export function transferPacketLoad(state: State, op: Op): void {
+  state.regs[0] = number(0, 2 ** (op.row.size * 8) - 1);
+  for (let i = 1; i <= ARGUMENTS; i++) state.regs[i] = UNKNOWN;
+}
+
+function resultOf(context: Context, state: State, op: Op, callable: Callable): Val {
+  if (op.variant?.op === "helper" && callable.result === "pointer") {
+    const found = op.imm === BPF_FUNC_ringbuf_reserve ? reserved(state, op) : looked(context, state, op);
+    if (found !== undefined) return found;
+  }
+  if (callable.callback !== undefined || callable.result === "u64") return anything();
+  return callable.result === "errno" ? number(-(2 ** 31), 2 ** 31 - 1) : number(0, 2 ** 32 - 1);
+}
+
+function looked(context: Context, state: State, op: Op): Val | undefined {
+  if (op.imm !== BPF_FUNC_map_lookup_elem && op.imm !== BPF_FUNC_map_lookup_percpu_elem) return undefined;
+  const map = state.regs[1]!;
+  if (map.kind !== K_MAP) return undefined;
+  const { u32 } = context.kernel.mem;
+  const flags = u32[(map.id + MAP_FLAGS) >>> 2]!;
+  if (!valueTypes.has(u32[(map.id + MAP_TYPE) >>> 2]!) || (flags & BPF_F_WRONLY_PROG) !== 0) return undefined;
+  const write = (flags & BPF_F_RDONLY_PROG) === 0 ? F_WRITE : 0;
+  return region(op.index, u32[(map.id + MAP_VALUE_SIZE) >>> 2]!, 0, F_NULL | write);
+}
+
+function reserved(state: State, op: Op): Val | undefined {
+  const size = state.regs[2]!;
+  if (!isConstant(size) || size.min < 0 || size.min > 0xffff_ffff) return undefined;
+  return region(op.index, size.min, 0, F_NULL | F_WRITE | F_RING);
+}
+
+/** Where the call may read or write the stack. */
+function touches(context: Context, state: State, { args }: Callable, byPrototype: boolean): void {
+  if (!byPrototype) context.touchAll();
+  for (const [i, arg] of args.entries()) {
+    const v = state.regs[i + 1]!;
+    const size = memorySize(context, state, arg, i);
+    if (size === 0) continue;
+    if (v.kind === K_STACK && isNear(v)) context.touch(v.min, v.max + size);
+    else if (mayBeStack(v, size)) context.touchAll();
+  }
+}
+
+/** Whether memory at this value may lie on the stack. */
+function mayBeStack(v: Val, size: number): boolean {
+  if (v.kind === K_NUMBER) return v.min < 0 || v.max + size > GRANULE;
+  if (v.kind === K_REGION) return v.min < 0 || v.max + size > v.size;
+  return v.kind !== K_PACKET || v.min < 0 || v.off + size > v.room;
+}
+
+/** Places of the frame that the call may write. */
+function writes(context: Context, state: State, { args }: Callable): void {
+  for (const [i, arg] of args.entries()) {
+    if (!isWritten(arg)) continue;
+    const v = state.regs[i + 1]!;
+    const size = memorySize(context, state, arg, i);
+    if (v.kind === K_STACK && isNear(v)) state.forget(v.min, v.max + size);
+    else if (mayBeStack(v, size)) state.dropSlots();
+  }
+}
+
+function isWritten(arg: HelperArg): boolean {
+  if (typeof arg !== "string") return !("fixed" in arg) || arg.write;
+  return arg === "memOut" || arg === "memOutOrNull" || arg === "buffer" || arg === "valueOut";
+}
+
+/** Bytes of memory that the argument names at most; 0: it names none of the stack's. */
+function memorySize(context: Context, state: State, arg: HelperArg, i: number): number {
+  if (typeof arg !== "string") {
+    if ("fixed" in arg) return arg.fixed;
+    if ("field" in arg) return 0;
+    return "stack" in arg ? arg.stack : ANY_SIZE;
+  }
+  switch (arg) {
+    case "mem":
+    case "memOut":
+    case "memOrNull":
+    case "memOutOrNull":
+    case "buffer": {
+      const size = state.regs[i + 2]!;
+      return size.kind === K_NUMBER && size.min >= 0 ? Math.min(size.max, 2 ** 32) : 2 ** 32;
+    }
+    case "key":
+      return sizeOfMap(context, state, MAP_KEY_SIZE);
+    case "value":
+    case "valueOut":
+      return sizeOfMap(context, state, MAP_VALUE_SIZE);
+    case "cstring":
+      return ANY_SIZE;
+    default:
+      return 0;
+  }
+}
+
+function sizeOfMap(context: Context, state: State, field: number): number {
+  const map = state.regs[1]!;
+  return map.kind === K_MAP ? context.kernel.mem.u32[(map.id + field) >>> 2]! : 2 ** 32;
+}
+
+/** Whether `size` bytes at the value are right for a helper to read or write: alignment does not matter. */
+export function argumentOk(context: Context, v: Val, size: number, write: boolean): boolean {
+  switch (v.kind) {
+    case K_STACK:
+      return v.min >= -512 && v.max + size <= context.frames * 512;
+    case K_REGION: {
+      const allowed = (v.flags & F_NULL) === 0 && (!write || (v.flags & F_WRITE) !== 0);
+      return allowed && v.min >= 0 && v.max + size <= v.size;
+    }
+    case K_PACKET:
+      return packetOk(context, v, 0, size, write);
+    default:
+      return false;
+  }
+}

@@ -17,7 +17,6 @@ import {
   K_PACKET,
   K_REGION,
   K_STACK,
-  K_UNKNOWN,
   number,
   type Val,
 } from "./value.ts";

@@ -88,7 +88,7 @@ function and(a: Val, b: Val): Val {
 /** 1 for 0, which has none. */
 function lowestBit(n: number): number {
   if (n === 0) return 1;
-  const low = n % TWO_32 >>> 0;
+  const low = (n % TWO_32) >>> 0;
   return low !== 0 ? (low & -low) >>> 0 : 1;
 }
 

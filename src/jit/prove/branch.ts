@@ -117,8 +117,10 @@ function numbers(context: Context, state: State, a: Val, b: Val, relation: Relat
   // Without signs all that is negative is larger than everything else.
   const [aPlain, bPlain] = [isPlain(a), isPlain(b)];
   if (aPlain && bPlain) return compare(context, state, a, b, relation, 0);
-  if (bPlain && (relation === "lt" || relation === "le")) return narrow(state, a, 0, b.max - (relation === "lt" ? 1 : 0));
-  if (aPlain && (relation === "gt" || relation === "ge")) return narrow(state, b, 0, a.max - (relation === "gt" ? 1 : 0));
+  if (bPlain && (relation === "lt" || relation === "le"))
+    return narrow(state, a, 0, b.max - (relation === "lt" ? 1 : 0));
+  if (aPlain && (relation === "gt" || relation === "ge"))
+    return narrow(state, b, 0, a.max - (relation === "gt" ? 1 : 0));
   return true;
 }
 

@@ -28,7 +28,19 @@ import {
 } from "./value.ts";
 
 /** Where bounds stop when they grow, ascending. Beyond the last one nothing is known. */
-const LAST_STOPS: readonly number[] = [-(2 ** 40), -(2 ** 31), -32768, -512, -1, 0, 255, 65535, 2 ** 31 - 1, 2 ** 32 - 1, 2 ** 40];
+const LAST_STOPS: readonly number[] = [
+  -(2 ** 40),
+  -(2 ** 31),
+  -32768,
+  -512,
+  -1,
+  0,
+  255,
+  65535,
+  2 ** 31 - 1,
+  2 ** 32 - 1,
+  2 ** 40,
+];
 
 /** How many times a loop's own stops are tried. */
 const PATIENCE = 24;
@@ -41,7 +53,10 @@ export class Stops {
   /** A comparison with this number. */
   add(value: number): void {
     if (this.#own.has(value) && this.#own.has(value - 1) && this.#own.has(value + 1)) return;
-    this.#own.add(value - 1).add(value).add(value + 1);
+    this.#own
+      .add(value - 1)
+      .add(value)
+      .add(value + 1);
     this.#sorted = undefined;
   }
 
@@ -93,7 +108,8 @@ export class Joiner {
     let met = false;
     for (let i = 0; i < this.#mine.length; i++) {
       if (this.#mine[i] !== a) continue;
-      if (this.#other[i] === b) return this.#result[i]!;
+      // Two that are UNKNOWN in the other state need not be the same there.
+      if (this.#other[i] === b && b !== UNKNOWN) return this.#result[i]!;
       met = true;
     }
     let result = this.#content(a, b);

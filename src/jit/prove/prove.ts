@@ -29,7 +29,6 @@ import {
   K_STACK,
   moved,
   stack,
-  UNKNOWN,
   Val,
 } from "./value.ts";
 
@@ -62,6 +61,11 @@ interface Flow {
   frames: number;
   entries: number;
   pending: boolean;
+}
+
+/** Whether `size` bytes at r1 + `argument` - 1 of the call are right for a helper to read, or write. */
+export function provesMemory(proof: Proof, index: number, argument: number, size: number, write: boolean): boolean {
+  return proof.memoryOk(index, argument, size, write);
 }
 
 /** Told, in the last pass, what holds before each instruction. */
@@ -255,7 +259,7 @@ class Prover {
           watch?.(op, state, context);
           if (op.row.kind === "call") {
             const given = state.regs.slice(FIRST_ARGUMENT, FIRST_ARGUMENT + ARGUMENTS);
-            calls[op.index] = given.map(valueOf);
+            calls[op.index] = given.map(factOf);
             memory[op.index] = [given, flow.frames];
           }
           const found = this.#execute(flow, state, op);
@@ -315,7 +319,7 @@ function passed(v: Val): Val {
 }
 
 /** As those see it who compile. */
-function valueOf(v: Val): Value {
+function factOf(v: Val): Value {
   const { min, max } = v;
   switch (v.kind) {
     case K_NUMBER:

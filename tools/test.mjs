@@ -2,9 +2,9 @@
 import { spawn } from "node:child_process";
 
 /** Runs a command; when it fails this process will have failed, and says which. */
-function run(command) {
+function run(command, env = {}) {
   return new Promise((resolve) => {
-    spawn(command, { shell: true, stdio: "inherit" }).once("exit", (code) => {
+    spawn(command, { shell: true, stdio: "inherit", env: { ...process.env, ...env } }).once("exit", (code) => {
       if (code !== 0) {
         console.error(`npm test: FAILED: ${command}`);
         process.exitCode = 1;
@@ -16,7 +16,9 @@ function run(command) {
 
 /** What is given after `npm test --` goes to vitest. */
 const args = process.argv.slice(2).map((arg) => ` ${JSON.stringify(arg)}`);
-const tests = async () => (await run("npm run --silent build -- --noCheck")) && run(`vitest run${args.join("")}`);
+/** What was built is tested: see vitest.config.ts. */
+const tests = async () =>
+  (await run("npm run --silent build -- --noCheck")) && run(`vitest run${args.join("")}`, { TEST_BUILT: "1" });
 
 if (await run("npm run --silent lint")) {
   const [types] = await Promise.all([run("npm run --silent types"), tests()]);

@@ -1,7 +1,7 @@
 /** The hosts that benchmarks run on. */
 import { HostUnavailable } from "../src/host/host.ts";
 import { openKernelHost } from "../src/host/kernel.ts";
-import type { Host } from "../src/index.ts";
+import { BpfError, type BpfHost, createEmbedded, type Host, openKernel } from "../src/index.ts";
 
 /** The machine's own bpf(2), or undefined and a line that says why its figures are missing. */
 export function kernelOrNone(say: (line: string) => void): Host | undefined {
@@ -12,4 +12,37 @@ export function kernelOrNone(say: (line: string) => void): Host | undefined {
     say(`the kernel's figures are missing: ${error.message}`);
     return undefined;
   }
+}
+
+/** What programs run on, in tables a column each. */
+export interface ProgramHost {
+  readonly name: string;
+  readonly host: BpfHost;
+}
+
+export const KERNEL = "kernel";
+/** Checks and budget are on everywhere; a shared host is one that workers can attach to. */
+export const JIT = "JIT, shared";
+export const JIT_EXCLUSIVE = "JIT, exclusive";
+export const INTERPRETER = "interpreter, shared";
+
+const MEMORY = 1 << 30;
+
+/** All of them, the kernel first; `say` is told which are missing, and why. */
+export function programHosts(say: (line: string) => void): readonly ProgramHost[] {
+  const hosts: ProgramHost[] = [];
+  try {
+    hosts.push({ name: KERNEL, host: openKernel() });
+  } catch (error) {
+    if (!(error instanceof BpfError)) throw error;
+    say(`The column "${KERNEL}" is missing, and with it all ratios and budgets: ${error.message}`);
+  }
+  const cpus = hosts[0]?.host.possibleCpus ?? 1;
+  const embedded = (name: string, _engine: string, shared: boolean): void => {
+    hosts.push({ name, host: createEmbedded({ memory: MEMORY, cpus, shared, seed: 1 }) });
+  };
+  //embedded(JIT, "jit", true);
+  //embedded(JIT_EXCLUSIVE, "jit", false);
+  embedded(INTERPRETER, "interp", true);
+  return hosts;
 }

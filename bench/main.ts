@@ -1,5 +1,5 @@
-/** `npm run bench [-- NAME ...] [--full] [--write]`. */
-import { writeFileSync } from "node:fs";
+/** `npm run bench [-- NAME ...] [--full] [--only TEXT] [--no-write]`. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { benchCodecs } from "./codec.ts";
@@ -9,6 +9,7 @@ import { benchLru } from "./lru.ts";
 import { keepToOneCpu, machine } from "./machine.ts";
 import { benchMaps } from "./maps.ts";
 import { benchMemory } from "./memory.ts";
+import { writtenInto } from "./page.ts";
 import { benchPrograms } from "./programs.ts";
 import { Report } from "./report.ts";
 import { benchSizes, benchTenMillion } from "./ten_million.ts";
@@ -17,12 +18,13 @@ interface Benchmark {
   readonly title: string;
   /** Runs when nothing is named; the others take minutes or gigabytes. */
   readonly usual: boolean;
-  run(report: Report): void;
+  /** `only`: those of its tables whose names have this text. */
+  run(report: Report, only: string): void;
 }
 
 const benchmarks: Readonly<Record<string, Benchmark>> = {
   maps: { title: "Maps from user space", usual: true, run: benchMaps },
-  programs: { title: "Maps from programs", usual: true, run: benchPrograms },
+  programs: { title: "Programs", usual: true, run: benchPrograms },
   lpm: { title: "LPM tries with routing tables", usual: true, run: benchLpm },
   memory: { title: "Memory", usual: true, run: benchMemory },
   codec: { title: "Codecs", usual: true, run: benchCodecs },
@@ -39,10 +41,11 @@ function help(): string {
     ([name, b]) => `  ${name.padEnd(12)} ${b.title}${b.usual ? "" : " (--full)"}`,
   );
   return [
-    "npm run bench [-- NAME ...] [--full] [--write]",
+    "npm run bench [-- NAME ...] [--full] [--only TEXT] [--no-write]",
     "  NAME         what to run; without names all that do not say --full",
     "  --full       all of them",
-    `  --write      writes ${PAGE} from this run`,
+    "  --only TEXT  of `programs`: what has this text in its name; writes nothing",
+    `  --no-write   leaves ${PAGE} alone; else this run's parts of it are written anew`,
     ...rows,
   ].join("\n");
 }
@@ -51,6 +54,7 @@ class UsageError extends Error {}
 
 interface Choice {
   readonly names: readonly string[];
+  readonly only: string;
   readonly write: boolean;
 }
 
@@ -58,7 +62,8 @@ interface Choice {
 function choose(args: string[]): Choice | undefined {
   const options = {
     full: { type: "boolean" },
-    write: { type: "boolean" },
+    only: { type: "string" },
+    "no-write": { type: "boolean" },
     help: { type: "boolean", short: "h" },
   } as const;
   let parsed: ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>>;
@@ -75,7 +80,10 @@ function choose(args: string[]): Choice | undefined {
     throw new UsageError("--full runs all benchmarks: give either it or names");
   }
   const all = Object.keys(benchmarks).filter((n) => values.full === true || benchmarks[n]?.usual === true);
-  return { names: positionals.length > 0 ? positionals : all, write: values.write === true };
+  const { only = "" } = values;
+  const names = positionals.length > 0 ? positionals : all;
+  if (only !== "" && names.join() !== "programs") throw new UsageError("--only is for `programs`");
+  return { names, only, write: only === "" && values["no-write"] !== true };
 }
 
 function main(args: string[]): number {
@@ -91,7 +99,6 @@ function main(args: string[]): number {
     console.log(help());
     return 0;
   }
-  const start = performance.now();
   const facts = [...machine(), keepToOneCpu()];
   for (const fact of facts) console.log(fact);
   const report = new Report();
@@ -99,13 +106,18 @@ function main(args: string[]): number {
     const benchmark = benchmarks[name];
     if (benchmark === undefined) continue;
     report.section(benchmark.title);
-    benchmark.run(report);
+    benchmark.run(report, choice.only);
+    report.endSection();
   }
   report.summary();
-  const minutes = (performance.now() - start) / 60_000;
-  facts.push(`it took ${minutes.toFixed(0)} minutes; load when it ended: ${loadavg()[0]?.toFixed(2)}`);
+  facts.push(`load when it ended: ${loadavg()[0]?.toFixed(2)}`);
   console.log(facts.at(-1));
-  if (choice.write) writeFileSync(PAGE, report.page(facts, `npm run bench -- ${args.join(" ")}`));
+  if (choice.write) {
+    const old = existsSync(PAGE) ? readFileSync(PAGE, "utf8") : "";
+    const titles = Object.values(benchmarks).map((benchmark) => benchmark.title);
+    const command = ["npm run bench", ...(args.length > 0 ? ["--", ...args] : [])].join(" ");
+    writeFileSync(PAGE, writtenInto(old, titles, report.sections, { command, machine: facts }));
+  }
   return 0;
 }
 

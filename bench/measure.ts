@@ -6,6 +6,8 @@
 /** What is compared with others. */
 export interface Side {
   readonly name: string;
+  /** With how many operations to begin, where 1,000 of them take long. */
+  readonly few?: number;
   /** Does about `count` operations; returns nanoseconds for each of them. */
   time(count: number): number;
 }
@@ -81,7 +83,7 @@ function timeOf(name: string, count: number, run: (count: number) => number): { 
 
 /** How many operations fill a slice. Asked until the answer holds, which warms the side up too. */
 function countFor(side: Side): number {
-  let count = FIRST_COUNT;
+  let count = side.few ?? FIRST_COUNT;
   for (let i = 0; i < 6; i++) {
     const start = performance.now();
     const fits = Math.min(MAX_COUNT, Math.max(1, Math.round(SLICE_NS / Math.max(1, side.time(count)))));

@@ -45,6 +45,8 @@ export class RawMap {
   /** Bytes of a value in bpf(2): those of every CPU. */
   readonly valueBytes: number;
   readonly #elem: Buffers;
+  /** Words of one CPU's value. */
+  readonly #cpuWords: number;
   #at = 0;
 
   constructor(name: string, host: Host, shape: MapShape, keys: KeySet, percpu: boolean) {
@@ -53,16 +55,17 @@ export class RawMap {
     this.fd = createFd(name, host, shape, keys.stride * 4);
     this.valueBytes = percpu ? Math.ceil(shape.valueSize / 8) * 8 * host.possibleCpus : shape.valueSize;
     this.#elem = this.#buffers(keys.stride * 4);
+    this.#cpuWords = percpu ? Math.ceil(shape.valueSize / 8) * 2 : this.#elem.value.length;
     this.fill(keys);
   }
 
-  /** The value's first word is the key's number. */
+  /** The value's first word, on every CPU, is the key's number. */
   fill(keys: KeySet): void {
     const { attr, key, value } = this.#elem;
     const { words, stride } = keys;
     for (let i = 0; i < keys.count; i++) {
       for (let w = 0; w < stride; w++) key[w] = words[i * stride + w]!;
-      value[0] = i;
+      for (let w = 0; w < value.length; w += this.#cpuWords) value[w] = i;
       const ret = this.host.bpf(u.BPF_MAP_UPDATE_ELEM, attr, ELEM_SIZE);
       if (ret !== 0) throw new Error(`${this.name}: update ${i} gave ${ret}`);
     }

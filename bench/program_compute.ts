@@ -1,0 +1,116 @@
+/** Programs that compute: those of bench/programs. */
+import { readFileSync } from "node:fs";
+import type { BpfHost, LoadedObject, Program } from "../src/index.ts";
+import * as u from "../src/uapi/index.ts";
+import { randomOf } from "../test/random.ts";
+import { cpuNs, type Side } from "./measure.ts";
+import type { ProgramBench } from "./program_bench.ts";
+
+/** The most that the JIT may take, as a ratio to the kernel's time. */
+const LIMIT = 2;
+const GROUP = "Computing";
+const PACKET = 1500;
+const VALUE = 1 << 16;
+const FOLDER = "bench/programs";
+
+interface Task {
+  readonly object: string;
+  readonly program: string;
+  readonly what: string;
+  /** Gives the program its input, the same on every host. */
+  prepare?(object: LoadedObject, host: BpfHost): void;
+}
+
+function randomBytes(count: number): Uint8Array {
+  const random = randomOf(count);
+  return Uint8Array.from({ length: count }, () => random(256));
+}
+
+/** Lines of which 56 letters are the same, and one more line that is the last of them. */
+function prepareLines(object: LoadedObject): void {
+  const beginning = "a line of a table with a long beginning, ".padEnd(56, "x");
+  const line = (i: number): Uint8Array => {
+    const bytes = new Uint8Array(64);
+    new TextEncoder().encodeInto(beginning + i.toString().padStart(3, "0"), bytes);
+    return bytes;
+  };
+  const lines = Array.from({ length: 64 }, (_, i) => line(i));
+  object.globals.set("lines", lines);
+  object.globals.set("wanted", lines.at(-1));
+}
+
+function fillBlock(object: LoadedObject, host: BpfHost): void {
+  const { fd } = object.map("blocks");
+  const ret = host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: fd, key: new Uint8Array(4), value: randomBytes(VALUE) });
+  if (ret !== 0) throw new Error(`storing a block gave ${ret}`);
+}
+
+const tasks: readonly Task[] = [
+  { object: "sieve", program: "sieve", what: "prime sieve to 8,192" },
+  { object: "checksum", program: "checksum_packet", what: "internet checksum of 1,500 bytes of packet, 10 times" },
+  {
+    object: "checksum",
+    program: "checksum_value",
+    what: "internet checksum of a map value of 64 KiB",
+    prepare: fillBlock,
+  },
+  {
+    object: "copy",
+    program: "copy",
+    what: "copy of a map value of 64 KiB",
+    prepare: fillBlock,
+  },
+  { object: "compare", program: "find_line", what: "512 strings compared, of 59 bytes", prepare: prepareLines },
+  {
+    object: "dispatch",
+    program: "dispatch",
+    what: "switch of 16 cases, 2,048 times",
+    prepare: (object) => object.globals.set("codes", randomBytes(2048)),
+  },
+  { object: "arithmetic", program: "siphash", what: "SipHash-2-4 of 4 KiB" },
+  { object: "arithmetic", program: "xorshift", what: "4,096 numbers of xorshift64*" },
+  { object: "arithmetic", program: "divide", what: "1,024 64-bit divisions and as many remainders" },
+];
+
+class ComputeSide implements Side {
+  readonly name: string;
+  readonly few = 1;
+  readonly #program: Program;
+  readonly #kernel: boolean;
+  readonly #data = randomBytes(PACKET);
+
+  constructor(name: string, program: Program, kernel: boolean) {
+    this.name = name;
+    this.#program = program;
+    this.#kernel = kernel;
+  }
+
+  retval(): number {
+    return this.#program.run({ data: this.#data }).retval;
+  }
+
+  time(count: number): number {
+    let mean = 0;
+    const ns = cpuNs(() => {
+      mean = this.#program.run({ data: this.#data, repeat: count }).duration;
+    });
+    return this.#kernel ? mean : ns / count;
+  }
+}
+
+export function benchCompute(bench: ProgramBench): void {
+  bench.report.note(`Programs that compute, in ${FOLDER}: nanoseconds of one run.`);
+  for (const { object: name, program, what, prepare } of tasks) {
+    if (!bench.wants(`${GROUP}: ${what}`)) continue;
+    const object = new Uint8Array(readFileSync(`${FOLDER}/${name}.bpf.o`));
+    const loaded = bench.hosts.map(({ host }) => host.loadObject(object, { name, programs: [program] }));
+    for (const [i, { host }] of bench.hosts.entries()) prepare?.(loaded[i]!, host);
+    const sides = bench.hosts.map(
+      (h, i) => new ComputeSide(h.name, loaded[i]!.program(program), h.host.kind === "kernel"),
+    );
+    const retvals = sides.map((side) => side.retval());
+    if (new Set(retvals).size > 1) throw new Error(`${what}: the hosts return ${retvals.join(", ")}`);
+    bench.compare(GROUP, what, sides, LIMIT);
+    for (const each of loaded) each.close();
+  }
+}

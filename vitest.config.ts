@@ -1,7 +1,7 @@
 import { defineConfig, type Plugin, type ViteUserConfig } from "vitest/config";
 
 /** They share two processes, since half of their time would go into starting one for each. */
-const UNITS = ["src/**/*.test.ts"];
+const UNITS = ["src/**/*.test.ts", "bench/**/*.test.ts"];
 /** Tests of what is a whole process's: its memory and its collector, its kernel host, vitest's matchers. */
 const OWN_PROCESS = ["src/host/**/*.test.ts", "src/vitest/**/*.test.ts"];
 

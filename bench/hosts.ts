@@ -38,11 +38,11 @@ export function programHosts(say: (line: string) => void): readonly ProgramHost[
     say(`The column "${KERNEL}" is missing, and with it all ratios and budgets: ${error.message}`);
   }
   const cpus = hosts[0]?.host.possibleCpus ?? 1;
-  const embedded = (name: string, _engine: string, shared: boolean): void => {
-    hosts.push({ name, host: createEmbedded({ memory: MEMORY, cpus, shared, seed: 1 }) });
+  const embedded = (name: string, engine: "jit" | "interp", shared: boolean): void => {
+    hosts.push({ name, host: createEmbedded({ memory: MEMORY, cpus, shared, seed: 1, engine }) });
   };
-  //embedded(JIT, "jit", true);
-  //embedded(JIT_EXCLUSIVE, "jit", false);
+  embedded(JIT, "jit", true);
+  embedded(JIT_EXCLUSIVE, "jit", false);
   embedded(INTERPRETER, "interp", true);
   return hosts;
 }

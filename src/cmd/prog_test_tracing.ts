@@ -5,7 +5,7 @@
 import { kernelBtfOf } from "../helpers/kernel_btf.ts";
 import { placeContext, placeMemory } from "../kern/given.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { LINK_COOKIE, LINK_PROG, linksTo } from "../kern/link.ts";
+import { type AttachedProg, attachedTo } from "../kern/link.ts";
 import { PROG_ARG_COUNT, PROG_ATTACH_TYPE } from "../kern/prog.ts";
 import { KERNEL_HIGH, RUN_REGS } from "../kern/run_record.ts";
 import { type GivenMemory, nowhere, type RunEvent } from "../kern/scene.ts";
@@ -144,29 +144,34 @@ function runAttached(
   returned: bigint,
 ): bigint {
   const { kernel } = tracing;
-  const links = linksTo(kernel, target, attachType);
+  const attached = attachedTo(kernel, target, attachType);
   let result = returned;
   try {
-    for (const link of links) {
+    for (const each of attached) {
       if (tracing.bad !== 0) break;
-      const r0 = runLinked(tracing, link, target, args, result);
+      const r0 = runOne(tracing, each, target, args, result);
       if (attachType === BPF_MODIFY_RETURN) result = r0;
       if (attachType === BPF_MODIFY_RETURN && r0 !== 0n) break;
     }
     return result;
   } finally {
-    for (const link of links) kernel.put(link);
+    for (const { prog } of attached) kernel.put(prog);
   }
 }
 
-/** Runs the program of one link, and gives its r0. */
-function runLinked(tracing: Tracing, link: number, target: number, args: readonly bigint[], returned: bigint): bigint {
+/** Runs one program, and gives its r0. */
+function runOne(
+  tracing: Tracing,
+  { prog, cookie }: AttachedProg,
+  target: number,
+  args: readonly bigint[],
+  returned: bigint,
+): bigint {
   const { kernel, stack } = tracing;
   const { u32, u64 } = kernel.mem;
-  const prog = u32[(link + LINK_PROG) >>> 2]!;
   const context = contextOf(u32[(prog + PROG_ARG_COUNT) >>> 2]!, args, returned);
   const ip = (BigInt(KERNEL_HIGH) << 32n) | BigInt(target);
-  kernel.scene.attachment = { ...nowhere(), ip, cookie: u64[(link + LINK_COOKIE) >>> 3]! };
+  kernel.scene.attachment = { ...nowhere(), ip, cookie };
   let r0 = 0n;
   tracing.bad = runProgram(
     { kernel, prog, cpu: kernel.cpu, repeat: 1 },

@@ -7,7 +7,6 @@ import { alloc, free } from "../mem/alloc.ts";
 import { OBJ_HEAD, OBJ_KIND, OBJ_LINK, OBJ_REFS, SB_LINKS, SB_LINKS_LOCK } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";
 import { BPF_LINK_TYPE_TRACING, E2BIG, EBUSY } from "../uapi/index.ts";
-import { holdLive } from "./ids.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** BPF_LINK_TYPE_* */
@@ -50,7 +49,7 @@ export function allocLink({ mem }: Kernel, { type, prog, attachType, target, coo
   return link;
 }
 
-/** From now on the link attaches its program. 0; of functions -EBUSY for a program that is on it already, -E2BIG. */
+/** From now on the link attaches its program. 0; of functions -E2BIG, -EBUSY for a program that is on it already. */
 export function attachLink({ mem }: Kernel, link: number): number {
   lock(mem, SB_LINKS_LOCK);
   const { u32 } = mem;
@@ -67,25 +66,39 @@ export function attachLink({ mem }: Kernel, link: number): number {
 function crowded(u32: Uint32Array, link: number): number {
   const target = u32[(link + LINK_TARGET) >>> 2];
   let count = 0;
+  let busy = false;
   for (let each = u32[SB_LINKS >>> 2]!; each !== 0; each = u32[(each + LINK_NEXT) >>> 2]!) {
     if (u32[(each + LINK_TARGET) >>> 2] !== target || u32[(each + LINK_TYPE) >>> 2] !== BPF_LINK_TYPE_TRACING) continue;
-    if (u32[(each + LINK_PROG) >>> 2] === u32[(link + LINK_PROG) >>> 2]) return -EBUSY;
+    busy ||= u32[(each + LINK_PROG) >>> 2] === u32[(link + LINK_PROG) >>> 2];
     count++;
   }
-  return count >= MAX_LINKS ? -E2BIG : 0;
+  if (count >= MAX_LINKS) return -E2BIG;
+  return busy ? -EBUSY : 0;
 }
 
-/** The links to a target, newest first, each with a reference of the caller's. */
-export function linksTo({ mem }: Kernel, target: number, attachType: number): number[] {
-  const links: number[] = [];
+/** A program that is attached to something, with a reference of the caller's. */
+export interface AttachedProg {
+  readonly prog: number;
+  readonly cookie: bigint;
+}
+
+/**
+ * What is attached to a target, the newest first. Programs are held, not links: the run of a client that dies gives its
+ * program back, and nothing else keeps a link that it was not told of.
+ */
+export function attachedTo(kernel: Kernel, target: number, attachType: number): AttachedProg[] {
+  const { mem } = kernel;
+  const attached: AttachedProg[] = [];
   lock(mem, SB_LINKS_LOCK);
-  const { u32 } = mem;
+  const { u32, u64 } = mem;
   for (let link = u32[SB_LINKS >>> 2]!; link !== 0; link = u32[(link + LINK_NEXT) >>> 2]!) {
     if (u32[(link + LINK_TARGET) >>> 2] !== target || u32[(link + LINK_ATTACH_TYPE) >>> 2] !== attachType) continue;
-    if (holdLive(mem, link)) links.push(link);
+    const prog = u32[(link + LINK_PROG) >>> 2]!;
+    kernel.hold(prog);
+    attached.push({ prog, cookie: u64[(link + LINK_COOKIE) >>> 3]! });
   }
   unlock(mem, SB_LINKS_LOCK);
-  return links;
+  return attached;
 }
 
 /** Nothing refers to the link any more: its program is attached no longer. */

@@ -25,6 +25,7 @@ import { BpfError } from "./error.ts";
 import { toHex } from "./hex.ts";
 import { nameAt } from "./info.ts";
 import { type AttachOptions, attachProgram, type Link } from "./link.ts";
+import { hasType, loadFailure, loadWithLog, logSummary } from "./load_failure.ts";
 import { permissionHint } from "./permission.ts";
 import { fdKind, openPinned, pin } from "./pin.ts";
 import { progTypeName, progTypeNumber } from "./prog_types.ts";
@@ -63,11 +64,6 @@ export interface ProgramOptions {
   readonly btf?: ProgramBtf;
 }
 
-const LOG_FIRST = 64 * 1024;
-/** A verifier's log can grow beyond all measure; this much is kept. */
-const LOG_MAX = 16 * 1024 * 1024;
-/** r0 = 0, exit */
-const simplest: Uint8Array = Uint8Array.of(0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0);
 const STREAM_CHUNK = 4096;
 const STREAM_MAX = 1024 * 1024;
 const { fields: infoFields, size: INFO_SIZE } = bpf_prog_info;
@@ -322,32 +318,6 @@ function btfAttr(btf: ProgramBtf | undefined): AttrObject | undefined {
   return attr;
 }
 
-/** Loads again to hear why it was refused. The errno may be another one than before: of the load that has a log. */
-function loadWithLog(context: HostContext, attr: AttrObject): { readonly result: number; readonly log: string } {
-  for (let size = LOG_FIRST; ; size *= 4) {
-    const buffer = context.alloc(size);
-    try {
-      const result = context.seam.bpf(BPF_PROG_LOAD, { ...attr, log_level: 1, log_size: size, log_buf: buffer.bytes });
-      if (result === -ENOSPC && size < LOG_MAX) continue;
-      const end = buffer.bytes.indexOf(0);
-      return { result, log: new TextDecoder().decode(buffer.bytes.slice(0, end < 0 ? size : end)) };
-    } finally {
-      buffer.free();
-    }
-  }
-}
-
-/** Statistics with which the verifier ends its log. */
-const STATISTICS = /^(processed \d+ insns|verification time|stack depth|mark_|peak_states)/;
-
-/** The line that says why, the one before it, and how many there are besides. */
-function logSummary(log: string): string[] {
-  const lines = log.split("\n").filter((line) => line.trim() !== "" && !STATISTICS.test(line));
-  const shown = lines.slice(-2);
-  const omitted = lines.length - shown.length;
-  return omitted > 0 ? [`(${omitted} lines omitted, see \`log\`)`, ...shown] : shown;
-}
-
 /** What the loader of an object knows beside the program itself. */
 export interface ProgramOrigin {
   /** What it is called where the kernel's 15 bytes do not do. */
@@ -384,21 +354,6 @@ export function loadProgram(context: HostContext, options: ProgramOptions, origi
     }
   }
   return new Program(context, fd, fullName, type, options.expectedAttachType ?? 0);
-}
-
-/** Whether the embedded host has such programs at all: whether it takes the simplest of them. */
-function hasType({ seam }: HostContext, attr: AttrObject): boolean {
-  if (seam.kind !== "embedded") return true;
-  const insn_cnt = simplest.length / INSN_SIZE;
-  const fd = seam.bpf(BPF_PROG_LOAD, { ...attr, insns: simplest, insn_cnt, license: "GPL" });
-  if (fd < 0) return false;
-  seam.close(fd);
-  return true;
-}
-
-function loadFailure(what: string, errno: number, log: string, summary: readonly string[]): BpfError {
-  const hint = errno === -EPERM && log === "" ? permissionHint("CAP_BPF") : undefined;
-  return new BpfError({ errno, cmd: BPF_PROG_LOAD, what, hint, ...(log === "" ? {} : { log, summary }) });
 }
 
 /** The part of a long name that the kernel keeps. */

@@ -4,5 +4,14 @@ import { buildSync } from "esbuild";
 
 const [entry, ...args] = process.argv.slice(2);
 const outfile = `node_modules/.cache/bpfmaps/${entry.replace(/\.ts$/, "").replaceAll("/", "_")}.mjs`;
-buildSync({ entryPoints: [entry], bundle: true, platform: "node", format: "esm", outfile, logLevel: "warning" });
+buildSync({
+  entryPoints: [entry],
+  bundle: true,
+  platform: "node",
+  // What Node 20 does not know (`using`) is written in other words.
+  target: "node20",
+  format: "esm",
+  outfile,
+  logLevel: "warning",
+});
 process.exitCode = spawnSync(process.execPath, [outfile, ...args], { stdio: "inherit" }).status ?? 1;

@@ -3,7 +3,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { release, tmpdir } from "node:os";
 import { afterAll, describe, expect, test } from "vitest";
+import { contextOf } from "../../src/contexts/table.ts";
+import { parseObject } from "../../src/elf/index.ts";
 import { type BpfHost, openKernel } from "../../src/index.ts";
+import { bpfProgTypeNames } from "../../src/uapi/index.ts";
 import { VERSION } from "../conformance/hosts.ts";
 import { kernelHost, notRun, pinThread } from "../kernel.ts";
 import type { ProgramCase } from "./cases.ts";
@@ -91,4 +94,12 @@ test("every source has its object and its cases", () => {
       .split("\n")
       .map((file) => file.replace(".bpf.c", "")),
   ).toEqual(programNames);
+});
+
+test("every type of program that runs here has a source", () => {
+  const types = new Set(
+    programNames.flatMap((name) => parseObject(readProgram(name), { name }).programs.map((p) => p.type)),
+  );
+  const known = Object.entries(bpfProgTypeNames).filter(([type]) => contextOf(Number(type)) !== undefined);
+  expect(known.filter(([type]) => !types.has(Number(type))).map(([, name]) => name)).toEqual([]);
 });

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { BtfBuilder } from "../btf/index.ts";
 import { InputError } from "../errors.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
@@ -68,4 +69,66 @@ test("a test run tells of all programs that ran: events of all, and steps to who
   const sent = { kind: "signal", signal: 9, thread: false };
   expect(entry.testRun({ observe }).events).toEqual([sent, sent]);
   expect(calls).toHaveLength(2);
+});
+
+/** A kernel with a tracepoint and a hook. */
+function hookTypes(): Uint8Array {
+  const b = new BtfBuilder();
+  const int = b.int("int", 4, { signed: true });
+  const thing = b.ptr(0);
+  b.typedef(
+    "btf_trace_thing_seen",
+    b.ptr(
+      b.funcProto(0, [
+        { name: "", typeId: thing },
+        { name: "thing", typeId: thing },
+      ]),
+    ),
+  );
+  b.func("bpf_lsm_thing_open", b.funcProto(int, [{ name: "thing", typeId: thing }]));
+  return b.build();
+}
+
+test("tracepoints and hooks of the kernel's BTF take links, which tell what they are of", () => {
+  using host = createEmbedded({ seed: 1, kernelBtf: hookTypes() });
+  const { btf } = host.kernelBtf()!;
+  const insns = [asm.mov64Imm(R0, 0), asm.exit()];
+  const base = { license: "GPL", insns };
+  const raw = host.loadProgram({ ...base, type: "raw_tracepoint" });
+  const target = btf.find("btf_trace_thing_seen", "typedef")!;
+  const typed = host.loadProgram({
+    ...base,
+    type: "tracing",
+    expectedAttachType: u.BPF_TRACE_RAW_TP,
+    attachBtfId: target,
+  });
+  const hook = host.loadProgram({
+    ...base,
+    type: "lsm",
+    expectedAttachType: u.BPF_LSM_MAC,
+    attachBtfId: btf.find("bpf_lsm_thing_open", "func")!,
+  });
+  const links = [raw.attach({ tracepoint: "thing_seen", cookie: 5n }), typed.attach({ cookie: 6n }), hook.attach()];
+  const lines = links.map(({ fd }) => String(host.fdinfo(fd)));
+  expect(lines.map((text) => /link_type:\t(\w+)/.exec(text)?.[1])).toEqual([
+    "raw_tracepoint",
+    "raw_tracepoint",
+    "tracing",
+  ]);
+  expect(lines.map((text) => /cookie:\t(\d+)/.exec(text)?.[1])).toEqual(["5", "6", "0"]);
+  const { tp_name, tp_name_len } = u.bpf_link_info.fields.raw_tracepoint.fields;
+  const nameOf = (bpf_fd: number, room: number): readonly [number, string, number] => {
+    const name = host.user.alloc(32);
+    const info = new Uint8Array(u.bpf_link_info.size);
+    const view = new DataView(info.buffer);
+    view.setBigUint64(tp_name.offset, name.address, true);
+    view.setUint32(tp_name_len.offset, room, true);
+    const ret = host.bpf(u.BPF_OBJ_GET_INFO_BY_FD, { bpf_fd, info_len: info.length, info });
+    const text = new TextDecoder().decode(name.bytes.subarray(0, room)).replace(/\0.*/s, "");
+    name.free();
+    return [ret, text, view.getUint32(tp_name_len.offset, true)];
+  };
+  expect(nameOf(links[0]!.fd, 32)).toEqual([0, "thing_seen", 11]);
+  expect(nameOf(links[1]!.fd, 11)).toEqual([0, "thing_seen", 11]);
+  expect(nameOf(links[1]!.fd, 6)).toEqual([-u.ENOSPC, "thing", 6]);
 });

@@ -35,7 +35,7 @@ test("programs are attached and detached while others call the functions", async
   const goes = loadTracing(host, u.BPF_TRACE_FENTRY, "bpf_fentry_test1", end);
   const ids = [idOf(host, stays), idOf(host, goes)];
   const link = host.bpf(u.BPF_RAW_TRACEPOINT_OPEN, { prog_fd: stays });
-  const runs = times(1500);
+  const runs = times(500);
   const body = `
     ready();
     const bad = [];
@@ -46,7 +46,7 @@ test("programs are attached and detached while others call the functions", async
     return bad;`;
   const workers = [1, 2].map(() => startOn<number[]>(host, body, { fd: stays, runs }));
   await Promise.all(workers.map((w) => w.ready));
-  for (let i = 0; i < times(1500); i++) {
+  for (let i = 0; i < times(500); i++) {
     const other = host.bpf(u.BPF_RAW_TRACEPOINT_OPEN, { prog_fd: goes });
     expect(other).toBeGreaterThan(0);
     expect(host.close(other)).toBe(0);

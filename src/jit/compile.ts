@@ -1,21 +1,26 @@
 /** From a loaded program to functions that run it, once for each client. */
+import { Bug } from "../errors.ts";
+import type { Callable } from "../helpers/types.ts";
 import type { CompiledFunction, CompiledProgram } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { RUN_REGS, STACK_FRAME } from "../kern/run_record.ts";
-import { OBJ_ID } from "../mem/layout.ts";
+import { RUN_REGS } from "../kern/run_record.ts";
+import { GRANULE, OBJ_ID } from "../mem/layout.ts";
 import { planOfCall } from "../vm/call.ts";
-import { Code, I32 } from "../wasm/code.ts";
+import { Code, EXTERNREF, I32, type ValueType } from "../wasm/code.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
 import { I64_LOAD, I64_STORE } from "../wasm/opcodes.ts";
+import { type CallPlan, planCalls } from "./calls.ts";
+import { genCall } from "./emit_call.ts";
 import { emitFunction } from "./emit_function.ts";
-import { BPF_FUNCTION, type Imports, RUN } from "./emitter.ts";
-import type { Facts } from "./facts.ts";
+import { BPF_FUNCTION, type Imports, type Program, RUN } from "./emitter.ts";
 import { readsTheUnknown } from "./liveness.ts";
 import { type JitProgram, type Op, readProgram } from "./program.ts";
+import { type Proof, prove } from "./prove/index.ts";
 import { runtimeOf } from "./runtime.ts";
 
 /** Larger programs take longer to compile than they would take to run. */
 const MAX_INSNS = 100_000;
+const KERNEL = "kernel";
 
 const imported: Readonly<Record<keyof Imports, Signature>> = {
   access: { params: [I32, I32, I32], results: [I32] },
@@ -24,6 +29,7 @@ const imported: Readonly<Record<keyof Imports, Signature>> = {
   packet: { params: [I32], results: [I32] },
   deep: { params: [I32], results: [] },
   spent: { params: [I32], results: [] },
+  faulted: { params: [I32], results: [] },
 };
 
 /** The program as compiled code, or the reason why there is none. */
@@ -44,9 +50,16 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
   if (typeof program === "string" || why !== undefined) {
     return { why, functions: new Map(), milliseconds: performance.now() - start, bytes: 0 };
   }
-  const bytes = moduleOf(kernel, program);
+  const proof = prove(kernel, prog, program);
+  const calls = planCalls(kernel, prog, program, proof);
+  const bytes = moduleOf(kernel, program, proof, calls);
   const functions = new Map<number, CompiledFunction>();
-  const imports = { ...runtimeOf(kernel, program, functions), [MEMORY]: kernel.mem.wasm };
+  const imports: WebAssembly.ModuleImports = { ...runtimeOf(kernel, program, functions) };
+  imports[MEMORY] = kernel.mem.wasm;
+  imports[KERNEL] = new WebAssembly.Global({ value: "externref", mutable: false }, kernel);
+  calls.forEach(({ how, plan }, index) => {
+    if (how !== "checked") imports[directName(index)] = plan.callable.fn!;
+  });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { [IMPORTS]: imports });
   for (const [name, func] of Object.entries(instance.exports)) functions.set(Number(name), func as CompiledFunction);
   return { why: undefined, functions, milliseconds: performance.now() - start, bytes: bytes.length };
@@ -61,15 +74,56 @@ function refusal(program: JitProgram): string | undefined {
   return undefined;
 }
 
-function moduleOf(kernel: Kernel, program: JitProgram): Uint8Array<ArrayBuffer> {
+function directName(index: number): string {
+  return `helper${index}`;
+}
+
+function moduleOf(
+  kernel: Kernel,
+  program: JitProgram,
+  proof: Proof,
+  calls: readonly (CallPlan | undefined)[],
+): Uint8Array<ArrayBuffer> {
   const { mem } = kernel;
   const module = new ModuleBuilder();
   const imports = Object.fromEntries(
     Object.entries(imported).map(([name, signature]) => [name, module.importFunction(name, signature)]),
   ) as unknown as Imports;
+  const direct = calls.map((call, index) =>
+    call === undefined || call.how === "checked"
+      ? undefined
+      : module.importFunction(directName(index), directSignature(call.plan.callable)),
+  );
+  const global = module.importGlobal(KERNEL, EXTERNREF);
   const functions = program.functions.map(() => module.declare(BPF_FUNCTION));
-  const facts: Facts = { access: [], calls: [], stackDepth: functions.map(() => -STACK_FRAME) };
-  const unit = { program, facts, imports, functions, shared: mem.shared };
+  const generated = new Map<string, number>();
+  const unit: Program = {
+    program,
+    mem,
+    facts: proof,
+    calls,
+    imports,
+    kernel: global,
+    direct,
+    functions,
+    generated: (index) => {
+      const call = calls[index]!;
+      if (call.how !== "gen") throw new Bug(`call ${index} is not generated`);
+      const key = `${call.map}.${call.plan.id}`;
+      let func = generated.get(key);
+      if (func === undefined) {
+        const params: ValueType[] = [I32, ...directSignature(call.plan.callable).params.slice(2)];
+        func = module.declare({ params, results: [I32] });
+        generated.set(key, func);
+        const code = new Code(params.length);
+        const args = params.slice(1).map((_, i) => i + 1);
+        const place = { code, mem, map: call.map, args, run: RUN, kernel: global, direct: direct[index]! };
+        call.gen.emit(genCall(place));
+        module.define(func, code);
+      }
+      return func;
+    },
+  };
   program.functions.forEach((func, i) => {
     module.define(functions[i]!, emitFunction(unit, func, i));
   });
@@ -78,7 +132,15 @@ function moduleOf(kernel: Kernel, program: JitProgram): Uint8Array<ArrayBuffer> 
     module.define(entry, entryCode(functions[program.functionAt.get(start)!]!));
     module.exportFunction(String(start), entry);
   }
-  return module.bytes(mem.shared ? mem.byteLength / 0x1_0000 : undefined);
+  return module.bytes(mem.shared ? mem.byteLength / GRANULE : undefined);
+}
+
+/** Of a helper's own function: the kernel, then one number an argument, of a u64 two. */
+function directSignature({ args }: Callable): Signature {
+  return {
+    params: [EXTERNREF, ...args.flatMap((arg): ValueType[] => (arg === "u64" ? [I32, I32] : [I32]))],
+    results: [I32],
+  };
 }
 
 /** The program itself, and what helpers and timers may call. A number that looks like a function's address is one. */

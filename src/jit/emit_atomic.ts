@@ -63,7 +63,7 @@ function throughInterpreter(e: Emitter, op: Op, name: AtomicOp): void {
 }
 
 function fence({ unit, code }: Emitter): void {
-  if (unit.shared) code.fence(w.ATOMIC_FENCE);
+  if (unit.mem.shared) code.fence(w.ATOMIC_FENCE);
 }
 
 /** Into `address`. Proved memory may still lie across words: then the interpreter tells what is wrong. */
@@ -95,7 +95,7 @@ function keepOld(e: Emitter, register: number, size: number): void {
 function modify(e: Emitter, op: Op, { fetch, atomic, plain }: Operation): void {
   const { code } = e;
   const size = sizeOf(op) as 4 | 8;
-  if (e.unit.shared) {
+  if (e.unit.mem.shared) {
     code.get(e.address);
     value(e, op.src, size);
     code.atomic(size === 4 ? atomic : atomic + 1, size);
@@ -130,7 +130,7 @@ function modify(e: Emitter, op: Op, { fetch, atomic, plain }: Operation): void {
 function compareExchange(e: Emitter, op: Op): void {
   const { code } = e;
   const size = sizeOf(op) as 4 | 8;
-  if (e.unit.shared) {
+  if (e.unit.mem.shared) {
     code.get(e.address);
     value(e, 0, size);
     value(e, op.src, size);

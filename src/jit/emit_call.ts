@@ -1,10 +1,22 @@
 /**
- * Calls. A function of the program is a WebAssembly function; a helper is called as the interpreter calls it: its
- * arguments lie in the run record, where they are checked by its prototype.
+ * Calls. A function of the program is a WebAssembly function; a helper is called in one of the ways of `calls.ts`. RFC
+ * 9669, section 4.3.1.
  */
-import { MAX_FRAMES, RUN_DEPTH, RUN_REGS, STACK_FRAME } from "../kern/run_record.ts";
-import { planOfCall } from "../vm/call.ts";
+import type { Callable } from "../helpers/types.ts";
+import {
+  MAX_FRAMES,
+  RUN_CPU,
+  RUN_DEPTH,
+  RUN_REGS,
+  RUN_RESULT_HIGH,
+  RUN_STATUS,
+  STACK_FRAME,
+} from "../kern/run_record.ts";
+import type { Memory } from "../mem/memory.ts";
+import type { GenCall } from "../struct/gen.ts";
+import type { Code } from "../wasm/code.ts";
 import * as w from "../wasm/opcodes.ts";
+import type { CallPlan } from "./calls.ts";
 import { emitSingle, putRegisters, takeRegister } from "./emit_single.ts";
 import { type Emitter, FP, RUN } from "./emitter.ts";
 import type { Op } from "./program.ts";
@@ -12,8 +24,14 @@ import type { Op } from "./program.ts";
 const ARGUMENTS = [1, 2, 3, 4, 5];
 
 export function emitCall(e: Emitter, op: Op): void {
-  if (op.variant?.op === "local") emitLocalCall(e, op);
-  else emitHelperCall(e, op);
+  if (op.variant?.op === "local") {
+    emitLocalCall(e, op);
+    return;
+  }
+  const call = e.unit.calls[op.index]!;
+  if (call.how === "checked") emitCheckedCall(e, op, call.plan.callable);
+  else emitStraightCall(e, op, call);
+  keepWindow(e, op);
 }
 
 function emitLocalCall(e: Emitter, op: Op): void {
@@ -50,9 +68,9 @@ function emitLocalCall(e: Emitter, op: Op): void {
   e.takeBudget();
 }
 
-function emitHelperCall(e: Emitter, op: Op): void {
+/** Arguments lie in the run record, where they are checked by the helper's prototype; so does the result. */
+function emitCheckedCall(e: Emitter, op: Op, callable: Callable): void {
   const { code, unit } = e;
-  const { callable } = planOfCall(op.src, op.imm);
   const runsCode = callable.callback !== undefined || callable.result === "program";
   if (runsCode) e.putBudget();
   // bpf_throw takes its argument from the record too.
@@ -71,7 +89,101 @@ function emitHelperCall(e: Emitter, op: Op): void {
   }
   if (runsCode) e.takeBudget();
   takeRegister(e, 0);
-  keepWindow(e, op);
+}
+
+/** The arguments are right. */
+function emitStraightCall(e: Emitter, op: Op, call: Exclude<CallPlan, { readonly how: "checked" }>): void {
+  const { code, unit } = e;
+  const { callable } = call.plan;
+  const direct = unit.direct[op.index]!;
+  if (call.how === "direct") {
+    code.global(unit.kernel);
+    callable.args.forEach((arg, i) => {
+      if (arg === "map") code.i32(call.map);
+      else pushArgument(e, i + 1, arg === "u64");
+    });
+    code.call(direct);
+    // The function may have found the run to be at fault.
+    code.get(RUN);
+    code.memory(w.I32_LOAD, RUN_STATUS);
+    code.open(w.IF);
+    code.i32(op.index);
+    code.call(unit.imports.faulted);
+    code.end();
+  } else if (call.gen.inline) {
+    const locals: number[] = [];
+    callable.args.forEach((arg, i) => {
+      if (i === 0) return;
+      pushArgument(e, i + 1, arg === "u64");
+      const halves =
+        arg === "u64" ? [e.temporary(locals.length + 1), e.temporary(locals.length)] : [e.temporary(locals.length)];
+      for (const local of halves) code.set(local);
+      locals.push(...halves.reverse());
+    });
+    call.gen.emit(genCall({ code, mem: unit.mem, map: call.map, args: locals, run: RUN, kernel: unit.kernel, direct }));
+  } else {
+    code.get(RUN);
+    callable.args.forEach((arg, i) => {
+      if (i > 0) pushArgument(e, i + 1, arg === "u64");
+    });
+    code.call(unit.generated(op.index));
+  }
+  putResult(e, callable);
+}
+
+function pushArgument(e: Emitter, register: number, wide: boolean): void {
+  const { code } = e;
+  e.get(register);
+  code.op(w.I32_WRAP_I64);
+  if (!wide) return;
+  e.get(register);
+  code.i64(32, 0);
+  code.op(w.I64_SHR_U, w.I32_WRAP_I64);
+}
+
+/** The i32 on the stack, extended as the prototype says, into r0. */
+function putResult(e: Emitter, { result }: Callable): void {
+  const { code } = e;
+  code.op(result === "errno" ? w.I64_EXTEND_I32_S : w.I64_EXTEND_I32_U);
+  if (result === "u64") {
+    code.get(RUN);
+    code.memory(w.I64_LOAD32_U, RUN_RESULT_HIGH);
+    code.i64(32, 0);
+    code.op(w.I64_SHL, w.I64_OR);
+  }
+  e.set(0);
+}
+
+/** Where the code of a map's type is emitted to. */
+export interface GenPlace {
+  readonly code: Code;
+  readonly mem: Memory;
+  readonly map: number;
+  readonly args: readonly number[];
+  /** The local with the run's address. */
+  readonly run: number;
+  /** The global with the kernel, and the helper's own function. */
+  readonly kernel: number;
+  readonly direct: number;
+}
+
+export function genCall({ code, mem, map, args, run, kernel, direct }: GenPlace): GenCall {
+  return {
+    code,
+    mem,
+    map,
+    args,
+    cpu: () => {
+      code.get(run);
+      code.memory(w.I32_LOAD, RUN_CPU);
+    },
+    callHelper: () => {
+      code.global(kernel);
+      code.i32(map);
+      for (const arg of args) code.get(arg);
+      code.call(direct);
+    },
+  };
 }
 
 /** The result of this call is what later accesses are measured against: from NULL everything is too far. */

@@ -4,9 +4,11 @@
  */
 
 import { RUN_BUDGET } from "../kern/run_record.ts";
+import type { Memory } from "../mem/memory.ts";
 import { Code, I32, I64 } from "../wasm/code.ts";
 import type { Signature } from "../wasm/module.ts";
 import { I64_EXTEND_I32_U, I64_LOAD, I64_STORE, RETURN } from "../wasm/opcodes.ts";
+import type { CallPlan } from "./calls.ts";
 import type { Facts } from "./facts.ts";
 import type { JitProgram, Op } from "./program.ts";
 
@@ -26,16 +28,24 @@ export interface Imports {
   readonly packet: number;
   readonly deep: number;
   readonly spent: number;
+  readonly faulted: number;
 }
 
 /** What is the same for all functions of a program. */
 export interface Program {
   readonly program: JitProgram;
+  readonly mem: Memory;
   readonly facts: Facts;
+  readonly calls: readonly (CallPlan | undefined)[];
   readonly imports: Imports;
+  /** The global that holds the kernel: the first argument of every helper's function. */
+  readonly kernel: number;
+  /** By the index of a call that goes straight: the imported function. */
+  readonly direct: readonly (number | undefined)[];
+  /** The module's own function for what the map's type emits: (run, arguments) → result. */
+  generated(call: number): number;
   /** By the function's place in the program: its index in the module. */
   readonly functions: readonly number[];
-  readonly shared: boolean;
 }
 
 /** Where the result of a call is kept, and a local that is all ones where it is NULL, else 0. */
@@ -55,6 +65,7 @@ export class Emitter {
   readonly #registers: readonly number[];
   /** Calls whose results accesses are measured against → where the result is kept. */
   readonly #windows = new Map<number, Window>();
+  readonly #temporaries: number[] = [];
   /** Turns that may_goto loops have left. */
   readonly turns: number;
 
@@ -94,6 +105,12 @@ export class Emitter {
   addWindow(call: number): void {
     if (this.#windows.has(call)) return;
     this.#windows.set(call, { base: this.code.local(I64), far: this.code.local(I64) });
+  }
+
+  /** The n-th local for an argument of a helper. */
+  temporary(n: number): number {
+    while (this.#temporaries.length <= n) this.#temporaries.push(this.code.local(I32));
+    return this.#temporaries[n]!;
   }
 
   windowOf(call: number): Window | undefined {

@@ -55,7 +55,9 @@ export function currentOf(kernel: Kernel): { m: Machine | undefined } {
 }
 
 /** Names and functions of a program's imports. */
-export type RuntimeImports = Readonly<Record<"access" | "single" | "helper" | "packet" | "deep" | "spent", Import>>;
+export type RuntimeImports = Readonly<
+  Record<"access" | "single" | "helper" | "packet" | "deep" | "spent" | "faulted", Import>
+>;
 type Import = (...args: number[]) => number | undefined;
 
 export function runtimeOf(
@@ -158,7 +160,13 @@ export function runtimeOf(
     throw UNWIND;
   };
 
-  return { access, single, helper, packet, deep, spent } as unknown as RuntimeImports;
+  /** A helper that was called straight has found the run to be at fault. */
+  const faulted = (index: number): never => {
+    helperFaulted(at(index));
+    throw UNWIND;
+  };
+
+  return { access, single, helper, packet, deep, spent, faulted } as unknown as RuntimeImports;
 }
 
 /** Goes on in another program, in the frame of the function that called it, until that ends. r0 is its result. */

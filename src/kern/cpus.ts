@@ -11,6 +11,7 @@ import type { ClientSlot } from "./clients.ts";
 import type { Kernel } from "./kernel.ts";
 import {
   endRun,
+  RUN_CPU,
   RUN_CTX,
   RUN_HOME_CPU,
   RUN_OUTER,
@@ -74,6 +75,7 @@ export function acquireRun(kernel: Kernel, cpu: number): number {
   mem.u32[(run + RUN_HOME_CPU) >>> 2] = kernel.cpu;
   kernel.run = run;
   if (!nested) kernel.cpu = cpu;
+  mem.u32[(run + RUN_CPU) >>> 2] = kernel.cpu;
   return run;
 }
 

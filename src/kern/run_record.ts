@@ -69,6 +69,8 @@ export const RUN_TIMER = 216;
 export const RUN_CASTS = 220;
 /** u64: instructions that compiled code may still execute; less than 0, as i64: too many were. */
 export const RUN_BUDGET = 224;
+/** The virtual CPU that the run is on. */
+export const RUN_CPU = 256;
 /** u64: what programs read and write where a page of their arena is not there. The first is always 0. */
 export const RUN_ABSENT_READ = 232;
 export const RUN_ABSENT_WRITE = 248;
@@ -76,7 +78,7 @@ export const RUN_ABSENT_WRITE = 248;
 export const RUN_STACK_OBJECTS = 240;
 export const RUN_GENERATION = 244;
 /** One record a call that may be open. */
-export const RUN_FRAMES = 256;
+export const RUN_FRAMES = 264;
 export const MAX_FRAMES = 8;
 export const FRAME_SIZE = 136;
 const RUN_HELD_FIRST: number = RUN_FRAMES + MAX_FRAMES * FRAME_SIZE;

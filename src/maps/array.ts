@@ -1,4 +1,5 @@
 /** BPF_MAP_TYPE_ARRAY: max_entries values, all there from the beginning. Kernel counterpart: arraymap.c. */
+import { genArray } from "../struct/array_gen.ts";
 import * as array from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import { ELEMENT_FIELDS } from "../struct/fields.ts";
@@ -38,6 +39,7 @@ export const arrayMap: MapTypeEntry = {
     map_free: array.freeArray,
     map_meta_equal: metaEqualSized,
     map_check_btf: array.checkBtfArray,
+    map_gen: genArray,
     map_lookup_elem: array.lookupArray,
     map_update_elem: array.updateArray,
     map_delete_elem: array.deleteArray,

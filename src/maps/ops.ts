@@ -7,6 +7,7 @@ import type { Btf } from "../btf/index.ts";
 import type { Memory } from "../mem/memory.ts";
 import type { BatchOp } from "../struct/batch.ts";
 import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
+import type { MapGen } from "../struct/gen.ts";
 import { metaEqual } from "../struct/inner_map.ts";
 import type { MemUsage } from "../struct/mem_usage.ts";
 import { BPF_MAP_TYPE_ARRAY, EINVAL, ENOTSUPP, EOPNOTSUPP } from "../uapi/index.ts";
@@ -70,6 +71,8 @@ export interface MapOps {
   map_for_each(env: MapEnv, map: number, state: number, key: number): number;
   /** Copies the key of the element whose value lies at `value` to `key`, for types whose values may hold timers. */
   map_key_of(env: MapEnv, map: number, value: number, key: number): void;
+  /** Code for a call of this helper on this map, where that is cheaper than to call its function; else undefined. */
+  map_gen(env: MapEnv, map: number, helper: number): MapGen | undefined;
   /** bpf_redirect_map: whether there is a target with this key: not 0. */
   map_redirect(env: MapEnv, map: number, key: number): number;
   /** A network device is gone: no element names it any more. */
@@ -153,6 +156,7 @@ export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map
   map_peek_elem: () => -EOPNOTSUPP,
   map_for_each: () => 0,
   map_key_of: () => {},
+  map_gen: () => undefined,
   map_redirect: () => 0,
   map_device_gone: () => {},
   map_direct_value_addr: () => -EINVAL,

@@ -1,4 +1,5 @@
 /** BPF_MAP_TYPE_PERCPU_ARRAY: an array with one value a CPU. Kernel counterpart: arraymap.c. */
+import { genPercpuArray } from "../struct/array_gen.ts";
 import * as array from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
@@ -34,6 +35,7 @@ export const percpuArrayMap: MapTypeEntry = {
     map_alloc: array.allocPercpuArray,
     map_free: array.freePercpuArray,
     map_check_btf: array.checkBtfPercpuArray,
+    map_gen: genPercpuArray,
     map_lookup_elem: array.lookupPercpuArray,
     map_lookup_percpu_elem: array.lookupPercpuArrayOf,
     map_update_elem: array.updatePercpuArrayOwn,

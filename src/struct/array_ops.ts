@@ -26,9 +26,9 @@ import { MAP_FIELDS, MAP_FLAGS, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } f
 import { allocValues, copyPercpuIn, copyPercpuOut, valuesSpan } from "./values.ts";
 
 /** Address of element 0 (of CPU 0), distance of elements, distance of CPUs. */
-const ARRAY_VALUES = MAP_PRIVATE;
-const ARRAY_STRIDE: number = MAP_PRIVATE + 4;
-const ARRAY_SPAN: number = MAP_PRIVATE + 8;
+export const ARRAY_VALUES: number = MAP_PRIVATE;
+export const ARRAY_STRIDE: number = MAP_PRIVATE + 4;
+export const ARRAY_SPAN: number = MAP_PRIVATE + 8;
 
 const KEY_SIZE = 4;
 // Constants of this module are folded into compiled code; imported ones are read and checked each time.

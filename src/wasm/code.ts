@@ -1,10 +1,24 @@
 /** The instructions of one function as bytes, and its locals. */
 import { Bug } from "../errors.ts";
-import { BLOCK, BR, BR_IF, CALL, I32_CONST, I64_CONST, LOCAL_GET, LOCAL_SET, LOCAL_TEE, LOOP } from "./opcodes.ts";
+import {
+  BLOCK,
+  BR,
+  BR_IF,
+  CALL,
+  GLOBAL_GET,
+  I32_CONST,
+  I64_CONST,
+  LOCAL_GET,
+  LOCAL_SET,
+  LOCAL_TEE,
+  LOOP,
+} from "./opcodes.ts";
 
-export const I32 = 0x7f;
-export const I64 = 0x7e;
-export type ValueType = typeof I32 | typeof I64;
+export const I32 = 0x7f as const;
+export const I64 = 0x7e as const;
+/** Something of JavaScript's. */
+export const EXTERNREF = 0x6f as const;
+export type ValueType = typeof I32 | typeof I64 | typeof EXTERNREF;
 /** A block that leaves nothing on the stack. */
 export const EMPTY = 0x40;
 
@@ -156,6 +170,11 @@ export class Code extends Bytes {
 
   loop(): number {
     return this.open(LOOP);
+  }
+
+  global(index: number): void {
+    this.byte(GLOBAL_GET);
+    this.u32(index);
   }
 
   call(func: number): void {

@@ -14,6 +14,7 @@ interface OwnFunction {
 const FUNC_TYPE = 0x60;
 const EXTERNAL_FUNC = 0x00;
 const EXTERNAL_MEMORY = 0x02;
+const EXTERNAL_GLOBAL = 0x03;
 const SHARED = 0x03;
 const MAGIC = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 /** Name of the module that everything is imported from. */
@@ -24,6 +25,7 @@ export class ModuleBuilder {
   readonly #types: Bytes[] = [];
   readonly #typeIndex = new Map<string, number>();
   readonly #imports: { readonly name: string; readonly type: number }[] = [];
+  readonly #globals: { readonly name: string; readonly type: ValueType }[] = [];
   readonly #functions: OwnFunction[] = [];
   readonly #exports: { readonly name: string; readonly func: number }[] = [];
 
@@ -48,6 +50,11 @@ export class ModuleBuilder {
     return this.#imports.push({ name, type: this.#typeOf(signature) }) - 1;
   }
 
+  /** Its index for `Code.global`. The module does not change it. */
+  importGlobal(name: string, type: ValueType): number {
+    return this.#globals.push({ name, type }) - 1;
+  }
+
   /** A function whose code follows by `define`: so that functions can call each other. */
   declare(signature: Signature): number {
     return this.#imports.length + this.#functions.push({ type: this.#typeOf(signature), code: undefined }) - 1;
@@ -68,7 +75,7 @@ export class ModuleBuilder {
     section(out, 1, this.#types.length, (body) => {
       for (const type of this.#types) body.append(type.view);
     });
-    section(out, 2, this.#imports.length + 1, (body) => {
+    section(out, 2, this.#imports.length + this.#globals.length + 1, (body) => {
       text(body, IMPORTS);
       text(body, MEMORY);
       body.byte(EXTERNAL_MEMORY);
@@ -80,6 +87,13 @@ export class ModuleBuilder {
         text(body, name);
         body.byte(EXTERNAL_FUNC);
         body.u32(type);
+      }
+      for (const { name, type } of this.#globals) {
+        text(body, IMPORTS);
+        text(body, name);
+        body.byte(EXTERNAL_GLOBAL);
+        body.byte(type);
+        body.byte(0);
       }
     });
     section(out, 3, this.#functions.length, (body) => {

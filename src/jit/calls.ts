@@ -1,0 +1,100 @@
+/**
+ * How each call of a helper is made, decided before any code is emitted: through the run record, where the interpreter's
+ * checks look at its arguments; straight to its function, where the prover knows them to be right; or as code that the
+ * map's type emits.
+ */
+import type { Callable, HelperArg } from "../helpers/types.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import { entryOfMap } from "../kern/map.ts";
+import { helperAllowed, progMap } from "../kern/prog.ts";
+import type { MapGen } from "../struct/gen.ts";
+import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "../struct/map.ts";
+import { type Plan, planOfCall } from "../vm/call.ts";
+import type { JitProgram, Op } from "./program.ts";
+import { type Proof, provesMemory } from "./prove/index.ts";
+
+/** The map is the argument's, 0: the call has none. */
+export type CallPlan =
+  | { readonly how: "checked"; readonly plan: Plan }
+  | { readonly how: "direct"; readonly plan: Plan; readonly map: number }
+  | { readonly how: "gen"; readonly plan: Plan; readonly map: number; readonly gen: MapGen };
+
+/** Addresses from here on look like negative numbers to functions that are called with i32. */
+const SIGN = 0x8000_0000;
+
+/** By the index of the call. */
+export function planCalls(kernel: Kernel, prog: number, program: JitProgram, proof: Proof): CallPlan[] {
+  const plans: CallPlan[] = [];
+  for (const { blocks } of program.functions) {
+    for (const { ops } of blocks) {
+      for (const op of ops) {
+        if (op.row.kind !== "call" || op.variant?.op === "local") continue;
+        plans[op.index] = planCall(kernel, prog, proof, op, planOfCall(op.src, op.imm));
+      }
+    }
+  }
+  return plans;
+}
+
+function planCall(kernel: Kernel, prog: number, proof: Proof, op: Op, plan: Plan): CallPlan {
+  const { callable, id } = plan;
+  const facts = proof.calls[op.index];
+  const plain = callable.fn !== undefined && callable.result !== "program" && callable.result !== "throw";
+  if (facts === undefined || !plain || kernel.mem.byteLength > SIGN) return { how: "checked", plan };
+  const at = callable.args.indexOf("map");
+  const known = at < 0 ? undefined : facts[at];
+  const map = known?.kind === "map" ? known.map : 0;
+  if (at >= 0 && !mapFits(kernel, prog, map, id)) return { how: "checked", plan };
+  for (const [i, arg] of callable.args.entries()) {
+    if (!argumentProved(kernel, proof, op.index, callable, i, arg, map)) return { how: "checked", plan };
+  }
+  const gen = at === 0 && id >= 0 ? entryOfMap(kernel, map).ops.map_gen(kernel, map, id) : undefined;
+  return gen === undefined ? { how: "direct", plan, map } : { how: "gen", plan, map, gen };
+}
+
+/** The map is one of the program's and goes with the helper. */
+function mapFits(kernel: Kernel, prog: number, map: number, id: number): boolean {
+  const entry = map === 0 ? 0 : progMap(kernel.mem, prog, map);
+  return entry !== 0 && (id < 0 || helperAllowed(kernel.mem, entry, id));
+}
+
+function argumentProved(
+  kernel: Kernel,
+  proof: Proof,
+  index: number,
+  { args }: Callable,
+  i: number,
+  arg: HelperArg,
+  map: number,
+): boolean {
+  const { u32 } = kernel.mem;
+  const memory = (size: number, write: boolean): boolean => provesMemory(proof, index, i + 1, size, write);
+  if (typeof arg === "object") return "fixed" in arg && memory(arg.fixed, arg.write);
+  switch (arg) {
+    case "u32":
+    case "u64":
+    case "map":
+      return true;
+    case "key":
+      return map !== 0 && memory(u32[(map + MAP_KEY_SIZE) >>> 2]!, false);
+    case "value":
+      return map !== 0 && memory(u32[(map + MAP_VALUE_SIZE) >>> 2]!, false);
+    case "valueOut":
+      return (
+        map !== 0 &&
+        memory(u32[(map + MAP_VALUE_SIZE) >>> 2]!, entryOfMap(kernel, map).traits.lookupReadsValue !== true)
+      );
+    case "size":
+    case "sizeOrZero": {
+      const value = proof.calls[index]![i]!;
+      return value.kind === "number" && value.max < SIGN && (arg === "sizeOrZero" || value.min > 0);
+    }
+    case "mem":
+    case "memOut": {
+      const size = args[i + 1] === undefined ? undefined : proof.calls[index]![i + 1];
+      return size?.kind === "number" && size.max < SIGN && memory(size.max, arg === "memOut");
+    }
+    default:
+      return false;
+  }
+}

@@ -46,6 +46,9 @@ function pull(kernel: Kernel, _ctx: number, start: number, end: number, flags: n
   return bad ? -EINVAL : 0;
 }
 
+/** The kernel takes the room in one block of pages; a larger one there is not. */
+const BLOCK_MAX = 4 << 20;
+
 /** Makes room of zeros in front of byte `start`. */
 function push(kernel: Kernel, _ctx: number, start: number, size: number, flags: number, flagsHigh: number): number {
   if ((flags | flagsHigh) !== 0) return -EINVAL;
@@ -53,6 +56,7 @@ function push(kernel: Kernel, _ctx: number, start: number, size: number, flags: 
   const old = message(kernel);
   const at = start >>> 0;
   if (at > old.length) return -EINVAL;
+  if (size >>> 0 > BLOCK_MAX) return -ENOMEM;
   const longer = new Uint8Array(old.length + (size >>> 0));
   longer.set(old.subarray(0, at));
   longer.set(old.subarray(at), at + (size >>> 0));

@@ -9,7 +9,7 @@ import { InputError } from "../errors.ts";
 import { givenKernelBtf, kernelBtfOf, setKernelBtf } from "../helpers/kernel_btf.ts";
 import { compiledOf } from "../jit/compile.ts";
 import type { ClientSlot } from "../kern/clients.ts";
-import type { CompiledProgram, Engine } from "../kern/compiled.ts";
+import type { CompiledProgram, Engine, RanBy } from "../kern/compiled.ts";
 import { attachKernel, createKernel, RUN_BUDGET } from "../kern/create.ts";
 import { addDevice, removeDevice } from "../kern/devices.ts";
 import { fdinfo } from "../kern/fdinfo.ts";
@@ -289,6 +289,14 @@ export class EmbeddedHost implements Host {
 
   runEvents(): readonly RunEvent[] {
     return this.#kernel.scene.events;
+  }
+
+  get engine(): Engine {
+    return this.#kernel.engine;
+  }
+
+  ranBy(): RanBy {
+    return this.#kernel.scene.ranBy;
   }
 
   runStopped(): StoppedAt | undefined {

@@ -136,6 +136,12 @@ export interface Host {
    * leaves this out.
    */
   setPerfEvent?(mapFd: number, cpu: number, eventFd: number): number;
+  /** What runs programs: compiled to WebAssembly where that can be, or always the interpreter. Absent: the kernel does. */
+  readonly engine?: Engine;
+  /** Compiles the program behind an fd now, where its first run would. Beside `engine`. A negative errno. */
+  compile?(fd: number): CompiledProgram | number;
+  /** What ran the last run of this thread. Beside `engine`. */
+  ranBy?(): RanBy;
   /** What programs did to the outside in the last run of this thread, where the host keeps it. */
   runEvents?(): readonly RunEvent[];
   /** Where the last run of this thread was stopped; undefined: it came to its end. */

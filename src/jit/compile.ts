@@ -47,9 +47,10 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
   const start = performance.now();
   const program = readProgram(kernel.mem, prog);
   const why = typeof program === "string" ? program : refusal(program);
-  if (typeof program === "string" || why !== undefined) {
-    return { why, functions: new Map(), milliseconds: performance.now() - start, bytes: 0 };
-  }
+  const without = (reason: string | undefined): CompiledProgram => {
+    return { why: reason, functions: new Map(), milliseconds: performance.now() - start, bytes: 0 };
+  };
+  if (typeof program === "string" || why !== undefined) return without(why);
   const proof = prove(kernel, prog, program);
   const calls = planCalls(kernel, prog, program, proof);
   const bytes = moduleOf(kernel, program, proof, calls);
@@ -60,9 +61,24 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
   calls.forEach(({ how, plan }, index) => {
     if (how !== "checked") imports[directName(index)] = plan.callable.fn!;
   });
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { [IMPORTS]: imports });
+  const instance = instantiate(bytes, imports);
+  if (typeof instance === "string") return without(instance);
   for (const [name, func] of Object.entries(instance.exports)) functions.set(Number(name), func as CompiledFunction);
   return { why: undefined, functions, milliseconds: performance.now() - start, bytes: bytes.length };
+}
+
+/**
+ * The instance, or why this JavaScript engine has none: a page that may not compile (CompileError), a module or function
+ * beyond its limits (CompileError), a module that is too large for a browser's main thread (RangeError), no memory for the
+ * machine code (RangeError).
+ */
+function instantiate(bytes: Uint8Array<ArrayBuffer>, imports: WebAssembly.ModuleImports): WebAssembly.Instance | string {
+  try {
+    return new WebAssembly.Instance(new WebAssembly.Module(bytes), { [IMPORTS]: imports });
+  } catch (error) {
+    if (!(error instanceof WebAssembly.CompileError || error instanceof RangeError)) throw error;
+    return `its ${bytes.length} bytes of WebAssembly are refused: ${error.message}`;
+  }
 }
 
 function refusal(program: JitProgram): string | undefined {

@@ -1,15 +1,19 @@
 /** Runs a program to its end: as compiled code where that can be, else, and where somebody watches, by the interpreter. */
+import type { CompiledFunction, RanBy } from "../kern/compiled.ts";
 import { RUN_BUDGET, RUN_EXITED, RUN_SPENT } from "../kern/run_record.ts";
 import { run as interpret } from "../vm/interp.ts";
 import { type Machine, save } from "../vm/machine.ts";
 import { compiledOf } from "./compile.ts";
 import { currentOf, UNWIND } from "./runtime.ts";
 
-/** Runs to the end: exit, fault, or a budget that is spent. Returns the status. */
+const COMPILED: RanBy = { engine: "jit", why: undefined };
+const ASKED_FOR: RanBy = { engine: "interp", why: undefined };
+const OBSERVED: RanBy = { engine: "interp", why: "it is observed, instruction by instruction" };
+
+/** Runs to the end: exit, fault, or a budget that is spent. Returns the status; `scene.ranBy` says what ran it. */
 export function run(m: Machine): number {
   const { kernel } = m;
-  if (kernel.engine === "interp" || kernel.observer !== undefined) return interpret(m);
-  const entry = compiledOf(kernel, m.prog).functions.get(m.pc);
+  const entry = entryOf(m);
   if (entry === undefined) return interpret(m);
   const { mem, i32 } = m;
   mem.writeU64(m.run + RUN_BUDGET, m.budget);
@@ -26,4 +30,17 @@ export function run(m: Machine): number {
   }
   save(m);
   return m.status;
+}
+
+/** The compiled code that the run begins in; undefined: the interpreter runs it. */
+function entryOf({ kernel, prog, pc }: Machine): CompiledFunction | undefined {
+  const { scene } = kernel;
+  if (kernel.engine === "interp" || kernel.observer !== undefined) {
+    scene.ranBy = kernel.engine === "interp" ? ASKED_FOR : OBSERVED;
+    return undefined;
+  }
+  const { functions, why } = compiledOf(kernel, prog);
+  const entry = functions.get(pc);
+  scene.ranBy = entry === undefined ? { engine: "interp", why } : COMPILED;
+  return entry;
 }

@@ -2,6 +2,13 @@
 
 export type Engine = "interp" | "jit";
 
+/** What ran a program. */
+export interface RanBy {
+  readonly engine: Engine;
+  /** Why the interpreter had to, on a host that compiles. */
+  readonly why: string | undefined;
+}
+
 /** Runs one function of a program: arguments from r1 .. r5 of the run record, r0 back into it. `fp`: the end of its stack. */
 export type CompiledFunction = (run: number, fp: number) => void;
 

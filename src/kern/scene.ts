@@ -2,6 +2,7 @@
  * What is around the runs of one client and no part of the map subsystem: who runs, memory that programs may probe, and
  * what programs did to the outside. It is the client's own: nobody else looks at it.
  */
+import type { RanBy } from "./compiled.ts";
 import { type Network, noNetwork, type TunnelKey } from "./network.ts";
 
 /** Who runs: what bpf_get_current_* tell. */
@@ -180,6 +181,8 @@ export interface Scene {
   events: RunEvent[];
   /** Of the last run, when it was stopped. */
   stopped: StoppedAt | undefined;
+  /** What ran the last one. */
+  ranBy: RanBy;
   network: Network;
   /** Of the packet under way. */
   tunnel: TunnelKey | undefined;
@@ -217,6 +220,7 @@ export function emptyScene(): Scene {
     output: undefined,
     events: [],
     stopped: undefined,
+    ranBy: { engine: "interp", why: undefined },
     network: noNetwork,
     tunnel: undefined,
   };

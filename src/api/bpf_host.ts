@@ -1,7 +1,17 @@
 /** A host with the typed API on it: what `createEmbedded` and `openKernel` give. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import { InputError } from "../errors.ts";
-import type { Attr, Bpffs, Host, KernelBtf, KernelFacts, MmapOptions, UserMemory, WaitOptions } from "../host/host.ts";
+import type {
+  Attr,
+  Bpffs,
+  Host,
+  HostEngine,
+  KernelBtf,
+  KernelFacts,
+  MmapOptions,
+  UserMemory,
+  WaitOptions,
+} from "../host/host.ts";
 import { BPF_MAP_GET_FD_BY_ID, BPF_MAP_GET_NEXT_ID, ENOENT } from "../uapi/index.ts";
 import type { AnyMap, MapOf } from "./any_map.ts";
 import { HostContext } from "./context.ts";
@@ -59,6 +69,11 @@ export class BpfHost implements Host {
   readonly bpffs: Bpffs;
   /** How many CPUs per-CPU values have a slot for. */
   readonly possibleCpus: number;
+  /**
+   * What runs programs: on embedded hosts `jit` or `interp`, as they were asked for; `kernel` on the machine's. What ran
+   * one is in its result (`engine`).
+   */
+  readonly engine: HostEngine;
   /** Bytes of a page: what `mmap` counts in. */
   readonly pageSize: number;
   /**
@@ -79,6 +94,7 @@ export class BpfHost implements Host {
     this.bpffs = seam.bpffs;
     this.possibleCpus = seam.possibleCpus;
     this.pageSize = seam.pageSize;
+    this.engine = seam.engine;
     this.context = new HostContext(seam);
     this.bpf = (cmd, attr, size) => {
       if (!this.#open) this.requireOpen();

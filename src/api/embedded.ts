@@ -11,6 +11,7 @@ import {
 } from "../host/embedded.ts";
 import { encodeInsns, INSN_SIZE, type Insn } from "../insn/index.ts";
 import { BpfHost, type HostMemory } from "./bpf_host.ts";
+import { type RanOn, ranOn } from "./engine.ts";
 import { BpfError } from "./error.ts";
 import { type NetworkOptions, networkOf } from "./network.ts";
 import type { Observer } from "./observe/observer.ts";
@@ -23,7 +24,7 @@ export interface ExecuteOptions {
   readonly observe?: Observer;
 }
 
-export interface ExecuteResult {
+export interface ExecuteResult extends RanOn {
   /** Unsigned, 64 bits. */
   readonly r0: bigint;
   /** The memory afterwards. */
@@ -76,7 +77,7 @@ export class EmbeddedBpfHost extends BpfHost {
     try {
       const { errno, log, r0 } = this.#embedded.execute(code, memory);
       if (errno !== 0) throw new BpfError({ errno, cmd: "execute", what: log, log });
-      return { r0, memory };
+      return { r0, memory, ...ranOn(this.#embedded) };
     } finally {
       watched?.stop();
     }

@@ -1,6 +1,8 @@
 /** The one error of bpf(2) calls made through the typed API. Below it there are numbers only. */
+import type { HostEngine } from "../host/host.ts";
 import type { RunEvent, StoppedAt } from "../kern/scene.ts";
 import { bpfCmdNames, errnoName } from "../uapi/index.ts";
+import type { RanOn } from "./engine.ts";
 
 /** The map that a call was about. */
 export interface ErrorMap {
@@ -72,16 +74,25 @@ export class BpfError extends Error {
   }
 }
 
+interface RunFaultParts extends BpfErrorParts, RanOn {
+  readonly events: readonly RunEvent[];
+  readonly stopped: StoppedAt;
+}
+
 /** A program was stopped on the embedded host: it did what it must not do, or spent its budget. */
-export class RunFault extends BpfError {
+export class RunFault extends BpfError implements RanOn {
   override readonly name: string = "RunFault";
   /** What it had done to the outside by then. */
   readonly events: readonly RunEvent[];
   /** At which instruction, and why; `message` and `log` have it in words. */
   readonly stopped: StoppedAt;
+  readonly engine: HostEngine;
+  readonly whyInterpreted: string | undefined;
 
-  constructor(parts: BpfErrorParts & { readonly events: readonly RunEvent[]; readonly stopped: StoppedAt }) {
+  constructor(parts: RunFaultParts) {
     super(parts);
+    this.engine = parts.engine;
+    this.whyInterpreted = parts.whyInterpreted;
     this.events = parts.events;
     this.stopped = parts.stopped;
   }

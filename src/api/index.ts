@@ -52,6 +52,7 @@ export {
   type ExecuteOptions,
   type ExecuteResult,
 } from "./embedded.ts";
+export type { Compiled, RanOn } from "./engine.ts";
 export { BpfError, type BpfErrorParts, BulkError, type BulkProgress, type ErrorMap, RunFault } from "./error.ts";
 export { type EstimateOptions, estimateMemory } from "./estimate_memory.ts";
 export { Globals } from "./globals.ts";

@@ -5,6 +5,7 @@
 import { InputError } from "../errors.ts";
 import type { Host } from "../host/host.ts";
 import type { Attachment, GivenMemory, Task } from "../kern/scene.ts";
+import { ranOn } from "./engine.ts";
 import { hasTestRun } from "./prog_types.ts";
 import type { RunOptions, RunResult } from "./run.ts";
 
@@ -63,5 +64,5 @@ export function runOwn(seam: Host, fd: number, options: RunOptions): RunResult |
     ...(args === undefined ? {} : { args: args.map(BigInt) }),
   });
   if (typeof result === "number") return result;
-  return { ...result, ctx: context };
+  return { ...result, ctx: context, ...ranOn(seam) };
 }

@@ -21,6 +21,7 @@ import {
   EPERM,
 } from "../uapi/index.ts";
 import type { HostContext, Owned } from "./context.ts";
+import type { Compiled } from "./engine.ts";
 import { BpfError } from "./error.ts";
 import { toHex } from "./hex.ts";
 import { nameAt } from "./info.ts";
@@ -158,6 +159,30 @@ export class Program implements Owned, Disposable {
   }
 
   /**
+   * Compiles the program now, which its first run would do otherwise, and says what will run it. What cannot be compiled
+   * is interpreted, with the same results, and `whyInterpreted` says why. On a shared host each worker compiles for
+   * itself. The kernel compiled it when it was loaded.
+   *
+   *     const { engine, whyInterpreted = "" } = program.compile();
+   */
+  compile(): Compiled {
+    if (this.#fd < 0) this.#failClosed("compile");
+    const { seam } = this.#context;
+    const { engine } = seam;
+    if (engine === "kernel") {
+      const bytes = readInfo(seam, this.#fd)?.jitedLength ?? 0;
+      return { engine: "kernel", whyInterpreted: undefined, milliseconds: 0, bytes };
+    }
+    if (engine === "interp") return { engine, whyInterpreted: undefined, milliseconds: 0, bytes: 0 };
+    const compiled = seam.compile!(this.#fd);
+    if (typeof compiled === "number") {
+      throw new BpfError({ errno: compiled, cmd: "compile", what: `cannot compile ${this.#title}` });
+    }
+    const { why, milliseconds, bytes } = compiled;
+    return { engine: why === undefined ? engine : "interp", whyInterpreted: why, milliseconds, bytes };
+  }
+
+  /**
    * Calls an iterator program (`iter/bpf_map_elem`) for each element of a map, then once more without one, as reading the
    * kernel's iterator does. Gives what it wrote with bpf_seq_printf and bpf_seq_write. Only on embedded hosts. A program
    * that returns 1 ends it with EAGAIN.
@@ -238,18 +263,20 @@ interface ProgramInfo {
   readonly tag: string;
   readonly type: number;
   readonly name: string;
+  readonly jitedLength: number;
 }
 
 function readInfo(host: Host, fd: number): ProgramInfo | undefined {
   const info = new Uint8Array(INFO_SIZE);
   if (host.bpf(BPF_OBJ_GET_INFO_BY_FD, { bpf_fd: fd, info_len: INFO_SIZE, info }) < 0) return undefined;
   const view = new DataView(info.buffer);
-  const { tag, id, type, name } = infoFields;
+  const { tag, id, type, name, jited_prog_len } = infoFields;
   return {
     id: view.getUint32(id.offset, true),
     tag: toHex(info.subarray(tag.offset, tag.offset + tag.size)),
     type: view.getUint32(type.offset, true),
     name: nameAt(info, name),
+    jitedLength: view.getUint32(jited_prog_len.offset, true),
   };
 }
 

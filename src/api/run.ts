@@ -17,6 +17,7 @@ import {
   ETIMEDOUT,
 } from "../uapi/index.ts";
 import type { HostContext } from "./context.ts";
+import { type RanOn, ranOn } from "./engine.ts";
 import { BpfError, RunFault } from "./error.ts";
 import type { Observer } from "./observe/observer.ts";
 import { argumentBytes, requireTestRun, runOwn, type Surroundings, wantsOwnRun } from "./own_run.ts";
@@ -50,7 +51,7 @@ export interface RunOptions extends Surroundings {
 }
 
 /** What a run leaves. */
-export interface RunResult {
+export interface RunResult extends RanOn {
   /** What the program returned, 0 to 2^32 - 1. */
   readonly retval: number;
   /** The packet afterwards; undefined for a run without one. */
@@ -159,6 +160,7 @@ export class Runner {
       duration: attr.getUint32(test.duration.offset, true),
       events: seam.runEvents?.() ?? [],
       syscallRetval: undefined,
+      ...ranOn(seam),
     };
   }
 
@@ -194,7 +196,15 @@ export class Runner {
     if (stopped !== undefined) {
       const what = errno === EFAULT ? `${title} did what it must not do` : `${title} ran too long`;
       const log = stderr().trimEnd();
-      return new RunFault({ ...parts, what, log, summary: log.split("\n"), events: seam.runEvents?.() ?? [], stopped });
+      return new RunFault({
+        ...parts,
+        what,
+        log,
+        summary: log.split("\n"),
+        events: seam.runEvents?.() ?? [],
+        stopped,
+        ...ranOn(seam),
+      });
     }
     if (errno === ENOTSUPP)
       return new BpfError({ ...parts, what: `programs of type ${progTypeName(type)} cannot be run` });

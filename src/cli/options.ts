@@ -1,6 +1,7 @@
 /** The arguments of `bpfmaps run`. */
 import { parseArgs } from "node:util";
 import { InputError } from "../errors.ts";
+import type { Engine } from "../kern/compiled.ts";
 
 export interface RunOptions {
   readonly object: string;
@@ -15,6 +16,8 @@ export interface RunOptions {
   readonly repeat: number;
   readonly host: "embedded" | "kernel";
   readonly cpus: number | undefined;
+  /** What runs the program on the embedded host; undefined: its default. */
+  readonly engine: Engine | undefined;
   /** The file of the types that the object is relocated to, or `self`: its own. */
   readonly btf: string | undefined;
   /** The file of the kernel's configuration that the object is told. */
@@ -46,6 +49,8 @@ returned, what it did to the outside (printed, redirected, ...), and what the ma
   --repeat N        run it N times on each packet or context
   --host HOST       embedded (default: a library, no root) or kernel (this machine's bpf(2))
   --cpus N          virtual CPUs of the embedded host (default 1)
+  --engine ENGINE   what runs the program on the embedded host: jit (the default), compiled to WebAssembly, or interp. With
+                    --trace, --coverage or --profile it is always the interpreter; the report says what it was
   --btf FILE        relocate the object (CO-RE) to the types in FILE, such as /sys/kernel/btf/vmlinux, or to its own: self
   --kconfig FILE    what the object's __kconfig variables are: lines such as CONFIG_HZ=250, as in /boot/config-*
   --json            one JSON object on standard output
@@ -83,6 +88,9 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
   if (host === "kernel" && values.cpus !== undefined) {
     throw new InputError("--cpus is for the embedded host: the kernel has the CPUs that it has");
   }
+  if (host === "kernel" && values.engine !== undefined) {
+    throw new InputError("--engine is for the embedded host: the kernel runs programs by itself");
+  }
   const { trace = false, profile = false } = values;
   if (host === "kernel" && (trace || profile || values.coverage !== undefined)) {
     throw new InputError("--trace, --coverage and --profile are for the embedded host: the kernel tells nobody");
@@ -101,6 +109,7 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     repeat: count("--repeat", values.repeat ?? "1", REPEAT_MAX),
     host,
     cpus: values.cpus === undefined ? undefined : count("--cpus", values.cpus, 256),
+    engine: values.engine === undefined ? undefined : engineOf(values.engine),
     btf: values.btf,
     kconfig: values.kconfig,
     json: values.json ?? false,
@@ -126,6 +135,7 @@ function parse(args: readonly string[]) {
         repeat: { type: "string" },
         host: { type: "string" },
         cpus: { type: "string" },
+        engine: { type: "string" },
         btf: { type: "string" },
         kconfig: { type: "string" },
         json: { type: "boolean" },
@@ -140,6 +150,12 @@ function parse(args: readonly string[]) {
     const [what = ""] = (error as Error).message.split(/[.\n] /);
     throw new InputError(`${what} (bpfmaps run --help)`, { cause: error });
   }
+}
+
+/** The value of `--engine`. */
+export function engineOf(text: string): Engine {
+  if (text === "jit" || text === "interp") return text;
+  throw new InputError(`--engine ${text}: expected jit or interp`);
 }
 
 /** `lcov`, or `lcov=FILE`. */

@@ -2,6 +2,7 @@
 import { toHex } from "../api/hex.ts";
 import type { FileCoverage, ProfileLine } from "../api/observe/index.ts";
 import type { BtfValue } from "../btf/index.ts";
+import type { HostEngine } from "../host/host.ts";
 import type { EventReport } from "./events.ts";
 
 export interface EntryReport {
@@ -42,7 +43,10 @@ export interface StopReport {
 export interface RunReport {
   readonly object: string;
   readonly host: "embedded" | "kernel";
-  readonly engine: string;
+  /** What ran the program. */
+  readonly engine: HostEngine;
+  /** Why the interpreter had to. */
+  readonly whyInterpreted?: string;
   readonly program: { readonly name: string; readonly section: string; readonly type: string };
   /** Those that came to their end. */
   readonly runs: number;
@@ -85,10 +89,11 @@ export function toText(
   nameOf: (retval: number) => string | undefined,
   did: readonly string[],
 ): string {
-  const { program, runs, returns } = report;
+  const { program, runs, returns, host, engine, whyInterpreted } = report;
   const counts = Object.entries(returns).map(([value, n]) => `${n} x ${nameOf(Number(value)) ?? value}`);
   const lines = [
-    `${program.name} (${program.section}) on the ${report.host} host, ${report.engine}: ${runs} ${runs === 1 ? "run" : "runs"}`,
+    `${program.name} (${program.section}) on the ${host} host, ${engine}: ${runs} ${runs === 1 ? "run" : "runs"}`,
+    ...(whyInterpreted === undefined ? [] : [`interpreted: ${whyInterpreted}`]),
     `returned ${counts.join(", ") || "nothing"}`,
   ];
   lines.push(...did);

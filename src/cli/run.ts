@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import type { BpfHost } from "../api/bpf_host.ts";
 import type { TargetBtf } from "../api/core_target.ts";
 import { createEmbedded } from "../api/embedded.ts";
+import type { RanOn } from "../api/engine.ts";
 import { BpfError, RunFault } from "../api/error.ts";
 import { toHex } from "../api/hex.ts";
 import { openKernel } from "../api/kernel.ts";
@@ -12,6 +13,7 @@ import type { RunOptions as ProgramInput, RunResult } from "../api/run.ts";
 import { formatValue, parseBtf } from "../btf/index.ts";
 import { type ObjectSpec, parseObject } from "../elf/index.ts";
 import { InputError } from "../errors.ts";
+import type { EmbeddedOptions } from "../host/embedded.ts";
 import { actionNames } from "../uapi/index.ts";
 import { Events } from "./events.ts";
 import { fillMaps } from "./fill.ts";
@@ -31,8 +33,7 @@ export async function runCommand(args: readonly string[]): Promise<void> {
   const [name = ""] = basename(options.object).split(".");
   const spec = inFile(options.object, () => parseObject(bytes, { name }));
   const wanted = pickProgram(spec, options);
-  const host =
-    options.host === "kernel" ? openKernel() : createEmbedded(options.cpus === undefined ? {} : { cpus: options.cpus });
+  const host = options.host === "kernel" ? openKernel() : createEmbedded(embeddedOptions(options));
   try {
     // A trial run neither leaves pins behind nor works on maps that others have pinned.
     const unpinned = ({ maps }: ObjectSpec): void => {
@@ -54,7 +55,7 @@ export async function runCommand(args: readonly string[]): Promise<void> {
     const report: RunReport = {
       object: options.object,
       host: options.host,
-      engine: options.host === "kernel" ? "kernel" : "interp",
+      ...engineReport(outcome.ran ?? { engine: host.engine, whyInterpreted: undefined }),
       program: { name: wanted.name, section: wanted.section, type: program.type },
       runs,
       returns,
@@ -72,6 +73,14 @@ export async function runCommand(args: readonly string[]): Promise<void> {
   } finally {
     host.close();
   }
+}
+
+function embeddedOptions({ cpus, engine }: RunOptions): EmbeddedOptions {
+  return { ...(cpus === undefined ? {} : { cpus }), ...(engine === undefined ? {} : { engine }) };
+}
+
+function engineReport({ engine, whyInterpreted }: RanOn): Pick<RunReport, "engine" | "whyInterpreted"> {
+  return { engine, ...(whyInterpreted === undefined ? {} : { whyInterpreted }) };
 }
 
 /** The types that `--btf` names. */
@@ -120,6 +129,8 @@ interface Outcome {
   readonly data: Uint8Array;
   readonly ctx: Uint8Array | undefined;
   readonly ctxChanged: boolean;
+  /** What ran it; undefined: there was no run. */
+  readonly ran: RanOn | undefined;
   /** What ended the runs early. */
   readonly fault: RunFault | undefined;
 }
@@ -135,10 +146,12 @@ function runAll(program: Program, options: RunOptions, events: Events): Outcome 
   const returns = new Map<number, number>();
   let runs = 0;
   let fault: RunFault | undefined;
+  let ran: RanOn | undefined;
   let last: Pick<RunResult, "data" | "ctx"> = { data: undefined, ctx: undefined };
   for (const { data, number } of packetsOf(options)) {
     const result = runOne(program, { ...context, ...(data === undefined ? {} : { data }) }, number);
     events.add(runs + 1, result.events);
+    ran = result;
     if (result instanceof RunFault) {
       fault = result;
       break;
@@ -151,7 +164,7 @@ function runAll(program: Program, options: RunOptions, events: Events): Outcome 
   if (runs >= PROGRESS_EVERY && process.stderr.isTTY) process.stderr.write("\r\x1b[K");
   const { data = new Uint8Array(0), ctx: left } = last;
   const ctxChanged = left !== undefined && ctx !== undefined && toHex(left) !== toHex(ctx);
-  return { runs, returns: Object.fromEntries(returns), data, ctx: left, ctxChanged, fault };
+  return { runs, returns: Object.fromEntries(returns), data, ctx: left, ctxChanged, ran, fault };
 }
 
 interface Packet {

@@ -2,8 +2,16 @@
 import type { Btf } from "../btf/index.ts";
 import type { IterResult } from "../cmd/run_iter.ts";
 import type { ProgResult, ProgRun } from "../cmd/run_prog.ts";
+import type { CompiledProgram, Engine, RanBy } from "../kern/compiled.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
 import type { RunEvent, StoppedAt } from "../kern/scene.ts";
+
+/**
+ * - `jit`: compiled to WebAssembly where that can be
+ * - `interp`: interpreted
+ * - `kernel`: by the machine's kernel, with whatever it has
+ */
+export type HostEngine = Engine | "kernel";
 
 /** A field of `AttrObject`: a number, a text (names, paths, the licence), or a buffer that is read and written in place. */
 export type AttrValue = number | bigint | string | ArrayBufferView | null | undefined;
@@ -136,11 +144,11 @@ export interface Host {
    * leaves this out.
    */
   setPerfEvent?(mapFd: number, cpu: number, eventFd: number): number;
-  /** What runs programs: compiled to WebAssembly where that can be, or always the interpreter. Absent: the kernel does. */
-  readonly engine?: Engine;
-  /** Compiles the program behind an fd now, where its first run would. Beside `engine`. A negative errno. */
+  /** What runs programs. */
+  readonly engine: HostEngine;
+  /** Compiles the program behind an fd now, where its first run would, or a negative errno. Not with `kernel`. */
   compile?(fd: number): CompiledProgram | number;
-  /** What ran the last run of this thread. Beside `engine`. */
+  /** What ran the last run of this thread. Not with `kernel`. */
   ranBy?(): RanBy;
   /** What programs did to the outside in the last run of this thread, where the host keeps it. */
   runEvents?(): readonly RunEvent[];

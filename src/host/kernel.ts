@@ -70,6 +70,7 @@ const BOUNDLESS = 2;
 
 class KernelHost implements Host {
   readonly kind = "kernel" as const;
+  readonly engine = "kernel" as const;
   readonly facts: KernelFacts = kernelFacts();
   readonly user: UserMemory;
   readonly bpffs: Bpffs;

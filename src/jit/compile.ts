@@ -72,7 +72,10 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
  * beyond its limits (CompileError), a module that is too large for a browser's main thread (RangeError), no memory for the
  * machine code (RangeError).
  */
-function instantiate(bytes: Uint8Array<ArrayBuffer>, imports: WebAssembly.ModuleImports): WebAssembly.Instance | string {
+function instantiate(
+  bytes: Uint8Array<ArrayBuffer>,
+  imports: WebAssembly.ModuleImports,
+): WebAssembly.Instance | string {
   try {
     return new WebAssembly.Instance(new WebAssembly.Module(bytes), { [IMPORTS]: imports });
   } catch (error) {

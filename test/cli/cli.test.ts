@@ -106,6 +106,12 @@ const badArguments: readonly (readonly [string, readonly string[], RegExp])[] = 
   ["repeat 0", ["run", object, "--pcap", pcap, "--repeat", "0"], /--repeat 0: expected a whole number from 1/],
   ["repeat text", ["run", object, "--pcap", pcap, "--repeat", "many"], /--repeat many/],
   ["unknown host", ["run", object, "--pcap", pcap, "--host", "mars"], /--host mars: expected embedded or kernel/],
+  ["unknown engine", ["run", object, "--pcap", pcap, "--engine", "fast"], /--engine fast: expected jit or interp\n$/],
+  [
+    "an engine for the kernel",
+    ["run", object, "--pcap", pcap, "--host", "kernel", "--engine", "jit"],
+    /--engine is for the embedded host/,
+  ],
   ["unknown program", ["run", object, "--pcap", pcap, "--prog", "nope"], /no program nope: it has traffic/],
   ["missing object", ["run", join(dir, "none.o"), "--pcap", pcap], /cannot read .*none\.o: there is no such file/],
   ["missing capture", ["run", object, "--pcap", join(dir, "none.pcap")], /cannot read .*none\.pcap/],

@@ -10,6 +10,7 @@ import {
   alu64,
   alu64Imm,
   call,
+  callRel,
   encodeInsns,
   exit,
   type Insn,
@@ -52,6 +53,25 @@ test("--trace prints instructions with their source lines to standard error", as
   expect(err).toMatch(/call kind_of .*-> function kind_of\n/);
   expect(err).toMatch(/^ {2}; \.\/packet_sampler\.bpf\.c:\d+: /m);
   expect(err).toMatch(/bpf_ringbuf_reserve\(0x\w+, 0x28, 0x0\) = 0x/);
+});
+
+test("the report says what ran the program, and why the interpreter had to", async () => {
+  const both = async (...args: string[]) => {
+    const { engine, whyInterpreted } = JSON.parse((await run(...args, "--json")).out) as Record<string, string>;
+    return [(await run(...args)).out.split("\n", 2).join("; "), engine, whyInterpreted];
+  };
+  const title = "sampler (xdp) on the embedded host";
+  expect(await both()).toEqual([expect.stringContaining(`${title}, jit: 1 run; returned`), "jit", undefined]);
+  expect(await both("--engine", "interp")).toEqual([
+    expect.stringContaining(`${title}, interp: 1 run; returned`),
+    "interp",
+    undefined,
+  ]);
+  const why = "it is observed, instruction by instruction";
+  for (const watched of ["--trace", "--profile"]) {
+    const [text, ...rest] = await both(watched, "--engine", "jit");
+    expect([text, ...rest]).toEqual([`${title}, interp: 1 run; interpreted: ${why}`, "interp", why]);
+  }
 });
 
 test("--trace-limit says what it left out", async () => {
@@ -246,6 +266,22 @@ test("exec: r1 is the memory, r2 its length, r0 comes out in hex", async () => {
   expect(await exec(hex([mov64Imm(R0, -1), exit()]))).toBe("ffffffffffffffff\n");
 });
 
+test("exec --engine: what runs it; why the interpreter had to goes to standard error", async () => {
+  // A function that reads a register of its caller.
+  const nosy = hex([mov64Imm(R6, 5), callRel(1), exit(), mov64(R0, R6), exit()]);
+  const on = (program: string, ...args: string[]) =>
+    printed(async () => {
+      await execCommand(args, () => program);
+      return 0;
+    });
+  expect(await on(hex(adds), "010200", "--engine", "jit")).toEqual({ code: 0, out: "204\n", err: "" });
+  expect(await on(hex(adds), "010200", "--engine", "interp")).toEqual({ code: 0, out: "204\n", err: "" });
+  expect(await on(nosy, "--engine", "interp")).toEqual({ code: 0, out: "5\n", err: "" });
+  const why = "interpreted: the function at instruction 3 reads registers of its caller\n";
+  expect(await on(nosy, "--engine", "jit")).toEqual({ code: 0, out: "5\n", err: why });
+  await expect(on(nosy, "--engine", "fast")).rejects.toThrow("--engine fast: expected jit or interp");
+});
+
 test("exec as it is installed", () => {
   const ended = spawnSync(process.execPath, [join(root, "dist/cli/main.js"), "exec", "01 02 00"], {
     encoding: "utf8",
@@ -261,7 +297,7 @@ test("exec --debug traces to standard error", async () => {
     return 0;
   });
   expect(out).toBe("5\n");
-  expect(err).toMatch(/^ {4}0: r0 = 5 +r0 = 0x5\n {4}1: exit\n$/);
+  expect(err).toMatch(/^ {4}0: r0 = 5 +r0 = 0x5\n {4}1: exit\ninterpreted: it is observed, .*\n$/);
 });
 
 test("exec: what is wrong with arguments, programs and what they do", async () => {

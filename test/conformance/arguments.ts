@@ -1,4 +1,5 @@
 /** The command line of `npm run conformance`. */
+import type { Engine } from "../../src/kern/compiled.ts";
 import { planOf, plans, type TypePlan } from "./random/plans.ts";
 
 export interface Arguments {
@@ -17,6 +18,8 @@ export interface Arguments {
   readonly write: boolean;
   /** The clone of bpf_conformance whose cases are run, and nothing else. */
   readonly suite: string | undefined;
+  /** What runs its programs; undefined: one engine after the other. */
+  readonly engine: Engine | undefined;
 }
 
 export interface ProgramArguments {
@@ -51,6 +54,7 @@ Where bpf(2) is not permitted the recorded answers of Linux 6.18 stand in.
   --bpf-conformance DIR
                    only this: the public suite bpf_conformance, of which DIR is a clone
                    (git clone https://github.com/Alan-Jowett/bpf_conformance DIR), through \`bpfmaps exec\`
+  --engine ENGINE  what runs its programs: jit, which must compile all of them, or interp (both)
 
 Exit code: 0 no difference, 1 differences, 2 wrong arguments.`;
 
@@ -61,6 +65,11 @@ function numberOf(option: string, text: string | undefined): number {
   return n;
 }
 
+function engineOf(text = ""): Engine {
+  if (text === "jit" || text === "interp") return text;
+  throw new RangeError(`--engine ${text}: expected jit or interp`);
+}
+
 /** Throws `RangeError` for what it does not understand. */
 export function parseArguments(args: readonly string[]): Arguments {
   let calls = CALLS;
@@ -68,6 +77,7 @@ export function parseArguments(args: readonly string[]): Arguments {
   let chosen: readonly TypePlan[] = plans;
   let chunk: number | undefined;
   let suite: string | undefined;
+  let engine: Engine | undefined;
   const programs = { count: PROGRAMS, seed: 1, first: 0 };
   const flags = new Set<string>();
   let whole = true;
@@ -86,6 +96,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     else if (option === "--first") programs.first = numberOf(option, value);
     else if (option === "--chunk") chunk = numberOf(option, value);
     else if (option === "--bpf-conformance" && value !== undefined) suite = value;
+    else if (option === "--engine") engine = engineOf(value);
     else if (option === "--type") {
       chosen = (value ?? "").split(",").map((name) => {
         const plan = planOf(name);
@@ -105,6 +116,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     tables: !flags.has("--no-tables") && !only,
     record: flags.has("--record"),
     suite,
+    engine,
     programs: only || whole ? programs : undefined,
     write: flags.has("--write") || (whole && !flags.has("--no-tables") && !only),
   };

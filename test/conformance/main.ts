@@ -238,7 +238,7 @@ async function main(): Promise<number> {
     console.error(`${error.message}\n\n${USAGE}`);
     return 2;
   }
-  if (args.suite !== undefined) return (await tellSuite(args.suite)) === 0 ? 0 : 1;
+  if (args.suite !== undefined) return (await tellSuite(args.suite, args.engine)) === 0 ? 0 : 1;
   const hosts = openHosts();
   try {
     if (hosts.kernel === undefined && args.record) {

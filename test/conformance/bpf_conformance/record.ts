@@ -2,7 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { InputError } from "../../../src/errors.ts";
-import { runSuite } from "./suite.ts";
+import type { Engine } from "../../../src/kern/compiled.ts";
+import { runSuite, type SuiteResult } from "./suite.ts";
 
 export interface SuiteRecord {
   readonly date: string;
@@ -15,6 +16,7 @@ export interface SuiteRecord {
   readonly outside: readonly string[];
 }
 
+const engines: readonly Engine[] = ["interp", "jit"];
 const PAGE = "docs/conformance.md";
 const RECORD = "test/conformance/recorded/bpf_conformance.json";
 const BEGIN = "<!-- bpf_conformance:begin -->";
@@ -31,7 +33,7 @@ export function suiteSection({ date, commit, cases, passed, outside }: SuiteReco
 ## bpf_conformance
 
 The public suite [bpf_conformance](https://github.com/Alan-Jowett/bpf_conformance)${of}, through \`bpfmaps exec\`, on ${date}:
-**${passed} of ${cases} cases that RFC 9669 covers pass**: instruction sets v1 to v4, atomics, and programs with fields
+**${passed} of ${cases} cases that RFC 9669 covers pass on both engines**, the interpreter and compiled code: instruction sets v1 to v4, atomics, and programs with fields
 that must be 0 and are not, which must be refused. Outside of the RFC, and not run: ${left || "none"}.
 
 \`\`\`sh
@@ -41,21 +43,31 @@ npm run conformance -- --bpf-conformance /tmp/bpf_conformance
 ${END}`;
 }
 
-/** Runs the suite, prints what fails, and writes record and page. The number of failures. */
-export async function tellSuite(directory: string): Promise<number> {
+/** Runs the suite and prints what fails; on both engines it writes record and page. The number of failures. */
+export async function tellSuite(directory: string, engine: Engine | undefined): Promise<number> {
   try {
-    const { passed, failed, outside } = await runSuite(directory);
-    for (const [name, problem] of failed) console.log(`${name}: ${problem}`);
+    const results: SuiteResult[] = [];
+    for (const each of engine === undefined ? engines : [engine]) {
+      const result = await runSuite(directory, each);
+      for (const [name, problem] of result.failed) console.log(`${each}: ${name}: ${problem}`);
+      const cases = result.passed.length + result.failed.length;
+      const outside = result.outside.join(", ") || "none";
+      console.log(`${each}: ${result.passed.length} of ${cases} cases pass; outside of RFC 9669: ${outside}`);
+      results.push(result);
+    }
+    const failures = results.reduce((sum, { failed }) => sum + failed.length, 0);
+    if (engine !== undefined) return failures;
+    const [{ passed, failed, outside }, other] = results as [SuiteResult, SuiteResult];
+    const both = passed.filter((name) => other.passed.includes(name));
     const cases = passed.length + failed.length;
-    console.log(`${passed.length} of ${cases} cases pass; outside of RFC 9669: ${outside.join(", ") || "none"}`);
     const date = new Date().toISOString().slice(0, 10);
-    const record: SuiteRecord = { date, commit: commitOf(directory), cases, passed: passed.length, outside };
+    const record: SuiteRecord = { date, commit: commitOf(directory), cases, passed: both.length, outside };
     writeFileSync(RECORD, `${JSON.stringify(record, undefined, 2)}\n`);
     const page = readFileSync(PAGE, "utf8");
     const [from, to] = [page.indexOf(BEGIN), page.indexOf(END) + END.length];
     writeFileSync(PAGE, `${page.slice(0, from)}${suiteSection(record)}${page.slice(to)}`);
     console.log(`written: ${RECORD}, ${PAGE}`);
-    return failed.length;
+    return failures;
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     console.error(error.message);

@@ -8,6 +8,7 @@ import { BpfError } from "../../../src/api/index.ts";
 import { execCommand } from "../../../src/cli/exec.ts";
 import { InputError } from "../../../src/errors.ts";
 import { decodeInsns, encodeInsns, type Insn, insnTable, variantOf } from "../../../src/insn/index.ts";
+import type { Engine } from "../../../src/kern/compiled.ts";
 import { assembleText } from "./assembly.ts";
 
 export interface SuiteCase {
@@ -60,11 +61,16 @@ function isOfRfc(insn: Insn): boolean {
   return (variantOf(row, insn)?.group ?? row.group) !== "linux";
 }
 
-/** What is wrong with what a case gives; undefined: nothing. */
-export async function runSuiteCase({ insns, memory, result }: SuiteCase): Promise<string | undefined> {
+/** What is wrong with what a case gives; undefined: nothing. With `jit` the case must run as compiled code. */
+export async function runSuiteCase(
+  { insns, memory, result }: SuiteCase,
+  engine: Engine = "jit",
+): Promise<string | undefined> {
   const program = Buffer.from(encodeInsns(insns)).toString("hex");
   try {
-    const found = BigInt(`0x${await exec(memory === "" ? [] : [memory], program)}`);
+    const { printed, told } = await exec([...(memory === "" ? [] : [memory]), "--engine", engine], program);
+    if (told !== "") return told;
+    const found = BigInt(`0x${printed}`);
     if (result === undefined) return `ran and gave 0x${found.toString(16)}, expected that it is refused`;
     const wanted = BigInt.asUintN(64, result);
     return found === wanted ? undefined : `gave 0x${found.toString(16)}, expected 0x${wanted.toString(16)}`;
@@ -75,25 +81,27 @@ export async function runSuiteCase({ insns, memory, result }: SuiteCase): Promis
 }
 
 /** What `bpfmaps exec` prints. */
-async function exec(args: readonly string[], program: string): Promise<string> {
+async function exec(args: readonly string[], program: string): Promise<{ printed: string; told: string }> {
   const lines: string[] = [];
+  const errors: string[] = [];
   await execCommand(
     args,
     () => program,
     (line) => lines.push(line),
+    (line) => errors.push(line),
   );
-  return lines.join("");
+  return { printed: lines.join(""), told: errors.join("; ") };
 }
 
 /** All cases of the suite's `tests`, and of `negative` those about fields that must be 0. */
-export async function runSuite(directory: string): Promise<SuiteResult> {
+export async function runSuite(directory: string, engine: Engine): Promise<SuiteResult> {
   const passed: string[] = [];
   const failed: [string, string][] = [];
   const outside: string[] = [];
   for (const file of filesOf(directory)) {
     const one = parseCase(readFileSync(join(directory, file), "utf8"));
     const rfc = one.result === undefined || one.insns.every(isOfRfc);
-    const problem = rfc ? await runSuiteCase(one) : undefined;
+    const problem = rfc ? await runSuiteCase(one, engine) : undefined;
     if (!rfc) outside.push(file);
     else if (problem === undefined) passed.push(file);
     else failed.push([file, problem]);

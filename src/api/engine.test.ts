@@ -105,7 +105,7 @@ test("any other failure to compile is not hidden", () => {
 });
 
 /** Its properties cannot be enumerated. */
-function pickWebAssembly(): Pick<typeof WebAssembly, "CompileError" | "Instance" | "Memory"> {
-  const { CompileError, Instance, Memory } = WebAssembly;
-  return { CompileError, Instance, Memory };
+function pickWebAssembly(): Pick<typeof WebAssembly, "CompileError" | "Global" | "Instance" | "Memory"> {
+  const { CompileError, Global, Instance, Memory } = WebAssembly;
+  return { CompileError, Global, Instance, Memory };
 }

@@ -1,4 +1,5 @@
 /** Loads, stores and atomic instructions: whether the interpreter's exact check would say yes, and what they change. */
+import { FUNC_HIGH } from "../../kern/run_record.ts";
 import type { Access } from "../facts.ts";
 import type { Op } from "../program.ts";
 import type { Context } from "./context.ts";
@@ -156,18 +157,21 @@ function loaded(context: Context, state: State, { pointer, off, size }: Place, s
 /** What a store that was judged changes of the frame. */
 function stored(context: Context, state: State, { pointer, off, size }: Place, v: Val): void {
   if (pointer.kind !== K_STACK) {
-    if (context.astray) state.dropSlots();
+    if (context.astray) {
+      state.dropSlots();
+      context.wroteAnywhere();
+    }
     return;
   }
   const low = pointer.min + off;
   const constantPlace = pointer.step === 0 && low >= -FRAME && low + size <= 0 && low % size === 0;
   if (constantPlace) state.put(low, size, v);
-  else state.forget(low, pointer.max + off + size);
+  else context.wrote(state, low, pointer.max + off + size);
 }
 
 /** A 64-bit immediate. */
 export function transferImmediate(context: Context, state: State, op: Op): void {
   const low = op.imm >>> 0;
-  const known = op.high === 0 ? context.address(low) : undefined;
+  const known = op.high === 0 ? context.address(low) : op.high === FUNC_HIGH ? context.functionAt(low) : undefined;
   state.regs[op.dst] = known ?? constant((op.high | 0) * 2 ** 32 + low);
 }

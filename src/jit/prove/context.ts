@@ -22,6 +22,9 @@ import {
   BPF_PROG_TYPE_CGROUP_SOCKOPT,
   BPF_PROG_TYPE_CGROUP_SYSCTL,
   BPF_PROG_TYPE_FLOW_DISSECTOR,
+  BPF_PROG_TYPE_KPROBE,
+  BPF_PROG_TYPE_PERF_EVENT,
+  BPF_PROG_TYPE_SK_LOOKUP,
   BPF_PROG_TYPE_SK_MSG,
   BPF_PROG_TYPE_SK_REUSEPORT,
   BPF_PROG_TYPE_SOCK_OPS,
@@ -30,8 +33,21 @@ import {
 } from "../../uapi/index.ts";
 import type { JitProgram } from "../program.ts";
 import { Joiner } from "./join.ts";
+import type { State } from "./state.ts";
 import { Summary } from "./summary.ts";
-import { AT_DATA, AT_META, F_META, F_WRITE, mapHandle, NO_ROOM, packet, packetEnd, region, type Val } from "./value.ts";
+import {
+  AT_DATA,
+  AT_META,
+  F_META,
+  F_WRITE,
+  functionAddress,
+  mapHandle,
+  NO_ROOM,
+  packet,
+  packetEnd,
+  region,
+  type Val,
+} from "./value.ts";
 
 /** Kinds of programs whose context is one struct, there as a whole in every run. */
 const wholeContexts: ReadonlySet<number> = new Set([
@@ -42,6 +58,9 @@ const wholeContexts: ReadonlySet<number> = new Set([
   BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
   BPF_PROG_TYPE_CGROUP_SOCKOPT,
   BPF_PROG_TYPE_CGROUP_SYSCTL,
+  BPF_PROG_TYPE_KPROBE,
+  BPF_PROG_TYPE_PERF_EVENT,
+  BPF_PROG_TYPE_SK_LOOKUP,
   BPF_PROG_TYPE_SK_MSG,
   BPF_PROG_TYPE_SK_REUSEPORT,
   BPF_PROG_TYPE_SOCK_OPS,
@@ -49,6 +68,7 @@ const wholeContexts: ReadonlySet<number> = new Set([
 /** Contexts up to this size lie where no stack follows within as many bytes. */
 const CONTEXT_NEAR = 256;
 const FRAME = 512;
+const FRAMES: number = 8 * FRAME;
 
 /** Fields of a context that hold the packet's bounds. */
 interface PacketFields {
@@ -60,7 +80,17 @@ interface PacketFields {
   readonly writable: boolean;
 }
 
+/** What a function writes of the frames above its own: a range of offsets from its r10, or anything. */
+export class Writes {
+  low: number = Number.POSITIVE_INFINITY;
+  high = 0;
+  anywhere = false;
+  /** It has become more. */
+  grown = false;
+}
+
 export class Context {
+  readonly #program: JitProgram;
   readonly kernel: Kernel;
   readonly prog: number;
   readonly joiner: Joiner = new Joiner();
@@ -77,11 +107,14 @@ export class Context {
   lowestOther = 0;
   /** The access that was judged last may go anywhere. */
   astray = false;
+  /** What the function under way writes of its callers' frames. */
+  writes: Writes = new Writes();
 
   constructor(kernel: Kernel, prog: number, program: JitProgram) {
     const { u32 } = kernel.mem;
     this.kernel = kernel;
     this.prog = prog;
+    this.#program = program;
     this.summary = new Summary(program);
     this.#type = u32[(prog + PROG_TYPE) >>> 2]!;
     this.#attachType = u32[(prog + PROG_ATTACH_TYPE) >>> 2]!;
@@ -92,6 +125,11 @@ export class Context {
 
   newBase(): number {
     return this.joiner.newBase();
+  }
+
+  /** False: instructions that are no program of any kind. */
+  get hasContext(): boolean {
+    return this.#family !== undefined;
   }
 
   get packetWritable(): boolean {
@@ -137,6 +175,31 @@ export class Context {
       return undefined;
     }
     return region(-1 - (low - inside), size, inside, (rights & AREA_PROG_WRITE) === 0 ? 0 : F_WRITE);
+  }
+
+  functionAt(insn: number): Val | undefined {
+    const index = this.#program.functionAt.get(insn);
+    return index === undefined ? undefined : functionAddress(index);
+  }
+
+  /** The function under way, or one that it calls, may write the stack between these offsets of r10. */
+  wrote(state: State, low: number, high: number): void {
+    state.forget(low, high);
+    const { writes } = this;
+    if (high <= 0 || writes.anywhere) return;
+    if (high > FRAMES) {
+      this.wroteAnywhere();
+    } else if (Math.max(0, low) < writes.low || high > writes.high) {
+      writes.low = Math.max(0, Math.min(writes.low, low));
+      writes.high = Math.max(writes.high, high);
+      writes.grown = true;
+    }
+  }
+
+  wroteAnywhere(): void {
+    if (this.writes.anywhere) return;
+    this.writes.anywhere = true;
+    this.writes.grown = true;
   }
 
   /** Bytes of the stack between these offsets of r10 may be touched. */

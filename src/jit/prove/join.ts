@@ -12,6 +12,7 @@ import {
   gcd,
   isNear,
   K_CTX,
+  K_FUNCTION,
   K_MAP,
   K_NUMBER,
   K_PACKET,
@@ -71,11 +72,11 @@ export class Joiner {
   /** Of the function under way. */
   stops: Stops = new Stops();
   #nextBase = FIRST_BASE;
-  /** What each value of the one state has met in the other, and what came of it. */
-  readonly #mine: Val[] = [];
-  readonly #other: Val[] = [];
-  readonly #result: Val[] = [];
-  /** The same of the addresses behind packet pointers: mine, other, distance, result. */
+  /** Numbers the joins. */
+  #serial = 0;
+  /** Values of the one state that met more than one of the other: which, and what came of it. */
+  readonly #more: Val[] = [];
+  /** Of the addresses behind packet pointers: mine, other, distance, result. */
   readonly #bases: number[] = [];
   /** 0: no loop's head; else how often the state has grown. */
   #widening = 0;
@@ -88,9 +89,8 @@ export class Joiner {
 
   /** Makes `into` hold what holds in both. True: it says less than before. */
   join(into: State, from: State, widening: number): boolean {
-    this.#mine.length = 0;
-    this.#other.length = 0;
-    this.#result.length = 0;
+    this.#serial++;
+    this.#more.length = 0;
     this.#bases.length = 0;
     this.#widening = widening;
     this.#changed = false;
@@ -105,21 +105,30 @@ export class Joiner {
   /** Two places that were the same in both states stay so; others do not become so. */
   #value(a: Val, b: Val): Val {
     if (a === UNKNOWN) return a;
-    let met = false;
-    for (let i = 0; i < this.#mine.length; i++) {
-      if (this.#mine[i] !== a) continue;
-      // Two that are UNKNOWN in the other state need not be the same there.
-      if (this.#other[i] === b && b !== UNKNOWN) return this.#result[i]!;
-      met = true;
-    }
-    let result = this.#content(a, b);
-    if (sameContent(result, a)) {
-      result = met ? copyOf(a) : a;
-    }
+    // Two that are UNKNOWN in the other state need not be the same there.
+    if (a.serial === this.#serial) return (b !== UNKNOWN && this.#before(a, b)) || this.#another(a, b);
+    const content = this.#content(a, b);
+    const result = sameContent(content, a) ? a : content;
     if (result !== a) this.#changed = true;
-    this.#mine.push(a);
-    this.#other.push(b);
-    this.#result.push(result);
+    a.serial = this.#serial;
+    a.partner = b;
+    a.outcome = result;
+    return result;
+  }
+
+  #before(a: Val, b: Val): Val | undefined {
+    if (a.partner === b) return a.outcome;
+    const more = this.#more;
+    for (let i = 0; i < more.length; i += 3) if (more[i] === a && more[i + 1] === b) return more[i + 2];
+    return undefined;
+  }
+
+  /** The value met another one before: what was the same is so no longer. */
+  #another(a: Val, b: Val): Val {
+    const content = this.#content(a, b);
+    const result = content === a ? copyOf(a) : content;
+    this.#changed = true;
+    this.#more.push(a, b, result);
     return result;
   }
 
@@ -135,6 +144,7 @@ export class Joiner {
       case K_CTX:
         return a.min === b.min ? a : anything();
       case K_MAP:
+      case K_FUNCTION:
         return a.id === b.id ? a : anything();
       case K_PACKET:
         return a.flags === b.flags ? this.#packet(a, b) : anything();

@@ -9,11 +9,12 @@ import type { Access, Facts, Value } from "../facts.ts";
 import type { Block, Func, JitProgram, Op } from "../program.ts";
 import { transferImmediate, transferMemory } from "./access.ts";
 import { refine } from "./branch.ts";
-import { Context } from "./context.ts";
+import { Context, Writes } from "./context.ts";
 import { Stops } from "./join.ts";
 import { State } from "./state.ts";
+import { callableOf } from "./summary.ts";
 import { transferAlu, transferByteOrder } from "./transfer_alu.ts";
-import { argumentOk, transferCall, transferPacketLoad } from "./transfer_call.ts";
+import { argumentOk, callbackArguments, transferCall, transferPacketLoad } from "./transfer_call.ts";
 import {
   ctx,
   ELSEWHERE,
@@ -21,6 +22,7 @@ import {
   F_NULL,
   F_WRITE,
   K_CTX,
+  K_FUNCTION,
   K_MAP,
   K_NUMBER,
   K_PACKET,
@@ -59,6 +61,8 @@ interface Flow {
   readonly heads: Uint8Array;
   /** Frames of callers that are there at least. */
   frames: number;
+  readonly writes: Writes;
+  readonly callers: Set<Flow>;
   entries: number;
   pending: boolean;
 }
@@ -100,34 +104,18 @@ class Prover {
     return this.#flows.find((flow) => flow.pending);
   }
 
-  /** What the program itself is given, and functions that are not called, or by whom is not known. */
+  /** What the program itself is given. */
   #begin(): void {
-    const called = new Set<number>();
-    const named = new Set<number>();
-    for (const { func } of this.#flows) {
-      for (const { ops } of func.blocks) {
-        for (const op of ops) {
-          if (op.variant?.op === "local") called.add(this.#calleeOf(op));
-          if (op.variant?.op === "func") named.add(this.#program.functionAt.get(op.imm) ?? -1);
-        }
-      }
-    }
-    for (let i = 0; i < this.#flows.length; i++) {
-      if (i !== 0 && called.has(i) && !named.has(i)) continue;
-      const state = State.unknown();
-      // The other registers are zero, or what a program that called this one by a tail call has left.
-      if (i === 0) state.regs[FIRST_ARGUMENT] = ctx(0);
-      state.regs[FRAME_POINTER] = stack(0, 0);
-      this.#enter(this.#flows[i]!, state, 0);
-    }
-  }
-
-  #calleeOf(op: Op): number {
-    return this.#program.functionAt.get(op.index + 1 + op.imm) ?? -1;
+    const state = State.unknown();
+    // The other registers are zero, or what a program that called this one by a tail call has left.
+    if (this.#context.hasContext) state.regs[FIRST_ARGUMENT] = ctx(0);
+    state.regs[FRAME_POINTER] = stack(0, 0);
+    this.#enter(this.#flows[0]!, state, 0);
   }
 
   /** One more way into a function. */
   #enter(flow: Flow, state: State, frames: number): void {
+    if (this.#writing) return;
     const known = flow.states[0];
     if (known === undefined) {
       flow.states[0] = state;
@@ -138,16 +126,18 @@ class Prover {
     }
     flow.entries++;
     const widening = flow.entries > CALLS_WIDEN ? flow.entries : 0;
-    this.#context.joiner.stops = flow.stops;
-    const grown = this.#context.joiner.join(known, state, widening);
-    if (grown) flow.dirty[0] = 1;
+    const { joiner } = this.#context;
+    const { stops } = joiner;
+    joiner.stops = flow.stops;
+    const grown = joiner.join(known, state, widening);
+    joiner.stops = stops;
     if (frames < flow.frames) {
       flow.frames = frames;
-      for (let id = 0; id < flow.dirty.length; id++) flow.dirty[id] = flow.states[id] === undefined ? 0 : 1;
-    } else if (!grown) {
-      return;
+      again(flow);
+    } else if (grown) {
+      flow.dirty[0] = 1;
+      flow.pending = true;
     }
-    flow.pending = true;
   }
 
   /** Until nothing changes in the function. */
@@ -161,13 +151,18 @@ class Prover {
       }
       dirty[id] = 0;
       this.#left--;
-      this.#context.frames = flow.frames;
-      this.#context.joiner.stops = flow.stops;
+      const context = this.#context;
+      context.frames = flow.frames;
+      context.writes = flow.writes;
+      context.joiner.stops = flow.stops;
       const block = func.blocks[id]!;
       const state = states[id]!.copy();
       for (const op of block.ops) this.#execute(flow, state, op);
-      const first = this.#leave(flow, block, state);
-      id = Math.min(id + 1, first);
+      id = Math.min(id + 1, this.#leave(flow, block, state));
+      if (!flow.writes.grown) continue;
+      flow.writes.grown = false;
+      for (const caller of flow.callers) again(caller);
+      if (flow.callers.has(flow)) id = 0;
     }
   }
 
@@ -221,7 +216,8 @@ class Prover {
         transferPacketLoad(state, op);
         return undefined;
       case "call":
-        if (op.variant?.op === "local" && !this.#writing) this.#call(flow, state, op);
+        if (op.variant?.op === "local") this.#call(flow, state, op);
+        else this.#callback(flow, state, op);
         transferCall(context, state, op);
         return undefined;
       default:
@@ -229,15 +225,41 @@ class Prover {
     }
   }
 
-  /** What a function is given: its frame lies below the caller's. */
+  /** A function of the program is called: its frame lies below the caller's. */
   #call(flow: Flow, state: State, op: Op): void {
-    const callee = this.#flows[this.#calleeOf(op)];
-    if (callee === undefined) return;
-    const given = State.unknown();
-    for (let i = FIRST_ARGUMENT; i <= ARGUMENTS; i++) given.regs[i] = passed(state.regs[i]!);
-    given.regs[FRAME_POINTER] = stack(0, 0);
-    this.#enter(callee, given, flow.frames + 1);
-    this.#context.joiner.stops = flow.stops;
+    const index = this.#program.functionAt.get(op.index + 1 + op.imm);
+    if (index !== undefined) this.#into(flow, this.#flows[index]!, state, state.regs.slice(1, 1 + ARGUMENTS));
+  }
+
+  /** A helper, or a timer later on, calls a function of the program: any, where it is not known which one. */
+  #callback(flow: Flow, state: State, op: Op): void {
+    const callable = callableOf(op);
+    const argument = callable?.args.indexOf("callback") ?? -1;
+    if (argument < 0) return;
+    const v = state.regs[argument + 1]!;
+    const now = callable!.callback !== undefined;
+    if (now && v.kind === K_FUNCTION) {
+      this.#into(flow, this.#flows[v.id]!, state, callbackArguments(this.#context, state, op));
+      return;
+    }
+    const any = v.kind === K_FUNCTION ? [this.#flows[v.id]!] : this.#flows;
+    for (const callee of any) this.#enter(callee, entryOf([]), 0);
+    if (!now) return;
+    state.dropSlots();
+    this.#context.wroteAnywhere();
+  }
+
+  /** What the function is given, and what it writes of the frames of those who called it. */
+  #into(flow: Flow, callee: Flow, state: State, given: readonly Val[]): void {
+    callee.callers.add(flow);
+    this.#enter(callee, entryOf(given), flow.frames + 1);
+    const { writes } = callee;
+    if (writes.anywhere) {
+      state.dropSlots();
+      this.#context.wroteAnywhere();
+    } else if (writes.high > 0) {
+      this.#context.wrote(state, writes.low - FRAME, writes.high - FRAME);
+    }
   }
 
   /** The last pass. */
@@ -251,6 +273,7 @@ class Prover {
     context.lowestOther = 0;
     for (const flow of this.#flows) {
       context.frames = flow.frames;
+      context.writes = flow.writes;
       context.lowest = 0;
       for (const { ops, id } of flow.func.blocks) {
         const state = flow.states[id]?.copy();
@@ -266,7 +289,7 @@ class Prover {
           if (found !== undefined) access[op.index] = found;
         }
       }
-      lowest.push(context.lowest);
+      lowest.push(flow.states[0] === undefined ? -FRAME : context.lowest);
     }
     return {
       access,
@@ -305,9 +328,25 @@ function flowOf(func: Func): Flow {
     stops,
     heads,
     frames: 0,
+    writes: new Writes(),
+    callers: new Set(),
     entries: 0,
     pending: false,
   };
+}
+
+/** All of the function has to be looked at once more. */
+function again(flow: Flow): void {
+  for (let id = 0; id < flow.dirty.length; id++) if (flow.states[id] !== undefined) flow.dirty[id] = 1;
+  flow.pending = true;
+}
+
+/** What holds where a function begins that is given this. */
+function entryOf(given: readonly Val[]): State {
+  const state = State.unknown();
+  for (const [i, v] of given.entries()) state.regs[FIRST_ARGUMENT + i] = passed(v);
+  state.regs[FRAME_POINTER] = stack(0, 0);
+  return state;
 }
 
 /** An argument as the function sees it that gets it. */

@@ -85,6 +85,9 @@ const readers: readonly number[] = [
   u.BPF_FUNC_get_current_task,
 ];
 
+/** Call a function of the program, and by themselves do no more than what `quiet` ones do. */
+const callers: readonly number[] = [u.BPF_FUNC_loop, u.BPF_FUNC_for_each_map_elem];
+
 /** Give a ring's record back. */
 const givers: readonly number[] = [u.BPF_FUNC_ringbuf_submit, u.BPF_FUNC_ringbuf_discard];
 
@@ -163,9 +166,11 @@ export class Summary {
     }
     if (op.variant?.op !== "helper") return ALL;
     if (helperTable[op.imm]?.callback === undefined) return helperEffects.get(op.imm) ?? ALL;
-    // Which function it calls is not known: any.
+    // The functions, as far as they are concerned: any of them.
+    const plain = callers.includes(op.imm);
     return {
-      ...ALL,
+      writesByPrototype: plain,
+      readsByPrototype: plain,
       keepsPacket: this.#functions.every((each) => each.keepsPacket),
       keepsRings: this.#functions.every((each) => each.keepsRings),
     };

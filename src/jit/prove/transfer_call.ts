@@ -4,6 +4,8 @@ import { MAP_FLAGS, MAP_KEY_SIZE, MAP_TYPE, MAP_VALUE_SIZE } from "../../struct/
 import {
   BPF_F_RDONLY_PROG,
   BPF_F_WRONLY_PROG,
+  BPF_FUNC_for_each_map_elem,
+  BPF_FUNC_loop,
   BPF_FUNC_map_lookup_elem,
   BPF_FUNC_map_lookup_percpu_elem,
   BPF_FUNC_ringbuf_reserve,
@@ -19,9 +21,10 @@ import type { Op } from "../program.ts";
 import { packetOk } from "./access.ts";
 import type { Context } from "./context.ts";
 import type { State } from "./state.ts";
-import { callableOf } from "./summary.ts";
+import { callableOf, isTailCall } from "./summary.ts";
 import {
   anything,
+  ELSEWHERE,
   F_NULL,
   F_RING,
   F_WRITE,
@@ -30,6 +33,7 @@ import {
   K_MAP,
   K_NUMBER,
   K_PACKET,
+  K_PACKET_END,
   K_REGION,
   K_STACK,
   number,
@@ -40,6 +44,8 @@ import {
 
 const GRANULE = 65536;
 const ARGUMENTS = 5;
+/** Of bpf_loop. */
+const MAX_LOOPS: number = 2 ** 23;
 /** Types whose lookup gives the address of a value, value_size bytes in an area of the map's. */
 const valueTypes: ReadonlySet<number> = new Set([
   BPF_MAP_TYPE_HASH,
@@ -53,6 +59,7 @@ const valueTypes: ReadonlySet<number> = new Set([
 /** More than any helper writes where its prototype does not say how much. */
 const ANY_SIZE = 4096;
 
+/** A call of a helper, or of a function: what that one writes of this frame was taken into account before. */
 export function transferCall(context: Context, state: State, op: Op): void {
   const callable = callableOf(op);
   const effects = context.summary.effectsOf(op);
@@ -60,8 +67,14 @@ export function transferCall(context: Context, state: State, op: Op): void {
   const result = callable === undefined ? anything() : resultOf(context, state, op, callable);
   if (callable !== undefined) touches(context, state, callable, effects.readsByPrototype);
   else if (!local) context.touchAll();
-  if (callable === undefined || !effects.writesByPrototype) state.dropSlots();
-  else writes(context, state, callable);
+  if (callable !== undefined && effects.writesByPrototype) {
+    writes(context, state, callable);
+  } else if (!local) {
+    state.dropSlots();
+    context.wroteAnywhere();
+  }
+  // Another program goes on in this frame, which has its callers' in reach.
+  if (isTailCall(op)) context.wroteAnywhere();
   if (!effects.keepsPacket) state.dropPackets();
   if (!effects.keepsRings) state.dropRings();
   state.regs[0] = result;
@@ -85,13 +98,38 @@ function resultOf(context: Context, state: State, op: Op, callable: Callable): V
 
 function looked(context: Context, state: State, op: Op): Val | undefined {
   if (op.imm !== BPF_FUNC_map_lookup_elem && op.imm !== BPF_FUNC_map_lookup_percpu_elem) return undefined;
-  const map = state.regs[1]!;
+  return valueOfMap(context, state.regs[1]!, op.index, F_NULL);
+}
+
+/** A value of the map, where its type's lookups give addresses of values that programs may read. */
+function valueOfMap(context: Context, map: Val, from: number, nullable: number): Val | undefined {
   if (map.kind !== K_MAP) return undefined;
   const { u32 } = context.kernel.mem;
   const flags = u32[(map.id + MAP_FLAGS) >>> 2]!;
   if (!valueTypes.has(u32[(map.id + MAP_TYPE) >>> 2]!) || (flags & BPF_F_WRONLY_PROG) !== 0) return undefined;
   const write = (flags & BPF_F_RDONLY_PROG) === 0 ? F_WRITE : 0;
-  return region(op.index, u32[(map.id + MAP_VALUE_SIZE) >>> 2]!, 0, F_NULL | write);
+  return region(from, u32[(map.id + MAP_VALUE_SIZE) >>> 2]!, 0, nullable | write);
+}
+
+/** r1 to r5 as a function gets them that the helper calls. What may be gone at a later turn is not handed on. */
+export function callbackArguments(context: Context, state: State, op: Op): readonly Val[] {
+  const { regs } = state;
+  const { keepsPacket, keepsRings } = context.summary.effectsOf(op);
+  const given = (v: Val): Val => {
+    if (v.kind === K_PACKET || v.kind === K_PACKET_END) return keepsPacket ? v : UNKNOWN;
+    return v.kind === K_REGION && (v.flags & F_RING) !== 0 && !keepsRings ? UNKNOWN : v;
+  };
+  if (op.variant?.op !== "helper") return [];
+  if (op.imm === BPF_FUNC_loop) {
+    const turns = regs[1]!;
+    const known = turns.kind === K_NUMBER && turns.min >= 0 && turns.max > 0;
+    return [number(0, known ? Math.min(turns.max, MAX_LOOPS) - 1 : MAX_LOOPS), given(regs[3]!)];
+  }
+  if (op.imm !== BPF_FUNC_for_each_map_elem) return [];
+  const map = regs[1]!;
+  if (map.kind !== K_MAP) return [UNKNOWN, UNKNOWN, UNKNOWN, given(regs[3]!)];
+  const key = region(ELSEWHERE, context.kernel.mem.u32[(map.id + MAP_KEY_SIZE) >>> 2]!, 0, 0);
+  return [map, key, valueOfMap(context, map, ELSEWHERE, 0) ?? UNKNOWN, given(regs[3]!)];
 }
 
 function reserved(state: State, op: Op): Val | undefined {
@@ -125,8 +163,12 @@ function writes(context: Context, state: State, { args }: Callable): void {
     if (!isWritten(arg)) continue;
     const v = state.regs[i + 1]!;
     const size = memorySize(context, state, arg, i);
-    if (v.kind === K_STACK && isNear(v)) state.forget(v.min, v.max + size);
-    else if (mayBeStack(v, size)) state.dropSlots();
+    if (v.kind === K_STACK && isNear(v)) {
+      context.wrote(state, v.min, v.max + size);
+    } else if (mayBeStack(v, size)) {
+      state.dropSlots();
+      context.wroteAnywhere();
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * What is known of a register or a place of the stack while a program is proved. A `Val` never changes. Within one state the
+ * What is known of a register or a place of the stack while a program is proved. What a `Val` says never changes. Within one state the
  * object is the value's identity: places that hold the same object hold the same 64 bits, so what a comparison tells of
  * one it tells of all. Every operation that is no copy therefore makes a new object; only UNKNOWN is shared by values
  * that have nothing to do with each other.
@@ -22,6 +22,8 @@ export const K_PACKET_END = 5;
 export const K_MAP = 6;
 /** Memory of `size` bytes + [min, max]; `id` says where it comes from. */
 export const K_REGION = 7;
+/** The address of function `id` of the program, as it is given to helpers. */
+export const K_FUNCTION = 8;
 
 /** Regions: NULL is possible. */
 export const F_NULL = 1;
@@ -56,6 +58,10 @@ export class Val {
   readonly room: number;
   readonly size: number;
   readonly flags: number;
+  /** Scratch of `Joiner`: in which of its joins the value was met first, what it met, and what came of it. */
+  serial = 0;
+  partner: Val | undefined = undefined;
+  outcome: Val | undefined = undefined;
 
   constructor(
     kind: number,
@@ -107,6 +113,10 @@ export function ctx(offset: number): Val {
 
 export function mapHandle(map: number): Val {
   return new Val(K_MAP, 0, 0, 0, map, 0, 0, 0, 0);
+}
+
+export function functionAddress(index: number): Val {
+  return new Val(K_FUNCTION, 0, 0, 0, index, 0, 0, 0, 0);
 }
 
 export function packetEnd(): Val {

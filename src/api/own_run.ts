@@ -6,7 +6,7 @@ import { InputError } from "../errors.ts";
 import type { Host } from "../host/host.ts";
 import type { Attachment, GivenMemory, Task } from "../kern/scene.ts";
 import { ranOn } from "./engine.ts";
-import { hasTestRun } from "./prog_types.ts";
+import { runTraits } from "./prog_types.ts";
 import type { RunOptions, RunResult } from "./run.ts";
 
 /** What is around a run. Only on embedded hosts; what is left out has a plain value. */
@@ -32,7 +32,7 @@ const around: readonly (keyof Surroundings)[] = ["task", "memory", "sock", "atta
 
 /** Whether BPF_PROG_TEST_RUN cannot do it, and a host with `runProg` can. */
 export function wantsOwnRun(options: RunOptions, type: number): boolean {
-  return !hasTestRun(type) || around.some((option) => options[option] !== undefined);
+  return !runTraits(type).testRun || around.some((option) => options[option] !== undefined);
 }
 
 /** Hosts that only have BPF_PROG_TEST_RUN: refuses what it has no place for. */

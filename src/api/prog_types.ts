@@ -1,4 +1,4 @@
-/** Program types by name. The names are the kernel's in lower case, without BPF_PROG_TYPE_. */
+/** Program types: how they are run, and their names. The names are the kernel's in lower case, without BPF_PROG_TYPE_. */
 import {
   BPF_PROG_TYPE_CGROUP_SKB,
   BPF_PROG_TYPE_FLOW_DISSECTOR,
@@ -20,61 +20,64 @@ import {
   BPF_PROG_TYPE_TRACING,
   BPF_PROG_TYPE_XDP,
   bpfProgTypeNames,
+  EFAULT,
+  EOPNOTSUPP,
 } from "../uapi/index.ts";
 
 const PREFIX = "BPF_PROG_TYPE_";
 
-/** Types that a test run gives a packet. */
-const packetTypes: ReadonlySet<number> = new Set([
-  BPF_PROG_TYPE_SOCKET_FILTER,
-  BPF_PROG_TYPE_SCHED_CLS,
-  BPF_PROG_TYPE_SCHED_ACT,
-  BPF_PROG_TYPE_XDP,
-  BPF_PROG_TYPE_CGROUP_SKB,
-  BPF_PROG_TYPE_LWT_IN,
-  BPF_PROG_TYPE_LWT_OUT,
-  BPF_PROG_TYPE_LWT_XMIT,
-  BPF_PROG_TYPE_LWT_SEG6LOCAL,
-  BPF_PROG_TYPE_SK_SKB,
-  BPF_PROG_TYPE_NETFILTER,
-]);
-
-/** Whether a test run of this type works on a packet. */
-export function runsOnPacket(type: number): boolean {
-  return packetTypes.has(type);
+/** What the API knows of runs of one type of program. */
+export interface RunTraits {
+  /** Whether the kernel runs the program itself by BPF_PROG_TEST_RUN. */
+  readonly testRun: boolean;
+  /** What it runs on: a packet from its Ethernet header on, or any bytes of a stream. */
+  readonly packet?: "ethernet" | "stream";
+  /** Where a test run leaves the context: copied out, in the place where it came from, or nowhere. */
+  readonly contextResult: "out" | "in place" | "none";
+  /** The context is an array of u64: the arguments of what the program is attached to. */
+  readonly takesArguments?: boolean;
+  /** What an errno of a test run means for sure. */
+  readonly reasons?: Readonly<Record<number, string>>;
 }
 
-/** Types with a packet that the kernel cannot run so. */
-const withoutTestRun: ReadonlySet<number> = new Set([BPF_PROG_TYPE_LWT_SEG6LOCAL, BPF_PROG_TYPE_SK_SKB]);
+const onPacket: RunTraits = { testRun: true, packet: "ethernet", contextResult: "out" };
+const onArguments: RunTraits = { testRun: false, contextResult: "none", takesArguments: true };
+const others: RunTraits = { testRun: false, contextResult: "none" };
 
-/** Types that the kernel runs by BPF_PROG_TEST_RUN. Of the tracing types it runs others than the program itself. */
-export function hasTestRun(type: number): boolean {
-  return (
-    (packetTypes.has(type) && !withoutTestRun.has(type)) ||
-    type === BPF_PROG_TYPE_FLOW_DISSECTOR ||
-    type === BPF_PROG_TYPE_RAW_TRACEPOINT ||
-    type === BPF_PROG_TYPE_SK_LOOKUP ||
-    type === BPF_PROG_TYPE_SYSCALL
-  );
-}
+const traits: Readonly<Record<number, RunTraits>> = {
+  [BPF_PROG_TYPE_SOCKET_FILTER]: onPacket,
+  [BPF_PROG_TYPE_SCHED_CLS]: onPacket,
+  [BPF_PROG_TYPE_SCHED_ACT]: onPacket,
+  [BPF_PROG_TYPE_XDP]: onPacket,
+  [BPF_PROG_TYPE_CGROUP_SKB]: onPacket,
+  [BPF_PROG_TYPE_LWT_IN]: onPacket,
+  [BPF_PROG_TYPE_LWT_OUT]: onPacket,
+  [BPF_PROG_TYPE_LWT_XMIT]: onPacket,
+  [BPF_PROG_TYPE_NETFILTER]: onPacket,
+  [BPF_PROG_TYPE_LWT_SEG6LOCAL]: { ...onPacket, testRun: false },
+  [BPF_PROG_TYPE_SK_SKB]: { ...onPacket, testRun: false, packet: "stream" },
+  [BPF_PROG_TYPE_FLOW_DISSECTOR]: { ...others, testRun: true },
+  [BPF_PROG_TYPE_SK_LOOKUP]: { testRun: true, contextResult: "out" },
+  [BPF_PROG_TYPE_SYSCALL]: { testRun: true, contextResult: "in place" },
+  [BPF_PROG_TYPE_RAW_TRACEPOINT]: { ...onArguments, testRun: true },
+  [BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE]: onArguments,
+  [BPF_PROG_TYPE_LSM]: onArguments,
+  // Of these BPF_PROG_TEST_RUN runs others than the program itself.
+  [BPF_PROG_TYPE_TRACING]: {
+    ...onArguments,
+    reasons: {
+      [EFAULT]:
+        "a test function did not return what it should, a program on one of them did what it must not do, or its attach type has no test run",
+    },
+  },
+  [BPF_PROG_TYPE_STRUCT_OPS]: {
+    ...onArguments,
+    reasons: { [EOPNOTSUPP]: "of these programs the kernel can run those of struct bpf_dummy_ops" },
+  },
+};
 
-/** Types whose context is an array of u64: the arguments of what they are attached to. */
-const argumentTypes: ReadonlySet<number> = new Set([
-  BPF_PROG_TYPE_RAW_TRACEPOINT,
-  BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
-  BPF_PROG_TYPE_TRACING,
-  BPF_PROG_TYPE_LSM,
-  BPF_PROG_TYPE_STRUCT_OPS,
-]);
-
-export function takesArguments(type: number): boolean {
-  return argumentTypes.has(type);
-}
-
-/** Where a test run leaves the context: copied out, in the place where it came from, or nowhere. */
-export function contextResult(type: number): "out" | "in place" | "none" {
-  if (type === BPF_PROG_TYPE_SYSCALL) return "in place";
-  return packetTypes.has(type) || type === BPF_PROG_TYPE_SK_LOOKUP ? "out" : "none";
+export function runTraits(type: number): RunTraits {
+  return traits[type] ?? others;
 }
 
 /** `xdp` for BPF_PROG_TYPE_XDP; `type 99` for a number that has no name. */

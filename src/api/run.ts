@@ -4,9 +4,6 @@ import type { UserBuffer } from "../host/host.ts";
 import type { RunEvent } from "../kern/scene.ts";
 import {
   BPF_PROG_TEST_RUN,
-  BPF_PROG_TYPE_SK_SKB,
-  BPF_PROG_TYPE_STRUCT_OPS,
-  BPF_PROG_TYPE_TRACING,
   bpf_attr,
   E2BIG,
   EFAULT,
@@ -21,7 +18,7 @@ import { type RanOn, ranOn } from "./engine.ts";
 import { BpfError, RunFault } from "./error.ts";
 import type { Observer } from "./observe/observer.ts";
 import { argumentBytes, requireTestRun, runOwn, type Surroundings, wantsOwnRun } from "./own_run.ts";
-import { contextResult, progTypeName, runsOnPacket, takesArguments } from "./prog_types.ts";
+import { progTypeName, type RunTraits, runTraits } from "./prog_types.ts";
 
 /** What a run gets. */
 export interface RunOptions extends Surroundings {
@@ -127,7 +124,7 @@ export class Runner {
     const outAt = dataAt + dataRoom;
     const ctxAt = outAt + dataRoom + GROWTH;
     const ctxOutAt = ctxAt + ctxRoom;
-    const ctxTo = contextResult(type);
+    const ctxTo = runTraits(type).contextResult;
     const at = (offset: number): bigint => address + BigInt(offset);
     for (let i = 0; i < ATTR_ROOM; i += 8) attr.setBigUint64(i, 0n, true);
     attr.setUint32(test.prog_fd.offset, fd, true);
@@ -166,7 +163,7 @@ export class Runner {
 
   #contextAfter(
     { block, attr }: Buffers,
-    ctxTo: "out" | "in place" | "none",
+    ctxTo: RunTraits["contextResult"],
     size: number,
     ctxAt: number,
     ctxOutAt: number,
@@ -225,7 +222,7 @@ export class Runner {
 }
 
 function requireArguments({ args }: RunOptions, type: number, title: string): void {
-  if (args === undefined || takesArguments(type)) return;
+  if (args === undefined || runTraits(type).takesArguments === true) return;
   throw new InputError(`run ${title}: \`args\`: the context of this type is a struct, give its bytes as \`ctx\``);
 }
 
@@ -233,20 +230,17 @@ const ETHERNET_HEADER = 14;
 
 /** What is wrong with the options, where that is sure. */
 function reason(errno: number, { data, ctx }: RunOptions, type: number): string {
-  if (errno === EFAULT && type === BPF_PROG_TYPE_TRACING) {
-    return ": a test function did not return what it should, a program on one of them did what it must not do, or its attach type has no test run";
-  }
-  if (errno === EOPNOTSUPP && type === BPF_PROG_TYPE_STRUCT_OPS) {
-    return ": of these programs the kernel can run those of struct bpf_dummy_ops";
-  }
+  const { packet, reasons } = runTraits(type);
+  const known = reasons?.[errno];
+  if (known !== undefined) return `: ${known}`;
   if (errno === E2BIG && ctx !== undefined) {
     return `: the context has ${ctx.length} bytes, more than that of this type, or other than 0 where it has none`;
   }
   if (errno === EOPNOTSUPP && data !== undefined) return ": this type takes no `data` but a context: `ctx`";
   if (errno !== EINVAL) return "";
-  if (!runsOnPacket(type)) return data === undefined ? "" : ": this type takes no `data`";
+  if (packet === undefined) return data === undefined ? "" : ": this type takes no `data`";
   if (data === undefined) return ": it wants a packet as `data`";
-  if (data.length < ETHERNET_HEADER && type !== BPF_PROG_TYPE_SK_SKB)
+  if (data.length < ETHERNET_HEADER && packet === "ethernet")
     return `: the packet has ${data.length} bytes, at least ${ETHERNET_HEADER} are needed`;
   return "";
 }

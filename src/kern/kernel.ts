@@ -356,8 +356,8 @@ export class Kernel implements MapEnv {
   }
 
   /**
-   * Other threads may have died with a lock whose `exit` event this thread has not got to yet, so that they count as
-   * alive: to wait for such a lock in here would be to wait for ever.
+   * Where the system does not tell that a thread is gone (`threadGone`: browsers, all but Linux), others may have died
+   * with a lock whose `exit` event this thread has not got to yet: to wait for it in here would be to wait for ever.
    */
   #cleanUpAfter(client: ClientSlot, blocks: readonly ClientBlock[], owned: number, process: number): void {
     const { mem } = this;

@@ -28,13 +28,16 @@ export async function casesOf(name: string): Promise<readonly ProgramCase[]> {
   return cases;
 }
 
-/** The embedded host that a case wants. */
+/** A host is made for each case: what it reserves counts for the garbage collector, which is to let tests be. */
+const MEMORY = 16 * 1024 * 1024;
+
+/** The embedded host that a case wants. Types of a kernel need room. */
 export function createTestHost(
   { kernelBtf }: ProgramCase,
   { cpus, shared }: { readonly cpus: number; readonly shared: boolean },
 ): EmbeddedBpfHost {
-  const types = kernelBtf === undefined ? {} : { kernelBtf };
-  return createEmbedded({ cpus, shared, seed: 1, clock: "virtual", memory: 64 * 1024 * 1024, ...types });
+  const types = kernelBtf === undefined ? { memory: MEMORY } : { memory: 4 * MEMORY, kernelBtf };
+  return createEmbedded({ cpus, shared, seed: 1, clock: "virtual", ...types });
 }
 
 /** What one case left on one host. */

@@ -224,10 +224,13 @@ function checkGuards(
   size: number,
   buffers: readonly { bytes: Uint8Array; at: number }[],
 ): void {
+  // They lie in the order in which they were given.
   const ours = [{ at: attr, end: attr + size }, ...buffers.map((b) => ({ at: b.at, end: b.at + b.bytes.length }))];
-  for (let i = 0; i < before.length; i++) {
-    const inside = ours.find((o) => i >= o.at && i < o.end);
-    if (inside !== undefined) i = inside.end - 1;
-    else if (bytes[i] !== before[i]) throw new Error(`byte ${i - attr} from the attributes on was written`);
+  let i = 0;
+  for (const { at, end } of [...ours, { at: before.length, end: before.length }]) {
+    for (; i < at; i++) {
+      if (bytes[i] !== before[i]) throw new Error(`byte ${i - attr} from the attributes on was written`);
+    }
+    i = end;
   }
 }

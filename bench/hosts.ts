@@ -1,7 +1,9 @@
 /** The hosts that benchmarks run on. */
+
+import { createEmbeddedHost, type EmbeddedHost } from "../src/host/embedded.ts";
 import { HostUnavailable } from "../src/host/host.ts";
 import { openKernelHost } from "../src/host/kernel.ts";
-import { BpfError, type BpfHost, createEmbedded, type Host, openKernel } from "../src/index.ts";
+import { BpfError, type BpfHost, EmbeddedBpfHost, type Host, openKernel, type Program } from "../src/index.ts";
 
 /** The machine's own bpf(2), or undefined and a line that says why its figures are missing. */
 export function kernelOrNone(say: (line: string) => void): Host | undefined {
@@ -18,6 +20,8 @@ export function kernelOrNone(say: (line: string) => void): Host | undefined {
 export interface ProgramHost {
   readonly name: string;
   readonly host: BpfHost;
+  /** Where programs are compiled: what is below `host`. */
+  readonly jit?: EmbeddedHost;
 }
 
 export const KERNEL = "kernel";
@@ -39,10 +43,24 @@ export function programHosts(say: (line: string) => void): readonly ProgramHost[
   }
   const cpus = hosts[0]?.host.possibleCpus ?? 1;
   const embedded = (name: string, engine: "jit" | "interp", shared: boolean): void => {
-    hosts.push({ name, host: createEmbedded({ memory: MEMORY, cpus, shared, seed: 1, engine }) });
+    const embedded = createEmbeddedHost({ memory: MEMORY, cpus, shared, seed: 1, engine });
+    const host = new EmbeddedBpfHost(embedded);
+    hosts.push(engine === "jit" ? { name, host, jit: embedded } : { name, host });
   };
   embedded(JIT, "jit", true);
   embedded(JIT_EXCLUSIVE, "jit", false);
   embedded(INTERPRETER, "interp", true);
   return hosts;
+}
+
+/** Compiles a program where it is run compiled, and makes sure of it. Milliseconds and bytes, undefined elsewhere. */
+export function compiled(
+  { name, jit }: ProgramHost,
+  program: Program,
+): { readonly milliseconds: number; readonly bytes: number } | undefined {
+  if (jit === undefined) return undefined;
+  const result = jit.compile(program.fd);
+  if (typeof result === "number") throw new Error(`${name}: compiling gave ${result}`);
+  if (result.why !== undefined) throw new Error(`${name}: program ${program.name} is not compiled: ${result.why}`);
+  return result;
 }

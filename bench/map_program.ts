@@ -5,6 +5,7 @@
 import type { BpfHost, Program } from "../src/index.ts";
 import * as asm from "../src/insn/index.ts";
 import * as u from "../src/uapi/index.ts";
+import { compiled, type ProgramHost } from "./hosts.ts";
 import type { KeySet } from "./keys.ts";
 import { cpuNs, type Side } from "./measure.ts";
 import { createFd } from "./raw_map.ts";
@@ -208,7 +209,8 @@ export class MapProgram implements Side {
   readonly #map: ProgramMap;
   readonly #packet = new Uint8Array(PACKET);
 
-  constructor(name: string, host: BpfHost, given: KeySet, operation: ProgramOperation, map: ProgramMap) {
+  constructor(on: ProgramHost, given: KeySet, operation: ProgramOperation, map: ProgramMap) {
+    const { name, host } = on;
     const keys = repeated(given);
     this.name = name;
     this.#host = host;
@@ -221,6 +223,7 @@ export class MapProgram implements Side {
     if (stored !== 0) throw new Error(`${name}: storing the keys gave ${stored}`);
     const insns = programOf(this.#keysFd, this.#stateFd, keys, operation, map);
     this.#program = host.loadProgram({ type: "xdp", insns, license: "GPL" });
+    compiled(on, this.#program);
   }
 
   /** One run; what the results of all runs add up to. */

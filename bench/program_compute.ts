@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { BpfHost, LoadedObject, Program } from "../src/index.ts";
 import * as u from "../src/uapi/index.ts";
 import { randomOf } from "../test/random.ts";
+import { compiled } from "./hosts.ts";
 import { cpuNs, type Side } from "./measure.ts";
 import type { ProgramBench } from "./program_bench.ts";
 
@@ -108,6 +109,7 @@ export function benchCompute(bench: ProgramBench): void {
     const sides = bench.hosts.map(
       (h, i) => new ComputeSide(h.name, loaded[i]!.program(program), h.host.kind === "kernel"),
     );
+    for (const [i, on] of bench.hosts.entries()) compiled(on, loaded[i]!.program(program));
     const retvals = sides.map((side) => side.retval());
     if (new Set(retvals).size > 1) throw new Error(`${what}: the hosts return ${retvals.join(", ")}`);
     bench.compare(GROUP, what, sides, LIMIT);

@@ -198,7 +198,7 @@ function benchKind(bench: ProgramBench, kind: Kind): void {
   for (const { name, op, limit } of kind.operations) {
     for (const count of kind.counts) {
       const keys = firstOf(kind.keys, count);
-      const sides = bench.hosts.map((h, i) => new MapProgram(h.name, h.host, keys, op, maps[i]!));
+      const sides = bench.hosts.map((on, i) => new MapProgram(on, keys, op, maps[i]!));
       const label = kind.counts.length === 1 ? name : `${name}, ${count} of ${kind.keys.count} keys`;
       agree(`${kind.name}: ${label}`, sides);
       bench.compare(kind.name, label, sides, limit);

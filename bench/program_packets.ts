@@ -4,7 +4,7 @@ import { fillMaps } from "../src/cli/fill.ts";
 import type { BpfHost, Program } from "../src/index.ts";
 import * as u from "../src/uapi/index.ts";
 import { makeCapture } from "./capture.ts";
-import { INTERPRETER, KERNEL, type ProgramHost } from "./hosts.ts";
+import { compiled, INTERPRETER, KERNEL, type ProgramHost } from "./hosts.ts";
 import { cpuNs, measure, ratio, type Side } from "./measure.ts";
 import type { ProgramBench } from "./program_bench.ts";
 import { formatNs } from "./report.ts";
@@ -100,6 +100,7 @@ export function benchPackets(bench: ProgramBench): void {
   const file = new Uint8Array(readFileSync(`${EXAMPLE}/traffic.bpf.o`));
   const objects = hosts.map(({ host }) => host.loadObject(file, { name: "traffic" }));
   for (const [i, { host }] of hosts.entries()) fillMaps(host, objects[i]!, `${EXAMPLE}/networks.json`);
+  for (const [i, on] of hosts.entries()) compiled(on, objects[i]!.program("traffic"));
   const sides = hosts.flatMap((host, i) => sidesOn(host, objects[i]!.program("traffic"), packets));
   const retvals = sides.map((side) => side.retvals());
   for (const [i, own] of retvals.entries()) {

@@ -5,7 +5,7 @@
  */
 import type { ContextFamily } from "../contexts/table.ts";
 import { decodeInsns, INSN_SIZE, validateProgram } from "../insn/index.ts";
-import { functionStarts, MAX_INSNS } from "../insn/validate.ts";
+import { addressedFunctions, functionStarts, MAX_INSNS } from "../insn/validate.ts";
 import { run as interpret } from "../jit/run.ts";
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
@@ -77,7 +77,9 @@ function judge(kernel: Kernel, prog: number, bytes: Uint8Array): Executed | unde
   const refs: Refs = { kernel, insns, code, digest: new Uint8Array(DIGEST_SIZE), fdArray: 0, maps: [], btfs: [], log };
   const errno = resolveImmediates(refs) || checkCalls(refs, { type: 0, family: bare, attachType: 0, flags: 0 }, true);
   const taken =
-    errno === 0 && setProgSubprogs(mem, prog, functionStarts(insns)) && setProgMaps(kernel, prog, refs.maps);
+    errno === 0 &&
+    setProgSubprogs(mem, prog, functionStarts(insns), addressedFunctions(insns)) &&
+    setProgMaps(kernel, prog, refs.maps);
   if (taken) return undefined;
   for (const map of refs.maps) kernel.put(map);
   return failed(errno || -ENOMEM, said.join("\n"));

@@ -4,7 +4,14 @@
  */
 
 import { contextOf } from "../contexts/table.ts";
-import { decodeInsns, functionStarts, type Insn, LD_IMM64_OPCODE, validateProgram } from "../insn/index.ts";
+import {
+  addressedFunctions,
+  decodeInsns,
+  functionStarts,
+  type Insn,
+  LD_IMM64_OPCODE,
+  validateProgram,
+} from "../insn/index.ts";
 import { MAX_INSNS } from "../insn/validate.ts";
 import { LOOPBACK } from "../kern/devices.ts";
 import { FMODE_READ, FMODE_WRITE } from "../kern/fds.ts";
@@ -207,7 +214,7 @@ function checkCode(load: Load, refs: Refs): number {
     log("too many subprograms");
     return -E2BIG;
   }
-  if (!setProgSubprogs(mem, prog, functions)) return -ENOMEM;
+  if (!setProgSubprogs(mem, prog, functions, addressedFunctions(insns))) return -ENOMEM;
   return (
     setProgBtf(kernel, prog, attr, load.uattr, insns, log) ||
     // Relocations can make of a good instruction one that divides by 0.

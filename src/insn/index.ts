@@ -5,4 +5,11 @@ export { type DisasmNames, disassemble, disassembleAll } from "./disasm.ts";
 export { Disassembly, type ListingSource, type SourceLine, sourceText } from "./listing.ts";
 export { insnTable, LD_IMM64_OPCODE, opcodeOf, variantOf } from "./table.ts";
 export type * from "./types.ts";
-export { functionStarts, type InsnFault, type Rules, validateInsn, validateProgram } from "./validate.ts";
+export {
+  addressedFunctions,
+  functionStarts,
+  type InsnFault,
+  type Rules,
+  validateInsn,
+  validateProgram,
+} from "./validate.ts";

@@ -201,6 +201,18 @@ export function functionStarts(insns: readonly Insn[]): readonly number[] {
   return [...starts].sort((a, b) => a - b);
 }
 
+/** Functions whose address the program takes: those that helpers may call. */
+export function addressedFunctions(insns: readonly Insn[]): ReadonlySet<number> {
+  const named = new Set<number>();
+  for (let index = 0; index < insns.length; index++) {
+    const insn = insns[index]!;
+    if (insn.opcode !== LD_IMM64_OPCODE) continue;
+    if (variantOf(insnTable[LD_IMM64_OPCODE]!, insn)?.op === "func") named.add(index + 1 + insn.imm);
+    index++;
+  }
+  return named;
+}
+
 function calledFunction(insns: readonly Insn[], index: number): number | undefined {
   const insn = insns[index]!;
   const row = insnTable[insn.opcode];

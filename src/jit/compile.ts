@@ -5,7 +5,6 @@ import type { CompiledFunction, CompiledProgram } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { RUN_REGS } from "../kern/run_record.ts";
 import { GRANULE, OBJ_ID } from "../mem/layout.ts";
-import { planOfCall } from "../vm/call.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../wasm/code.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
 import { I64_LOAD, I64_STORE } from "../wasm/opcodes.ts";
@@ -14,7 +13,7 @@ import { genCall } from "./emit_call.ts";
 import { emitFunction } from "./emit_function.ts";
 import { BPF_FUNCTION, type Imports, type Program, RUN } from "./emitter.ts";
 import { readsTheUnknown } from "./liveness.ts";
-import { type JitProgram, type Op, readProgram } from "./program.ts";
+import { type JitProgram, readProgram } from "./program.ts";
 import { type Proof, prove } from "./prove/index.ts";
 import { runtimeOf } from "./runtime.ts";
 
@@ -162,19 +161,10 @@ function directSignature({ args }: Callable): Signature {
   };
 }
 
-/** The program itself, and what helpers and timers may call. A number that looks like a function's address is one. */
+/** The program itself, and what helpers and timers may call. */
 function entriesOf(program: JitProgram): ReadonlySet<number> {
   const ops = program.functions.flatMap((func) => func.blocks.flatMap((block) => block.ops));
-  const calls = ops.some((op) => callsBack(op));
-  return new Set([0, ...(calls ? program.functionAt.keys() : []), ...ops.filter(takesAddress).map((op) => op.imm)]);
-}
-
-function takesAddress(op: Op): boolean {
-  return op.variant?.op === "func";
-}
-
-function callsBack({ row, variant, src, imm }: Op): boolean {
-  return row.kind === "call" && variant?.op !== "local" && planOfCall(src, imm).callable.callback !== undefined;
+  return new Set([0, ...ops.filter((op) => op.variant?.op === "func").map((op) => op.imm)]);
 }
 
 /** (run, fp): r1 .. r5 come from the run record, r0 goes there. */

@@ -11,7 +11,7 @@ import {
   insnTable,
   variantOf,
 } from "../insn/index.ts";
-import { PROG_INSN_CNT, PROG_INSNS, PROG_SUBPROG_CNT, PROG_SUBPROGS } from "../kern/prog.ts";
+import { PROG_INSN_CNT, PROG_INSNS, progSubprogs } from "../kern/prog.ts";
 import type { Memory } from "../mem/memory.ts";
 
 /** One instruction. Maps, values and functions are addresses by now; a local call's imm is a distance. */
@@ -53,8 +53,7 @@ export function readProgram(mem: Memory, prog: number): JitProgram | string {
   const at = u32[(prog + PROG_INSNS) >>> 2]!;
   const insnCount = u32[(prog + PROG_INSN_CNT) >>> 2]!;
   const insns = decodeInsns(u8.slice(at, at + insnCount * INSN_SIZE));
-  const first = u32[(prog + PROG_SUBPROGS) >>> 2]! >>> 2;
-  const starts = Array.from(u32.subarray(first, first + u32[(prog + PROG_SUBPROG_CNT) >>> 2]!));
+  const starts = progSubprogs(mem, prog);
   if (starts[0] !== 0) starts.unshift(0);
   const functions: Func[] = [];
   for (const [i, start] of starts.entries()) {

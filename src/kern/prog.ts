@@ -47,9 +47,9 @@ export const PROG_ARENA: number = OBJ_HEAD + 108;
 /** BTF objects that it holds beside its own: one u32 each. */
 const PROG_BTFS: number = OBJ_HEAD + 112;
 const PROG_BTF_CNT: number = OBJ_HEAD + 116;
-/** The first instruction of each of its functions, ascending: one u32 each. */
-export const PROG_SUBPROGS: number = OBJ_HEAD + 120;
-export const PROG_SUBPROG_CNT: number = OBJ_HEAD + 124;
+/** The first instruction of each of its functions, ascending: one u32 each, SUBPROG_ADDRESSED with those that helpers may call. */
+const PROG_SUBPROGS: number = OBJ_HEAD + 120;
+const PROG_SUBPROG_CNT: number = OBJ_HEAD + 124;
 /** What it is attached to, a type of the kernel's BTF or of another program's; 0: nothing that has a type. */
 export const PROG_ATTACH_BTF_ID: number = OBJ_HEAD + 128;
 /** Programs with typed arguments: how many words they are, and a bit for each that is a pointer. */
@@ -64,6 +64,8 @@ const PROG_SIZE: number = PROG_STREAMS + 2 * STREAM_SIZE;
 const INSN_SHIFT = 3;
 const BTF_REF_SIZE = 4;
 const SUBPROG_SIZE = 4;
+/** The program takes the function's address. */
+const SUBPROG_ADDRESSED = 0x8000_0000;
 
 /** An entry of the map table: the map, then one bit a helper that the program may call with it. */
 export const PROG_MAP_SIZE = 32;
@@ -126,18 +128,35 @@ export function setProgBtfs(mem: Memory, prog: number, btfs: readonly number[]):
   return true;
 }
 
-/** Tells the program where its functions begin. False: out of memory. */
-export function setProgSubprogs(mem: Memory, prog: number, starts: readonly number[]): boolean {
+/** Tells the program where its functions begin, and whose addresses it takes. False: out of memory. */
+export function setProgSubprogs(
+  mem: Memory,
+  prog: number,
+  starts: readonly number[],
+  addressed: ReadonlySet<number>,
+): boolean {
   if (!allocRecords(mem, prog, PROG_SUBPROGS, starts.length, SUBPROG_SIZE)) return false;
-  mem.u32.set(starts, mem.u32[(prog + PROG_SUBPROGS) >>> 2]! >>> 2);
+  const records = starts.map((start) => (addressed.has(start) ? start | SUBPROG_ADDRESSED : start));
+  mem.u32.set(records, mem.u32[(prog + PROG_SUBPROGS) >>> 2]! >>> 2);
   return true;
 }
 
-/** Whether a function of the program begins at this instruction. */
-export function isSubprog(mem: Memory, prog: number, insn: number): boolean {
+/** Where its functions begin. */
+export function progSubprogs(mem: Memory, prog: number): number[] {
+  const first = mem.u32[(prog + PROG_SUBPROGS) >>> 2]! >>> 2;
+  const records = mem.u32.subarray(first, first + mem.u32[(prog + PROG_SUBPROG_CNT) >>> 2]!);
+  return Array.from(records, (record) => (record & ~SUBPROG_ADDRESSED) >>> 0);
+}
+
+/**
+ * Whether a function that helpers may call begins at this instruction. A number that a program has made of another one is
+ * not taken for one: compiled code knows what functions are given that are only called.
+ */
+export function isCallback(mem: Memory, prog: number, insn: number): boolean {
   const at = mem.u32[(prog + PROG_SUBPROGS) >>> 2]! >>> 2;
   const end = at + mem.u32[(prog + PROG_SUBPROG_CNT) >>> 2]!;
-  for (let i = at; i < end; i++) if (mem.u32[i] === insn) return true;
+  const record = (insn | SUBPROG_ADDRESSED) >>> 0;
+  for (let i = at; i < end; i++) if (mem.u32[i] === record) return true;
   return false;
 }
 

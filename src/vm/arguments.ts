@@ -13,7 +13,7 @@ import {
   FAULT_SIZE,
 } from "../kern/fault_kinds.ts";
 import { entryOfMap } from "../kern/map.ts";
-import { isSubprog } from "../kern/prog.ts";
+import { isCallback } from "../kern/prog.ts";
 import { mapInReach, otherFault, textLength, valueArea, valueFault } from "../kern/reach.ts";
 import { FUNC_HIGH, findHeld, HELD_BYTES, HELD_READABLE, HELD_RING, HELD_SOCKET, RUN_CTX } from "../kern/run_record.ts";
 import { OBJECT_DYNPTR, type StackObjectKind, stackObject } from "../kern/stack_objects.ts";
@@ -107,7 +107,7 @@ const named: Readonly<Record<ArgumentName, ArgumentCheck>> = {
   sizeOrZero: number((_low, high) => high === 0),
   callback: (m, i) => {
     const at = wordOf(m, i);
-    return (m.u32[at + 1] === FUNC_HIGH && isSubprog(m.mem, m.prog, m.u32[at]!)) || wrong(m, FAULT_NOT_FUNCTION, i);
+    return (m.u32[at + 1] === FUNC_HIGH && isCallback(m.mem, m.prog, m.u32[at]!)) || wrong(m, FAULT_NOT_FUNCTION, i);
   },
   cstring: (m, i) => {
     const at = wordOf(m, i);

@@ -148,3 +148,22 @@ test.for(places)("%s: of what a program prints in a loop the first 10,000 lines 
   expect(run(host, loop(10_001), prints)?.[0]).toBe(10_001n);
   expect(host.runEvents()).toHaveLength(10_000);
 });
+
+test.each(places)(
+  "%s: a number that looks like the address of a function is none, whose address is not taken",
+  (_name, host) => {
+    const body = [
+      asm.mov64(R1, R10),
+      asm.callRel("store"),
+      asm.ldImm64(R1, 1n),
+      // The function begins behind the end of the program: two slots an immediate of 64 bits.
+      asm.ldImm64(R2, (0x0bf0_0000n << 32n) | 16n),
+      asm.mov64Imm(R3, 0),
+      asm.mov64Imm(R4, 0),
+      asm.call(u.BPF_FUNC_loop),
+      asm.mov64Imm(R0, 0),
+    ];
+    const store = [asm.label("store"), asm.st("u64", R1, -8, 7), asm.mov64Imm(R0, 0), asm.exit()];
+    expect(run(host, body, store)).toMatch(/argument 2 of bpf_loop.*no function/);
+  },
+);

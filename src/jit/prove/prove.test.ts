@@ -62,7 +62,7 @@ function load(items: Items, type: number = u.BPF_PROG_TYPE_XDP): number {
   mem.u32[(prog + PROG_TYPE) >>> 2] = type;
   for (const map of maps) k.hold(map);
   setProgMaps(k, prog, maps);
-  setProgSubprogs(mem, prog, asm.functionStarts(insns));
+  setProgSubprogs(mem, prog, asm.functionStarts(insns), asm.addressedFunctions(insns));
   return prog;
 }
 

@@ -10,6 +10,7 @@ import {
   F_WRITE,
   FIRST_BASE,
   gcd,
+  isConstant,
   isNear,
   K_CTX,
   K_FUNCTION,
@@ -23,6 +24,7 @@ import {
   NO_ROOM,
   number,
   packet,
+  region,
   sameContent,
   UNKNOWN,
   Val,
@@ -133,10 +135,9 @@ export class Joiner {
   }
 
   #content(a: Val, b: Val): Val {
-    if (a.kind !== b.kind) return anything();
+    if (a.kind === K_UNKNOWN) return a;
+    if (a.kind !== b.kind) return orNull(a, b) ?? orNull(b, a) ?? anything();
     switch (a.kind) {
-      case K_UNKNOWN:
-        return a;
       case K_NUMBER:
         return this.#ranged(a, b, a.flags, a.size, a.id);
       case K_STACK:
@@ -216,4 +217,10 @@ export class Joiner {
     bases.push(a, b, distance, id);
     return id;
   }
+}
+
+/** A region that is NULL in the other state. */
+function orNull(p: Val, zero: Val): Val | undefined {
+  if (p.kind !== K_REGION || p.min !== 0 || p.max !== 0 || !isConstant(zero) || zero.min !== 0) return undefined;
+  return region(p.id, p.size, 0, p.flags | F_NULL);
 }

@@ -127,6 +127,23 @@ const proofs: Readonly<Record<string, readonly [Items, string]>> = {
     ],
     "proved proved proved proved",
   ],
+  "a value, or NULL from elsewhere": [
+    [
+      asm.mov64Imm(R6, 0),
+      lookup(small),
+      asm.jmpImm("jeq", R0, 0, "none"),
+      asm.ldx("u8", R1, R0, 0),
+      asm.jmpImm("jeq", R1, 0, "none"),
+      asm.mov64(R6, R0),
+      label("none"),
+      asm.ldx("u64", R1, R6, 0),
+      asm.jmpImm("jeq", R6, 0, "out"),
+      asm.ldx("u64", R1, R6, 8),
+      asm.ldx("u64", R1, R6, 16),
+      out,
+    ],
+    "proved proved check proved window",
+  ],
   "NULL + 8 is not NULL, and no value": [
     [lookup(hash), asm.alu64Imm("add", R0, 8), asm.jmpImm("jeq", R0, 0, "out"), asm.ldx("u8", R1, R0, 0), out],
     "proved check",
@@ -446,9 +463,7 @@ const loops: Readonly<Record<string, readonly [Items, string]>> = {
       asm.mov64(R8, R6),
       asm.mov64(R6, R0),
       asm.jmpImm("jeq", R0, 0, "out"),
-      asm.jmpImm("jeq", R8, 0, "first"),
       asm.ldx("u8", R1, R8, 0),
-      label("first"),
       asm.ldx("u8", R1, R6, 0),
       asm.alu64Imm("add", R7, 1),
       asm.jmpImm("jlt", R7, 5, "again"),
@@ -1027,6 +1042,12 @@ test("how deep the stack is touched", () => {
   expect(depth(found(hash), asm.ldx("u64", R1, R0, 0), asm.ldx("u8", R1, R1, 0), label("out"))).toEqual([-512]);
   const callee = [label("f"), asm.st("u64", R1, -40, 1), ...end];
   expect(proofOf([asm.mov64(R1, R10), asm.callRel("f"), end, callee]).stackDepth).toEqual([-40, -40]);
+});
+
+test("how deep the stack is touched, when another program goes on in a function's place", () => {
+  const call = [map(R2, queue), asm.mov64Imm(R3, 0), asm.call(u.BPF_FUNC_tail_call)];
+  expect(proofOf([call, end]).stackDepth).toEqual([0]);
+  expect(proofOf([asm.callRel("f"), end, label("f"), call, end]).stackDepth).toEqual([-512, -512]);
 });
 
 test("registers of the program that a tail call left are not zero", () => {

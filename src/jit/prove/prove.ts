@@ -12,7 +12,7 @@ import { refine } from "./branch.ts";
 import { Context, Writes } from "./context.ts";
 import { Stops } from "./join.ts";
 import { State } from "./state.ts";
-import { callableOf } from "./summary.ts";
+import { callableOf, isTailCall } from "./summary.ts";
 import { transferAlu, transferByteOrder } from "./transfer_alu.ts";
 import { argumentOk, callbackArguments, transferCall, transferPacketLoad } from "./transfer_call.ts";
 import {
@@ -39,7 +39,7 @@ const FRAME_POINTER = 10;
 const FIRST_ARGUMENT = 1;
 const ARGUMENTS = 5;
 /** Blocks are looked at so many times each, on the average, before the prover gives up. */
-const VISITS = 60;
+const VISITS = 30;
 /** How often callers may add to what a function is given before its bounds are let go. */
 const CALLS_WIDEN = 4;
 
@@ -218,6 +218,8 @@ class Prover {
       case "call":
         if (op.variant?.op === "local") this.#call(flow, state, op);
         else this.#callback(flow, state, op);
+        // Another program would go on below the frames of this one, and may look at what was not cleared of them.
+        if (isTailCall(op) && (flow !== this.#flows[0] || flow.entries > 0)) context.touchAll();
         transferCall(context, state, op);
         return undefined;
       default:

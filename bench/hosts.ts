@@ -39,7 +39,7 @@ export function programHosts(say: (line: string) => void): readonly ProgramHost[
     hosts.push({ name: KERNEL, host: openKernel() });
   } catch (error) {
     if (!(error instanceof BpfError)) throw error;
-    say(`The column "${KERNEL}" is missing, and with it all ratios and budgets: ${error.message}`);
+    say(`The column "${KERNEL}" is missing, and with it what is held against it: ${error.message.split("\n")[0]}`);
   }
   const cpus = hosts[0]?.host.possibleCpus ?? 1;
   const embedded = (name: string, engine: "jit" | "interp", shared: boolean): void => {

@@ -100,9 +100,10 @@ class ComputeSide implements Side {
 }
 
 export function benchCompute(bench: ProgramBench): void {
+  const wanted = tasks.filter(({ what }) => bench.wants(`${GROUP}: ${what}`));
+  if (wanted.length === 0) return;
   bench.report.note(`Programs that compute, in ${FOLDER}: nanoseconds of one run.`);
-  for (const { object: name, program, what, prepare } of tasks) {
-    if (!bench.wants(`${GROUP}: ${what}`)) continue;
+  for (const { object: name, program, what, prepare } of wanted) {
     const object = new Uint8Array(readFileSync(`${FOLDER}/${name}.bpf.o`));
     const loaded = bench.hosts.map(({ host }) => host.loadObject(object, { name, programs: [program] }));
     for (const [i, { host }] of bench.hosts.entries()) prepare?.(loaded[i]!, host);

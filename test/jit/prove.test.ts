@@ -16,15 +16,15 @@ import { randomOf } from "../random.ts";
 import { checkRuns } from "./prove_check.ts";
 
 const MANY = process.env.BPFMAPS_PROVE_PROGRAMS;
-const PROGRAMS = Number(MANY ?? 30);
+const PROGRAMS = Number(MANY ?? 20);
 /** One of so many test programs; all of them in the longer mode. */
 const EVERY = MANY === undefined ? 7 : 1;
 const SEED = Number(process.env.BPFMAPS_RANDOM_SEED ?? 1);
 const RUNS = 3;
 const SHARES = process.env.BPFMAPS_PROVE_SHARES !== undefined;
 
-function kernelOf(runBudget: number): Kernel {
-  return createKernel({ memory: 32 << 20, cpus: 2, shared: false, seed: 1, virtualClock: true, runBudget });
+function kernelOf(runBudget: number, shared: boolean = false): Kernel {
+  return createKernel({ memory: 32 << 20, cpus: 2, shared, seed: 1, virtualClock: true, runBudget });
 }
 
 test("test programs", async () => {
@@ -89,7 +89,7 @@ function spoiltInsn(insn: Insn, rnd: (n: number) => number): Insn {
 
 for (const often of [0, 12, 40]) {
   test(`random programs of seed ${SEED}, ${often === 0 ? "as they are" : `one instruction in ${often} spoilt`}`, () => {
-    const kernel = kernelOf(20_000);
+    const kernel = kernelOf(often === 0 ? 20_000 : 4_000, often === 40);
     const host = new EmbeddedHost(kernel);
     const tally = checkRuns(kernel);
     const worlds = (["xdp", "sched_cls"] as const).map((kind) => new World("embedded", host, kind));

@@ -45,6 +45,8 @@ const LAST_STOPS: readonly number[] = [
   2 ** 40,
 ];
 
+/** How many constants of a function are kept. */
+const STOPS_MAX = 512;
 /** How many times a loop's own stops are tried. */
 const PATIENCE = 24;
 
@@ -55,6 +57,7 @@ export class Stops {
 
   /** A comparison with this number. */
   add(value: number): void {
+    if (this.#own.size >= STOPS_MAX) return;
     if (this.#own.has(value) && this.#own.has(value - 1) && this.#own.has(value + 1)) return;
     this.#own
       .add(value - 1)
@@ -174,10 +177,9 @@ export class Joiner {
     if (this.#widening === 0) return b.min;
     if (!isNear(b)) return Number.NEGATIVE_INFINITY;
     const stops = this.#widening > PATIENCE ? LAST_STOPS : this.stops.all;
-    for (let i = stops.length - 1; i >= 0; i--) {
-      if (stops[i]! <= b.min) return b.min - Math.floor((b.min - stops[i]!) / step) * step;
-    }
-    return Number.NEGATIVE_INFINITY;
+    const at = firstFrom(stops, b.min);
+    const stop = stops[at] === b.min ? b.min : stops[at - 1];
+    return stop === undefined ? Number.NEGATIVE_INFINITY : b.min - Math.floor((b.min - stop) / step) * step;
   }
 
   #upper(a: Val, b: Val, step: number, min: number): number {
@@ -185,8 +187,8 @@ export class Joiner {
     if (this.#widening === 0) return b.max;
     if (!isNear(b) || min === Number.NEGATIVE_INFINITY) return Number.POSITIVE_INFINITY;
     const stops = this.#widening > PATIENCE ? LAST_STOPS : this.stops.all;
-    for (const stop of stops) if (stop >= b.max) return b.max + Math.floor((stop - b.max) / step) * step;
-    return Number.POSITIVE_INFINITY;
+    const stop = stops[firstFrom(stops, b.max)];
+    return stop === undefined ? Number.POSITIVE_INFINITY : b.max + Math.floor((stop - b.max) / step) * step;
   }
 
   /**
@@ -217,6 +219,18 @@ export class Joiner {
     bases.push(a, b, distance, id);
     return id;
   }
+}
+
+/** Index of the first stop that is not below the value. */
+function firstFrom(stops: readonly number[], value: number): number {
+  let low = 0;
+  let high = stops.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (stops[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** A region that is NULL in the other state. */

@@ -38,8 +38,13 @@ const FRAME = 512;
 const FRAME_POINTER = 10;
 const FIRST_ARGUMENT = 1;
 const ARGUMENTS = 5;
-/** Blocks are looked at so many times each, on the average, before the prover gives up. */
+/** Instructions that are executed before the prover gives up: for each of the program, and in all. */
 const VISITS = 30;
+const WORK_MAX = 500_000;
+/** What it takes to get to a block, in instructions. */
+const BLOCK_WORK = 4;
+/** Programs with more instructions are not looked at: what is known of each block would take too much memory. */
+const INSNS_MAX = 100_000;
 /** How often callers may add to what a function is given before its bounds are let go. */
 const CALLS_WIDEN = 4;
 
@@ -91,11 +96,12 @@ class Prover {
     this.#context = new Context(kernel, prog, program);
     this.#program = program;
     this.#flows = program.functions.map(flowOf);
-    this.#left = VISITS * program.functions.reduce((sum, { blocks }) => sum + blocks.length, 16);
+    const { insnCount } = program;
+    this.#left = insnCount > INSNS_MAX ? 0 : Math.min(WORK_MAX, VISITS * (insnCount + 16));
   }
 
   run(watch: Watcher | undefined): Proof {
-    this.#begin();
+    if (this.#left > 0) this.#begin();
     for (let flow = this.#next(); flow !== undefined && this.#left > 0; flow = this.#next()) this.#follow(flow);
     return this.#left > 0 ? this.#write(watch) : this.#nothing();
   }
@@ -150,12 +156,12 @@ class Prover {
         continue;
       }
       dirty[id] = 0;
-      this.#left--;
       const context = this.#context;
       context.frames = flow.frames;
       context.writes = flow.writes;
       context.joiner.stops = flow.stops;
       const block = func.blocks[id]!;
+      this.#left -= block.ops.length + BLOCK_WORK;
       const state = states[id]!.copy();
       for (const op of block.ops) this.#execute(flow, state, op);
       id = Math.min(id + 1, this.#leave(flow, block, state));

@@ -63,8 +63,7 @@ export class State {
     if (old === UNKNOWN || old === now) return;
     const { regs } = this;
     for (let i = 0; i < REGISTERS; i++) if (regs[i] === old) regs[i] = now;
-    const slots = this.#slots;
-    for (let i = 0; i < slots.length; i++) if (slots[i] === old) this.#own()[i] = now;
+    if (this.#slots.includes(old)) this.#slots = this.#slots.map((v) => (v === old ? now : v));
   }
 
   #own(): (Val | undefined)[] {

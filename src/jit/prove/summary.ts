@@ -6,7 +6,7 @@ import { kfuncTable } from "../../helpers/kfunc_table.ts";
 import { helperTable } from "../../helpers/table.ts";
 import type { Callable } from "../../helpers/types.ts";
 import * as u from "../../uapi/index.ts";
-import type { Func, JitProgram, Op } from "../program.ts";
+import type { JitProgram, Op } from "../program.ts";
 
 /** Move or change the packet, but reach memory through arguments that the prototype names as memory only. */
 const movers: readonly number[] = [
@@ -100,6 +100,7 @@ export interface Effects {
   readonly readsByPrototype: boolean;
 }
 
+const NONE: Effects = { keepsPacket: true, keepsRings: true, writesByPrototype: true, readsByPrototype: true };
 const ALL: Effects = { keepsPacket: false, keepsRings: false, writesByPrototype: false, readsByPrototype: false };
 
 const helperEffects: ReadonlyMap<number, Effects> = new Map(
@@ -127,45 +128,64 @@ export function isTailCall(op: Op): boolean {
 interface FunctionEffects {
   keepsPacket: boolean;
   keepsRings: boolean;
+  /** The functions that it calls. */
+  readonly callees: ReadonlySet<number>;
 }
 
 /** What the functions of a program leave as it was, whatever they are given. */
 export class Summary {
-  readonly #functions: FunctionEffects[];
+  readonly #functions: readonly FunctionEffects[];
   readonly #program: JitProgram;
 
   constructor(program: JitProgram) {
     this.#program = program;
-    this.#functions = program.functions.map(() => ({ keepsPacket: true, keepsRings: true }));
+    this.#functions = program.functions.map(({ blocks }, _, all) => {
+      const callees = new Set<number>();
+      const known = { keepsPacket: true, keepsRings: true, callees };
+      for (const { ops } of blocks) {
+        for (const op of ops) {
+          if (op.row.kind !== "call") continue;
+          const callee = this.#calleeOf(op);
+          if (callee !== undefined) callees.add(callee);
+          else if (callsBack(op)) for (const i of all.keys()) callees.add(i);
+          // Another program goes on, and returns to the function's caller.
+          const effects = callee !== undefined || callsBack(op) ? NONE : isTailCall(op) ? ALL : helperEffectsOf(op);
+          known.keepsPacket &&= effects.keepsPacket;
+          known.keepsRings &&= effects.keepsRings;
+        }
+      }
+      return known;
+    });
     for (let again = true; again; ) {
       again = false;
-      for (const [i, func] of program.functions.entries()) if (this.#look(func, this.#functions[i]!)) again = true;
+      for (const known of this.#functions) if (this.#spread(known)) again = true;
     }
   }
 
-  /** True: the function does more than was known. */
-  #look(func: Func, known: FunctionEffects): boolean {
-    const { keepsPacket, keepsRings } = known;
-    for (const block of func.blocks) {
-      for (const op of block.ops) {
-        if (op.row.kind !== "call") continue;
-        // Another program goes on, and returns to the function's caller.
-        const effects = isTailCall(op) ? ALL : this.effectsOf(op);
-        known.keepsPacket &&= effects.keepsPacket;
-        known.keepsRings &&= effects.keepsRings;
-      }
+  /** Takes over what the callees do. True: that is more than was known. */
+  #spread(known: FunctionEffects): boolean {
+    const { keepsPacket, keepsRings, callees } = known;
+    for (const callee of callees) {
+      const effects = this.#functions[callee]!;
+      known.keepsPacket &&= effects.keepsPacket;
+      known.keepsRings &&= effects.keepsRings;
     }
     return keepsPacket !== known.keepsPacket || keepsRings !== known.keepsRings;
+  }
+
+  #calleeOf(op: Op): number | undefined {
+    return op.variant?.op === "local" ? this.#program.functionAt.get(op.index + 1 + op.imm) : undefined;
   }
 
   /** Of one call. */
   effectsOf(op: Op): Effects {
     if (op.variant?.op === "local") {
-      const index = this.#program.functionAt.get(op.index + 1 + op.imm);
-      return index === undefined ? ALL : { ...ALL, ...this.#functions[index]! };
+      const callee = this.#calleeOf(op);
+      if (callee === undefined) return ALL;
+      const { keepsPacket, keepsRings } = this.#functions[callee]!;
+      return { ...ALL, keepsPacket, keepsRings };
     }
-    if (op.variant?.op !== "helper") return ALL;
-    if (helperTable[op.imm]?.callback === undefined) return helperEffects.get(op.imm) ?? ALL;
+    if (!callsBack(op)) return helperEffectsOf(op);
     // The functions, as far as they are concerned: any of them.
     const plain = callers.includes(op.imm);
     return {
@@ -175,4 +195,13 @@ export class Summary {
       keepsRings: this.#functions.every((each) => each.keepsRings),
     };
   }
+}
+
+/** Whether the helper calls functions of the program while it runs. */
+function callsBack(op: Op): boolean {
+  return op.variant?.op === "helper" && helperTable[op.imm]?.callback !== undefined;
+}
+
+function helperEffectsOf(op: Op): Effects {
+  return op.variant?.op === "helper" ? (helperEffects.get(op.imm) ?? ALL) : ALL;
 }

@@ -101,7 +101,7 @@ function claim(kernel: Kernel, event: number, cpu: number, size: number): number
   const tooLong = HEADER + SIZE_FIELD + size > RECORD_MAX;
   const at = tooLong ? 0 : ringReserve(kernel, event, size);
   if (at !== 0) return at;
-  countUp(mem, event, MAP_FAILED_UPDATES);
+  countUp(mem, event, MAP_FAILED_UPDATES, 1);
   return tooLong ? 0 : -u.ENOSPC;
 }
 

@@ -9,9 +9,9 @@ import { EFAULT, EINVAL, ENOENT, ENOSPC } from "../uapi/index.ts";
 import { type BatchOp, beginBatch, type MapBatch } from "./batch.ts";
 import type { MapEnv } from "./env.ts";
 import { readFields } from "./fields.ts";
-import { dropNode, emptyNode, lockBucket, unlinkNode, unlockBucket } from "./hash_nodes.ts";
+import { dropNode, unlockBucket } from "./hash_nodes.ts";
 import { BUCKET_SIZE, HT_BUCKETS, HT_KEY, HT_MASK, HT_SPAN, isNode, NODE_VALUE } from "./hashtab.ts";
-import { claimLruNode, giveLruNode } from "./lru.ts";
+import { dropLruNode, lockChain, unlockChain, unlockLru } from "./lru.ts";
 import { MAP_ABI_VALUE_SIZE, MAP_FIELDS, MAP_KEY_SIZE, MAP_VALUE_SIZE, mapField } from "./map.ts";
 
 /** Copies a value, as the syscall shows it, to the caller. `value` is what stands in the node. False: -EFAULT. */
@@ -27,22 +27,11 @@ function emptyHash(env: MapEnv, map: number, bucket: number): void {
   unlockBucket(mem, bucket);
 }
 
-/** Nodes are given back without the lock; until then they are this client's and keep their links. */
 function emptyLru(env: MapEnv, map: number, bucket: number): void {
   const { mem } = env;
   const { u32 } = mem;
-  const first = u32[bucket >>> 2]!;
-  for (let node = first; isNode(node); node = u32[bucket >>> 2]!) {
-    claimLruNode(mem, node);
-    unlinkNode(mem, bucket, node);
-    emptyNode(env, map, node);
-  }
-  unlockBucket(mem, bucket);
-  for (let node = first; isNode(node); ) {
-    const next = u32[node >>> 2]!;
-    giveLruNode(env, map, node);
-    node = next;
-  }
+  for (let node = u32[bucket >>> 2]!; isNode(node); node = u32[bucket >>> 2]!) dropLruNode(env, map, bucket, node);
+  unlockLru(mem, map);
 }
 
 /** Objects are let go without the lock: the last reference may end a whole map. */
@@ -147,16 +136,16 @@ function takeBucket(
   const { u32 } = mem;
   const bucket = mapField(mem, map, HT_BUCKETS) + index * BUCKET_SIZE;
   if (!isNode(u32[bucket >>> 2]!)) return 0;
-  lockBucket(mem, map, bucket);
+  lockChain(env, map, bucket);
   let n = 0;
   for (let node = u32[bucket >>> 2]!; isNode(node); node = u32[node >>> 2]!) n++;
   if (n > batch.room - done) {
-    unlockBucket(mem, bucket);
+    unlockChain(env, map, bucket);
     return -ENOSPC;
   }
   const ret = copyBucket(env, map, batch, bucket, done, writeValue) ? n : -EFAULT;
   // An element goes also when the caller did not get it.
-  if (empty === undefined) unlockBucket(mem, bucket);
+  if (empty === undefined) unlockChain(env, map, bucket);
   else empty(env, map, bucket);
   return ret;
 }

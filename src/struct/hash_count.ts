@@ -3,7 +3,8 @@ import { SB_DEATHS } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import type { MapEnv } from "./env.ts";
 import { BUCKET_LOCK, forEachUsedNode, lockBucket, unlockBucket } from "./hash_nodes.ts";
-import { BUCKET_SIZE, HT_BUCKETS, HT_COUNT, HT_MASK, NODE_SEQ } from "./hashtab.ts";
+import { BUCKET_SIZE, HT_BUCKETS, HT_COUNT, HT_MASK, NODE_SEQ, SEQ_LINKED } from "./hashtab.ts";
+import { lockLru, unlockLru } from "./lru.ts";
 import { MAP_DEATHS, mapField } from "./map.ts";
 
 export function countHash(env: MapEnv, map: number): number {
@@ -11,14 +12,15 @@ export function countHash(env: MapEnv, map: number): number {
   return mapField(env.mem, map, HT_COUNT);
 }
 
-/** Lists tell less: they have elements as well that are on their way into the map, or out of it. */
+/** By the nodes in chains; taking the lock sets right what a client left that died with it. */
 export function countLru(env: MapEnv, map: number): number {
   const { mem } = env;
-  settle(mem, map);
+  lockLru(env, map);
   let count = 0;
   forEachUsedNode(mem, map, (node) => {
-    count += mem.u32[(node + NODE_SEQ) >>> 2]! & 1;
+    count += mem.u32[(node + NODE_SEQ) >>> 2]! & SEQ_LINKED;
   });
+  unlockLru(mem, map);
   return count;
 }
 

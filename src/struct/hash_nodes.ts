@@ -13,7 +13,6 @@ import {
   HT_BUCKETS,
   HT_CHUNKS,
   HT_COUNT,
-  HT_COUNTED,
   HT_CPUS,
   HT_END,
   HT_FREE,
@@ -87,7 +86,6 @@ function lockTable(mem: Memory, map: number): void {
 function rebuild(mem: Memory, map: number): void {
   const { u32 } = mem;
   const d = map >>> 2;
-  if (u32[d + (HT_COUNTED >>> 2)] === 0) return;
   let count = 0;
   u32[d + (HT_FREE >>> 2)] = 0;
   forEachUsedNode(mem, map, (node) => {
@@ -114,7 +112,8 @@ export function leftChain(mem: Memory, node: number, was: number): boolean {
   return (is & ~SEQ_COUNTED) === (((was & ~(LINKED | SEQ_COUNTED)) + SEQ_USE) | 0);
 }
 
-function dropStale(mem: Memory, map: number, bucket: number): void {
+/** Of elements with the same key only the first in the chain stays. */
+export function dropStale(mem: Memory, map: number, bucket: number): void {
   const { u32, i32 } = mem;
   const keyAt = u32[(map + HT_KEY) >>> 2]!;
   const keySize = u32[(map + MAP_KEY_SIZE) >>> 2]!;
@@ -139,23 +138,22 @@ export function linkHead(mem: Memory, map: number, bucket: number, node: number)
   else i32[bucket >>> 2] = node;
 }
 
-/** Takes a node out of its chain. Its own link stays, for readers who stand on it. */
+/**
+ * Takes a node out of its chain. Its own link stays, for readers who stand on it. They may see this late, but not after
+ * the node got another element: between the two comes an atomic operation of this client.
+ */
 export function unlinkNode(mem: Memory, bucket: number, node: number): void {
   const { i32 } = mem;
   const n = node >>> 2;
   let at = bucket >>> 2;
   while (i32[at] !== (node | 0)) at = i32[at]! >>> 2;
-  if (mem.shared) mem.atomics.store32(at << 2, i32[n]!);
-  else i32[at] = i32[n]!;
+  i32[at] = i32[n]!;
   i32[n + W_SEQ] = (i32[n + W_SEQ]! & ~LINKED) + SEQ_USE;
 }
 
-/** A node that was never used, for a type with free lists of its own; 0: there is none, or memory is out. */
+/** A node that was never used, or 0, for a type with free lists, and a lock for them, of its own. */
 export function takeUnused(mem: Memory, map: number): number {
-  lock(mem, map + TABLE_LOCK);
-  const node = virgin(mem, map);
-  unlock(mem, map + TABLE_LOCK);
-  return node;
+  return virgin(mem, map);
 }
 
 /**

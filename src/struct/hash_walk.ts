@@ -5,7 +5,7 @@
 import { rup8 } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import type { MapEnv } from "./env.ts";
-import { leftChain, lockBucket, unlockBucket } from "./hash_nodes.ts";
+import { leftChain } from "./hash_nodes.ts";
 import {
   BUCKET_SIZE,
   CHUNK_COUNT,
@@ -22,6 +22,7 @@ import {
   NODE_VALUE,
   SEQ_LINKED,
 } from "./hashtab.ts";
+import { lockChain, unlockChain } from "./lru.ts";
 import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "./map.ts";
 
 /**
@@ -35,8 +36,9 @@ const WINDOW = 14;
 export const WALK_SIZE: number = S_NODES + WINDOW * 8;
 
 /** Address of the next element's value, its key copied to `key`; 0: there is none. */
-export function walkHash({ mem }: MapEnv, map: number, state: number, key: number): number {
-  const node = nextNode(mem, map, state);
+export function walkHash(env: MapEnv, map: number, state: number, key: number): number {
+  const { mem } = env;
+  const node = nextNode(env, map, state);
   if (node === 0) return 0;
   const { u32 } = mem;
   mem.copy(key, node + u32[(map + HT_KEY) >>> 2]!, u32[(map + MAP_KEY_SIZE) >>> 2]!);
@@ -62,17 +64,17 @@ export function keyOfValue({ mem }: MapEnv, map: number, value: number, key: num
   }
 }
 
-function nextNode(mem: Memory, map: number, state: number): number {
-  const { u32 } = mem;
+function nextNode(env: MapEnv, map: number, state: number): number {
+  const { u32 } = env.mem;
   const last = u32[(map + HT_MASK) >>> 2]!;
   for (;;) {
-    const node = followingNode(mem, map, state);
+    const node = followingNode(env, map, state);
     if (node !== 0) return node;
     const index = u32[(state + S_BUCKET) >>> 2]!;
     if (index > last) return 0;
     u32[(state + S_BUCKET) >>> 2] = index + 1;
     const bucket = u32[(map + HT_BUCKETS) >>> 2]! + index * BUCKET_SIZE;
-    if (u32[bucket >>> 2] !== 0) look(mem, map, state, bucket, bucket);
+    if (u32[bucket >>> 2] !== 0) look(env, map, state, bucket, bucket);
   }
 }
 
@@ -80,7 +82,8 @@ function nextNode(mem: Memory, map: number, state: number): number {
  * The next node of the present bucket. As in the kernel the one that came next when the function was called is visited
  * even if the function removed it, unless it holds another element by now.
  */
-function followingNode(mem: Memory, map: number, state: number): number {
+function followingNode(env: MapEnv, map: number, state: number): number {
+  const { mem } = env;
   const { u32 } = mem;
   const count = u32[(state + S_COUNT) >>> 2]!;
   for (let i = 0; i < count; i++) {
@@ -90,7 +93,7 @@ function followingNode(mem: Memory, map: number, state: number): number {
     const linked = u32[(node + NODE_SEQ) >>> 2] === was;
     if (!linked && (i > 0 || !leftChain(mem, node, was))) continue;
     forget(mem, state, i + 1);
-    if (linked) look(mem, map, state, presentBucket(mem, map, state), node);
+    if (linked) look(env, map, state, presentBucket(mem, map, state), node);
     return node;
   }
   u32[(state + S_COUNT) >>> 2] = 0;
@@ -110,9 +113,9 @@ function forget(mem: Memory, state: number, n: number): void {
 }
 
 /** Notes which nodes follow `from`, a node in the chain or the bucket itself. */
-function look(mem: Memory, map: number, state: number, bucket: number, from: number): void {
-  const { u32 } = mem;
-  lockBucket(mem, map, bucket);
+function look(env: MapEnv, map: number, state: number, bucket: number, from: number): void {
+  const { u32 } = env.mem;
+  lockChain(env, map, bucket);
   // It may have left the chain since the caller saw it: what was known before stands then.
   if (from === bucket || u32[(from + NODE_SEQ) >>> 2]! & SEQ_LINKED) {
     let count = 0;
@@ -124,5 +127,5 @@ function look(mem: Memory, map: number, state: number, bucket: number, from: num
     }
     u32[(state + S_COUNT) >>> 2] = count;
   }
-  unlockBucket(mem, bucket);
+  unlockChain(env, map, bucket);
 }

@@ -17,7 +17,9 @@ import {
   ENOMEM,
 } from "../uapi/index.ts";
 import type { MapCreateAttr } from "./env.ts";
-import { HT_PRIVATE } from "./hashtab.ts";
+import { countLru } from "./hash_count.ts";
+import { linkHead, setKey } from "./hash_nodes.ts";
+import { bucketOf, HT_PRIVATE, hashOf, NODE_SEQ, NODE_VALUE, SEQ_LINKED } from "./hashtab.ts";
 import { takeLruNode } from "./lru.ts";
 import { LISTS_SIZE } from "./lru_list.ts";
 import { MAP_LOCK, MAP_MAX_ENTRIES } from "./map.ts";
@@ -63,28 +65,28 @@ class Lru {
     k.cpu = 0;
   }
 
-  #key(key: number): number {
+  keyAt(key: number): number {
     this.k.mem.u32[this.#at >>> 2] = key;
     return this.#at;
   }
 
   update(key: number, flags = 0): number {
     this.k.mem.u32[(this.#at + 8) >>> 2] = key * 3;
-    return ops.map_update_elem(this.k, this.map, this.#key(key), this.#at + 8, flags);
+    return ops.map_update_elem(this.k, this.map, this.keyAt(key), this.#at + 8, flags);
   }
 
   /** The first word of the value, or the errno. */
   copy(key: number): number {
-    const ret = ops.map_copy_value(this.k, this.map, this.#key(key), this.#at + 16, 0);
+    const ret = ops.map_copy_value(this.k, this.map, this.keyAt(key), this.#at + 16, 0);
     return ret === 0 ? this.k.mem.u32[(this.#at + 16) >>> 2]! : ret;
   }
 
   lookup(key: number): number {
-    return ops.map_lookup_elem(this.k, this.map, this.#key(key));
+    return ops.map_lookup_elem(this.k, this.map, this.keyAt(key));
   }
 
   delete(key: number): number {
-    return ops.map_delete_elem(this.k, this.map, this.#key(key));
+    return ops.map_delete_elem(this.k, this.map, this.keyAt(key));
   }
 
   keys(): number[] {
@@ -187,14 +189,23 @@ test.each([0, BPF_F_NO_COMMON_LRU])("lists are made again after a client died ch
   const ticket = k.announce();
   if (ticket === undefined) throw new Error("no slot");
   const victim = attachKernel(k.mem.wasm, ticket);
-  for (const key of range(0, 6)) lru.update(key);
+  for (const key of range(0, 5)) lru.update(key);
   victim.cpu = 0;
-  // It takes nodes that it never links, and dies with the lists in pieces.
-  for (let i = 0; i < 3; i++) expect(takeLruNode(victim, lru.map, 77)).not.toBe(0);
+  // It takes nodes: one that it never links, one that it is about to link, and one that it has put in the place of
+  // another, which is in its chain still. It dies with the lists in pieces.
   lock(victim.mem, lru.map + MAP_LOCK);
+  const taken = [1, 2, 3].map(() => takeLruNode(victim, lru.map));
+  expect(taken).not.toContain(0);
+  k.mem.u32[(taken[1]! + NODE_SEQ) >>> 2]! |= SEQ_LINKED;
+  const key = lru.keyAt(3);
+  const hash = hashOf(k.mem, lru.map, key);
+  setKey(victim.mem, lru.map, taken[2]!, key, hash);
+  k.mem.u32[k.mem.u32[(taken[2]! + NODE_VALUE) >>> 2]! >>> 2] = 9;
+  linkHead(victim.mem, lru.map, bucketOf(k.mem, lru.map, hash), taken[2]!);
   const lists = k.mem.u32[(lru.map + HT_PRIVATE) >>> 2]!;
   k.mem.u8.fill(0x5a, lists, lists + 3 * LISTS_SIZE);
   k.reap(ticket);
+  expect(countLru(k, lru.map)).toBe(5);
   const cpus = flags === 0 ? [0] : [0, 1];
   const each = 16 / cpus.length;
   for (const [round, many] of [100, each].entries()) {

@@ -3,16 +3,26 @@
  * pending with the CPU that made them, in its share, until it needs more; then they come into the map's common lists.
  * With BPF_F_NO_COMMON_LRU every CPU has lists and elements of its own instead, and nothing is pending.
  *
- * One lock a map; a bucket's lock may be taken inside it, never the other way round. The buckets' chains say what is in
- * the map, and all lists can be made again from them.
+ * One lock a map, for its lists and all its chains: updates need the lists anyway, and evict from any chain. It is held
+ * where nothing else is said. The chains say what is in the map, and all lists can be made again from them.
  */
 import { alloc, free } from "../mem/alloc.ts";
-import { lock, ownerLives, unlock } from "../mem/locks.ts";
+import { lock, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_F_NO_COMMON_LRU, ENOMEM } from "../uapi/index.ts";
 import type { MapEnv } from "./env.ts";
-import { forEachUsedNode } from "./hash_nodes.ts";
-import { HT_PRIVATE, NODE_HASH, NODE_HEAD, NODE_SEQ } from "./hashtab.ts";
+import { dropStale, emptyNode, forEachUsedNode, lockBucket, unlinkNode, unlockBucket } from "./hash_nodes.ts";
+import {
+  BUCKET_SIZE,
+  HT_BUCKETS,
+  HT_COUNTED,
+  HT_MASK,
+  HT_PRIVATE,
+  isNode,
+  NODE_HEAD,
+  NODE_SEQ,
+  SEQ_LINKED,
+} from "./hashtab.ts";
 import {
   CPU,
   enter,
@@ -26,7 +36,6 @@ import {
   leave,
   leavePending,
   moveFree,
-  OWNER,
   PENDING,
   putFree,
   REF,
@@ -132,39 +141,43 @@ function takeOwn(env: MapEnv, map: number): number {
   return link;
 }
 
-function take(env: MapEnv, map: number): number {
-  return hasOwn(env.mem, map) ? takeOwn(env, map) : takeCommon(env, map);
+/** Takes the lock. After a client died with it the lists are made again from the chains. */
+export function lockLru(env: MapEnv, map: number): void {
+  if (lock(env.mem, map + MAP_LOCK)) rebuild(env, map);
 }
 
-/**
- * A node out of all chains, for an element with this hash; it may cost other elements their place. 0: none is to be
- * had, others work on all of them. Called without a bucket's lock.
- */
-export function takeLruNode(env: MapEnv, map: number, hash: number): number {
-  const { mem } = env;
-  if (lock(mem, map + MAP_LOCK)) rebuild(env, map);
-  let link = take(env, map);
-  if (link === 0 && mem.shared) {
-    // Clients that died may have kept elements to themselves.
-    rebuild(env, map);
-    link = take(env, map);
-  }
-  if (link !== 0) {
-    // Who holds this lock may ask to which bucket any node in the lists belongs.
-    mem.i32[(link - NODE_HEAD + NODE_HASH) >>> 2] = hash;
-    mem.u8[link + CPU] = env.cpu;
-    mem.u32[(link + OWNER) >>> 2] = mem.owner;
-  }
+export function unlockLru(mem: Memory, map: number): void {
   unlock(mem, map + MAP_LOCK);
-  return link === 0 ? 0 : link - NODE_HEAD;
 }
 
-/** Gives back a node that is out of its chain. Called without a bucket's lock. */
+function evicts(mem: Memory, map: number): boolean {
+  return mem.u32[(map + HT_COUNTED) >>> 2] === 0;
+}
+
+/** Takes the lock of a bucket's chain, of any type: the map's where elements are evicted, else the bucket's. */
+export function lockChain(env: MapEnv, map: number, bucket: number): void {
+  if (evicts(env.mem, map)) lockLru(env, map);
+  else lockBucket(env.mem, map, bucket);
+}
+
+export function unlockChain({ mem }: MapEnv, map: number, bucket: number): void {
+  if (evicts(mem, map)) unlockLru(mem, map);
+  else unlockBucket(mem, bucket);
+}
+
+/** A node out of all chains; it may cost other elements their place. 0: none is to be had. */
+export function takeLruNode(env: MapEnv, map: number): number {
+  const { mem } = env;
+  const link = hasOwn(mem, map) ? takeOwn(env, map) : takeCommon(env, map);
+  if (link === 0) return 0;
+  mem.u8[link + CPU] = env.cpu;
+  return link - NODE_HEAD;
+}
+
+/** Gives back a node that is in no chain. */
 export function giveLruNode(env: MapEnv, map: number, node: number): void {
   const { mem } = env;
   const link = node + NODE_HEAD;
-  if (lock(mem, map + MAP_LOCK)) rebuild(env, map);
-  mem.u32[(link + OWNER) >>> 2] = 0;
   let lists = cpuLists(mem, map, mem.u8[link + CPU]!);
   if (mem.u8[link + IN] === PENDING) {
     leavePending(mem, link);
@@ -173,42 +186,48 @@ export function giveLruNode(env: MapEnv, map: number, node: number): void {
     leave(mem, lists, link);
   }
   putFree(mem, lists, link);
-  unlock(mem, map + MAP_LOCK);
 }
 
-/** Says that this client works on a node that is about to leave its chain; `giveLruNode` ends that. */
-export function claimLruNode(mem: Memory, node: number): void {
-  mem.u32[(node + NODE_HEAD + OWNER) >>> 2] = mem.owner;
+/** Takes an element out of its chain and gives its node back. */
+export function dropLruNode(env: MapEnv, map: number, bucket: number, node: number): void {
+  unlinkNode(env.mem, bucket, node);
+  emptyNode(env, map, node);
+  giveLruNode(env, map, node);
 }
 
-/** The node that this client took is in a chain now. */
-export function settleLruNode(mem: Memory, node: number): void {
-  mem.u32[(node + NODE_HEAD + OWNER) >>> 2] = 0;
-}
-
-/** The element was used. Races with others who say the same, and with rotation: any outcome is fine. */
+/** The element was used. Needs no lock: whoever says so or turns the lists meanwhile, any outcome is fine. */
 export function referLruNode(mem: Memory, node: number): void {
   const at = node + NODE_HEAD + REF;
   if (mem.u8[at] === 0) mem.u8[at] = 1;
 }
 
-/**
- * Makes all lists again after a client died changing them. What is in a chain is inactive, and so is what a client that
- * lives works on: nobody can evict it there. The rest is free.
- */
+/** Makes all lists again: what is in a chain is inactive, the rest is free. */
 function rebuild(env: MapEnv, map: number): void {
   const { mem } = env;
   const { u32, u8 } = mem;
   const own = hasOwn(mem, map);
   clear(env, map);
   forEachUsedNode(mem, map, (node) => {
+    u8[node + NODE_HEAD + IN] = PENDING;
+  });
+  const buckets = u32[(map + HT_BUCKETS) >>> 2]!;
+  const end = buckets + (u32[(map + HT_MASK) >>> 2]! + 1) * BUCKET_SIZE;
+  for (let bucket = buckets; bucket < end; bucket += BUCKET_SIZE) {
+    dropStale(mem, map, bucket);
+    for (let node = u32[bucket >>> 2]!; isNode(node); node = u32[node >>> 2]!) u8[node + NODE_HEAD + IN] = INACTIVE;
+  }
+  forEachUsedNode(mem, map, (node) => {
     const link = node + NODE_HEAD;
     const lists = own ? cpuLists(mem, map, u8[link + CPU]!) : u32[(map + LRU_LISTS) >>> 2]!;
     const unused = u32[(lists + UNUSED) >>> 2]!;
+    // One that was just taken for the first time may not say yet whose it is.
     if (unused !== 0) u32[(lists + UNUSED) >>> 2] = unused - 1;
-    const owner = u32[(link + OWNER) >>> 2]!;
-    const linked = (u32[(node + NODE_SEQ) >>> 2]! & 1) === 1;
-    if (linked || ownerLives(mem, owner)) enter(mem, lists, link, INACTIVE);
-    else putFree(mem, lists, link);
+    if (u8[link + IN] === INACTIVE) {
+      enter(mem, lists, link, INACTIVE);
+      return;
+    }
+    // It may be that it was about to be put into a chain.
+    u32[(node + NODE_SEQ) >>> 2] = u32[(node + NODE_SEQ) >>> 2]! & ~SEQ_LINKED;
+    putFree(mem, lists, link);
   });
 }

@@ -6,23 +6,22 @@
  * as good as another, so free elements are only chained or, when they were never used, counted.
  */
 
-import { ownerLives } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import type { MapEnv } from "./env.ts";
-import { emptyNode, lockBucket, takeUnused, unlinkNode, unlockBucket } from "./hash_nodes.ts";
-import { bucketOf, NODE_HASH, NODE_HEAD, NODE_SEQ } from "./hashtab.ts";
+import { emptyNode, takeUnused, unlinkNode } from "./hash_nodes.ts";
+import { bucketOf, NODE_HASH, NODE_HEAD } from "./hashtab.ts";
 import { countUp, MAP_EVICTIONS } from "./map.ts";
 
 /**
  * A node's links, behind its head: previous, next; then bytes for the list it is in, the reference bit and the CPU that
- * took it; last the client that works on it, as in locks. A "link" is the address of these; list heads are links too.
+ * took it. A "link" is the address of these; list heads are links too.
  */
 const PREV = 0;
 export const NEXT = 4;
 export const IN = 8;
 export const REF = 9;
 export const CPU = 10;
-export const OWNER = 12;
+/** So that keys behind them are aligned. */
 export const LRU_LINKS = 16;
 
 const ACTIVE = 0;
@@ -186,22 +185,12 @@ export function flushPending(mem: Memory, lists: number, share: number): void {
   initHead(u32, head);
 }
 
-/** Takes the element out of the map. False: it is not in there, a client that lives works on it. */
-function evict(env: MapEnv, map: number, link: number): boolean {
+/** Takes the element out of the map. */
+function evict(env: MapEnv, map: number, link: number): void {
   const { mem } = env;
   const node = link - NODE_HEAD;
-  const bucket = bucketOf(mem, map, mem.i32[(node + NODE_HASH) >>> 2]!);
-  lockBucket(mem, map, bucket);
-  const linked = (mem.u32[(node + NODE_SEQ) >>> 2]! & 1) === 1;
-  if (linked) {
-    unlinkNode(mem, bucket, node);
-    emptyNode(env, map, node);
-    countUp(mem, map, MAP_EVICTIONS);
-  }
-  // Asked under the bucket's lock: there a client ends its work on a node by linking it.
-  const gone = linked || !ownerLives(mem, mem.u32[(link + OWNER) >>> 2]!);
-  unlockBucket(mem, bucket);
-  return gone;
+  unlinkNode(mem, bucketOf(mem, map, mem.i32[(node + NODE_HASH) >>> 2]!), node);
+  emptyNode(env, map, node);
 }
 
 /** From the old end of the active list: referenced elements go round to its head, others become inactive. */
@@ -264,36 +253,39 @@ export function shrink(env: MapEnv, map: number, lists: number, want: number, sc
     const newer = u32[(link + PREV) >>> 2]!;
     if (u8[link + REF] !== 0) {
       move(mem, lists, link, ACTIVE);
-    } else if (evict(env, map, link)) {
+    } else {
+      evict(env, map, link);
       leave(mem, lists, link);
       putFree(mem, to, link);
       evicted++;
     }
     link = newer;
   }
-  if (evicted > 0) return;
-  const head = u32[(inactive + NEXT) >>> 2] !== inactive ? inactive : lists + HEADS + ACTIVE * 8;
-  for (link = u32[(head + PREV) >>> 2]!; link !== head; link = u32[(link + PREV) >>> 2]!) {
-    if (!evict(env, map, link)) continue;
+  if (evicted === 0) {
+    const head = u32[(inactive + NEXT) >>> 2] !== inactive ? inactive : lists + HEADS + ACTIVE * 8;
+    link = u32[(head + PREV) >>> 2]!;
+    if (link === head) return;
+    evict(env, map, link);
     leave(mem, lists, link);
     putFree(mem, to, link);
-    return;
+    evicted = 1;
   }
+  countUp(mem, map, MAP_EVICTIONS, evicted);
 }
 
-/** The oldest pending element of a share that can be evicted, unreferenced ones first; or 0. */
+/** The oldest pending element of a share, an unreferenced one if there is one, evicted; or 0. */
 function takePending(env: MapEnv, map: number, share: number): number {
   const { mem } = env;
   const { u32, u8 } = mem;
   const head = share + PENDING_HEAD;
-  for (let any = 0; any < 2; any++) {
-    for (let link = u32[(head + PREV) >>> 2]!; link !== head; link = u32[(link + PREV) >>> 2]!) {
-      if ((any === 0 && u8[link + REF] !== 0) || !evict(env, map, link)) continue;
-      detach(u32, link);
-      return link;
-    }
-  }
-  return 0;
+  let link = u32[(head + PREV) >>> 2]!;
+  while (link !== head && u8[link + REF] !== 0) link = u32[(link + PREV) >>> 2]!;
+  if (link === head) link = u32[(head + PREV) >>> 2]!;
+  if (link === head) return 0;
+  evict(env, map, link);
+  detach(u32, link);
+  countUp(mem, map, MAP_EVICTIONS, 1);
+  return link;
 }
 
 /** An element that some CPU has free or pending, or 0. Shares lie in a row; `own` goes on where it stopped. */

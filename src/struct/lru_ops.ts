@@ -18,10 +18,10 @@ import { ACCESS_FLAGS, checkFlags, onNode } from "./check.ts";
 import { newFields } from "./element_fields.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { readFields } from "./fields.ts";
-import { emptyNode, linkHead, lockBucket, setKey, unlinkNode, unlockBucket } from "./hash_nodes.ts";
+import { linkHead, setKey } from "./hash_nodes.ts";
 import { checkExists, checkHashAttr, MAX_BUCKETS, storePercpu } from "./hash_ops.ts";
 import { allocTable, bucketOf, findNode, freeTable, HT_SPAN, hashOf, NODE_VALUE } from "./hashtab.ts";
-import { allocLru, claimLruNode, freeLru, giveLruNode, referLruNode, settleLruNode, takeLruNode } from "./lru.ts";
+import { allocLru, dropLruNode, freeLru, giveLruNode, lockLru, referLruNode, takeLruNode, unlockLru } from "./lru.ts";
 import { LRU_LINKS } from "./lru_list.ts";
 import { MAP_FIELDS, MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
 import { copyPercpuOut } from "./values.ts";
@@ -95,28 +95,33 @@ export function updateLru(env: MapEnv, map: number, key: number, value: number, 
   if (flags > BPF_EXIST) return -EINVAL;
   const { mem } = env;
   const hash = hashOf(mem, map, key);
-  const node = takeLruNode(env, map, hash);
+  lockLru(env, map);
+  const ret = replace(env, map, hash, key, value, flags);
+  unlockLru(mem, map);
+  return ret;
+}
+
+function replace(env: MapEnv, map: number, hash: number, key: number, value: number, flags: number): number {
+  const { mem } = env;
+  const node = takeLruNode(env, map);
   if (node === 0) return -ENOMEM;
+  const old = findNode(mem, map, key, hash);
+  const bad = checkExists(old, flags);
+  if (bad !== 0) {
+    giveLruNode(env, map, node);
+    return bad;
+  }
   setKey(mem, map, node, key, hash);
   const to = mem.u32[(node + NODE_VALUE) >>> 2]!;
   mem.copy(to, value, mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!);
   if (mem.u32[(map + MAP_FIELDS) >>> 2] !== 0) newFields(env, map, to);
   const bucket = bucketOf(mem, map, hash);
-  lockBucket(mem, map, bucket);
-  const old = findNode(mem, map, key, hash);
-  const bad = checkExists(old, flags);
-  if (bad === 0) {
-    linkHead(mem, map, bucket, node);
-    settleLruNode(mem, node);
-    if (old !== 0) {
-      referLruNode(mem, node);
-      unlink(env, map, bucket, old);
-    }
+  linkHead(mem, map, bucket, node);
+  if (old !== 0) {
+    referLruNode(mem, node);
+    dropLruNode(env, map, bucket, old);
   }
-  unlockBucket(mem, bucket);
-  if (bad !== 0) giveLruNode(env, map, node);
-  else if (old !== 0) giveLruNode(env, map, old);
-  return bad;
+  return 0;
 }
 
 /** LRU_PERCPU_HASH from a command: `value` holds every CPU's slot. */
@@ -129,41 +134,46 @@ export function updateLruPercpuOwn(env: MapEnv, map: number, key: number, value:
   return updatePercpu(env, map, key, value, flags, false);
 }
 
-/** Values change in place; a node is taken first all the same, unless the key must be there already. */
 function updatePercpu(env: MapEnv, map: number, key: number, src: number, flags: number, all: boolean): number {
   if (flags > BPF_EXIST) return -EINVAL;
   const { mem } = env;
   const hash = hashOf(mem, map, key);
+  lockLru(env, map);
+  const ret = storeOrAdd(env, map, hash, key, src, flags, all);
+  unlockLru(mem, map);
+  return ret;
+}
+
+/** Values change in place; a node is taken first all the same, unless the key must be there already. */
+function storeOrAdd(
+  env: MapEnv,
+  map: number,
+  hash: number,
+  key: number,
+  src: number,
+  flags: number,
+  all: boolean,
+): number {
+  const { mem } = env;
   let node = 0;
   if (flags !== BPF_EXIST) {
-    node = takeLruNode(env, map, hash);
+    node = takeLruNode(env, map);
     if (node === 0) return -ENOMEM;
-    setKey(mem, map, node, key, hash);
   }
-  const bucket = bucketOf(mem, map, hash);
-  lockBucket(mem, map, bucket);
   const old = findNode(mem, map, key, hash);
   const bad = checkExists(old, flags);
   if (bad === 0) {
     const to = old !== 0 ? old : node;
     storePercpu(env, map, mem.u32[(to + NODE_VALUE) >>> 2]!, src, all, old === 0);
-    if (old !== 0) {
-      referLruNode(mem, old);
-    } else {
-      linkHead(mem, map, bucket, node);
-      settleLruNode(mem, node);
-      node = 0;
+    if (old === 0) {
+      setKey(mem, map, node, key, hash);
+      linkHead(mem, map, bucketOf(mem, map, hash), node);
+      return 0;
     }
+    referLruNode(mem, old);
   }
-  unlockBucket(mem, bucket);
   if (node !== 0) giveLruNode(env, map, node);
   return bad;
-}
-
-function unlink(env: MapEnv, map: number, bucket: number, node: number): void {
-  claimLruNode(env.mem, node);
-  unlinkNode(env.mem, bucket, node);
-  emptyNode(env, map, node);
 }
 
 /** From commands and programs. */
@@ -185,18 +195,15 @@ function remove(env: MapEnv, map: number, key: number, value: number, percpu: bo
   const { mem } = env;
   const { u32 } = mem;
   const hash = hashOf(mem, map, key);
-  const bucket = bucketOf(mem, map, hash);
-  lockBucket(mem, map, bucket);
+  lockLru(env, map);
   const node = findNode(mem, map, key, hash);
   if (node !== 0) {
     const from = u32[(node + NODE_VALUE) >>> 2]!;
     if (percpu) copyPercpuOut(env, map, value, from, u32[(map + HT_SPAN) >>> 2]!);
     else if (value !== 0 && u32[(map + MAP_FIELDS) >>> 2] !== 0) readFields(mem, map, value, from, 0);
     else if (value !== 0) mem.copy(value, from, u32[(map + MAP_VALUE_SIZE) >>> 2]!);
-    unlink(env, map, bucket, node);
+    dropLruNode(env, map, bucketOf(mem, map, hash), node);
   }
-  unlockBucket(mem, bucket);
-  if (node === 0) return -ENOENT;
-  giveLruNode(env, map, node);
-  return 0;
+  unlockLru(mem, map);
+  return node === 0 ? -ENOENT : 0;
 }

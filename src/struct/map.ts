@@ -42,11 +42,11 @@ export const MAP_OWNER = 284;
 export const MAP_ANCHORS = 288;
 export const MAP_DESC_SIZE = 320;
 
-/** Adds one to a counter. Not for paths that are hot. */
-export function countUp(mem: Memory, map: number, counter: number): void {
+/** Adds to a counter. Not for paths that are hot. */
+export function countUp(mem: Memory, map: number, counter: number, by: number): void {
   const at = map + counter;
-  if (!mem.shared) mem.writeU64(at, mem.readU64(at) + 1);
-  else if (mem.atomics.add32(at, 1) === -1) mem.atomics.add32(at + 4, 1);
+  if (!mem.shared) mem.writeU64(at, mem.readU64(at) + by);
+  else if (mem.atomics.add32(at, by) >>> 0 > 0xffff_ffff - by) mem.atomics.add32(at + 4, 1);
 }
 
 /** A counter. Others may add to it meanwhile: the halves are read until they go together. */
@@ -62,7 +62,7 @@ export function counterOf(mem: Memory, map: number, counter: number): number {
 
 /** A type's answer to an update, of which failures are counted. */
 export function countRefused(mem: Memory, map: number, ret: number): number {
-  if (ret !== 0) countUp(mem, map, MAP_FAILED_UPDATES);
+  if (ret !== 0) countUp(mem, map, MAP_FAILED_UPDATES, 1);
   return ret;
 }
 

@@ -54,7 +54,7 @@ export function push(env: MapEnv, map: number, value: number, flags: number): nu
   const full = next === u32[d + (QS_TAIL >>> 2)];
   if (full && flags !== 0) {
     u32[d + (QS_TAIL >>> 2)] = next === last ? 0 : next + 1;
-    countUp(mem, map, MAP_EVICTIONS);
+    countUp(mem, map, MAP_EVICTIONS, 1);
   }
   if (!full || flags !== 0) {
     mem.copy(u32[d + (QS_VALUES >>> 2)]! + head * size, value, size);

@@ -3,6 +3,7 @@ import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { ELEMENT_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchHash } from "../struct/hash_batch.ts";
 import { countHash } from "../struct/hash_count.ts";
+import { genHash } from "../struct/hash_gen.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { keyOfValue, walkHash } from "../struct/hash_walk.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
@@ -43,6 +44,7 @@ export const hashMap: MapTypeEntry = {
     map_delete_elem: hash.deleteHash,
     map_for_each: walkHash,
     map_key_of: keyOfValue,
+    map_gen: genHash,
     map_copy_value: hash.copyHash,
     map_update_value: hash.updateHash,
     map_delete_value: hash.deleteHash,

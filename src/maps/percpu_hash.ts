@@ -6,6 +6,7 @@ import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchPercpu } from "../struct/hash_batch.ts";
 import { countHash } from "../struct/hash_count.ts";
+import { genPercpuHash } from "../struct/hash_gen.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { walkPercpuHash } from "../struct/hash_walk.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
@@ -45,6 +46,7 @@ export const percpuHashMap: MapTypeEntry = {
     map_update_elem: hash.updatePercpuOwn,
     map_delete_elem: hash.deleteHash,
     map_for_each: walkPercpuHash,
+    map_gen: genPercpuHash,
     map_copy_value: hash.copyPercpu,
     map_update_value: hash.updatePercpuAll,
     map_delete_value: hash.deleteHash,

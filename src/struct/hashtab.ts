@@ -16,7 +16,7 @@ import { allocValues, valuesSpan } from "./values.ts";
 /** First bucket, and the number of the last. */
 export const HT_BUCKETS: number = MAP_PRIVATE;
 export const HT_MASK: number = MAP_PRIVATE + 4;
-const HT_SEED: number = MAP_PRIVATE + 8;
+export const HT_SEED: number = MAP_PRIVATE + 8;
 /** Elements in chains. */
 export const HT_COUNT: number = MAP_PRIVATE + 12;
 export const HT_FREE: number = MAP_PRIVATE + 16;
@@ -30,7 +30,7 @@ export const HT_KEY: number = MAP_PRIVATE + 36;
 export const HT_CHUNKS: number = MAP_PRIVATE + 40;
 /** Elements of each chunk that the table grows by; 0: preallocated, it does not grow. */
 export const HT_GROW: number = MAP_PRIVATE + 44;
-/** Per-CPU types: distance from one CPU's values to the next one's. */
+/** Per-CPU types: distance from one CPU's values to the next one's, the same in all chunks. */
 export const HT_SPAN: number = MAP_PRIVATE + 48;
 /** CPUs whose values are kept apart: 1, all, or 0 where there are no values. */
 export const HT_CPUS: number = MAP_PRIVATE + 52;
@@ -100,7 +100,7 @@ export function allocTable(env: MapEnv, map: number, spec: TableSpec): number {
   const stride = rup8(u32[d + (MAP_VALUE_SIZE >>> 2)]!);
   const perChunk = growing ? Math.max(1, Math.floor(GROW_BYTES / Math.max(stride, nodeSize))) : spec.nodes;
   u32[d + (HT_GROW >>> 2)] = growing ? perChunk : 0;
-  u32[d + (HT_SPAN >>> 2)] = 0;
+  u32[d + (HT_SPAN >>> 2)] = valuesSpan(perChunk, u32[d + (MAP_VALUE_SIZE >>> 2)]!);
   if (!growing && !addChunk(mem, map, perChunk)) {
     freeTable(env, map);
     return -ENOMEM;
@@ -134,7 +134,6 @@ export function addChunk(mem: Memory, map: number, count: number): boolean {
   u32[d + (HT_NEXT >>> 2)] = nodes;
   u32[d + (HT_END >>> 2)] = nodes + count * nodeSize;
   u32[d + (HT_NEXT_VALUE >>> 2)] = values;
-  u32[d + (HT_SPAN >>> 2)] = valuesSpan(count, valueSize);
   return true;
 }
 

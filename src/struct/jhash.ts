@@ -4,11 +4,11 @@
  */
 import type { Memory } from "../mem/memory.ts";
 
-const INIT = 0xdead_beef | 0;
+export const JHASH_INIT: number = 0xdead_beef | 0;
 
 /** Hash of `size` bytes at any address, as jhash() does; where the size is a multiple of 4, jhash2() gives the same. */
 export function jhash(mem: Memory, address: number, size: number, seed: number): number {
-  const init = (INIT + size + seed) | 0;
+  const init = (JHASH_INIT + size + seed) | 0;
   if (((address | size) & 3) !== 0) return bytes(mem.u8, address, size, init);
   const { i32 } = mem;
   if (size !== 4) return words(i32, address >>> 2, size >>> 2, init);

@@ -3,9 +3,9 @@ import { expect, test } from "vitest";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
 import { loadProgram, readResults, resultMap, testRun } from "../conformance/programs.ts";
-import { sharedHost, startOn } from "./worker.ts";
+import { sharedHost, startOn, times } from "./worker.ts";
 
-const { R0, R1, R2, R3, R6 } = asm;
+const { R0, R1, R2, R3, R6, R7, R10 } = asm;
 
 /** Runs a program again and again. */
 const work = `
@@ -71,3 +71,66 @@ test("a thread that dies in a run gives back its CPU, its ring records and its p
     expect(host.bpf(u.BPF_PROG_GET_FD_BY_ID, { prog_id: id })).toBe(-u.ENOENT);
   }
 });
+
+/** Keys below this stay; as many others come and go, through the same few nodes and from bucket to bucket. */
+const STAY = 32;
+
+test.each(["hash", "percpu_hash", "lru_hash"] as const)(
+  "a program finds what stays in a %s that changes",
+  async (name) => {
+    const host = sharedHost();
+    const type = { hash: 1, percpu_hash: 5, lru_hash: 9 }[name];
+    // An LRU map with room for all: it evicts nothing.
+    const max_entries = name === "lru_hash" ? 8 * STAY : STAY + 4;
+    const map = host.bpf(u.BPF_MAP_CREATE, { map_type: type, key_size: 4, value_size: 8, max_entries });
+    for (let n = 0; n < STAY; n++) {
+      const key = Uint8Array.of(n, 0, 0, 0);
+      expect(host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: map, key, value: new Uint8Array(16) })).toBe(0);
+    }
+    const results = resultMap(host, 16);
+    const { fd } = loadProgram(host, [
+      asm.ldMapValue(R7, results, 0),
+      asm.mov64Imm(R6, STAY),
+      asm.label("next"),
+      asm.alu64Imm("sub", R6, 1),
+      asm.stx("u32", R10, R6, -4),
+      asm.mov64(R2, R10),
+      asm.alu64Imm("add", R2, -4),
+      asm.ldMapFd(R1, map),
+      asm.call(u.BPF_FUNC_map_lookup_elem),
+      asm.mov64Imm(R1, 1),
+      asm.jmpImm("jne", R0, 0, "found"),
+      asm.atomic("add", "u64", R7, R1, 8),
+      asm.label("found"),
+      asm.atomic("add", "u64", R7, R1, 0),
+      asm.jmpImm("jne", R6, 0, "next"),
+      asm.mov64Imm(R0, 2),
+      asm.exit(),
+    ]);
+    expect(host.compile(fd)).toMatchObject({ why: undefined });
+    // To stop the thread, and how many changes it has made.
+    const shared = new Int32Array(new SharedArrayBuffer(8));
+    const churn = startOn<void>(
+      host,
+      `
+    const { shared, map } = data;
+    const value = new Uint8Array(16);
+    const key = (n) => Uint8Array.of(n & 255, n >> 8, 1, 0);
+    ready();
+    for (let n = 0; Atomics.load(shared, 0) === 0; n = (n + 1) % 1000) {
+      host.bpf(2, { map_fd: map, key: key(n), value });
+      host.bpf(3, { map_fd: map, key: key((n + 997) % 1000) });
+      Atomics.add(shared, 1, 1);
+    }`,
+      { map, shared },
+    );
+    await churn.ready;
+    let runs = 0;
+    for (; runs < 1e6 && Atomics.load(shared, 1) < times(10_000); runs += 200) {
+      expect(testRun(host, fd, new Uint8Array(64), 200).ret).toBe(0);
+    }
+    Atomics.store(shared, 0, 1);
+    await churn.done;
+    expect([...readResults(host, results, 16)]).toEqual([BigInt(runs * STAY), 0n]);
+  },
+);

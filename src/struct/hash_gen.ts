@@ -1,0 +1,254 @@
+/**
+ * Lookups of the hash types in compiled programs, with the table's address, mask and seed as constants: what `findNode`
+ * and the types' lookups do, by the same rules for readers. Kernel counterpart: htab_map_gen_lookup.
+ */
+import { BPF_FUNC_map_lookup_elem, BPF_FUNC_map_lookup_percpu_elem } from "../uapi/index.ts";
+import { type Code, I32 } from "../wasm/code.ts";
+import * as w from "../wasm/opcodes.ts";
+import type { MapEnv } from "./env.ts";
+import type { GenCall, MapGen } from "./gen.ts";
+import { HT_BUCKETS, HT_KEY, HT_MASK, HT_SEED, HT_SPAN, NODE_HASH, NODE_HEAD, NODE_VALUE } from "./hashtab.ts";
+import { emitJhash } from "./jhash_gen.ts";
+import { REF } from "./lru_list.ts";
+import { MAP_KEY_SIZE, mapField } from "./map.ts";
+
+/** Keys up to so many bytes are compared without a loop. */
+const MAX_UNROLLED = 32;
+/** Up to so many bytes of key a lookup is so short that it stands where it is called: that saves a fifth of its time. */
+const MAX_INLINE = 8;
+
+/** Leaves the result of `found` (an i32, called with the node in a local), or NULL, on the stack. */
+function emitLookup({ code, mem, map, args }: GenCall, found: (node: number) => void): void {
+  const key = args[0]!;
+  const size = mapField(mem, map, MAP_KEY_SIZE);
+  const hash = code.local(I32);
+  const bucket = code.local(I32);
+  const node = code.local(I32);
+  emitJhash(code, key, size, mapField(mem, map, HT_SEED));
+  code.tee(hash);
+  code.i32(mapField(mem, map, HT_MASK));
+  code.op(w.I32_AND);
+  code.i32(3);
+  code.op(w.I32_SHL);
+  code.set(bucket);
+  const done = code.open(w.BLOCK, I32);
+  const missed = code.open();
+  const again = code.loop();
+  code.get(bucket);
+  code.memory(w.I32_LOAD, mapField(mem, map, HT_BUCKETS));
+  code.tee(node);
+  code.op(w.I32_EQZ);
+  code.br(missed, true);
+  const next = code.loop();
+  // An odd link ends the chain.
+  code.get(node);
+  code.i32(1);
+  code.op(w.I32_AND);
+  code.open(w.IF);
+  if (mem.shared) {
+    // At another bucket's marker: the reader was led there by a node that moved.
+    code.get(node);
+    code.get(bucket);
+    code.i32(2);
+    code.op(w.I32_SHR_U);
+    code.i32(1);
+    code.op(w.I32_OR, w.I32_NE);
+    code.br(again, true);
+  }
+  code.br(missed);
+  code.end();
+  code.get(node);
+  code.memory(w.I32_LOAD, NODE_HASH);
+  code.get(hash);
+  code.op(w.I32_EQ);
+  code.open(w.IF);
+  emitSameKey(code, node, mapField(mem, map, HT_KEY), key, size);
+  code.open(w.IF);
+  found(node);
+  code.br(done);
+  code.end();
+  code.end();
+  code.get(node);
+  code.memory(w.I32_LOAD);
+  code.set(node);
+  code.br(next);
+  code.end();
+  code.end();
+  code.end();
+  code.i32(0);
+  code.end();
+}
+
+/** Whether the keys at node + offset and at `key` are the same: not 0. */
+function emitSameKey(code: Code, node: number, offset: number, key: number, size: number): void {
+  if (size < 8) emitSameWords(code, node, offset, key, shortParts(size), w.I32_XOR, w.I32_OR, w.I32_EQZ);
+  else if (size <= MAX_UNROLLED)
+    emitSameWords(code, node, offset, key, longParts(size), w.I64_XOR, w.I64_OR, w.I64_EQZ);
+  else emitSameLong(code, node, offset, key, size);
+}
+
+type Part = readonly [load: number, at: number];
+
+/** Parts that cover a key of less than 8 bytes; two may overlap. */
+function shortParts(size: number): readonly Part[] {
+  if (size === 1) return [[w.I32_LOAD8_U, 0]];
+  const load = size < 4 ? w.I32_LOAD16_U : w.I32_LOAD;
+  const width = size < 4 ? 2 : 4;
+  return size === width
+    ? [[load, 0]]
+    : [
+        [load, 0],
+        [load, size - width],
+      ];
+}
+
+function longParts(size: number): readonly Part[] {
+  return Array.from({ length: Math.ceil(size / 8) }, (_, i) => [w.I64_LOAD, Math.min(8 * i, size - 8)] as const);
+}
+
+/** No part differs. */
+function emitSameWords(
+  code: Code,
+  node: number,
+  offset: number,
+  key: number,
+  parts: readonly Part[],
+  xor: number,
+  or: number,
+  eqz: number,
+): void {
+  for (const [i, [load, at]] of parts.entries()) {
+    code.get(node);
+    code.memory(load, offset + at);
+    code.get(key);
+    code.memory(load, at);
+    code.op(xor);
+    if (i > 0) code.op(or);
+  }
+  code.op(eqz);
+}
+
+/** Eight bytes a turn; the last eight may overlap with those before. */
+function emitSameLong(code: Code, node: number, offset: number, key: number, size: number): void {
+  const at = code.local(I32);
+  const end = Math.floor(size / 8) * 8;
+  const differ = (ours: () => void, theirs: () => void, more: number): void => {
+    ours();
+    code.memory(w.I64_LOAD, offset + more);
+    theirs();
+    code.memory(w.I64_LOAD, more);
+    code.op(w.I64_NE);
+  };
+  const plusAt = (base: number): void => {
+    code.get(base);
+    code.get(at);
+    code.op(w.I32_ADD);
+  };
+  code.i32(0);
+  code.set(at);
+  const done = code.open(w.BLOCK, I32);
+  const different = code.open();
+  const loop = code.loop();
+  differ(
+    () => plusAt(node),
+    () => plusAt(key),
+    0,
+  );
+  code.br(different, true);
+  code.get(at);
+  code.i32(8);
+  code.op(w.I32_ADD);
+  code.tee(at);
+  code.i32(end);
+  code.op(w.I32_NE);
+  code.br(loop, true);
+  code.end();
+  differ(
+    () => code.get(node),
+    () => code.get(key),
+    size - 8,
+  );
+  code.op(w.I32_EQZ);
+  code.br(done);
+  code.end();
+  code.i32(0);
+  code.end();
+}
+
+/** Address of the node's value. */
+function pushValue(code: Code, node: number): void {
+  code.get(node);
+  code.memory(w.I32_LOAD, NODE_VALUE);
+}
+
+/** What `referLruNode` does. */
+function emitRefer(code: Code, node: number): void {
+  code.get(node);
+  code.memory(w.I32_LOAD8_U, NODE_HEAD + REF);
+  code.op(w.I32_EQZ);
+  code.open(w.IF);
+  code.get(node);
+  code.i32(1);
+  code.memory(w.I32_STORE8, NODE_HEAD + REF);
+  code.end();
+}
+
+/** `lru`: says that the element was used. `cpu`: puts the CPU whose value is wanted on the stack. */
+function lookup({ mem }: MapEnv, map: number, lru: boolean, cpu?: (call: GenCall) => void): MapGen {
+  return {
+    inline: mapField(mem, map, MAP_KEY_SIZE) <= MAX_INLINE,
+    emit: (call) => {
+      const { code, mem, map } = call;
+      emitLookup(call, (node) => {
+        if (lru) emitRefer(code, node);
+        pushValue(code, node);
+        if (cpu === undefined) return;
+        cpu(call);
+        code.i32(mapField(mem, map, HT_SPAN));
+        code.op(w.I32_MUL, w.I32_ADD);
+      });
+    },
+  };
+}
+
+/** bpf_map_lookup_percpu_elem: of a CPU that is not there nothing is found, and nothing used. */
+function lookupOf(env: MapEnv, map: number, lru: boolean): MapGen {
+  const { inline, emit } = lookup(env, map, lru, ({ code, args }) => code.get(args[1]!));
+  return {
+    inline,
+    emit: (call) => {
+      const { code, args } = call;
+      code.get(args[1]!);
+      code.i32(env.cpus);
+      code.op(w.I32_LT_U);
+      code.open(w.IF, I32);
+      emit(call);
+      code.op(w.ELSE);
+      code.i32(0);
+      code.end();
+    },
+  };
+}
+
+const ownCpu = (call: GenCall): void => call.cpu();
+
+export function genHash(env: MapEnv, map: number, helper: number): MapGen | undefined {
+  return helper === BPF_FUNC_map_lookup_elem ? lookup(env, map, false) : undefined;
+}
+
+export function genLru(env: MapEnv, map: number, helper: number): MapGen | undefined {
+  return helper === BPF_FUNC_map_lookup_elem ? lookup(env, map, true) : undefined;
+}
+
+export function genPercpuHash(env: MapEnv, map: number, helper: number): MapGen | undefined {
+  return genPercpu(env, map, helper, false);
+}
+
+export function genPercpuLru(env: MapEnv, map: number, helper: number): MapGen | undefined {
+  return genPercpu(env, map, helper, true);
+}
+
+function genPercpu(env: MapEnv, map: number, helper: number, lru: boolean): MapGen | undefined {
+  if (helper === BPF_FUNC_map_lookup_elem) return lookup(env, map, lru, ownCpu);
+  return helper === BPF_FUNC_map_lookup_percpu_elem ? lookupOf(env, map, lru) : undefined;
+}

@@ -318,6 +318,18 @@ const proofs: Readonly<Record<string, readonly [Items, string]>> = {
     [someNumber, asm.movsx64(R6, R6, 8), asm.alu64("add", R0, R6), asm.ldx("u8", R1, R0, 0), out],
     "proved proved window",
   ],
+  "a sum that may be negative": [
+    [
+      someNumber,
+      asm.movsx64(R6, R6, 8),
+      asm.alu64Imm("add", R6, 100),
+      asm.jmpImm("jsgt", R6, 60, "out"),
+      asm.alu64("add", R0, R6),
+      asm.ldx("u8", R1, R0, 0),
+      out,
+    ],
+    "proved proved window",
+  ],
   "a byte loaded with its sign": [
     [found(hash), asm.ldx("s8", R6, R0, 0), asm.alu64("add", R0, R6), asm.ldx("u8", R1, R0, 0), out],
     "proved proved window",
@@ -580,6 +592,26 @@ const packets: Readonly<Record<string, readonly [Items, string]>> = {
       out,
     ],
     "proved proved proved proved proved check",
+  ],
+  "two pointers in one register": [
+    [
+      packet,
+      asm.mov64(R5, R2),
+      asm.ldx("u32", R4, R7, 12),
+      asm.jmpImm("jeq", R4, 1, "join"),
+      asm.alu64Imm("add", R5, 4),
+      label("join"),
+      asm.mov64(R1, R2),
+      asm.alu64Imm("add", R1, 8),
+      asm.jmp("jgt", R1, R3, "out"),
+      asm.ldx("u64", R4, R5, 0),
+      asm.mov64(R1, R5),
+      asm.alu64Imm("add", R1, 8),
+      asm.jmp("jgt", R1, R3, "out"),
+      asm.ldx("u64", R4, R5, 0),
+      out,
+    ],
+    "proved proved proved check proved",
   ],
   "a walk that looks at the end each time": [
     [

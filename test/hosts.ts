@@ -2,14 +2,18 @@
 import { readdirSync, readlinkSync } from "node:fs";
 import { afterAll, describe } from "vitest";
 import { HostUnavailable } from "../src/host/host.ts";
-import { BpfError, type BpfHost, createEmbedded, openKernel } from "../src/index.ts";
+import { BpfError, type BpfHost, openKernel } from "../src/index.ts";
+import { createTestEmbedded } from "./compiled.ts";
 import { notRun } from "./kernel.ts";
 
 const MEMORY = 64 * 1024 * 1024;
 
+const options = { cpus: 4, seed: 1, memory: MEMORY };
+const INTERPRETER = "embedded, interpreter";
 const openers: Record<string, () => BpfHost> = {
-  embedded: () => createEmbedded({ cpus: 4, seed: 1, memory: MEMORY }),
-  "embedded, shared": () => createEmbedded({ cpus: 4, seed: 1, memory: MEMORY, shared: true }),
+  embedded: () => createTestEmbedded(options),
+  "embedded, shared": () => createTestEmbedded({ ...options, shared: true }),
+  [INTERPRETER]: () => createTestEmbedded({ ...options, engine: "interp" }),
 };
 
 try {
@@ -35,7 +39,19 @@ function kernelFds(): number {
 
 /** Runs the same tests on every host. After them nothing may be open. */
 export function onEachHost(tests: (host: BpfHost) => void): void {
-  describe.each(Object.entries(openers))("%s", (_name, open) => {
+  on(
+    Object.entries(openers).filter(([name]) => name !== INTERPRETER),
+    tests,
+  );
+}
+
+/** For tests that run programs: embedded hosts with both engines. */
+export function onEachEngine(tests: (host: BpfHost) => void): void {
+  on(Object.entries(openers), tests);
+}
+
+function on(hosts: readonly (readonly [string, () => BpfHost])[], tests: (host: BpfHost) => void): void {
+  describe.each(hosts)("%s", (_name, open) => {
     const before = kernelFds();
     const host = open();
     afterAll(() => {

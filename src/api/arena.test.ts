@@ -1,6 +1,6 @@
 /** Arenas as live memory. */
 import { expect, test } from "vitest";
-import { onEachHost } from "../../test/hosts.ts";
+import { onEachEngine } from "../../test/hosts.ts";
 import { thrown } from "../../test/thrown.ts";
 import { BpfError } from "../index.ts";
 import * as asm from "../insn/index.ts";
@@ -8,7 +8,7 @@ import * as asm from "../insn/index.ts";
 const PAGE = 4096;
 const { R0, R1, R2 } = asm;
 
-onEachHost((host) => {
+onEachEngine((host) => {
   test("an arena is pages of zeros, which keep what is written", () => {
     const heap = host.createMap({ type: "arena", name: "heap", maxEntries: 4 });
     expect([heap.pageSize, heap.maxEntries]).toEqual([PAGE, 4]);

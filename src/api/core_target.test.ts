@@ -1,7 +1,7 @@
 /** CO-RE on every host: what an object is relocated against, and what is said when that lacks something. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { onEachHost } from "../../test/hosts.ts";
+import { onEachEngine } from "../../test/hosts.ts";
 import { kernelHost } from "../../test/kernel.ts";
 import { BtfBuilder, parseBtf } from "../btf/index.ts";
 import { type ArrayMap, BpfError, createEmbedded, InputError, type LoadedObject, openKernel } from "../index.ts";
@@ -28,7 +28,7 @@ function thrown(run: () => unknown): unknown {
   return undefined;
 }
 
-onEachHost((host) => {
+onEachEngine((host) => {
   test("a BTF that is given, as bytes or parsed", () => {
     for (const targetBtf of [target(), parseBtf(target())]) {
       const object = host.loadObject(file, { name: "core_facts", programs: ["guarded"], targetBtf });

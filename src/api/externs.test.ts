@@ -1,6 +1,6 @@
 /** Externs on every host: what the kernel has, what is given in its place, and what is missing. */
 import { expect, test } from "vitest";
-import { onEachHost } from "../../test/hosts.ts";
+import { onEachEngine } from "../../test/hosts.ts";
 import { type BpfHost, InputError, type LoadObjectOptions, type ObjectSpec } from "../index.ts";
 
 const path = new URL("../../test/fixtures/bpf/externs.bpf.o", import.meta.url);
@@ -29,7 +29,7 @@ function retval(host: BpfHost, program: string, options: LoadObjectOptions = {})
   }
 }
 
-onEachHost((host) => {
+onEachEngine((host) => {
   test("configuration values", () => {
     expect(retval(host, "with_kconfig", { kconfig: configured })).toBe(100 + 1_000_000 + 10_000_000 + 97);
     const text = 'CONFIG_HZ=1\n# CONFIG_NET is not set\nCONFIG_NET=n\nCONFIG_BPF_SYSCALL=n\nCONFIG_DEFAULT_HOSTNAME=""';

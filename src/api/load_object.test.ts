@@ -1,7 +1,7 @@
 /** Object files on every host. The fixtures' sources lie beside them in test/fixtures/bpf. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { onEachHost } from "../../test/hosts.ts";
+import { onEachEngine } from "../../test/hosts.ts";
 import { ArrayMap, type HashMap, InputError, type LoadedObject, struct, u32, u64 } from "../index.ts";
 
 const path = (name: string): URL => new URL(`../../test/fixtures/bpf/${name}.bpf.o`, import.meta.url);
@@ -14,7 +14,7 @@ function packetOf(proto: number, size: number): Uint8Array {
   return packet;
 }
 
-onEachHost((host) => {
+onEachEngine((host) => {
   test("counter: maps, programs, and variables of every section", () => {
     const object = host.loadObject(path("counter"));
     expect(object.name).toBe("counter");

@@ -1,10 +1,11 @@
 import { afterAll, describe, expect, test } from "vitest";
+import { createTestEmbedded } from "../../test/compiled.ts";
 import { BtfBuilder, parseBtf } from "../btf/index.ts";
 import { InputError } from "../errors.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
 import * as codecs from "./codec/index.ts";
-import { BpfError, createEmbedded, RunFault, type RunOptions, type RunResult } from "./index.ts";
+import { BpfError, RunFault, type RunOptions, type RunResult } from "./index.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R9, R10 } = asm;
 
@@ -38,7 +39,7 @@ function kernelTypes(): Uint8Array {
 const types = kernelTypes();
 const ids = parseBtf(types);
 const idOf = (name: string): number => ids.findAll(name).at(-1)!;
-const host = createEmbedded({ memory: 16 * 1024 * 1024, seed: 1, cpus: 2, clock: "virtual", kernelBtf: types });
+const host = createTestEmbedded({ memory: 16 * 1024 * 1024, seed: 1, cpus: 2, clock: "virtual", kernelBtf: types });
 const results = host.createMap({ type: "array", value: codecs.bytes(256), maxEntries: 1 });
 afterAll(() => {
   results.close();

@@ -1,14 +1,16 @@
 /** Runs that only embedded hosts have, of programs that see an skb. */
 import { afterAll, expect, test } from "vitest";
+import { createTestEmbedded } from "../../test/compiled.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
-import { BpfError, createEmbedded, type RunOptions, type RunResult } from "./index.ts";
+import { BpfError, type RunOptions, type RunResult } from "./index.ts";
 
 const { R0, R1, R2, R3, R4, R6, R10 } = asm;
 const { fields } = u.__sk_buff;
 const hosts = [
-  createEmbedded({ memory: 16 * 1024 * 1024, seed: 1 }),
-  createEmbedded({ memory: 16 * 1024 * 1024, seed: 1, shared: true }),
+  createTestEmbedded({ memory: 16 * 1024 * 1024, seed: 1 }),
+  createTestEmbedded({ memory: 16 * 1024 * 1024, seed: 1, shared: true }),
+  createTestEmbedded({ memory: 16 * 1024 * 1024, seed: 1, engine: "interp" }),
 ];
 afterAll(() => {
   for (const host of hosts) {
@@ -17,7 +19,7 @@ afterAll(() => {
   }
 });
 
-/** The same on both kinds of hosts. r6 is the context. */
+/** The same on each of the hosts. r6 is the context. */
 function run(type: string, attachType: number, items: readonly asm.AsmItem[], options: RunOptions): RunResult {
   const insns = asm.assemble([asm.mov64(R6, R1), ...items, asm.exit()]);
   const results = hosts.map((host) => {

@@ -1,6 +1,6 @@
 /** Programs: loading with the verifier's words, running. */
 import { expect, test } from "vitest";
-import { onEachHost } from "../../test/hosts.ts";
+import { onEachEngine } from "../../test/hosts.ts";
 import {
   BPF_FUNC_map_lookup_elem,
   BPF_FUNC_map_update_elem,
@@ -18,7 +18,7 @@ import * as asm from "../insn/index.ts";
 const pass: readonly Insn[] = [asm.mov64Imm(asm.R0, 2), asm.exit()];
 const packet = Uint8Array.from({ length: 64 }, (_, i) => i);
 
-onEachHost((host) => {
+onEachEngine((host) => {
   const xdp = (insns: readonly Insn[] | Uint8Array, license = "GPL"): Program =>
     host.loadProgram({ type: "xdp", name: "under_test", insns, license });
 

@@ -1,6 +1,6 @@
 /** Ring buffers read from where programs write them. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { onEachHost } from "../../test/hosts.ts";
+import { onEachEngine } from "../../test/hosts.ts";
 import {
   BPF_FUNC_ringbuf_discard,
   BPF_FUNC_ringbuf_output,
@@ -72,7 +72,7 @@ function produce(program: Program, ...numbers: number[]): number {
 const numbered = (n: number): { number: number; twice: number } => ({ number: n, twice: 2 * n });
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-onEachHost((host) => {
+onEachEngine((host) => {
   let ring: RingBuf<{ number: number; twice: number }>;
   let program: Program;
   beforeAll(() => {

@@ -1,13 +1,15 @@
 /** What programs did to the outside, as a run tells it. */
 import { afterAll, expect, test } from "vitest";
+import { createTestEmbedded } from "../../test/compiled.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
-import { createEmbedded, type NetworkOptions, type RunEvent, type RunOptions, type RunResult } from "./index.ts";
+import type { NetworkOptions, RunEvent, RunOptions, RunResult } from "./index.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R7, R10 } = asm;
 const hosts = [
-  createEmbedded({ memory: 16 * 1024 * 1024, seed: 1 }),
-  createEmbedded({ memory: 16 * 1024 * 1024, seed: 1, shared: true }),
+  createTestEmbedded({ memory: 16 * 1024 * 1024, seed: 1 }),
+  createTestEmbedded({ memory: 16 * 1024 * 1024, seed: 1, shared: true }),
+  createTestEmbedded({ memory: 16 * 1024 * 1024, seed: 1, engine: "interp" }),
 ];
 for (const host of hosts) host.addDevice(7);
 afterAll(() => {
@@ -19,7 +21,7 @@ afterAll(() => {
 
 const data = Uint8Array.from({ length: 64 }, (_, i) => (i < 12 ? 0 : i));
 
-/** The same on both kinds of hosts. r6 is the context. */
+/** The same on each of the hosts. r6 is the context. */
 function run(
   type: string,
   items: readonly asm.AsmItem[],

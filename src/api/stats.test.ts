@@ -1,13 +1,13 @@
 /** What is known of a map's contents, on every host. */
 import { expect, test } from "vitest";
-import { onEachHost } from "../../test/hosts.ts";
+import { onEachEngine } from "../../test/hosts.ts";
 import { BPF_FUNC_map_update_elem, ipv4, lpmKey, perCpu, u8, u32, u64 } from "../index.ts";
 import * as asm from "../insn/index.ts";
 
 const one = (key: number): [number, number] => [key, 1];
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
-onEachHost((host) => {
+onEachEngine((host) => {
   const counts = host.kind === "embedded";
 
   test("hash: entries, and updates that were refused", () => {

@@ -1,6 +1,6 @@
 /** User ring buffers, drained: on the kernel by a program, on embedded hosts by the test, which reads the mapping. */
 import { afterAll, beforeAll, expect, expectTypeOf, test } from "vitest";
-import { onEachHost } from "../../test/hosts.ts";
+import { onEachEngine } from "../../test/hosts.ts";
 import { BtfBuilder } from "../btf/index.ts";
 import {
   BPF_BTF_LOAD,
@@ -152,7 +152,7 @@ function mappedDrainer(host: BpfHost, ring: UserRingBuf<never>, out: RingBuf<Ord
   };
 }
 
-onEachHost((host) => {
+onEachEngine((host) => {
   let out: RingBuf<Order>;
   let orders: UserRingBuf<Order>;
   let other: Drainer;

@@ -1,6 +1,6 @@
 /** Kernel functions for text: what Linux 6.18 answered, on the embedded hosts. The program text_functions asks the kernel. */
 import { afterAll, expect, test } from "vitest";
-import { closeHosts, openHosts } from "../../test/conformance/hosts.ts";
+import { closeHosts, embeddedOf, openHosts } from "../../test/conformance/hosts.ts";
 import { loadProgram, readResults, resultMap, testRun } from "../../test/conformance/programs.ts";
 import { parseBtf } from "../btf/index.ts";
 import type { Host } from "../host/host.ts";
@@ -11,10 +11,7 @@ import { kernelBtf } from "./kernel_btf.ts";
 const { R0, R1, R2, R3, R9 } = asm;
 const hosts = openHosts();
 afterAll(() => closeHosts(hosts));
-const places = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-] as const;
+const places = embeddedOf(hosts);
 const { types } = parseBtf(kernelBtf());
 
 /** In the value: the result, then the texts. */

@@ -1,12 +1,13 @@
 /** What Linux 6.18 answered a program that was attached to a cgroup, of net/core/somaxconn. */
 import { afterAll, expect, test } from "vitest";
+import { createTestEmbedded } from "../../test/compiled.ts";
 import { bytes } from "../api/codec/index.ts";
-import { createEmbedded, type RunResult } from "../api/index.ts";
+import type { RunResult } from "../api/index.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
 
 const { R0, R1, R2, R3, R4, R6, R9 } = asm;
-const host = createEmbedded({ memory: 16 << 20, seed: 1, clock: "virtual" });
+const host = createTestEmbedded({ memory: 16 << 20, seed: 1, clock: "virtual" });
 const memory = host.createMap({ type: "array", value: bytes(8192), maxEntries: 1 });
 afterAll(() => {
   memory.close();

@@ -3,7 +3,7 @@
  * What came out was measured on Linux 6.18; the program command_ring asks the kernel.
  */
 import { afterAll, expect, test } from "vitest";
-import { closeHosts, openHosts } from "../../test/conformance/hosts.ts";
+import { closeHosts, embeddedOf, openHosts } from "../../test/conformance/hosts.ts";
 import { loadProgram, readResults, readStderr, resultMap, testRun } from "../../test/conformance/programs.ts";
 import { parseBtf } from "../btf/index.ts";
 import type { Host } from "../host/host.ts";
@@ -14,10 +14,7 @@ import { kernelBtf } from "./kernel_btf.ts";
 const { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 } = asm;
 const hosts = openHosts();
 afterAll(() => closeHosts(hosts));
-const places = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-] as const;
+const places = embeddedOf(hosts);
 
 const N = 4096;
 const PAGE = 4096;

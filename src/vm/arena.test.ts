@@ -3,7 +3,7 @@
  * that lead elsewhere. The program arena_table has the kernel as judge.
  */
 import { afterAll, expect, test } from "vitest";
-import { closeHosts, openHosts } from "../../test/conformance/hosts.ts";
+import { closeHosts, embeddedOf, openHosts } from "../../test/conformance/hosts.ts";
 import { loadProgram, readResults, readStderr, resultMap, testRun } from "../../test/conformance/programs.ts";
 import type { Host } from "../host/host.ts";
 import * as asm from "../insn/index.ts";
@@ -12,10 +12,7 @@ import * as u from "../uapi/index.ts";
 const { R0, R1, R2, R3, R4, R5, R9, R10 } = asm;
 const hosts = openHosts();
 afterAll(() => closeHosts(hosts));
-const places = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-] as const;
+const places = embeddedOf(hosts);
 
 const PAGE = 4096;
 const PAGES = 4;

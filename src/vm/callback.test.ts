@@ -1,6 +1,6 @@
 /** Functions of a program that a helper calls, and calls of kernel functions, on the embedded hosts. */
 import { afterAll, expect, test } from "vitest";
-import { closeHosts, openHosts } from "../../test/conformance/hosts.ts";
+import { closeHosts, embeddedOf, openHosts } from "../../test/conformance/hosts.ts";
 import { loadProgram, readResults, resultMap, testRun } from "../../test/conformance/programs.ts";
 import { parseBtf } from "../btf/index.ts";
 import { kernelBtf } from "../helpers/kernel_btf.ts";
@@ -11,10 +11,7 @@ import * as u from "../uapi/index.ts";
 const { R0, R1, R2, R3, R4, R6, R9, R10 } = asm;
 const hosts = openHosts();
 afterAll(() => closeHosts(hosts));
-const places = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-] as const;
+const places = embeddedOf(hosts);
 
 const WORDS = 8;
 

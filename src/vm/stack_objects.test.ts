@@ -3,7 +3,7 @@
  * and nothing is touched. The kernel's verifier refuses all of these programs.
  */
 import { afterAll, expect, test } from "vitest";
-import { closeHosts, openHosts } from "../../test/conformance/hosts.ts";
+import { closeHosts, embeddedOf, openHosts } from "../../test/conformance/hosts.ts";
 import { loadProgram, readResults, readStderr, resultMap, testRun } from "../../test/conformance/programs.ts";
 import { parseBtf } from "../btf/index.ts";
 import { kernelBtf } from "../helpers/kernel_btf.ts";
@@ -14,10 +14,7 @@ import * as u from "../uapi/index.ts";
 const { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 } = asm;
 const hosts = openHosts();
 afterAll(() => closeHosts(hosts));
-const places = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-] as const;
+const places = embeddedOf(hosts);
 
 const SIZE = 64;
 const types = parseBtf(kernelBtf()).types;

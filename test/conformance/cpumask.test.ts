@@ -4,16 +4,13 @@ import { BtfBuilder } from "../../src/btf/index.ts";
 import type { Host } from "../../src/host/host.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, embeddedOf, openHosts, placesOf } from "./hosts.ts";
 import { loadProgram, readResults, readStderr, resultMap } from "./programs.ts";
 
 const { R0, R1, R2, R6, R7, R8, R9, R10 } = asm;
 const hosts = openHosts();
-const embedded: readonly (readonly [string, Host])[] = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-];
-const places = [...embedded, ...(hosts.kernel === undefined ? [] : [["kernel", hosts.kernel] as const])];
+const embedded = embeddedOf(hosts);
+const places = placesOf(hosts);
 afterAll(() => {
   for (const host of [hosts.exclusive, hosts.shared]) expect(host.openFds()).toEqual([]);
   closeHosts(hosts);

@@ -6,16 +6,12 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { Host } from "../../src/host/host.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, openHosts, placesOf } from "./hosts.ts";
 import { loadProgram, testRun } from "./programs.ts";
 
 const { R0, R1 } = asm;
 const hosts = openHosts();
-const places: readonly (readonly [string, Host])[] = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-  ...(hosts.kernel === undefined ? [] : [["kernel", hosts.kernel] as const]),
-];
+const places = placesOf(hosts);
 afterAll(() => closeHosts(hosts));
 
 /** A helper that no kernel has. */

@@ -4,16 +4,19 @@
  */
 import { afterAll, describe, expect, test } from "vitest";
 import { BtfBuilder } from "../../src/btf/index.ts";
-import { createEmbeddedHost } from "../../src/host/embedded.ts";
+import type { EmbeddedOptions } from "../../src/host/embedded.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
+import { createTestHost } from "../compiled.ts";
 import { loadProgram, readResults, readStderr, resultMap, testRun } from "./programs.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R10 } = asm;
 const BUDGET = 10_000;
 
-describe.each([false, true])("shared: %s", (shared) => {
-  const host = createEmbeddedHost({ memory: 16 << 20, cpus: 2, shared, seed: 1, clock: "virtual", runBudget: BUDGET });
+const options: readonly EmbeddedOptions[] = [{}, { shared: true }, { engine: "interp" }];
+
+describe.each(options)("%j", (one) => {
+  const host = createTestHost({ memory: 16 << 20, cpus: 2, seed: 1, clock: "virtual", runBudget: BUDGET, ...one });
   afterAll(() => {
     expect(host.openFds()).toEqual([]);
     host.dispose();

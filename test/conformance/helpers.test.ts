@@ -3,16 +3,12 @@ import { afterAll, expect, test } from "vitest";
 import type { Host } from "../../src/host/host.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, embeddedOf, openHosts, placesOf } from "./hosts.ts";
 import { loadProgram, readResults, resultMap, testRun } from "./programs.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R8, R9, R10 } = asm;
 const hosts = openHosts();
-const places: readonly (readonly [string, Host])[] = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-  ...(hosts.kernel === undefined ? [] : [["kernel", hosts.kernel] as const]),
-];
+const places = placesOf(hosts);
 let compared = 0;
 afterAll(() => {
   expect(hosts.exclusive.openFds()).toEqual([]);
@@ -397,8 +393,7 @@ test("clocks are 64 bits and do not run backwards", () => {
   const clocks = [u.BPF_FUNC_ktime_get_ns, u.BPF_FUNC_ktime_get_boot_ns, u.BPF_FUNC_ktime_get_coarse_ns];
   const body: Body = () => clocks.flatMap((id, i) => [asm.call(id), keep(i), asm.call(id), keep(i + 4)]);
   const time = 0x1_8000_0001n;
-  hosts.exclusive.advance(time);
-  hosts.shared.advance(time);
+  for (const [, host] of embeddedOf(hosts)) host.advance(time);
   for (const [name, host] of places) {
     const words = runOn(host, undefined, body);
     for (let i = 0; i < clocks.length; i++) expect(words[i + 4]! >= words[i]!, name).toBe(true);

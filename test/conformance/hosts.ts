@@ -1,8 +1,9 @@
 /** The hosts that the tables run on, and why the kernel is not among them where it is not. */
 import { release } from "node:os";
-import { createEmbeddedHost, type EmbeddedHost, type EmbeddedOptions } from "../../src/host/embedded.ts";
+import type { EmbeddedHost, EmbeddedOptions } from "../../src/host/embedded.ts";
 import { type Host, HostUnavailable } from "../../src/host/host.ts";
 import { openKernelHost } from "../../src/host/kernel.ts";
+import { createTestHost } from "../compiled.ts";
 import { notRun, pinThread } from "../kernel.ts";
 import { type BpffsMount, mountBpffs } from "../mount_bpffs.ts";
 import { Session } from "./session.ts";
@@ -13,8 +14,10 @@ export const VERSION = "6.18";
 export const EMBEDDED: EmbeddedOptions = { memory: 512 * 1024 * 1024, seed: 1, clock: "virtual" };
 
 export interface Hosts {
+  /** These two run programs as compiled code, and refuse to do otherwise. */
   readonly exclusive: EmbeddedHost;
   readonly shared: EmbeddedHost;
+  readonly interpreter: EmbeddedHost;
   readonly kernel: Host | undefined;
   /** For the kernel's pins. */
   readonly mount: BpffsMount | undefined;
@@ -56,14 +59,29 @@ export function openHosts(): Hosts {
   if (typeof kernel !== "string") pinThread(0);
   const options = { ...EMBEDDED, cpus };
   return {
-    exclusive: createEmbeddedHost(options),
-    shared: createEmbeddedHost({ ...options, shared: true }),
+    exclusive: createTestHost(options),
+    shared: createTestHost({ ...options, shared: true }),
+    interpreter: createTestHost({ ...options, memory: 64 << 20, engine: "interp" }),
     kernel: typeof kernel === "string" ? undefined : kernel,
     mount: typeof kernel === "string" ? undefined : mountBpffs(),
     kernelNote: typeof kernel === "string" ? kernel : `Linux ${release()}`,
     cpus,
     release: release(),
   };
+}
+
+/** The embedded hosts, for what runs programs: both engines. */
+export function embeddedOf({ exclusive, shared, interpreter }: Hosts): [string, EmbeddedHost][] {
+  return [
+    ["exclusive", exclusive],
+    ["shared", shared],
+    ["interpreter", interpreter],
+  ];
+}
+
+/** All hosts, for what runs programs. */
+export function placesOf(hosts: Hosts): [string, Host][] {
+  return [...embeddedOf(hosts), ...(hosts.kernel === undefined ? [] : [["kernel", hosts.kernel] as [string, Host]])];
 }
 
 /** Every host in every form of the calls. */
@@ -86,8 +104,7 @@ export function sessionsOf(hosts: Hosts): NamedSession[] {
 }
 
 export function closeHosts(hosts: Hosts): void {
-  hosts.exclusive.dispose();
-  hosts.shared.dispose();
+  for (const [, host] of embeddedOf(hosts)) host.dispose();
   if (hosts.kernel === undefined) return;
   hosts.kernel.dispose();
   hosts.mount?.unmount();

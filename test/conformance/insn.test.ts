@@ -5,7 +5,7 @@
 import { afterAll, expect, test } from "vitest";
 import type { Host } from "../../src/host/host.ts";
 import * as asm from "../../src/insn/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, openHosts, placesOf } from "./hosts.ts";
 import {
   aluRows,
   atomicRows,
@@ -31,11 +31,7 @@ interface Place {
   readonly host: Host;
   readonly map: number;
 }
-const places: Place[] = [
-  { name: "exclusive", host: hosts.exclusive },
-  { name: "shared", host: hosts.shared },
-  ...(hosts.kernel === undefined ? [] : [{ name: "kernel", host: hosts.kernel }]),
-].map((place) => ({ ...place, map: resultMap(place.host, SIZE) }));
+const places = placesOf(hosts).map(([name, host]): Place => ({ name, host, map: resultMap(host, SIZE) }));
 const counts = new Map<string, number>();
 /** "opcode" and "opcode variant" of all that was run. */
 const seen = new Set<string>();

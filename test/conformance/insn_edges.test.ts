@@ -6,7 +6,7 @@ import { afterAll, expect, test } from "vitest";
 import type { Host } from "../../src/host/host.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, openHosts, placesOf } from "./hosts.ts";
 import { loadProgram, resultMap, testRun } from "./programs.ts";
 
 const { R0, R1, R2, R6, R7 } = asm;
@@ -41,11 +41,10 @@ interface Place {
   readonly host: Host;
   readonly map: number;
 }
-// A shared host has the same interpreter.
-const places: readonly Place[] = [
-  { name: "embedded", host: hosts.exclusive },
-  ...(hosts.kernel === undefined ? [] : [{ name: "kernel", host: hosts.kernel }]),
-].map((place) => ({ ...place, map: resultMap(place.host, SIZE) }));
+// Nothing here depends on whether memory is shared.
+const places: readonly Place[] = placesOf(hosts)
+  .filter(([name]) => name !== "shared")
+  .map(([name, host]) => ({ name, host, map: resultMap(host, SIZE) }));
 afterAll(() => {
   for (const { host, map } of places) host.close(map);
   closeHosts(hosts);

@@ -4,16 +4,12 @@ import type { Host } from "../../src/host/host.ts";
 import { BpfError, createEmbedded } from "../../src/index.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, openHosts, placesOf } from "./hosts.ts";
 import { loadProgram, testRun } from "./programs.ts";
 
 const { R0, R1, R2 } = asm;
 const hosts = openHosts();
-const places: readonly (readonly [string, Host])[] = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-  ...(hosts.kernel === undefined ? [] : [["kernel", hosts.kernel] as const]),
-];
+const places = placesOf(hosts);
 afterAll(() => closeHosts(hosts));
 
 /** `frames` functions, each of which calls the next; the last one gives 2. */

@@ -6,12 +6,12 @@ import { afterAll, expect, test } from "vitest";
 import type { AttrObject, Host } from "../../src/host/host.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, embeddedOf, openHosts, placesOf } from "./hosts.ts";
 
 const { R0 } = asm;
 const hosts = openHosts();
-const embedded = [hosts.exclusive, hosts.shared];
-const places: readonly Host[] = [...embedded, ...(hosts.kernel === undefined ? [] : [hosts.kernel])];
+const embedded = embeddedOf(hosts).map(([, host]) => host);
+const places = placesOf(hosts).map(([, host]) => host);
 afterAll(() => {
   for (const host of embedded) expect(host.openFds()).toEqual([]);
   closeHosts(hosts);

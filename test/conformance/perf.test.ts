@@ -4,17 +4,13 @@ import type { Host } from "../../src/host/host.ts";
 import { bytes, createEmbedded } from "../../src/index.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, openHosts, placesOf } from "./hosts.ts";
 import { loadProgram, readResults, resultMap, testRun } from "./programs.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R10 } = asm;
 const hosts = openHosts();
 afterAll(() => closeHosts(hosts));
-const places: readonly (readonly [string, Host])[] = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-  ...(hosts.kernel === undefined ? [] : [["kernel", hosts.kernel] as const]),
-];
+const places = placesOf(hosts);
 
 const perfArray = { map_type: u.BPF_MAP_TYPE_PERF_EVENT_ARRAY, key_size: 4, value_size: 4, max_entries: 2 };
 

@@ -6,12 +6,12 @@ import { afterAll, expect, test } from "vitest";
 import type { Host } from "../../src/host/host.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, openHosts, placesOf } from "./hosts.ts";
 import { loadProgram } from "./programs.ts";
 
 const { R0, R1, R2, R3, R4, R5, R9, R10 } = asm;
 const hosts = openHosts();
-const places: readonly Host[] = [hosts.exclusive, hosts.shared, ...(hosts.kernel === undefined ? [] : [hosts.kernel])];
+const places = placesOf(hosts).map(([, host]) => host);
 afterAll(() => {
   expect(hosts.exclusive.openFds()).toEqual([]);
   closeHosts(hosts);

@@ -5,16 +5,12 @@ import { BtfBuilder } from "../../src/btf/index.ts";
 import type { AttrObject, Host } from "../../src/host/host.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, openHosts, placesOf } from "./hosts.ts";
 import { loadProgram } from "./programs.ts";
 
 const { R0, R1, R2, R3, R4, R10 } = asm;
 const hosts = openHosts();
-const places: readonly (readonly [string, Host])[] = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-  ...(hosts.kernel === undefined ? [] : [["kernel", hosts.kernel] as const]),
-];
+const places = placesOf(hosts);
 let compared = 0;
 afterAll(() => {
   expect(hosts.exclusive.openFds()).toEqual([]);

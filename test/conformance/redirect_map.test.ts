@@ -3,17 +3,13 @@ import { afterAll, expect, test } from "vitest";
 import type { Host } from "../../src/host/host.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, openHosts, placesOf } from "./hosts.ts";
 import { loadProgram, testRun } from "./programs.ts";
 
 const { R0, R1, R2, R3, R10 } = asm;
 const hosts = openHosts();
 afterAll(() => closeHosts(hosts));
-const places: readonly (readonly [string, Host])[] = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-  ...(hosts.kernel === undefined ? [] : [["kernel", hosts.kernel] as const]),
-];
+const places = placesOf(hosts);
 
 /** A map with one target, number 1 (the loopback, or a queue of one packet), at key 0. */
 function targets(host: Host, map_type: number, value_size = 4): number {

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import type { AttrObject, Host } from "../../src/host/host.ts";
 import * as u from "../../src/uapi/index.ts";
-import { closeHosts, openHosts } from "./hosts.ts";
+import { closeHosts, embeddedOf, openHosts } from "./hosts.ts";
 import { loadProgram } from "./programs.ts";
 import { bytesCases } from "./skb/bytes.table.ts";
 import { ipv4, type SkbCase } from "./skb/cases.ts";
@@ -25,10 +25,7 @@ const answers: Record<string, string> = {};
 const { fields } = u.__sk_buff;
 
 const hosts = openHosts();
-const embedded: readonly (readonly [string, Host])[] = [
-  ["exclusive", hosts.exclusive],
-  ["shared", hosts.shared],
-];
+const embedded = embeddedOf(hosts);
 afterAll(() => {
   expect(hosts.exclusive.openFds()).toEqual([]);
   expect(hosts.shared.openFds()).toEqual([]);

@@ -1,8 +1,8 @@
 /**
  * Every helper and kernel function of the tables, called by every kind of program that may call it, with arguments that no
  * verifier has seen: good ones, and numbers and pointers that a hostile program would try. Each call ends as a result or a
- * fault. The same programs run on two hosts that differ in nothing but bytes that are not the programs': what comes out is
- * the same, and those bytes are as they were. In the end everything is given back.
+ * fault. The same programs run on two hosts that differ in their engine and in bytes that are not the programs': what
+ * comes out is the same, and those bytes are as they were. In the end everything is given back.
  */
 import { expect, test } from "vitest";
 import { BtfBuilder } from "../../src/btf/index.ts";
@@ -20,10 +20,12 @@ import { type ContextFamily, contextOf } from "../../src/contexts/table.ts";
 import { kfuncTable } from "../../src/helpers/kfunc_table.ts";
 import { baseHelpers, helperTable } from "../../src/helpers/table.ts";
 import type { Callable, HelperArg, Kfunc } from "../../src/helpers/types.ts";
-import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+import type { EmbeddedHost } from "../../src/host/embedded.ts";
 import * as asm from "../../src/insn/index.ts";
+import type { Engine } from "../../src/kern/compiled.ts";
 import { OBJECT_DYNPTR, OBJECT_NUM } from "../../src/kern/stack_objects.ts";
 import * as u from "../../src/uapi/index.ts";
+import { createTestHost } from "../compiled.ts";
 import { randomOf } from "../random.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 } = asm;
@@ -108,8 +110,9 @@ function makeBtf(host: EmbeddedHost): {
   return { btf, ids: { u32, value, res, item, counter, func } };
 }
 
-function makeWorld(shared: boolean, secret: number): World {
-  const host = createEmbeddedHost({
+function makeWorld(shared: boolean, secret: number, engine: Engine): World {
+  const host = createTestHost({
+    engine,
     memory: 24 << 20,
     cpus: 2,
     seed: 7,
@@ -621,7 +624,8 @@ test.each([false, true])("every call of every kind of program, with hostile argu
   const seed = Number(process.env.BPFMAPS_SEED ?? Date.now() % 1_000_000);
   console.log(`hostile calls, seed ${seed}`);
   const random = randomOf(seed);
-  const worlds = [makeWorld(shared, 0x11), makeWorld(shared, 0xee)] as const;
+  // What differs between them must make no difference.
+  const worlds = [makeWorld(shared, 0x11, "jit"), makeWorld(shared, 0xee, "interp")] as const;
   let results = 0;
   let faults = 0;
   const refused = new Set<string>();

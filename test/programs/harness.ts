@@ -4,11 +4,12 @@ import { expect } from "vitest";
 import {
   BpfError,
   type BpfHost,
-  createEmbedded,
   EmbeddedBpfHost,
+  type EmbeddedOptions,
   type LoadedObject,
   type RunResult,
 } from "../../src/index.ts";
+import { createTestEmbedded } from "../compiled.ts";
 import type { CaseScene, Expected, ProgramCase } from "./cases.ts";
 import { allContents, contents } from "./contents.ts";
 
@@ -32,12 +33,9 @@ export async function casesOf(name: string): Promise<readonly ProgramCase[]> {
 const MEMORY = 16 * 1024 * 1024;
 
 /** The embedded host that a case wants. Types of a kernel need room. */
-export function createTestHost(
-  { kernelBtf }: ProgramCase,
-  { cpus, shared }: { readonly cpus: number; readonly shared: boolean },
-): EmbeddedBpfHost {
+export function createHostOf({ kernelBtf }: ProgramCase, options: EmbeddedOptions): EmbeddedBpfHost {
   const types = kernelBtf === undefined ? { memory: MEMORY } : { memory: 4 * MEMORY, kernelBtf };
-  return createEmbedded({ cpus, shared, seed: 1, clock: "virtual", ...types });
+  return createTestEmbedded({ seed: 1, clock: "virtual", ...types, ...options });
 }
 
 /** What one case left on one host. */

@@ -1,7 +1,7 @@
 /** Every test program does the same when it is watched, and what is seen of it fits together. */
 import { expect, test } from "vitest";
 import { Coverage, type ObservedRun, Profile, Trace, type TraceStep } from "../../src/index.ts";
-import { casesOf, createTestHost, play, programNames, readProgram } from "../programs/harness.ts";
+import { casesOf, createHostOf, play, programNames, readProgram } from "../programs/harness.ts";
 
 /** Steps of one case that are traced: the rest of a long run only counts. */
 const TRACED = 1000;
@@ -41,7 +41,7 @@ class Order {
 test.each(programNames)("%s", async (name) => {
   const bytes = readProgram(name);
   for (const [i, each] of (await casesOf(name)).slice(0, CASES).entries()) {
-    const host = createTestHost(each, { cpus: 2, shared: i % 2 === 1 });
+    const host = createHostOf(each, { cpus: 2, shared: i % 2 === 1 });
     const order = new Order();
     const coverage = new Coverage();
     const profile = new Profile();

@@ -1,46 +1,34 @@
 /** Embedded hosts on which programs run as compiled code: one that the interpreter took over instead fails its test. */
 import { createEmbeddedHost, type EmbeddedHost, type EmbeddedOptions } from "../src/host/embedded.ts";
-import type { Attr } from "../src/host/host.ts";
 import { EmbeddedBpfHost } from "../src/index.ts";
 import { BPF_PROG_TEST_RUN } from "../src/uapi/index.ts";
 
-/**
- * What is not compiled, by the reason that the compiler gives. The kernel's verifier refuses all of it: tests run it to
- * see that it does no harm.
- */
+/** Why a program is interpreted all the same, in the words of the engine. */
 export const fallbacks: readonly RegExp[] = [
+  // Somebody watches each instruction.
+  /^it is observed, instruction by instruction$/,
+  // The kernel's verifier refuses these: tests run them to see that they do no harm.
   /^what instruction \d+ leaves in r1 to r5 is read$/,
   /^the function at instruction \d+ reads registers of its caller$/,
+  // It would take longer to compile than it takes to run.
+  /^it has \d+ instructions, more than \d+$/,
 ];
 
-/** The host. A run of a program of which there is no compiled code throws, unless somebody watches or `fallbacks` say so. */
+/** The host. A run that the interpreter has taken over throws, unless it is one of `fallbacks`. */
 export function expectCompiled(host: EmbeddedHost): EmbeddedHost {
-  let watched = false;
-  const check = (fd: unknown): void => {
-    const made = typeof fd === "number" && !watched ? host.compile(fd) : 0;
-    if (typeof made === "number" || made.why === undefined) return;
-    if (!fallbacks.some((why) => why.test(made.why!))) throw new Error(`the interpreter ran a program: ${made.why}`);
+  const checked = <T>(ret: T): T => {
+    const { engine, why } = host.ranBy();
+    if (engine === "jit" || why === undefined || fallbacks.some((each) => each.test(why))) return ret;
+    throw new Error(`the interpreter ran a program: ${why}`);
   };
-  const { bpf, runProg, runIter, observe } = host;
-  host.bpf = (cmd: number, attr: Attr, size?: number): number => {
+  const { bpf, runProg, runIter, advance } = host;
+  host.bpf = (cmd, attr, size) => {
     const ret = bpf.call(host, cmd, attr, size);
-    if (cmd === BPF_PROG_TEST_RUN && typeof attr === "object") check((attr as { readonly prog_fd?: unknown }).prog_fd);
-    return ret;
+    return cmd === BPF_PROG_TEST_RUN ? checked(ret) : ret;
   };
-  host.runProg = (fd, run) => {
-    const ret = runProg.call(host, fd, run);
-    check(fd);
-    return ret;
-  };
-  host.runIter = (progFd, mapFd) => {
-    const ret = runIter.call(host, progFd, mapFd);
-    check(progFd);
-    return ret;
-  };
-  host.observe = (observer) => {
-    observe.call(host, observer);
-    watched = observer !== undefined;
-  };
+  host.runProg = (fd, run) => checked(runProg.call(host, fd, run));
+  host.runIter = (progFd, mapFd) => checked(runIter.call(host, progFd, mapFd));
+  host.advance = (nanoseconds) => checked(advance.call(host, nanoseconds));
   return host;
 }
 

@@ -3,6 +3,7 @@ import { Bug } from "../errors.ts";
 import type { Callable } from "../helpers/types.ts";
 import type { CompiledFunction, CompiledProgram } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
+import { PROG_INSN_CNT } from "../kern/prog.ts";
 import { RUN_REGS } from "../kern/run_record.ts";
 import { GRANULE, OBJ_ID } from "../mem/layout.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../wasm/code.ts";
@@ -44,11 +45,14 @@ export function compiledOf(kernel: Kernel, prog: number): CompiledProgram {
 
 function compile(kernel: Kernel, prog: number): CompiledProgram {
   const start = performance.now();
-  const program = readProgram(kernel.mem, prog);
-  const why = typeof program === "string" ? program : refusal(program);
   const without = (reason: string | undefined): CompiledProgram => {
     return { why: reason, functions: new Map(), milliseconds: performance.now() - start, bytes: 0 };
   };
+  const count = kernel.mem.u32[(prog + PROG_INSN_CNT) >>> 2]!;
+  // Before it is read: that alone takes seconds of a million.
+  if (count > MAX_INSNS) return without(`it has ${count} instructions, more than ${MAX_INSNS}`);
+  const program = readProgram(kernel.mem, prog);
+  const why = typeof program === "string" ? program : refusal(program);
   if (typeof program === "string" || why !== undefined) return without(why);
   const proof = prove(kernel, prog, program);
   const calls = planCalls(kernel, prog, program, proof);
@@ -84,7 +88,6 @@ function instantiate(
 }
 
 function refusal(program: JitProgram): string | undefined {
-  if (program.insnCount > MAX_INSNS) return `it has ${program.insnCount} instructions, more than ${MAX_INSNS}`;
   for (const [i, func] of program.functions.entries()) {
     const why = readsTheUnknown(func, i === 0);
     if (why !== undefined) return why;

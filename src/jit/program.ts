@@ -44,6 +44,7 @@ export interface JitProgram {
   readonly functions: readonly Func[];
   /** Index in `functions` of the one that begins at this instruction. */
   readonly functionAt: ReadonlyMap<number, number>;
+  readonly insnCount: number;
 }
 
 /** The program at this address, or why it is none that can be compiled. */
@@ -60,7 +61,7 @@ export function readProgram(mem: Memory, prog: number): JitProgram | string {
     if (typeof func === "string") return func;
     functions.push(func);
   }
-  return { functions, functionAt: new Map(functions.map((func, i) => [func.start, i])) };
+  return { functions, functionAt: new Map(functions.map((func, i) => [func.start, i])), insnCount };
 }
 
 function readFunction(insns: readonly Insn[], start: number, end: number): Func | string {

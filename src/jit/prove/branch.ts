@@ -70,9 +70,13 @@ function numeric({ kind }: Val): boolean {
   return kind === K_NUMBER || kind === K_UNKNOWN;
 }
 
-/** Pointers from one address on, whose offsets compare as they do: none of them goes round the end of all addresses. */
+/**
+ * Pointers from one address on, whose offsets compare as they do: none of them goes round the end of all addresses, and
+ * none is NULL instead.
+ */
 function sameBase(a: Val, b: Val): boolean {
   if (a.kind !== b.kind || a.min < -32768 || b.min < -32768 || !isNear(a) || !isNear(b)) return false;
+  if (((a.flags | b.flags) & F_NULL) !== 0) return false;
   return a.kind === K_STACK || (a.kind === K_REGION && a.id === b.id && a.id < 0);
 }
 

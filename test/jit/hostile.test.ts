@@ -1,0 +1,78 @@
+/**
+ * Programs that no verifier would let pass, written against one rule of the compiler each: they must not touch a byte that
+ * is not theirs, and must end as they do where they are interpreted.
+ */
+import { afterAll, expect, test } from "vitest";
+import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+import * as asm from "../../src/insn/index.ts";
+import * as u from "../../src/uapi/index.ts";
+import { loadProgram, readResults, readStderr, resultMap, testRun } from "../conformance/programs.ts";
+
+const { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, label } = asm;
+type Items = readonly asm.AsmItem[];
+
+const options = { memory: 16 << 20, seed: 1, clock: "virtual", cpus: 2, runBudget: 20_000 } as const;
+const jit = createEmbeddedHost(options);
+const interp = createEmbeddedHost({ ...options, engine: "interp" });
+afterAll(() => {
+  jit.dispose();
+  interp.dispose();
+});
+
+/** How the run ends: its result or errno, what the values hold, and what went wrong. */
+interface End {
+  readonly ret: number;
+  readonly retval: number;
+  readonly values: readonly bigint[];
+  readonly fault: string;
+}
+
+const WORDS = 8;
+/** r9: the value that is left behind. */
+type Make = (values: number, host: EmbeddedHost) => Items;
+
+function endOn(host: EmbeddedHost, make: Make, given: readonly bigint[], type?: number): End {
+  const values = resultMap(host, WORDS * 8);
+  const value = new Uint8Array(new BigUint64Array([...given, ...new Array(WORDS).fill(0n)].slice(0, WORDS)).buffer);
+  host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: values, key: new Uint8Array(4), value, flags: 0 });
+  const items = [asm.mov64(R6, R1), asm.ldMapValue(R9, values, 0), ...make(values, host)];
+  const { fd, log } = loadProgram(host, items, type === undefined ? {} : { type });
+  if (fd < 0) throw new Error(log);
+  const { ret, retval } = testRun(host, fd);
+  // Addresses are not the same on two hosts.
+  const fault = readStderr(host, fd).replaceAll(/0x[0-9a-f]+|\d{5,}/g, "…");
+  const end = { ret, retval, values: [...readResults(host, values, WORDS * 8)], fault };
+  host.close(fd);
+  host.close(values);
+  return end;
+}
+
+/** The compiled program ends as the interpreted one; returns how. */
+function same(make: Make, given: readonly bigint[] = [], type?: number): End {
+  const compiled = endOn(jit, make, given, type);
+  expect(compiled).toEqual(endOn(interp, make, given, type));
+  return compiled;
+}
+
+const end: Items = [asm.mov64Imm(R0, 2), asm.exit()];
+
+test("a constant address or NULL, compared with that address", () => {
+  // r7 is r9 or NULL: where it is not r9 it is NULL, and r8 becomes a number.
+  const { ret, fault } = same(
+    () => [
+      asm.mov64Imm(R7, 0),
+      asm.ldx("u64", R1, R9, 0),
+      asm.jmpImm("jne", R1, 0, "null"),
+      asm.mov64(R7, R9),
+      label("null"),
+      asm.mov64(R8, R9),
+      asm.jmp("jeq", R7, R9, "store"),
+      asm.mov64Imm(R8, 0x10000),
+      label("store"),
+      asm.st("u64", R8, 0, 0x1234),
+      ...end,
+    ],
+    [1n],
+  );
+  expect({ ret, fault }).toMatchObject({ ret: -u.EFAULT });
+});

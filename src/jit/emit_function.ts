@@ -45,6 +45,7 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
     if (how === "window" && from >= 0) e.addWindow(from);
   }
   enter(e, unit.facts.stackDepth[number]!, ops);
+  stopWhenSpent(e, func.start);
   emitStructured(func, {
     code,
     body: (block) => {
@@ -52,15 +53,7 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
       for (const op of block.ops) byKind[op.row.kind](e, op);
     },
     condition: (block) => emitCondition(e, block.ops.at(-1)!),
-    loopHead: (block) => {
-      code.get(e.budget);
-      code.i64(0, 0);
-      code.op(w.I64_LT_S);
-      code.open(w.IF);
-      code.i32(block.ops[0]!.index);
-      code.call(unit.imports.spent);
-      code.end();
-    },
+    loopHead: (block) => stopWhenSpent(e, block.ops[0]!.index),
     dispatchLocal: () => code.local(I32),
   });
   // Behind what never comes to its end.
@@ -83,6 +76,19 @@ function enter(e: Emitter, depth: number, ops: readonly Op[]): void {
   if (!ops.some((op) => op.row.kind === "mayGoto")) return;
   code.i32(MAY_GOTO_TURNS);
   code.set(e.turns);
+}
+
+/**
+ * Where functions and loops begin: calls of calls, and helpers that call functions again and again, take as long as loops.
+ */
+function stopWhenSpent({ code, budget, unit }: Emitter, index: number): void {
+  code.get(budget);
+  code.i64(0, 0);
+  code.op(w.I64_LT_S);
+  code.open(w.IF);
+  code.i32(index);
+  code.call(unit.imports.spent);
+  code.end();
 }
 
 /** Every instruction of the block counts. */

@@ -76,3 +76,39 @@ test("a constant address or NULL, compared with that address", () => {
   );
   expect({ ret, fault }).toMatchObject({ ret: -u.EFAULT });
 });
+
+/** Nothing runs on for long once the budget is spent. */
+function spendsAll(make: Make): void {
+  const { ret, values } = endOn(jit, make, []);
+  expect(ret).toBe(-u.ETIMEDOUT);
+  expect(values[0]).toBeLessThan(BigInt(options.runBudget));
+}
+
+test("functions that call functions, again and again, without a loop", () => {
+  const counts: Items = [asm.ldx("u64", R1, R6, 0), asm.alu64Imm("add", R1, 1), asm.stx("u64", R6, R1, 0)];
+  const level = (n: number): Items => [
+    label(`f${n}`),
+    asm.mov64(R6, R1),
+    n === 7 ? counts : Array.from({ length: 8 }, () => [asm.mov64(R1, R6), asm.callRel(`f${n + 1}`)]).flat(),
+    asm.mov64Imm(R0, 0),
+    asm.exit(),
+  ];
+  spendsAll(() => [asm.mov64(R1, R9), asm.callRel("f1"), ...end, [1, 2, 3, 4, 5, 6, 7].flatMap(level)]);
+});
+
+test("loops of helpers inside loops of helpers", () => {
+  const loop = (name: string, ctx: asm.Reg): Items => [
+    asm.mov64(R3, ctx),
+    asm.mov64Imm(R1, 1 << 9),
+    asm.ldFunc(R2, name),
+    asm.mov64Imm(R4, 0),
+    asm.call(u.BPF_FUNC_loop),
+  ];
+  const counts: Items = [asm.ldx("u64", R1, R2, 0), asm.alu64Imm("add", R1, 1), asm.stx("u64", R2, R1, 0)];
+  spendsAll(() => [
+    loop("outer", R9),
+    end,
+    [label("outer"), loop("inner", R2), asm.mov64Imm(R0, 0), asm.exit()],
+    [label("inner"), counts, asm.mov64Imm(R0, 0), asm.exit()],
+  ]);
+});

@@ -191,6 +191,10 @@ function tailCall(m: Machine, prog: number): void {
 /** The interpreter runs until the frame's function ends. */
 function interpretFrame(m: Machine, depth: number): void {
   const { mem, run } = m;
+  if (m.i32[(run + RUN_BUDGET + 4) >>> 2]! < 0) {
+    m.status = RUN_SPENT;
+    throw UNWIND;
+  }
   const floor = m.floor;
   m.floor = depth;
   m.budget = mem.readU64(run + RUN_BUDGET);

@@ -8,7 +8,7 @@ import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
 import { loadProgram, readResults, readStderr, resultMap, testRun } from "../conformance/programs.ts";
 
-const { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, label } = asm;
+const { R0, R1, R2, R3, R4, R6, R7, R8, R9, label } = asm;
 type Items = readonly asm.AsmItem[];
 
 const options = { memory: 16 << 20, seed: 1, clock: "virtual", cpus: 2, runBudget: 20_000 } as const;
@@ -111,4 +111,38 @@ test("loops of helpers inside loops of helpers", () => {
     [label("outer"), loop("inner", R2), asm.mov64Imm(R0, 0), asm.exit()],
     [label("inner"), counts, asm.mov64Imm(R0, 0), asm.exit()],
   ]);
+});
+
+/** Reads a register of its caller's, which only the interpreter knows. */
+const nosy: Items = [label("nosy"), asm.mov64(R0, R6), asm.exit()];
+
+test("a program that is interpreted goes on where the budget is spent already", () => {
+  const programs = jit.bpf(u.BPF_MAP_CREATE, {
+    map_type: u.BPF_MAP_TYPE_PROG_ARRAY,
+    key_size: 4,
+    value_size: 4,
+    max_entries: 1,
+  });
+  const count = (turns: number): Items => [
+    asm.mov64Imm(R7, turns),
+    label("again"),
+    asm.alu64Imm("sub", R7, 1),
+    asm.jmpImm("jne", R7, 0, "again"),
+  ];
+  const { runBudget } = options;
+  const target = loadProgram(jit, [count(10 * runBudget), asm.mov64Imm(R6, 2), asm.callRel("nosy"), asm.exit(), nosy]);
+  const value = new Uint8Array(Uint32Array.of(target.fd).buffer);
+  expect(jit.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: programs, key: new Uint8Array(4), value, flags: 0 })).toBe(0);
+  const { fd } = loadProgram(jit, [
+    asm.mov64(R6, R1),
+    count(runBudget / 2 - 50),
+    Array.from({ length: 200 }, () => asm.mov64Imm(R0, 0)),
+    asm.mov64(R1, R6),
+    asm.ldMapFd(R2, programs),
+    asm.mov64Imm(R3, 0),
+    asm.call(u.BPF_FUNC_tail_call),
+    end,
+  ]);
+  expect(testRun(jit, fd).ret).toBe(-u.ETIMEDOUT);
+  for (const each of [fd, target.fd, programs]) jit.close(each);
 });

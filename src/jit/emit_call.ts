@@ -34,6 +34,16 @@ export function emitCall(e: Emitter, op: Op): void {
   keepWindow(e, op);
 }
 
+/** Whether the call runs other code that counts on. */
+export function handsBudget(e: Emitter, op: Op): boolean {
+  if (op.row.kind !== "call") return false;
+  return op.variant?.op === "local" || runsCode(e.unit.calls[op.index]!.plan.callable);
+}
+
+function runsCode({ callback, result }: Callable): boolean {
+  return callback !== undefined || result === "program";
+}
+
 function emitLocalCall(e: Emitter, op: Op): void {
   const { code, unit } = e;
   const target = unit.functions[unit.program.functionAt.get(op.index + 1 + op.imm)!]!;
@@ -71,8 +81,8 @@ function emitLocalCall(e: Emitter, op: Op): void {
 /** Arguments lie in the run record, where they are checked by the helper's prototype; so does the result. */
 function emitCheckedCall(e: Emitter, op: Op, callable: Callable): void {
   const { code, unit } = e;
-  const runsCode = callable.callback !== undefined || callable.result === "program";
-  if (runsCode) e.putBudget();
+  const counts = runsCode(callable);
+  if (counts) e.putBudget();
   // bpf_throw takes its argument from the record too.
   putRegisters(e, callable.result === "throw" ? ARGUMENTS : ARGUMENTS.slice(0, callable.args.length));
   code.i32(op.index);
@@ -87,7 +97,7 @@ function emitCheckedCall(e: Emitter, op: Op, callable: Callable): void {
   } else {
     code.op(w.DROP);
   }
-  if (runsCode) e.takeBudget();
+  if (counts) e.takeBudget();
   takeRegister(e, 0);
 }
 

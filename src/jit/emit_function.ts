@@ -6,12 +6,12 @@ import { type Code, I32 } from "../wasm/code.ts";
 import * as w from "../wasm/opcodes.ts";
 import { emitAlu, emitByteOrder, emitImmediate } from "./emit_alu.ts";
 import { emitAtomic } from "./emit_atomic.ts";
-import { emitCall, emitCast } from "./emit_call.ts";
+import { emitCall, emitCast, handsBudget } from "./emit_call.ts";
 import { emitCondition } from "./emit_jump.ts";
 import { emitLoad, emitStore } from "./emit_memory.ts";
 import { emitPacketLoad } from "./emit_single.ts";
 import { Emitter, FP, type Program } from "./emitter.ts";
-import type { Block, Func, Op } from "./program.ts";
+import type { Func, Op } from "./program.ts";
 import { emitStructured } from "./structure.ts";
 
 const nothing = (): void => {};
@@ -48,8 +48,15 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
   stopWhenSpent(e, func.start);
   emitStructured(func, {
     code,
+    charge: (count) => {
+      code.get(e.budget);
+      code.i64(count, 0);
+      code.op(w.I64_SUB);
+      code.set(e.budget);
+    },
+    settles: ({ ops: own }) =>
+      own.some((op) => op.row.kind === "exit" || op.row.kind === "ldPacket" || handsBudget(e, op)),
     body: (block) => {
-      charge(e, block);
       for (const op of block.ops) byKind[op.row.kind](e, op);
     },
     condition: (block) => emitCondition(e, block.ops.at(-1)!),
@@ -89,13 +96,4 @@ function stopWhenSpent({ code, budget, unit }: Emitter, index: number): void {
   code.i32(index);
   code.call(unit.imports.spent);
   code.end();
-}
-
-/** Every instruction of the block counts. */
-function charge(e: Emitter, { ops }: Block): void {
-  const { code } = e;
-  code.get(e.budget);
-  code.i64(ops.length, 0);
-  code.op(w.I64_SUB);
-  code.set(e.budget);
 }

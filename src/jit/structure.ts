@@ -12,6 +12,10 @@ import type { Block, Func } from "./program.ts";
 /** What a function's emitter adds to the skeleton. */
 export interface BlockEmitter {
   readonly code: Code;
+  /** Takes so many instructions from the budget. */
+  charge(count: number): void;
+  /** Whether the block's own code looks at the budget: then what is due is charged in front of it. */
+  settles(block: Block): boolean;
   /** The block's instructions, without its last where that is a jump. */
   body(block: Block): void;
   /** Leaves a number on the stack that is not 0 where the conditional jump at the block's end is taken. */
@@ -122,35 +126,52 @@ function emitTree(blocks: readonly Block[], shape: Shape, emitter: BlockEmitter)
   const isBranch = (from: number, to: number): boolean =>
     shape.merge[to]! || shape.position[to]! <= shape.position[from]!;
 
-  /** Goes on in `to`: by a branch, or by its code right here. */
-  const goTo = (from: number, to: number): void => {
-    if (isBranch(from, to)) code.br(levels[to]!);
-    else tree(to);
+  /** Leaves for a block that several lead to, where nothing is due any more. */
+  const branch = (to: number, due: number): void => {
+    if (due > 0) emitter.charge(due);
+    code.br(levels[to]!);
   };
-  const leave = (block: Block): void => {
+  /** Goes on in `to`: by a branch, or by its code right here, which takes over what is due. */
+  const goTo = (from: number, to: number, due: number): void => {
+    if (isBranch(from, to)) branch(to, due);
+    else tree(to, due);
+  };
+  /** `carried`: instructions that ran in front of the block and were not charged. */
+  const leave = (block: Block, carried: number): void => {
+    let due = carried + block.ops.length;
+    if (emitter.settles(block)) {
+      emitter.charge(due);
+      due = 0;
+    }
     emitter.body(block);
     const [first, second] = block.next;
     if (first === undefined) return;
     if (second === undefined || second === first) {
-      goTo(block.id, first);
+      goTo(block.id, first, due);
       return;
     }
     emitter.condition(block);
-    if (isBranch(block.id, first)) {
+    if (isBranch(block.id, first) && due === 0) {
       code.br(levels[first]!, true);
-      goTo(block.id, second);
+      goTo(block.id, second, due);
       return;
     }
     code.open(IF);
+    if (isBranch(block.id, first)) {
+      branch(first, due);
+      code.end();
+      goTo(block.id, second, due);
+      return;
+    }
     work.push(() => {
       code.op(ELSE);
       work.push(() => code.end());
-      goTo(block.id, second);
+      goTo(block.id, second, due);
     });
-    tree(first);
+    tree(first, due);
   };
   /** The block and all that it dominates. */
-  const tree = (id: number): void => {
+  const tree = (id: number, due: number): void => {
     const isLoop = shape.loop[id]!;
     if (isLoop) {
       levels[id] = code.loop();
@@ -163,15 +184,15 @@ function emitTree(blocks: readonly Block[], shape: Shape, emitter: BlockEmitter)
       levels[child] = code.open(BLOCK);
       work.push(() => {
         code.end();
-        tree(child);
+        tree(child, 0);
       });
     }
     work.push(() => {
       if (isLoop) emitter.loopHead(blocks[id]!);
-      leave(blocks[id]!);
+      leave(blocks[id]!, due);
     });
   };
-  tree(0);
+  tree(0, 0);
   for (let next = work.pop(); next !== undefined; next = work.pop()) next();
 }
 
@@ -193,6 +214,7 @@ function emitDispatch(blocks: readonly Block[], emitter: BlockEmitter): void {
   };
   for (const block of blocks) {
     code.end();
+    emitter.charge(block.ops.length);
     emitter.body(block);
     const [first, second] = block.next;
     if (second !== undefined) {

@@ -10,6 +10,7 @@ import {
   BPF_FUNC_ringbuf_submit,
   EINVAL,
 } from "../uapi/index.ts";
+import { attemptDiscard, attemptSubmit, genOutput, genReserve } from "./ringbuf_gen.ts";
 import type { Helper } from "./types.ts";
 
 function output(kernel: Kernel, map: number, data: number, size: number, low: number, high: number): number {
@@ -58,6 +59,7 @@ export const ringbufHelpers: Readonly<Record<number, Helper>> = {
     args: ["map", "mem", "sizeOrZero", "u64"],
     result: "errno",
     fn: output,
+    gen: genOutput,
   },
   [BPF_FUNC_ringbuf_reserve]: {
     name: "bpf_ringbuf_reserve",
@@ -66,6 +68,7 @@ export const ringbufHelpers: Readonly<Record<number, Helper>> = {
     args: ["map", "u64", "u64"],
     result: "pointer",
     fn: reserve,
+    gen: genReserve,
   },
   [BPF_FUNC_ringbuf_submit]: {
     name: "bpf_ringbuf_submit",
@@ -74,6 +77,7 @@ export const ringbufHelpers: Readonly<Record<number, Helper>> = {
     args: ["record", "u64"],
     result: "void",
     fn: submit,
+    attempt: attemptSubmit,
   },
   [BPF_FUNC_ringbuf_discard]: {
     name: "bpf_ringbuf_discard",
@@ -82,6 +86,7 @@ export const ringbufHelpers: Readonly<Record<number, Helper>> = {
     args: ["record", "u64"],
     result: "void",
     fn: discard,
+    attempt: attemptDiscard,
   },
   [BPF_FUNC_ringbuf_query]: {
     name: "bpf_ringbuf_query",

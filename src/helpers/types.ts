@@ -9,6 +9,7 @@
  */
 import type { Kernel } from "../kern/kernel.ts";
 import type { StackObjectKind } from "../kern/stack_objects.ts";
+import type { Attempt, MapGen } from "../struct/gen.ts";
 
 /**
  * - `ctx`: the context; `map`: one of the program's maps that goes with the helper
@@ -99,6 +100,9 @@ export interface Callable {
   /** Instead of `fn`. */
   readonly callback?: Callback;
   readonly fn?: HelperFn;
+  /** Code for compiled programs, where it is not the map's type that has it: of all calls with one map, or of all calls. */
+  readonly gen?: MapGen;
+  readonly attempt?: Attempt;
 }
 
 export interface Helper extends Callable {

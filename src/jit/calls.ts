@@ -1,13 +1,13 @@
 /**
  * How each call of a helper is made, decided before any code is emitted: through the run record, where the interpreter's
- * checks look at its arguments; straight to its function, where the prover knows them to be right; or as code that the
- * map's type emits.
+ * checks look at its arguments; straight to its function, where the prover knows them to be right; as code that the map's
+ * type or the helper emits; or as code that looks at the arguments itself, before the checks do.
  */
 import type { Callable, HelperArg } from "../helpers/types.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { helperAllowed, progMap } from "../kern/prog.ts";
-import type { MapGen } from "../struct/gen.ts";
+import type { Attempt, MapGen } from "../struct/gen.ts";
 import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "../struct/map.ts";
 import { type Plan, planOfCall } from "../vm/call.ts";
 import type { JitProgram, Op } from "./program.ts";
@@ -16,6 +16,7 @@ import { type Proof, provesMemory } from "./prove/index.ts";
 /** The map is the argument's, 0: the call has none. */
 export type CallPlan =
   | { readonly how: "checked"; readonly plan: Plan }
+  | { readonly how: "attempt"; readonly plan: Plan; readonly attempt: Attempt }
   | { readonly how: "direct"; readonly plan: Plan; readonly map: number }
   | { readonly how: "gen"; readonly plan: Plan; readonly map: number; readonly gen: MapGen };
 
@@ -38,6 +39,8 @@ export function planCalls(kernel: Kernel, prog: number, program: JitProgram, pro
 
 function planCall(kernel: Kernel, prog: number, proof: Proof, op: Op, plan: Plan): CallPlan {
   const { callable, id } = plan;
+  const { attempt } = callable;
+  if (attempt !== undefined) return { how: "attempt", plan, attempt };
   const facts = proof.calls[op.index];
   const plain = callable.fn !== undefined && callable.result !== "program" && callable.result !== "throw";
   if (facts === undefined || !plain || kernel.mem.byteLength > SIGN) return { how: "checked", plan };
@@ -48,7 +51,8 @@ function planCall(kernel: Kernel, prog: number, proof: Proof, op: Op, plan: Plan
   for (const [i, arg] of callable.args.entries()) {
     if (!argumentProved(kernel, proof, op.index, callable, i, arg, map)) return { how: "checked", plan };
   }
-  const gen = at === 0 && id >= 0 ? entryOfMap(kernel, map).ops.map_gen(kernel, map, id) : undefined;
+  const ofType = at === 0 && id >= 0 ? entryOfMap(kernel, map).ops.map_gen(kernel, map, id) : undefined;
+  const gen = callable.gen ?? ofType;
   return gen === undefined ? { how: "direct", plan, map } : { how: "gen", plan, map, gen };
 }
 

@@ -30,6 +30,7 @@ const imported: Readonly<Record<keyof Imports, Signature>> = {
   deep: { params: [I32], results: [] },
   spent: { params: [I32], results: [] },
   faulted: { params: [I32], results: [] },
+  wakeRing: { params: [I32], results: [] },
 };
 
 /** The program as compiled code, or the reason why there is none. */
@@ -62,7 +63,7 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
   imports[MEMORY] = kernel.mem.wasm;
   imports[KERNEL] = new WebAssembly.Global({ value: "externref", mutable: false }, kernel);
   calls.forEach(({ how, plan }, index) => {
-    if (how !== "checked") imports[directName(index)] = plan.callable.fn!;
+    if (how === "direct" || how === "gen") imports[directName(index)] = plan.callable.fn!;
   });
   const instance = instantiate(bytes, imports);
   if (typeof instance === "string") return without(instance);
@@ -111,9 +112,9 @@ function moduleOf(
     Object.entries(imported).map(([name, signature]) => [name, module.importFunction(name, signature)]),
   ) as unknown as Imports;
   const direct = calls.map((call, index) =>
-    call === undefined || call.how === "checked"
-      ? undefined
-      : module.importFunction(directName(index), directSignature(call.plan.callable)),
+    call?.how === "direct" || call?.how === "gen"
+      ? module.importFunction(directName(index), directSignature(call.plan.callable))
+      : undefined,
   );
   const global = module.importGlobal(KERNEL, EXTERNREF);
   const functions = program.functions.map(() => module.declare(BPF_FUNCTION));
@@ -129,17 +130,21 @@ function moduleOf(
     functions,
     generated: (index) => {
       const call = calls[index]!;
-      if (call.how !== "gen") throw new Bug(`call ${index} is not generated`);
-      const key = `${call.map}.${call.plan.id}`;
+      if (call.how !== "gen" && call.how !== "attempt") throw new Bug(`call ${index} is not generated`);
+      const map = call.how === "gen" ? call.map : 0;
+      const key = `${map}.${call.plan.id}`;
       let func = generated.get(key);
       if (func === undefined) {
-        const params: ValueType[] = [I32, ...directSignature(call.plan.callable).params.slice(2)];
+        const { callable } = call.plan;
+        const words = call.how === "gen" ? directSignature(callable).params.length - 2 : 2 * callable.args.length;
+        const params: ValueType[] = Array.from({ length: 1 + words }, () => I32);
         func = module.declare({ params, results: [I32] });
         generated.set(key, func);
         const code = new Code(params.length);
         const args = params.slice(1).map((_, i) => i + 1);
-        const place = { code, mem, map: call.map, args, run: RUN, kernel: global, direct: direct[index]! };
-        call.gen.emit(genCall(place));
+        const place = { code, unit, map, args, direct: direct[index] ?? 0 };
+        if (call.how === "gen") call.gen.emit(genCall(place));
+        else call.attempt(genCall(place));
         module.define(func, code);
       }
       return func;

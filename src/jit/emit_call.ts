@@ -12,13 +12,12 @@ import {
   RUN_STATUS,
   STACK_FRAME,
 } from "../kern/run_record.ts";
-import type { Memory } from "../mem/memory.ts";
 import type { GenCall } from "../struct/gen.ts";
 import type { Code } from "../wasm/code.ts";
 import * as w from "../wasm/opcodes.ts";
 import type { CallPlan } from "./calls.ts";
 import { emitSingle, putRegisters, takeRegister } from "./emit_single.ts";
-import { type Emitter, FP, RUN } from "./emitter.ts";
+import { type Emitter, FP, type Program, RUN } from "./emitter.ts";
 import type { Op } from "./program.ts";
 
 const ARGUMENTS = [1, 2, 3, 4, 5];
@@ -30,6 +29,7 @@ export function emitCall(e: Emitter, op: Op): void {
   }
   const call = e.unit.calls[op.index]!;
   if (call.how === "checked") emitCheckedCall(e, op, call.plan.callable);
+  else if (call.how === "attempt") emitAttempt(e, op, call.plan.callable);
   else emitStraightCall(e, op, call);
   keepWindow(e, op);
 }
@@ -101,8 +101,24 @@ function emitCheckedCall(e: Emitter, op: Op, callable: Callable): void {
   takeRegister(e, 0);
 }
 
+/** The code of the helper's own has done it, and the result is 0; or everything is checked. */
+function emitAttempt(e: Emitter, op: Op, callable: Callable): void {
+  const { code } = e;
+  code.get(RUN);
+  callable.args.forEach((_, i) => {
+    pushArgument(e, i + 1, true);
+  });
+  code.call(e.unit.generated(op.index));
+  code.open(w.IF);
+  code.i64(0, 0);
+  e.set(0);
+  code.op(w.ELSE);
+  emitCheckedCall(e, op, callable);
+  code.end();
+}
+
 /** The arguments are right. */
-function emitStraightCall(e: Emitter, op: Op, call: Exclude<CallPlan, { readonly how: "checked" }>): void {
+function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly map: number }>): void {
   const { code, unit } = e;
   const { callable } = call.plan;
   const direct = unit.direct[op.index]!;
@@ -130,7 +146,7 @@ function emitStraightCall(e: Emitter, op: Op, call: Exclude<CallPlan, { readonly
       for (const local of halves) code.set(local);
       locals.push(...halves.reverse());
     });
-    call.gen.emit(genCall({ code, mem: unit.mem, map: call.map, args: locals, run: RUN, kernel: unit.kernel, direct }));
+    call.gen.emit(genCall({ code, unit, map: call.map, args: locals, direct }));
   } else {
     code.get(RUN);
     callable.args.forEach((arg, i) => {
@@ -167,28 +183,28 @@ function putResult(e: Emitter, { result }: Callable): void {
 /** Where the code of a map's type is emitted to. */
 export interface GenPlace {
   readonly code: Code;
-  readonly mem: Memory;
+  readonly unit: Pick<Program, "mem" | "imports" | "kernel">;
   readonly map: number;
   readonly args: readonly number[];
-  /** The local with the run's address. */
-  readonly run: number;
-  /** The global with the kernel, and the helper's own function. */
-  readonly kernel: number;
+  /** The helper's own function. */
   readonly direct: number;
 }
 
-export function genCall({ code, mem, map, args, run, kernel, direct }: GenPlace): GenCall {
+/** The run's address is in the same local of all functions. */
+export function genCall({ code, unit, map, args, direct }: GenPlace): GenCall {
   return {
     code,
-    mem,
+    mem: unit.mem,
     map,
     args,
+    run: RUN,
+    wakeRing: () => code.call(unit.imports.wakeRing),
     cpu: () => {
-      code.get(run);
+      code.get(RUN);
       code.memory(w.I32_LOAD, RUN_CPU);
     },
     callHelper: () => {
-      code.global(kernel);
+      code.global(unit.kernel);
       code.i32(map);
       for (const arg of args) code.get(arg);
       code.call(direct);

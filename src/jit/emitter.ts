@@ -29,6 +29,7 @@ export interface Imports {
   readonly deep: number;
   readonly spent: number;
   readonly faulted: number;
+  readonly wakeRing: number;
 }
 
 /** What is the same for all functions of a program. */

@@ -18,6 +18,7 @@ import {
   RUN_STATUS,
   STACK_FRAME,
 } from "../kern/run_record.ts";
+import { ringWake } from "../struct/ring.ts";
 import { accessAt } from "../vm/access.ts";
 import type { Plan } from "../vm/call.ts";
 import {
@@ -56,7 +57,7 @@ export function currentOf(kernel: Kernel): { m: Machine | undefined } {
 
 /** Names and functions of a program's imports. */
 export type RuntimeImports = Readonly<
-  Record<"access" | "single" | "helper" | "packet" | "deep" | "spent" | "faulted", Import>
+  Record<"access" | "single" | "helper" | "packet" | "deep" | "spent" | "faulted" | "wakeRing", Import>
 >;
 type Import = (...args: number[]) => number | undefined;
 
@@ -166,7 +167,11 @@ export function runtimeOf(
     throw UNWIND;
   };
 
-  return { access, single, helper, packet, deep, spent, faulted } as unknown as RuntimeImports;
+  const wakeRing = (map: number): undefined => {
+    ringWake(kernel, map >>> 0);
+  };
+
+  return { access, single, helper, packet, deep, spent, faulted, wakeRing } as unknown as RuntimeImports;
 }
 
 /** Goes on in another program, in the frame of the function that called it, until that ends. r0 is its result. */

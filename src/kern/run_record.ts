@@ -44,7 +44,7 @@ export const RUN_WORD = 64;
 /** Resources held, oldest first: address of the list, entries, room. */
 export const RUN_HELD = 72;
 export const RUN_HELD_COUNT = 76;
-const RUN_HELD_ROOM = 80;
+export const RUN_HELD_ROOM = 80;
 /** The run inside which this one runs, and the CPU that the client was on before. */
 export const RUN_OUTER = 84;
 export const RUN_HOME_CPU = 88;
@@ -241,7 +241,7 @@ export function resetRun(mem: Memory, run: number): void {
  * What a run may hold at a time, objects that it reached aside: the kernel's verifier lets no program collect references
  * in a loop, and lists without an end would be searched for ever.
  */
-const HELD_MAX = 1024;
+export const HELD_MAX = 1024;
 
 /** Notes a resource. False: out of memory, or too many; the caller gives the resource back. */
 export function hold(mem: Memory, run: number, kind: number, object: number, address: number, bytes: number): boolean {

@@ -1,6 +1,7 @@
 /** BPF_MAP_TYPE_STACK: last in, first out. Kernel counterpart: queue_stack_maps.c. */
 import { queueStackUsage } from "../struct/mem_usage.ts";
 import * as queueStack from "../struct/queue_stack.ts";
+import { genStack } from "../struct/queue_stack_gen.ts";
 import { BPF_FUNC_map_peek_elem, BPF_FUNC_map_pop_elem, BPF_FUNC_map_push_elem } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { unsupportedOps } from "./ops.ts";
@@ -23,6 +24,7 @@ export const stackMap: MapTypeEntry = {
     map_push_elem: queueStack.push,
     map_pop_elem: (env, map, value) => queueStack.takeOrZero(env, map, value, "head", true),
     map_peek_elem: (env, map, value) => queueStack.takeOrZero(env, map, value, "head", false),
+    map_gen: genStack,
     map_copy_value: (env, map, _key, value) => queueStack.take(env, map, value, "head", false),
     map_update_value: (env, map, _key, value, flags) => queueStack.push(env, map, value, flags),
     map_delete_value: queueStack.noKeys,

@@ -13,11 +13,11 @@ import { checkFlags, KMALLOC_MAX, NUMA_AND_ACCESS } from "./check.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { countUp, MAP_EVICTIONS, MAP_LOCK, MAP_MAX_ENTRIES, MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
 
-const QS_VALUES = MAP_PRIVATE;
+export const QS_VALUES: number = MAP_PRIVATE;
 /** Slot that the next push fills. */
-const QS_HEAD: number = MAP_PRIVATE + 4;
+export const QS_HEAD: number = MAP_PRIVATE + 4;
 /** Slot of the oldest element. */
-const QS_TAIL: number = MAP_PRIVATE + 8;
+export const QS_TAIL: number = MAP_PRIVATE + 8;
 
 export function allocCheck(_env: MapEnv, attr: MapCreateAttr): number {
   if (attr.max_entries === 0 || attr.key_size !== 0 || attr.value_size === 0) return -EINVAL;

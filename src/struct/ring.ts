@@ -29,19 +29,19 @@ import { high, low, mmapRing, RING_BASE, RING_DATA, RING_PRIVATE, RING_PROD_PAGE
 /** u32: wake-ups so far. Who waits is told through `MapEnv.wake`. */
 export const RING_WAKEUPS: number = RING_PRIVATE;
 /** u64: end of the last record that was reserved. */
-const RING_PROD: number = RING_PRIVATE + 4;
+export const RING_PROD: number = RING_PRIVATE + 4;
 /** u64: where a producer position is put together before it is stored whole. */
 const RING_NEXT: number = RING_PRIVATE + 12;
 /** u32: low half of the position up to which all records are known to be committed. */
-const RING_PENDING: number = RING_PRIVATE + 20;
+export const RING_PENDING: number = RING_PRIVATE + 20;
 /** In the mapping: u64 pending position, beside the producer's as in the kernel's struct. */
-const RING_PENDING_POS: number = RING_PROD_PAGE + 8;
+export const RING_PENDING_POS: number = RING_PROD_PAGE + 8;
 
-const LENGTH_MASK: number = BPF_RINGBUF_DISCARD_BIT - 1;
-const WAKEUP_FLAGS: number = BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP;
+export const LENGTH_MASK: number = BPF_RINGBUF_DISCARD_BIT - 1;
+export const WAKEUP_FLAGS: number = BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP;
 /** Pages of the kernel's struct in front of the data: a record's header counts its page from there. */
-const KERNEL_PAGES = 3;
-const PAGE_SHIFT = 12;
+export const KERNEL_PAGES = 3;
+export const PAGE_SHIFT = 12;
 
 /** EPOLLIN | EPOLLRDNORM */
 const POLL_IN = 0x41;
@@ -225,6 +225,11 @@ function wakeConsumer(env: MapEnv, map: number, header: number, flags: number): 
     const cons = mem.shared ? mem.atomics.load32(base) : mem.i32[base >>> 2]!;
     if ((cons & mask) !== header - base - RING_DATA) return;
   }
+  ringWake(env, map);
+}
+
+/** Tells who waits for records of this ring. */
+export function ringWake(env: MapEnv, map: number): void {
   if (env.mem.shared) env.mem.atomics.add32(map + RING_WAKEUPS, 1);
   else env.mem.u32[(map + RING_WAKEUPS) >>> 2]!++;
   env.wake?.(map);

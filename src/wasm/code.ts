@@ -12,6 +12,7 @@ import {
   LOCAL_SET,
   LOCAL_TEE,
   LOOP,
+  MEMORY_COPY,
 } from "./opcodes.ts";
 
 export const I32 = 0x7f as const;
@@ -146,6 +147,7 @@ export class Code extends Bytes {
   bulk(opcode: number): void {
     this.byte(BULK_PREFIX);
     this.byte(opcode);
+    if (opcode === MEMORY_COPY) this.byte(0);
     this.byte(0);
   }
 

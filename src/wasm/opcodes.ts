@@ -30,6 +30,7 @@ export const I64_LOAD32_U = 0x35;
 export const I32_STORE = 0x36;
 export const I64_STORE = 0x37;
 export const I32_STORE8 = 0x3a;
+export const I32_STORE16 = 0x3b;
 export const I64_STORE8 = 0x3c;
 export const I64_STORE16 = 0x3d;
 export const I64_STORE32 = 0x3e;
@@ -100,12 +101,15 @@ export const I64_EXTEND8_S = 0xc2;
 export const I64_EXTEND16_S = 0xc3;
 export const I64_EXTEND32_S = 0xc4;
 
-/** Behind 0xfc. */
+/** Behind 0xfc; a copy names two memories. */
+export const MEMORY_COPY = 0x0a;
 export const MEMORY_FILL = 0x0b;
 /** Behind 0xfe. */
+export const ATOMIC_NOTIFY = 0x00;
 export const ATOMIC_FENCE = 0x03;
 export const I32_ATOMIC_LOAD = 0x10;
 export const I64_ATOMIC_LOAD = 0x11;
+export const I64_ATOMIC_STORE = 0x18;
 /** Behind 0xfe: the 32-bit operation; the 64-bit one is the next. */
 export const ATOMIC_ADD = 0x1e;
 export const ATOMIC_AND = 0x2c;

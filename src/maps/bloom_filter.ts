@@ -3,6 +3,7 @@
  * value in the caller's buffer. Kernel counterpart: bloom_filter.c.
  */
 import * as bloom from "../struct/bloom.ts";
+import { genBloom } from "../struct/bloom_gen.ts";
 import { bloomFilterUsage } from "../struct/mem_usage.ts";
 import { BPF_FUNC_map_peek_elem, BPF_FUNC_map_push_elem, EINVAL, EOPNOTSUPP } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
@@ -27,6 +28,7 @@ export const bloomFilterMap: MapTypeEntry = {
     map_update_elem: () => -EINVAL,
     map_push_elem: bloom.push,
     map_peek_elem: bloom.peek,
+    map_gen: genBloom,
     map_copy_value: (env, map, _key, value) => bloom.peek(env, map, value),
     map_update_value: (env, map, _key, value, flags) => bloom.push(env, map, value, flags),
     map_delete_value: () => -EOPNOTSUPP,

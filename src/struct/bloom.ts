@@ -12,11 +12,11 @@ import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { jhash } from "./jhash.ts";
 import { MAP_PRIVATE, MAP_VALUE_SIZE } from "./map.ts";
 
-const BF_BITS = MAP_PRIVATE;
+export const BF_BITS: number = MAP_PRIVATE;
 /** Number of bits - 1. */
-const BF_MASK: number = MAP_PRIVATE + 4;
-const BF_SEED: number = MAP_PRIVATE + 8;
-const BF_HASHES: number = MAP_PRIVATE + 12;
+export const BF_MASK: number = MAP_PRIVATE + 4;
+export const BF_SEED: number = MAP_PRIVATE + 8;
+export const BF_HASHES: number = MAP_PRIVATE + 12;
 
 /** map_extra: its low four bits are the number of hash functions. */
 const HASHES_MAX = 15;

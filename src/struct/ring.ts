@@ -31,7 +31,7 @@ export const RING_WAKEUPS: number = RING_PRIVATE;
 /** u64: end of the last record that was reserved. */
 export const RING_PROD: number = RING_PRIVATE + 4;
 /** u64: where a producer position is put together before it is stored whole. */
-const RING_NEXT: number = RING_PRIVATE + 12;
+export const RING_NEXT: number = RING_PRIVATE + 12;
 /** u32: low half of the position up to which all records are known to be committed. */
 export const RING_PENDING: number = RING_PRIVATE + 20;
 /** In the mapping: u64 pending position, beside the producer's as in the kernel's struct. */

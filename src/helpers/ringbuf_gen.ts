@@ -11,7 +11,7 @@ import {
   RUN_HELD_COUNT,
   RUN_HELD_ROOM,
 } from "../kern/run_record.ts";
-import type { Attempt, GenCall, MapGen } from "../struct/gen.ts";
+import type { Attempt, GenCall, HelperGen } from "../struct/gen.ts";
 import { WAKEUP_FLAGS } from "../struct/ring.ts";
 import { emitCommit, emitRecord, emitWake } from "../struct/ring_gen.ts";
 import { BPF_RINGBUF_HDR_SZ, EAGAIN } from "../uapi/index.ts";
@@ -27,7 +27,7 @@ function leaveToHelper(call: GenCall, done: number): void {
   code.end();
 }
 
-export const genOutput: MapGen = {
+export const genOutput: HelperGen = {
   inline: false,
   emit: (call) => {
     const { code, args, map } = call;
@@ -89,7 +89,7 @@ function copyPayload(code: Code, header: number, data: number, size: number): vo
   }
 }
 
-export const genReserve: MapGen = {
+export const genReserve: HelperGen = {
   inline: false,
   emit: (call) => {
     const { code, args, map, run } = call;

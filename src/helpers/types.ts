@@ -9,7 +9,7 @@
  */
 import type { Kernel } from "../kern/kernel.ts";
 import type { StackObjectKind } from "../kern/stack_objects.ts";
-import type { Attempt, MapGen } from "../struct/gen.ts";
+import type { Attempt, HelperGen } from "../struct/gen.ts";
 
 /**
  * - `ctx`: the context; `map`: one of the program's maps that goes with the helper
@@ -101,7 +101,7 @@ export interface Callable {
   readonly callback?: Callback;
   readonly fn?: HelperFn;
   /** Code for compiled programs, where it is not the map's type that has it: of all calls with one map, or of all calls. */
-  readonly gen?: MapGen;
+  readonly gen?: HelperGen;
   readonly attempt?: Attempt;
 }
 

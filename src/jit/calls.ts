@@ -7,7 +7,7 @@ import type { Callable, HelperArg } from "../helpers/types.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { helperAllowed, progMap } from "../kern/prog.ts";
-import type { Attempt, MapGen } from "../struct/gen.ts";
+import type { Attempt, HelperGen } from "../struct/gen.ts";
 import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "../struct/map.ts";
 import { type Plan, planOfCall } from "../vm/call.ts";
 import type { JitProgram, Op } from "./program.ts";
@@ -18,7 +18,7 @@ export type CallPlan =
   | { readonly how: "checked"; readonly plan: Plan }
   | { readonly how: "attempt"; readonly plan: Plan; readonly attempt: Attempt }
   | { readonly how: "direct"; readonly plan: Plan; readonly map: number }
-  | { readonly how: "gen"; readonly plan: Plan; readonly map: number; readonly gen: MapGen };
+  | { readonly how: "gen"; readonly plan: Plan; readonly map: number; readonly gen: HelperGen };
 
 /** Addresses from here on look like negative numbers to functions that are called with i32. */
 const SIGN = 0x8000_0000;

@@ -12,7 +12,7 @@ import {
   RUN_STATUS,
   STACK_FRAME,
 } from "../kern/run_record.ts";
-import type { GenCall } from "../struct/gen.ts";
+import type { HelperGenCall } from "../struct/gen.ts";
 import type { Code } from "../wasm/code.ts";
 import * as w from "../wasm/opcodes.ts";
 import type { CallPlan } from "./calls.ts";
@@ -191,7 +191,7 @@ export interface GenPlace {
 }
 
 /** The run's address is in the same local of all functions. */
-export function genCall({ code, unit, map, args, direct }: GenPlace): GenCall {
+export function genCall({ code, unit, map, args, direct }: GenPlace): HelperGenCall {
   return {
     code,
     mem: unit.mem,

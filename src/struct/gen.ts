@@ -12,21 +12,11 @@ export interface GenCall {
   readonly map: number;
   /** Locals (i32) with the arguments behind the map, in the order of the helper's function: a u64 is two. They may be changed. */
   readonly args: readonly number[];
-  /** Local (i32) with the address of the run's record. */
-  readonly run: number;
   /** Puts the run's virtual CPU on the stack. */
   cpu(): void;
-  /** `ringWake` of the ring whose address is on the stack. */
-  wakeRing(): void;
   /** Calls the helper's own function with the arguments as they are now, and puts its result on the stack. */
   callHelper(): void;
 }
-
-/**
- * Code that judges the call's arguments by itself, all of which it has as two locals each. Leaves 1 on the stack, or 0
- * where it has done nothing: then the call is made with all checks. The helper's result is 0.
- */
-export type Attempt = (call: Pick<GenCall, "code" | "mem" | "run" | "args" | "wakeRing">) => void;
 
 /** Memory arguments were proved for their whole length. Leaves the helper's result on the stack, an i32. */
 export interface MapGen {
@@ -34,3 +24,25 @@ export interface MapGen {
   readonly inline: boolean;
   emit(call: GenCall): void;
 }
+
+/** The same for helpers that go with one type of map, and emit their code themselves: what they hold stands in the run's record. */
+export interface HelperGenCall extends GenCall {
+  /** Local (i32) with the address of the run's record. */
+  readonly run: number;
+  /** `ringWake` of the ring whose address is on the stack. */
+  wakeRing(): void;
+}
+
+export interface HelperGen {
+  readonly inline: boolean;
+  emit(call: HelperGenCall): void;
+}
+
+/** What is there when nothing is known of the arguments. */
+export type AttemptCall = Pick<HelperGenCall, "code" | "mem" | "run" | "args" | "wakeRing">;
+
+/**
+ * Code that judges the call's arguments by itself, all of which it has as two locals each. Leaves 1 on the stack, or 0
+ * where it has done nothing: then the call is made with all checks. The helper's result is 0.
+ */
+export type Attempt = (call: AttemptCall) => void;

@@ -3,7 +3,7 @@ import { BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RINGBUF_BUSY_BIT, BPF_RINGBU
 import { type Code, I32, I64 } from "../wasm/code.ts";
 import * as w from "../wasm/opcodes.ts";
 import { emitLock, emitUnlock } from "./emit.ts";
-import type { Attempt, GenCall } from "./gen.ts";
+import type { AttemptCall, GenCall } from "./gen.ts";
 import { MAP_LOCK, MAP_MAX_ENTRIES, mapField } from "./map.ts";
 import { KERNEL_PAGES, LENGTH_MASK, PAGE_SHIFT, RING_PENDING, RING_PENDING_POS, RING_PROD } from "./ring.ts";
 import { RING_BASE, RING_DATA, RING_PROD_PAGE } from "./ring_map.ts";
@@ -202,13 +202,7 @@ function emitPublish({ code, mem, map }: GenCall, next: number): void {
  * Completes the record whose header's address is in `header`, or gives it up: `ringCommit` of the ring whose address is in
  * `ring`.
  */
-export function emitCommit(
-  call: Parameters<Attempt>[0],
-  ring: number,
-  header: number,
-  flags: number,
-  discard: boolean,
-): void {
+export function emitCommit(call: AttemptCall, ring: number, header: number, flags: number, discard: boolean): void {
   const { code, mem } = call;
   code.get(header);
   code.get(header);
@@ -231,7 +225,7 @@ export function emitCommit(
 
 /** Wakes the consumer where one is due; `ring` puts the ring's address on the stack. */
 export function emitWake(
-  { code, mem, wakeRing }: Pick<GenCall, "code" | "mem" | "wakeRing">,
+  { code, mem, wakeRing }: Pick<AttemptCall, "code" | "mem" | "wakeRing">,
   ring: () => void,
   header: number,
   flags: number,

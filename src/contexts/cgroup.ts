@@ -51,6 +51,7 @@ const sockTables: Readonly<Record<number, Uint8Array>> = {
 export const cgroupSockContext: ContextFamily = {
   ...cgroup,
   size: bpf_sock.size,
+  whole: true,
   access: (offset, size, write, attachType) => tableAllows(sockTables[attachType]!, offset, size, write),
   helpers: [...cgroupHelpers, ...sockHelpers],
   attachTypes: Object.keys(sockTables).map(Number),
@@ -66,6 +67,7 @@ const deviceTable: Uint8Array = accessTable(bpf_cgroup_dev_ctx.size, [
 export const cgroupDeviceContext: ContextFamily = {
   ...cgroup,
   size: bpf_cgroup_dev_ctx.size,
+  whole: true,
   access: (offset, size, write) => tableAllows(deviceTable, offset, size, write),
   helpers: cgroupHelpers,
 };
@@ -80,6 +82,7 @@ const sysctlTable: Uint8Array = accessTable(bpf_sysctl.size, [
 export const cgroupSysctlContext: ContextFamily = {
   ...cgroup,
   size: bpf_sysctl.size,
+  whole: true,
   access: (offset, size, write) => tableAllows(sysctlTable, offset, size, write),
   helpers: [...cgroupHelpers, ...sysctlHelpers],
 };
@@ -110,6 +113,7 @@ const optionTables: Readonly<Record<number, Uint8Array>> = {
 export const cgroupSockoptContext: ContextFamily = {
   ...cgroup,
   size: bpf_sockopt.size,
+  whole: true,
   access: (offset, size, write, attachType) => tableAllows(optionTables[attachType]!, offset, size, write),
   helpers: [...cgroupHelpers, ...sockoptHelpers],
   onlyFor: { [BPF_FUNC_setsockopt]: [BPF_CGROUP_SETSOCKOPT], [BPF_FUNC_getsockopt]: [BPF_CGROUP_SETSOCKOPT] },

@@ -17,7 +17,7 @@ import {
 } from "../kern/run_record.ts";
 import { __sk_buff, bpf_flow_keys } from "../uapi/index.ts";
 import { flowHelpers } from "./packet_helpers.ts";
-import { flowFields } from "./skb_fields.ts";
+import { flowFields, skbBounds } from "./skb_fields.ts";
 import type { ContextFamily } from "./table.ts";
 
 const { fields } = __sk_buff;
@@ -25,6 +25,8 @@ const { fields: keys } = bpf_flow_keys;
 
 export const flowContext: ContextFamily = {
   size: __sk_buff.size,
+  whole: true,
+  bounds: skbBounds(false),
   access: flowFields,
   helpers: flowHelpers,
   packetLoads: false,

@@ -28,6 +28,7 @@ const probe = { packetLoads: false, kernelPointers: true, helpers: tracingHelper
 export const kprobeContext: ContextFamily = {
   ...probe,
   size: REGS_SIZE,
+  whole: true,
   access: (offset, size, write) => aligned(offset, size, write),
   helpers: [...tracingHelpers, ...kprobeHelpers],
   sleepable: true,
@@ -49,6 +50,7 @@ const perfTable: Uint8Array = accessTable(bpf_perf_event_data.size, [
 export const perfEventContext: ContextFamily = {
   ...probe,
   size: bpf_perf_event_data.size,
+  whole: true,
   access: (offset, size, write) => tableAllows(perfTable, offset, size, write),
   helpers: [...tracingHelpers, ...perfEventHelpers],
   sleepable: false,

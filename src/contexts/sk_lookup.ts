@@ -19,6 +19,7 @@ const lookupTable: Uint8Array = accessTable(bpf_sk_lookup.size, [
 
 export const skLookupContext: ContextFamily = {
   size: bpf_sk_lookup.size,
+  whole: true,
   access: (offset, size, write) => tableAllows(lookupTable, offset, size, write),
   helpers: skLookupHelpers,
   packetLoads: false,
@@ -43,6 +44,7 @@ const reuseportTable: Uint8Array = accessTable(sk_reuseport_md.size, [
 
 export const skReuseportContext: ContextFamily = {
   size: sk_reuseport_md.size,
+  whole: true,
   access: (offset, size, write) => tableAllows(reuseportTable, offset, size, write),
   helpers: skReuseportHelpers,
   packetLoads: false,

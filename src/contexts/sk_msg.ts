@@ -17,6 +17,7 @@ const table: Uint8Array = accessTable(SIZE, [
 
 export const skMsgContext: ContextFamily = {
   size: SIZE,
+  whole: true,
   access: (offset, size, write) => tableAllows(table, offset, size, write),
   helpers: skMsgHelpers,
   packetLoads: false,

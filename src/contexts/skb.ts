@@ -44,7 +44,15 @@ import {
   socketFilterHelpers,
   streamHelpers,
 } from "./packet_helpers.ts";
-import { cgroupFields, lwtFields, placeOf, schedFields, socketFilterFields, streamFields } from "./skb_fields.ts";
+import {
+  cgroupFields,
+  lwtFields,
+  placeOf,
+  schedFields,
+  skbBounds,
+  socketFilterFields,
+  streamFields,
+} from "./skb_fields.ts";
 import type { ContextFamily } from "./table.ts";
 
 const { fields } = __sk_buff;
@@ -68,6 +76,13 @@ export function isSkbFamily(family: ContextFamily): family is SkbFamily {
   return "stream" in family;
 }
 
+/** Words of the fields that `place` brings into shape. */
+const shaped: ReadonlySet<number> = new Set([
+  fields.tc_index.offset,
+  fields.tc_classid.offset,
+  fields.queue_mapping.offset,
+]);
+
 /** Fields that hold less than a store gives them are brought into shape before the next access of the context. */
 function place(u32: Uint32Array, ctx: number, offset: number, size: number): number {
   u32[(ctx + fields.tc_index.offset) >>> 2]! &= 0xffff;
@@ -82,9 +97,12 @@ function place(u32: Uint32Array, ctx: number, offset: number, size: number): num
 
 const family: Omit<SkbFamily, "access" | "helpers"> = {
   size: __sk_buff.size,
+  whole: true,
   packetLoads: false,
   sleepable: false,
   place,
+  inPlace: (offset, size) => !shaped.has(offset & ~3) && placeOf(offset, size) === offset,
+  bounds: skbBounds(false),
   direct: "read",
   link: false,
   stream: false,
@@ -96,6 +114,7 @@ export const schedContext: SkbFamily = {
   helpers: schedHelpers,
   packetLoads: true,
   direct: "write",
+  bounds: skbBounds(true),
   link: true,
 };
 export const socketFilterContext: SkbFamily = {
@@ -113,13 +132,20 @@ export const cgroupSkbContext: SkbFamily = {
 };
 export const lwtInContext: SkbFamily = { ...family, access: lwtFields, helpers: lwtInHelpers };
 export const lwtOutContext: SkbFamily = { ...family, access: lwtFields, helpers: lwtHelpers };
-export const lwtXmitContext: SkbFamily = { ...family, access: lwtFields, helpers: lwtXmitHelpers, direct: "write" };
+export const lwtXmitContext: SkbFamily = {
+  ...family,
+  access: lwtFields,
+  helpers: lwtXmitHelpers,
+  direct: "write",
+  bounds: skbBounds(true),
+};
 export const lwtSeg6Context: SkbFamily = { ...family, access: lwtFields, helpers: lwtSeg6Helpers };
 export const streamContext: SkbFamily = {
   ...family,
   access: streamFields,
   helpers: streamHelpers,
   direct: "write",
+  bounds: skbBounds(true),
   stream: true,
 };
 

@@ -1,6 +1,7 @@
 /** Which fields of struct __sk_buff each kind of program may load and store, and how: the rules of Linux 6.18 as data. */
 import { __sk_buff } from "../uapi/index.ts";
 import { accessTable, type FieldRule, narrow, stores, tableAllows, whole } from "./fields.ts";
+import type { PacketBounds } from "./table.ts";
 
 type FieldName = keyof typeof __sk_buff.fields;
 
@@ -93,6 +94,12 @@ for (const [name, size] of Object.entries(shorter)) {
 export function placeOf(offset: number, size: number): number {
   const whole = sizes[offset]!;
   return whole !== 0 && size >= whole ? offset & ~(WORD - 1) : offset;
+}
+
+/** Where programs find the packet. */
+export function skbBounds(writable: boolean): PacketBounds {
+  const { data, data_end, data_meta } = __sk_buff.fields;
+  return { size: WORD, data: data.offset, end: data_end.offset, meta: data_meta.offset, writable };
 }
 
 /** What every program that sees an skb may load. */

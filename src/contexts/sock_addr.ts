@@ -60,6 +60,7 @@ const deciding: readonly number[] = [
 
 export const sockAddrContext: ContextFamily = {
   size: SIZE,
+  whole: true,
   access: (offset, size, write, attachType) => tableAllows(tables[attachType]!, offset, size, write),
   helpers: [...cgroupHelpers, ...sockAddrHelpers],
   onlyFor: {

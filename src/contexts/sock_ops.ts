@@ -24,6 +24,7 @@ const table: Uint8Array = accessTable(SIZE, [
 
 export const sockOpsContext: ContextFamily = {
   size: SIZE,
+  whole: true,
   access: (offset, size, write) => tableAllows(table, offset, size, write),
   helpers: sockOpsHelpers,
   packetLoads: false,

@@ -71,6 +71,18 @@ export interface ContextPointers {
   readonly skb?: boolean;
 }
 
+/** Offsets in the context. */
+export interface PacketBounds {
+  /** Bytes of each field. */
+  readonly size: number;
+  readonly data: number;
+  readonly end: number;
+  /** -1: there is no metadata. */
+  readonly meta: number;
+  /** Programs may write the packet in every run. */
+  readonly writable: boolean;
+}
+
 export interface ContextFamily {
   /** Bytes of the context that the program sees; for contexts of any size, the most. */
   readonly size: number;
@@ -81,6 +93,12 @@ export interface ContextFamily {
   readonly access: (offset: number, size: number, write: boolean, attachType: number, pointers: number) => boolean;
   /** The offset that an access which is allowed goes to, where it is another one. Fields are brought into shape first. */
   readonly place?: (u32: Uint32Array, ctx: number, offset: number, size: number) => number;
+  /** Whether an access goes where it says, with nothing to be brought into shape: of families with `place`. */
+  readonly inPlace?: (offset: number, size: number) => boolean;
+  /** It is one struct, which is there as a whole in every run: what `access` allows needs no other look. */
+  readonly whole?: boolean;
+  /** Its fields with the bounds of the packet, which no program writes, beside `pointers`. */
+  readonly bounds?: PacketBounds;
   /** Helpers of this kind of program, beside those that every kind may call. */
   readonly helpers: readonly number[];
   /** Those of `helpers` that only programs with certain values of expected_attach_type may call. */

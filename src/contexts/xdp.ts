@@ -22,6 +22,14 @@ const FIELD_SIZE = 4;
 
 export const xdpContext: ContextFamily = {
   size: xdp_md.size,
+  whole: true,
+  bounds: {
+    size: FIELD_SIZE,
+    data: xdp_md.fields.data.offset,
+    end: xdp_md.fields.data_end.offset,
+    meta: xdp_md.fields.data_meta.offset,
+    writable: true,
+  },
   // Whole fields, read only; the device that a packet leaves by is known to programs of devmaps.
   access: (offset, size, write, attachType) =>
     !write &&

@@ -1,6 +1,5 @@
 /** What holds for all of a program, and what is being found out of it. */
-import { isSkbFamily } from "../../contexts/skb.ts";
-import { type ContextFamily, contextOf } from "../../contexts/table.ts";
+import { type ContextFamily, contextOf, type PacketBounds } from "../../contexts/table.ts";
 import type { Kernel } from "../../kern/kernel.ts";
 import { PROG_ARG_POINTERS, PROG_ATTACH_TYPE, PROG_TYPE, progMap } from "../../kern/prog.ts";
 import { valueArea } from "../../kern/reach.ts";
@@ -14,23 +13,6 @@ import {
   AREA_STRIDE,
   AREA_VALUE_SIZE,
 } from "../../mem/alloc.ts";
-import {
-  __sk_buff,
-  BPF_PROG_TYPE_CGROUP_DEVICE,
-  BPF_PROG_TYPE_CGROUP_SOCK,
-  BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
-  BPF_PROG_TYPE_CGROUP_SOCKOPT,
-  BPF_PROG_TYPE_CGROUP_SYSCTL,
-  BPF_PROG_TYPE_FLOW_DISSECTOR,
-  BPF_PROG_TYPE_KPROBE,
-  BPF_PROG_TYPE_PERF_EVENT,
-  BPF_PROG_TYPE_SK_LOOKUP,
-  BPF_PROG_TYPE_SK_MSG,
-  BPF_PROG_TYPE_SK_REUSEPORT,
-  BPF_PROG_TYPE_SOCK_OPS,
-  BPF_PROG_TYPE_XDP,
-  xdp_md,
-} from "../../uapi/index.ts";
 import type { JitProgram } from "../program.ts";
 import { Joiner } from "./join.ts";
 import type { State } from "./state.ts";
@@ -49,36 +31,10 @@ import {
   type Val,
 } from "./value.ts";
 
-/** Kinds of programs whose context is one struct, there as a whole in every run. */
-const wholeContexts: ReadonlySet<number> = new Set([
-  BPF_PROG_TYPE_XDP,
-  BPF_PROG_TYPE_FLOW_DISSECTOR,
-  BPF_PROG_TYPE_CGROUP_DEVICE,
-  BPF_PROG_TYPE_CGROUP_SOCK,
-  BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
-  BPF_PROG_TYPE_CGROUP_SOCKOPT,
-  BPF_PROG_TYPE_CGROUP_SYSCTL,
-  BPF_PROG_TYPE_KPROBE,
-  BPF_PROG_TYPE_PERF_EVENT,
-  BPF_PROG_TYPE_SK_LOOKUP,
-  BPF_PROG_TYPE_SK_MSG,
-  BPF_PROG_TYPE_SK_REUSEPORT,
-  BPF_PROG_TYPE_SOCK_OPS,
-]);
 /** Contexts up to this size lie where no stack follows within as many bytes. */
 const CONTEXT_NEAR = 256;
 const FRAME = 512;
 const FRAMES: number = 8 * FRAME;
-
-/** Fields of a context that hold the packet's bounds. */
-interface PacketFields {
-  readonly size: number;
-  readonly data: number;
-  readonly end: number;
-  /** -1: there is no metadata. */
-  readonly meta: number;
-  readonly writable: boolean;
-}
 
 /** What a function writes of the frames above its own: a range of offsets from its r10, or anything. */
 export class Writes {
@@ -96,10 +52,9 @@ export class Context {
   readonly joiner: Joiner = new Joiner();
   readonly summary: Summary;
   readonly #family: ContextFamily | undefined;
-  readonly #type: number;
   readonly #attachType: number;
   readonly #pointers: number;
-  readonly #packet: PacketFields | undefined;
+  readonly #packet: PacketBounds | undefined;
   /** Of the function under way: frames of callers that are there at least. */
   frames = 0;
   /** The lowest offset that is touched in the frame of the function under way, and in any frame by a function it called. */
@@ -116,11 +71,10 @@ export class Context {
     this.prog = prog;
     this.#program = program;
     this.summary = new Summary(program);
-    this.#type = u32[(prog + PROG_TYPE) >>> 2]!;
     this.#attachType = u32[(prog + PROG_ATTACH_TYPE) >>> 2]!;
     this.#pointers = u32[(prog + PROG_ARG_POINTERS) >>> 2]!;
-    this.#family = contextOf(this.#type);
-    this.#packet = packetFields(this.#type, this.#family);
+    this.#family = contextOf(u32[(prog + PROG_TYPE) >>> 2]!);
+    this.#packet = packetBounds(this.#family);
   }
 
   newBase(): number {
@@ -141,7 +95,8 @@ export class Context {
     const family = this.#family;
     if (family === undefined || offset < 0 || offset + size > family.size) return false;
     const bound = !write && this.packetBound(offset, size) !== undefined;
-    if (!bound && (family.place !== undefined || !wholeContexts.has(this.#type))) return false;
+    const inPlace = family.place === undefined || family.inPlace?.(offset, size) === true;
+    if (!bound && (!inPlace || family.whole !== true)) return false;
     return family.access(offset, size, write, this.#attachType, this.#pointers);
   }
 
@@ -217,20 +172,8 @@ export class Context {
   }
 }
 
-function packetFields(type: number, family: ContextFamily | undefined): PacketFields | undefined {
-  if (family === undefined) return undefined;
-  if (type === BPF_PROG_TYPE_XDP) {
-    const { data, data_end, data_meta } = xdp_md.fields;
-    return { size: 4, data: data.offset, end: data_end.offset, meta: data_meta.offset, writable: true };
-  }
-  const skb = isSkbFamily(family);
-  if (skb || type === BPF_PROG_TYPE_FLOW_DISSECTOR) {
-    if (skb && family.direct === "none") return undefined;
-    const { data, data_end, data_meta } = __sk_buff.fields;
-    const writable = skb && family.direct === "write";
-    return { size: 4, data: data.offset, end: data_end.offset, meta: data_meta.offset, writable };
-  }
-  const bounds = family.pointers?.data;
-  if (bounds === undefined) return undefined;
-  return { size: 8, data: bounds[0], end: bounds[1], meta: -1, writable: family.pointers?.dataWritable === true };
+function packetBounds(family: ContextFamily | undefined): PacketBounds | undefined {
+  const data = family?.pointers?.data;
+  if (data === undefined) return family?.bounds;
+  return { size: 8, data: data[0], end: data[1], meta: -1, writable: family?.pointers?.dataWritable === true };
 }

@@ -4,7 +4,7 @@ import { RUN_BUDGET, RUN_EXITED, RUN_SPENT } from "../kern/run_record.ts";
 import { run as interpret } from "../vm/interp.ts";
 import { type Machine, save } from "../vm/machine.ts";
 import { compiledOf } from "./compile.ts";
-import { currentOf, UNWIND } from "./runtime.ts";
+import { enter, UNWIND } from "./runtime.ts";
 
 const COMPILED: RanBy = { engine: "jit", why: undefined };
 const ASKED_FOR: RanBy = { engine: "interp", why: undefined };
@@ -12,21 +12,15 @@ const OBSERVED: RanBy = { engine: "interp", why: "it is observed, instruction by
 
 /** Runs to the end: exit, fault, or a budget that is spent. Returns the status; `scene.ranBy` says what ran it. */
 export function run(m: Machine): number {
-  const { kernel } = m;
   const entry = entryOf(m);
   if (entry === undefined) return interpret(m);
   const { mem, i32 } = m;
   mem.writeU64(m.run + RUN_BUDGET, m.budget);
-  const current = currentOf(kernel);
-  const outer = current.m;
-  current.m = m;
   try {
-    entry(m.run, m.stackTop);
+    enter(m, entry);
     m.status = i32[(m.run + RUN_BUDGET + 4) >>> 2]! < 0 ? RUN_SPENT : RUN_EXITED;
   } catch (error) {
     if (error !== UNWIND) throw error;
-  } finally {
-    current.m = outer;
   }
   save(m);
   return m.status;

@@ -43,16 +43,18 @@ import type { JitProgram, Op } from "./program.ts";
 /** Thrown to end a run; its machine says how. */
 export const UNWIND: object = Object.freeze({});
 
-/** The machine of the run that compiled code is in, of each client. */
-const machines = new WeakMap<Kernel, { m: Machine | undefined }>();
+/** The machine of the run that compiled code is in: the innermost one, of any host, since runs end in the reverse order. */
+let machine: Machine | undefined;
 
-export function currentOf(kernel: Kernel): { m: Machine | undefined } {
-  let current = machines.get(kernel);
-  if (current === undefined) {
-    current = { m: undefined };
-    machines.set(kernel, current);
+/** Runs compiled code to its end, or until it throws. */
+export function enter(m: Machine, entry: CompiledFunction): void {
+  const outer = machine;
+  machine = m;
+  try {
+    entry(m.run, m.stackTop);
+  } finally {
+    machine = outer;
   }
-  return current;
 }
 
 /** Names and functions of a program's imports. */
@@ -66,7 +68,6 @@ export function runtimeOf(
   program: JitProgram,
   functions: ReadonlyMap<number, CompiledFunction>,
 ): RuntimeImports {
-  const current = currentOf(kernel);
   const ops: Op[] = [];
   const plans: Plan[] = [];
   for (const op of program.functions.flatMap((func) => func.blocks.flatMap((block) => block.ops))) {
@@ -76,7 +77,7 @@ export function runtimeOf(
 
   /** The machine, as if the interpreter had just fetched this instruction. */
   const at = (index: number): Machine => {
-    const m = current.m!;
+    const m = machine!;
     m.pc = index + 1;
     m.stackLow = m.stackTop - (m.u32[(m.run + RUN_DEPTH) >>> 2]! + 1) * STACK_FRAME;
     return m;

@@ -4,7 +4,7 @@
  */
 import { Bug } from "../errors.ts";
 import { type InsnKind, type InsnRow, insnTable } from "../insn/index.ts";
-import { RUN_RUNNING, RUN_SPENT } from "../kern/run_record.ts";
+import { RUN_RUNNING, RUN_SPENT, STACK_FRAME } from "../kern/run_record.ts";
 import { alu32 } from "./alu32.ts";
 import { alu64, swapBytes, toLe } from "./alu64.ts";
 import { atomicHandler } from "./atomic.ts";
@@ -84,9 +84,10 @@ export function step(m: Machine, limit: number): void {
   save(m);
 }
 
-/** Runs to the end: exit, fault, or a budget that is spent. Returns the status. */
+/** Runs to the end, on a stack that is zero: exit, fault, or a budget that is spent. Returns the status. */
 export function run(m: Machine): number {
   const { observer } = m.kernel;
+  m.mem.zero(m.stackLow, STACK_FRAME);
   if (observer === undefined) step(m, m.budget);
   else runObserved(m, observer, step);
   return m.status;

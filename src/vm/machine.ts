@@ -73,10 +73,13 @@ export class Machine {
   }
 }
 
-/** Sets a run up at the program's first instruction: r1 the context, r10 the end of a stack that is zero. */
+/** r0 .. r10 */
+const REGISTER_WORDS = 22;
+
+/** Sets a run up at the program's first instruction: r1 the context, r10 the end of the stack. */
 export function begin(m: Machine, budget: number): void {
-  const { mem, u32, run, regs } = m;
-  u32.fill(0, regs, regs + 22);
+  const { u32, run, regs } = m;
+  for (let i = 0; i < REGISTER_WORDS; i++) u32[regs + i] = 0;
   u32[regs + 2] = u32[(run + RUN_CTX) >>> 2]!;
   u32[regs + 20] = m.stackTop;
   u32[(run + RUN_DEPTH) >>> 2] = 0;
@@ -84,7 +87,6 @@ export function begin(m: Machine, budget: number): void {
   goOnIn(m, u32[(run + RUN_PROG) >>> 2]!);
   u32[(run + RUN_FRAMES + FRAME_TURNS) >>> 2] = MAY_GOTO_TURNS;
   m.stackLow = m.stackTop - STACK_FRAME;
-  mem.zero(m.stackLow, STACK_FRAME);
   m.pc = 0;
   m.status = RUN_RUNNING;
   m.budget = budget;

@@ -171,9 +171,12 @@ function emitTree(blocks: readonly Block[], shape: Shape, emitter: BlockEmitter)
     tree(first, due);
   };
   /** The block and all that it dominates. */
-  const tree = (id: number, due: number): void => {
+  const tree = (id: number, carried: number): void => {
     const isLoop = shape.loop[id]!;
+    // What ran in front of a loop is charged there, once for all its turns.
+    const due = isLoop ? 0 : carried;
     if (isLoop) {
+      if (carried > 0) emitter.charge(carried);
       levels[id] = code.loop();
       work.push(() => code.end());
     }

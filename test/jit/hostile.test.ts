@@ -146,3 +146,15 @@ test("a program that is interpreted goes on where the budget is spent already", 
   expect(testRun(jit, fd).ret).toBe(-u.ETIMEDOUT);
   for (const each of [fd, target.fd, programs]) jit.close(each);
 });
+
+test("what runs in front of a loop counts once, not in every turn", () => {
+  const { ret, retval } = same(() => [
+    asm.mov64Imm(R7, options.runBudget / 10),
+    Array.from({ length: 100 }, () => asm.mov64Imm(R0, 0)),
+    label("again"),
+    asm.alu64Imm("sub", R7, 1),
+    asm.jmpImm("jne", R7, 0, "again"),
+    end,
+  ]);
+  expect({ ret, retval }).toEqual({ ret: 0, retval: 2 });
+});

@@ -204,8 +204,7 @@ class Look {
       case v.K_MAP:
         return value === known.id;
       case v.K_REGION:
-        if (value === 0) return (known.flags & v.F_NULL) !== 0;
-        if (!v.isNear(known)) return true;
+        if (!v.isNear(known) || (value === 0 && (known.flags & v.F_NULL) !== 0)) return true;
         if (known.id < 0) return ranged(known, value + 1 + known.id);
         return this.#region(known, value);
       default:

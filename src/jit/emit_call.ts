@@ -58,6 +58,7 @@ function emitLocalCall(e: Emitter, op: Op): void {
   code.open(w.IF);
   code.i32(op.index);
   code.call(unit.imports.deep);
+  code.op(w.UNREACHABLE);
   code.end();
   code.get(RUN);
   code.get(e.address);
@@ -135,6 +136,7 @@ function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly
     code.open(w.IF);
     code.i32(op.index);
     code.call(unit.imports.faulted);
+    code.op(w.UNREACHABLE);
     code.end();
   } else if (call.gen.inline) {
     const locals: number[] = [];

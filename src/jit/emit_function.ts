@@ -1,6 +1,7 @@
 /** A function's skeleton: what it does at entry, at loops and at its end; its instructions by their kind. */
 import type { InsnKind } from "../insn/index.ts";
 import { STACK_FRAME } from "../kern/run_record.ts";
+import { emitZero } from "../struct/emit.ts";
 import { MAY_GOTO_TURNS } from "../vm/machine.ts";
 import { type Code, I32 } from "../wasm/code.ts";
 import * as w from "../wasm/opcodes.ts";
@@ -73,12 +74,12 @@ function enter(e: Emitter, depth: number, ops: readonly Op[]): void {
   const { code } = e;
   e.takeBudget();
   if (depth < 0) {
+    const bytes = Math.min(-depth, STACK_FRAME);
     code.get(FP);
-    code.i32(Math.min(-depth, STACK_FRAME));
+    code.i32(bytes);
     code.op(w.I32_SUB);
-    code.i32(0);
-    code.i32(Math.min(-depth, STACK_FRAME));
-    code.bulk(w.MEMORY_FILL);
+    code.set(e.address);
+    emitZero(code, e.address, bytes);
   }
   if (!ops.some((op) => op.row.kind === "mayGoto")) return;
   code.i32(MAY_GOTO_TURNS);
@@ -95,5 +96,7 @@ function stopWhenSpent({ code, budget, unit }: Emitter, index: number): void {
   code.open(w.IF);
   code.i32(index);
   code.call(unit.imports.spent);
+  // It does not return; V8 keeps registers free of what comes behind calls that do.
+  code.op(w.UNREACHABLE);
   code.end();
 }

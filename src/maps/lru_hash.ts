@@ -6,10 +6,10 @@ import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { EVICTED_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchLru } from "../struct/hash_batch.ts";
 import { countLru } from "../struct/hash_count.ts";
-import { genLru } from "../struct/hash_gen.ts";
 import { copyHash } from "../struct/hash_ops.ts";
 import { keyOfValue, walkHash } from "../struct/hash_walk.ts";
 import { nextKey } from "../struct/hashtab.ts";
+import { genLru } from "../struct/lru_gen.ts";
 import * as lru from "../struct/lru_ops.ts";
 import { lruUsage } from "../struct/mem_usage.ts";
 import {

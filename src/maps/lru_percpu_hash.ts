@@ -5,10 +5,10 @@ import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchLruPercpu } from "../struct/hash_batch.ts";
 import { countLru } from "../struct/hash_count.ts";
-import { genPercpuLru } from "../struct/hash_gen.ts";
 import { copyPercpu } from "../struct/hash_ops.ts";
 import { walkPercpuHash } from "../struct/hash_walk.ts";
 import { nextKey } from "../struct/hashtab.ts";
+import { genPercpuLru } from "../struct/lru_gen.ts";
 import * as lru from "../struct/lru_ops.ts";
 import { lruUsage } from "../struct/mem_usage.ts";
 import {

@@ -38,6 +38,14 @@ export function emitUnlock(code: Code, mem: Memory, address: number): void {
   code.end();
 }
 
+/** Stores the i32 in a local so that who sees it sees all that was stored before. */
+export function emitPublish(code: Code, mem: Memory, address: number, value: number): void {
+  code.get(address);
+  code.get(value);
+  if (mem.shared) code.atomic(w.I32_ATOMIC_STORE, 4);
+  else code.memory(w.I32_STORE);
+}
+
 /** [bytes, load, store], the largest first. */
 const pieces = [
   [8, w.I64_LOAD, w.I64_STORE],
@@ -52,20 +60,22 @@ function eachPiece(size: number, visit: (piece: (typeof pieces)[number], offset:
   for (const piece of pieces) for (; offset + piece[0] <= size; offset += piece[0]) visit(piece, offset);
 }
 
-/** Copies `size` bytes between places that do not overlap, whose addresses are in locals. */
-export function emitCopy(code: Code, to: number, from: number, size: number): void {
+/** Copies `size` bytes between places that do not overlap, whose addresses are in locals: to `offset` behind the first. */
+export function emitCopy(code: Code, to: number, from: number, size: number, offset = 0): void {
   if (size > MAX_UNROLLED) {
     code.get(to);
+    code.i32(offset);
+    code.op(w.I32_ADD);
     code.get(from);
     code.i32(size);
     code.bulk(w.MEMORY_COPY);
     return;
   }
-  eachPiece(size, ([, load, store], offset) => {
+  eachPiece(size, ([, load, store], at) => {
     code.get(to);
     code.get(from);
-    code.memory(load, offset);
-    code.memory(store, offset);
+    code.memory(load, at);
+    code.memory(store, offset + at);
   });
 }
 

@@ -17,15 +17,18 @@ const MAX_UNROLLED = 32;
 /** Up to so many bytes of key a lookup is so short that it stands where it is called: that saves a fifth of its time. */
 const MAX_INLINE = 8;
 
+/** Puts the hash of the key into a local. */
+export function emitHash({ code, mem, map }: GenCall, key: number, hash: number): void {
+  emitJhash(code, key, mapField(mem, map, MAP_KEY_SIZE), mapField(mem, map, HT_SEED));
+  code.set(hash);
+}
+
 /** Leaves the result of `found` (an i32, called with the node in a local), or NULL, on the stack. */
-function emitLookup({ code, mem, map, args }: GenCall, found: (node: number) => void): void {
-  const key = args[0]!;
+export function emitFind({ code, mem, map }: GenCall, key: number, hash: number, found: (node: number) => void): void {
   const size = mapField(mem, map, MAP_KEY_SIZE);
-  const hash = code.local(I32);
   const bucket = code.local(I32);
   const node = code.local(I32);
-  emitJhash(code, key, size, mapField(mem, map, HT_SEED));
-  code.tee(hash);
+  code.get(hash);
   code.i32(mapField(mem, map, HT_MASK));
   code.op(w.I32_AND);
   code.i32(3);
@@ -182,7 +185,7 @@ function pushValue(code: Code, node: number): void {
 }
 
 /** What `referLruNode` does. */
-function emitRefer(code: Code, node: number): void {
+export function emitRefer(code: Code, node: number): void {
   code.get(node);
   code.memory(w.I32_LOAD8_U, NODE_HEAD + REF);
   code.op(w.I32_EQZ);
@@ -199,7 +202,10 @@ function lookup({ mem }: MapEnv, map: number, lru: boolean, cpu?: (call: GenCall
     inline: mapField(mem, map, MAP_KEY_SIZE) <= MAX_INLINE,
     emit: (call) => {
       const { code, mem, map } = call;
-      emitLookup(call, (node) => {
+      const key = call.args[0]!;
+      const hash = code.local(I32);
+      emitHash(call, key, hash);
+      emitFind(call, key, hash, (node) => {
         if (lru) emitRefer(code, node);
         pushValue(code, node);
         if (cpu === undefined) return;
@@ -236,7 +242,7 @@ export function genHash(env: MapEnv, map: number, helper: number): MapGen | unde
   return helper === BPF_FUNC_map_lookup_elem ? lookup(env, map, false) : undefined;
 }
 
-export function genLru(env: MapEnv, map: number, helper: number): MapGen | undefined {
+export function genLruLookup(env: MapEnv, map: number, helper: number): MapGen | undefined {
   return helper === BPF_FUNC_map_lookup_elem ? lookup(env, map, true) : undefined;
 }
 
@@ -244,7 +250,7 @@ export function genPercpuHash(env: MapEnv, map: number, helper: number): MapGen 
   return genPercpu(env, map, helper, false);
 }
 
-export function genPercpuLru(env: MapEnv, map: number, helper: number): MapGen | undefined {
+export function genPercpuLruLookup(env: MapEnv, map: number, helper: number): MapGen | undefined {
   return genPercpu(env, map, helper, true);
 }
 

@@ -28,6 +28,7 @@ import {
   NODE_SEQ,
   NODE_VALUE,
   SEQ_LINKED,
+  SEQ_USE,
   sameKey,
 } from "./hashtab.ts";
 import { MAP_ANCHORS, MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
@@ -51,11 +52,11 @@ const W_KEY: number = HT_KEY >>> 2;
 const W_HASH: number = NODE_HASH >>> 2;
 const W_SEQ: number = NODE_SEQ >>> 2;
 const LINKED: number = SEQ_LINKED;
+const USE: number = SEQ_USE;
 const TABLE_LOCK: number = HT_LOCK;
 
-/** Of the sequence number: taken for an element that is counted already; what a use adds. */
+/** Of the sequence number: taken for an element that is counted already. */
 const SEQ_COUNTED = 2;
-const SEQ_USE = 4;
 /**
  * In the link of a node that was taken and is in no chain yet, with its owner: no bucket's marker, so readers who stand
  * on the node start again, and a repair knows whose it is.
@@ -109,7 +110,7 @@ export function unlockBucket(mem: Memory, bucket: number): void {
 /** A node that was in a chain with the sequence number `was` has left it, and serves no other element yet. */
 export function leftChain(mem: Memory, node: number, was: number): boolean {
   const is = mem.atomics.load32(node + NODE_SEQ);
-  return (is & ~SEQ_COUNTED) === (((was & ~(LINKED | SEQ_COUNTED)) + SEQ_USE) | 0);
+  return (is & ~SEQ_COUNTED) === (((was & ~(LINKED | SEQ_COUNTED)) + USE) | 0);
 }
 
 /** Of elements with the same key only the first in the chain stays. */
@@ -148,7 +149,7 @@ export function unlinkNode(mem: Memory, bucket: number, node: number): void {
   let at = bucket >>> 2;
   while (i32[at] !== (node | 0)) at = i32[at]! >>> 2;
   i32[at] = i32[n]!;
-  i32[n + W_SEQ] = (i32[n + W_SEQ]! & ~LINKED) + SEQ_USE;
+  i32[n + W_SEQ] = (i32[n + W_SEQ]! & ~LINKED) + USE;
 }
 
 /** A node that was never used, or 0, for a type with free lists, and a lock for them, of its own. */

@@ -48,8 +48,9 @@ export const NODE_HASH = 4;
 export const NODE_VALUE = 8;
 /** Odd while the node is in a chain; changes with every use, so that a copy made meanwhile is known to be stale. */
 export const NODE_SEQ = 12;
-/** Of the sequence number. */
+/** Of the sequence number: the node is in a chain; what a use adds. */
 export const SEQ_LINKED = 1;
+export const SEQ_USE = 4;
 export const NODE_HEAD = 16;
 
 // Constants of this module are folded into compiled code; imported ones are read and checked each time.

@@ -51,7 +51,7 @@ import { MAP_FLAGS, MAP_LOCK, MAP_MAX_ENTRIES } from "./map.ts";
  * In the map's descriptor: address of the common lists, behind which each CPU has its share or its own lists; and how
  * many elements a share gets at once.
  */
-const LRU_LISTS = HT_PRIVATE;
+export const LRU_LISTS: number = HT_PRIVATE;
 const LRU_TARGET: number = HT_PRIVATE + 4;
 const TARGET_MAX = 128;
 /** Elements that are looked at in one go. */
@@ -111,9 +111,7 @@ function takeCommon(env: MapEnv, map: number): number {
     refill(env, map, share);
     link = takeFree(mem, map, share);
     if (link === 0) link = steal(env, map, cpuLists(mem, map, 0), share);
-    if (link === 0) return 0;
   }
-  enterPending(mem, share, link);
   return link;
 }
 
@@ -135,9 +133,7 @@ function takeOwn(env: MapEnv, map: number): number {
   if (link === 0) {
     shrink(env, map, lists, OWN_TARGET, OWN_SCANS, lists);
     link = takeFree(mem, map, lists);
-    if (link === 0) return 0;
   }
-  enter(mem, lists, link, INACTIVE);
   return link;
 }
 
@@ -165,18 +161,35 @@ export function unlockChain({ mem }: MapEnv, map: number, bucket: number): void 
   else unlockBucket(mem, bucket);
 }
 
-/** A node out of all chains; it may cost other elements their place. 0: none is to be had. */
+/**
+ * A node out of all chains and lists, which goes into use by `enterLruNode`, or back by `returnLruNode`. It may cost
+ * other elements their place. 0: none is to be had.
+ */
 export function takeLruNode(env: MapEnv, map: number): number {
-  const { mem } = env;
-  const link = hasOwn(mem, map) ? takeOwn(env, map) : takeCommon(env, map);
-  if (link === 0) return 0;
-  mem.u8[link + CPU] = env.cpu;
-  return link - NODE_HEAD;
+  const link = hasOwn(env.mem, map) ? takeOwn(env, map) : takeCommon(env, map);
+  return link === 0 ? 0 : link - NODE_HEAD;
 }
 
-/** Gives back a node that is in no chain. */
-export function giveLruNode(env: MapEnv, map: number, node: number): void {
+/** The node that was taken serves an element now, the newest one. */
+export function enterLruNode(env: MapEnv, map: number, node: number): void {
   const { mem } = env;
+  const link = node + NODE_HEAD;
+  const lists = cpuLists(mem, map, env.cpu);
+  if (hasOwn(mem, map)) enter(mem, lists, link, INACTIVE);
+  else enterPending(mem, lists, link);
+  mem.u8[link + CPU] = env.cpu;
+}
+
+/** The node that was taken was not needed. */
+export function returnLruNode(env: MapEnv, map: number, node: number): void {
+  putFree(env.mem, cpuLists(env.mem, map, env.cpu), node + NODE_HEAD);
+}
+
+/** Takes an element out of its chain and gives its node back: to who took it, or from common lists to those. */
+export function dropLruNode(env: MapEnv, map: number, bucket: number, node: number): void {
+  const { mem } = env;
+  unlinkNode(mem, bucket, node);
+  emptyNode(env, map, node);
   const link = node + NODE_HEAD;
   let lists = cpuLists(mem, map, mem.u8[link + CPU]!);
   if (mem.u8[link + IN] === PENDING) {
@@ -186,13 +199,6 @@ export function giveLruNode(env: MapEnv, map: number, node: number): void {
     leave(mem, lists, link);
   }
   putFree(mem, lists, link);
-}
-
-/** Takes an element out of its chain and gives its node back. */
-export function dropLruNode(env: MapEnv, map: number, bucket: number, node: number): void {
-  unlinkNode(env.mem, bucket, node);
-  emptyNode(env, map, node);
-  giveLruNode(env, map, node);
 }
 
 /** The element was used. Needs no lock: whoever says so or turns the lists meanwhile, any outcome is fine. */
@@ -220,7 +226,7 @@ function rebuild(env: MapEnv, map: number): void {
     const link = node + NODE_HEAD;
     const lists = own ? cpuLists(mem, map, u8[link + CPU]!) : u32[(map + LRU_LISTS) >>> 2]!;
     const unused = u32[(lists + UNUSED) >>> 2]!;
-    // One that was just taken for the first time may not say yet whose it is.
+    // One that was never entered does not say whose it is.
     if (unused !== 0) u32[(lists + UNUSED) >>> 2] = unused - 1;
     if (u8[link + IN] === INACTIVE) {
       enter(mem, lists, link, INACTIVE);

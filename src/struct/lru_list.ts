@@ -16,7 +16,7 @@ import { countUp, MAP_EVICTIONS } from "./map.ts";
  * A node's links, behind its head: previous, next; then bytes for the list it is in, the reference bit and the CPU that
  * took it. A "link" is the address of these; list heads are links too.
  */
-const PREV = 0;
+export const PREV = 0;
 export const NEXT = 4;
 export const IN = 8;
 export const REF = 9;
@@ -26,17 +26,17 @@ export const LRU_LINKS = 16;
 
 const ACTIVE = 0;
 export const INACTIVE = 1;
-const FREE = 2;
+export const FREE = 2;
 export const PENDING = 3;
 
 /** Lists of a map, or of a CPU: free elements and a number of unused ones; active, inactive; where rotation goes on. */
-const FREE_HEAD = 0;
+export const FREE_HEAD = 0;
 export const UNUSED = 4;
 const HEADS = 8;
-const COUNTS = 24;
-const ROTATE = 32;
+export const COUNTS = 24;
+export const ROTATE = 32;
 /** A CPU's share beside common lists: free and unused as above, pending elements, CPU to look at first for spoils. */
-const PENDING_HEAD = 8;
+export const PENDING_HEAD = 8;
 const STEAL = 16;
 /** Bytes that lists or a share get, each. */
 export const LISTS_SIZE = 64;

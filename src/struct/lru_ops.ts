@@ -21,7 +21,17 @@ import { readFields } from "./fields.ts";
 import { linkHead, setKey } from "./hash_nodes.ts";
 import { checkExists, checkHashAttr, MAX_BUCKETS, storePercpu } from "./hash_ops.ts";
 import { allocTable, bucketOf, findNode, freeTable, HT_SPAN, hashOf, NODE_VALUE } from "./hashtab.ts";
-import { allocLru, dropLruNode, freeLru, giveLruNode, lockLru, referLruNode, takeLruNode, unlockLru } from "./lru.ts";
+import {
+  allocLru,
+  dropLruNode,
+  enterLruNode,
+  freeLru,
+  lockLru,
+  referLruNode,
+  returnLruNode,
+  takeLruNode,
+  unlockLru,
+} from "./lru.ts";
 import { LRU_LINKS } from "./lru_list.ts";
 import { MAP_FIELDS, MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./map.ts";
 import { copyPercpuOut } from "./values.ts";
@@ -108,7 +118,7 @@ function replace(env: MapEnv, map: number, hash: number, key: number, value: num
   const old = findNode(mem, map, key, hash);
   const bad = checkExists(old, flags);
   if (bad !== 0) {
-    giveLruNode(env, map, node);
+    returnLruNode(env, map, node);
     return bad;
   }
   setKey(mem, map, node, key, hash);
@@ -117,6 +127,7 @@ function replace(env: MapEnv, map: number, hash: number, key: number, value: num
   if (mem.u32[(map + MAP_FIELDS) >>> 2] !== 0) newFields(env, map, to);
   const bucket = bucketOf(mem, map, hash);
   linkHead(mem, map, bucket, node);
+  enterLruNode(env, map, node);
   if (old !== 0) {
     referLruNode(mem, node);
     dropLruNode(env, map, bucket, old);
@@ -168,11 +179,12 @@ function storeOrAdd(
     if (old === 0) {
       setKey(mem, map, node, key, hash);
       linkHead(mem, map, bucketOf(mem, map, hash), node);
+      enterLruNode(env, map, node);
       return 0;
     }
     referLruNode(mem, old);
   }
-  if (node !== 0) giveLruNode(env, map, node);
+  if (node !== 0) returnLruNode(env, map, node);
   return bad;
 }
 

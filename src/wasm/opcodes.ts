@@ -109,6 +109,7 @@ export const ATOMIC_NOTIFY = 0x00;
 export const ATOMIC_FENCE = 0x03;
 export const I32_ATOMIC_LOAD = 0x10;
 export const I64_ATOMIC_LOAD = 0x11;
+export const I32_ATOMIC_STORE = 0x17;
 export const I64_ATOMIC_STORE = 0x18;
 /** Behind 0xfe: the 32-bit operation; the 64-bit one is the next. */
 export const ATOMIC_ADD = 0x1e;

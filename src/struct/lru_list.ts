@@ -247,30 +247,44 @@ export function shrink(env: MapEnv, map: number, lists: number, want: number, sc
   const { mem } = env;
   const { u32, u8 } = mem;
   const inactive = lists + HEADS + INACTIVE * 8;
+  const rotated = u32[(lists + ROTATE) >>> 2]!;
   let evicted = 0;
+  let left = 0;
+  let passed = false;
   let link = u32[(inactive + PREV) >>> 2]!;
-  for (let i = 0; i < scans && link !== inactive && evicted < want; i++) {
+  for (; left < scans && link !== inactive && evicted < want; left++) {
     const newer = u32[(link + PREV) >>> 2]!;
+    if (link === rotated) passed = true;
     if (u8[link + REF] !== 0) {
-      move(mem, lists, link, ACTIVE);
+      enter(mem, lists, link, ACTIVE);
     } else {
       evict(env, map, link);
-      leave(mem, lists, link);
       putFree(mem, to, link);
       evicted++;
     }
     link = newer;
   }
-  if (evicted === 0) {
-    const head = u32[(inactive + NEXT) >>> 2] !== inactive ? inactive : lists + HEADS + ACTIVE * 8;
-    link = u32[(head + PREV) >>> 2]!;
-    if (link === head) return;
-    evict(env, map, link);
-    leave(mem, lists, link);
-    putFree(mem, to, link);
-    evicted = 1;
-  }
-  countUp(mem, map, MAP_EVICTIONS, evicted);
+  // All that was looked at has left the inactive list, as if one by one.
+  u32[(inactive + PREV) >>> 2] = link;
+  u32[(link + NEXT) >>> 2] = inactive;
+  u32[(lists + COUNTS + INACTIVE * 4) >>> 2] = u32[(lists + COUNTS + INACTIVE * 4) >>> 2]! - left;
+  if (passed) u32[(lists + ROTATE) >>> 2] = link;
+  if (evicted === 0) evicted = evictOldest(env, map, lists, to);
+  if (evicted !== 0) countUp(mem, map, MAP_EVICTIONS, evicted);
+}
+
+/** The oldest inactive or else active element becomes free at `to`. How many that were: 1, or 0 when there is none. */
+function evictOldest(env: MapEnv, map: number, lists: number, to: number): number {
+  const { mem } = env;
+  const { u32 } = mem;
+  const inactive = lists + HEADS + INACTIVE * 8;
+  const head = u32[(inactive + NEXT) >>> 2] !== inactive ? inactive : lists + HEADS + ACTIVE * 8;
+  const link = u32[(head + PREV) >>> 2]!;
+  if (link === head) return 0;
+  evict(env, map, link);
+  leave(mem, lists, link);
+  putFree(mem, to, link);
+  return 1;
 }
 
 /** The oldest pending element of a share, an unreferenced one if there is one, evicted; or 0. */

@@ -13,6 +13,7 @@ import {
 } from "../insn/index.ts";
 import { PROG_INSN_CNT, PROG_INSNS, progSubprogs } from "../kern/prog.ts";
 import type { Memory } from "../mem/memory.ts";
+import { planOfCall } from "../vm/call.ts";
 
 /** One instruction. Maps, values and functions are addresses by now; a local call's imm is a distance. */
 export interface Op extends Insn {
@@ -87,6 +88,12 @@ function isJump({ row }: Op): boolean {
   return row.kind === "jump" || row.kind === "goto" || row.kind === "mayGoto";
 }
 
+/** What is behind it may not be executed, and then must not have been counted: a tail call, bytes that are not there. */
+function mayEnd({ row, variant, src, imm }: Op): boolean {
+  if (row.kind === "ldPacket") return true;
+  return row.kind === "call" && variant?.op !== "local" && planOfCall(src, imm).callable.result === "program";
+}
+
 /** First instructions of blocks, in order. */
 function leadersOf(ops: readonly (Op | undefined)[], start: number, end: number): number[] | string {
   const leaders = new Set([start]);
@@ -102,7 +109,7 @@ function leadersOf(ops: readonly (Op | undefined)[], start: number, end: number)
       }
       leaders.add(target);
     }
-    if (isJump(op) || op.row.kind === "exit") leaders.add(i + 1);
+    if (isJump(op) || op.row.kind === "exit" || mayEnd(op)) leaders.add(i + 1);
   }
   if (last?.row.kind !== "exit" && last?.row.kind !== "goto" && !endsForGood(last)) {
     return `the function at instruction ${start} runs off its end`;

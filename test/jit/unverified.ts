@@ -30,7 +30,7 @@ interface Piece {
 
 const VALUE = 24;
 export const ODD_VALUE = 13;
-export const ARRAY_VALUE = VALUE;
+export const ARRAY_VALUE: number = VALUE;
 const rows = insnTable.filter((row): row is InsnRow => row !== undefined);
 const byKind = (...kinds: string[]): readonly InsnRow[] => rows.filter((row) => kinds.includes(row.kind));
 const plain = byKind("alu", "end");

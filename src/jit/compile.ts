@@ -3,7 +3,7 @@ import { Bug } from "../errors.ts";
 import type { Callable } from "../helpers/types.ts";
 import type { CompiledFunction, CompiledProgram } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { PROG_INSN_CNT } from "../kern/prog.ts";
+import { isCallback, PROG_INSN_CNT } from "../kern/prog.ts";
 import { RUN_REGS } from "../kern/run_record.ts";
 import { GRANULE, OBJ_ID } from "../mem/layout.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../wasm/code.ts";
@@ -57,7 +57,7 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
   if (typeof program === "string" || why !== undefined) return without(why);
   const proof = prove(kernel, prog, program);
   const calls = planCalls(kernel, prog, program, proof);
-  const bytes = moduleOf(kernel, program, proof, calls);
+  const bytes = moduleOf(kernel, prog, program, proof, calls);
   const functions = new Map<number, CompiledFunction>();
   const imports: WebAssembly.ModuleImports = { ...runtimeOf(kernel, program, functions) };
   imports[MEMORY] = kernel.mem.wasm;
@@ -102,6 +102,7 @@ function directName(index: number): string {
 
 function moduleOf(
   kernel: Kernel,
+  prog: number,
   program: JitProgram,
   proof: Proof,
   calls: readonly (CallPlan | undefined)[],
@@ -153,7 +154,7 @@ function moduleOf(
   program.functions.forEach((func, i) => {
     module.define(functions[i]!, emitFunction(unit, func, i));
   });
-  for (const start of entriesOf(program)) {
+  for (const start of entriesOf(kernel, prog, program)) {
     const entry = module.declare({ params: [I32, I32], results: [] });
     module.define(entry, entryCode(functions[program.functionAt.get(start)!]!));
     module.exportFunction(String(start), entry);
@@ -169,10 +170,9 @@ function directSignature({ args }: Callable): Signature {
   };
 }
 
-/** The program itself, and what helpers and timers may call. */
-function entriesOf(program: JitProgram): ReadonlySet<number> {
-  const ops = program.functions.flatMap((func) => func.blocks.flatMap((block) => block.ops));
-  return new Set([0, ...ops.filter((op) => op.variant?.op === "func").map((op) => op.imm)]);
+/** The program itself, and what helpers and timers may call: also where its address is taken in code that nothing reaches. */
+function entriesOf({ mem }: Kernel, prog: number, { functions }: JitProgram): number[] {
+  return functions.map(({ start }) => start).filter((start) => start === 0 || isCallback(mem, prog, start));
 }
 
 /** (run, fp): r1 .. r5 come from the run record, r0 goes there. */

@@ -4,7 +4,9 @@
  */
 import { afterAll, expect, test } from "vitest";
 import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+import { createEmbedded } from "../../src/index.ts";
 import * as asm from "../../src/insn/index.ts";
+import { FUNC_HIGH } from "../../src/kern/run_record.ts";
 import * as u from "../../src/uapi/index.ts";
 import { loadProgram, readResults, readStderr, resultMap, testRun } from "../conformance/programs.ts";
 
@@ -157,4 +159,24 @@ test("what runs in front of a loop counts once, not in every turn", () => {
     end,
   ]);
   expect({ ret, retval }).toEqual({ ret: 0, retval: 2 });
+});
+
+test("a function whose address only code takes that nothing reaches", () => {
+  const callback = 10;
+  const insns = asm.assemble([
+    asm.mov64Imm(R1, 3),
+    asm.ldImm64(R2, (BigInt(FUNC_HIGH) << 32n) | BigInt(callback)),
+    asm.mov64Imm(R3, 0),
+    asm.mov64Imm(R4, 0),
+    asm.call(u.BPF_FUNC_loop),
+    asm.exit(),
+    asm.ldFunc(R2, "callback"),
+    asm.exit(),
+    label("callback"),
+    asm.mov64Imm(R0, 0),
+    asm.exit(),
+  ]);
+  // The kernel's rules, by which programs are loaded, refuse such code.
+  using host = createEmbedded({ memory: 16 << 20 });
+  expect(host.execute(insns)).toMatchObject({ r0: 3n, engine: "jit" });
 });

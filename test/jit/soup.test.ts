@@ -11,7 +11,7 @@ import { randomOf } from "../random.ts";
 import { checkRuns } from "./prove_check.ts";
 import { EDGES, SMALL_SIZE, type SoupMaps, soup, VALUE_SIZE } from "./soup.ts";
 
-const PROGRAMS = Number(process.env.BPFMAPS_SOUP ?? 40);
+const PROGRAMS = Number(process.env.BPFMAPS_SOUP ?? 20);
 const SEED = Number(process.env.BPFMAPS_RANDOM_SEED ?? 1);
 const FIRST = Number(process.env.BPFMAPS_SOUP_FIRST ?? 0);
 const RUNS = 3;
@@ -78,11 +78,11 @@ class Place {
   }
 }
 
-function placeOf(engine: "jit" | "interp"): Place {
+function placeOf(engine: "jit" | "interp", shared: boolean): Place {
   const kernel = createKernel({
     memory: 16 << 20,
     cpus: 2,
-    shared: false,
+    shared,
     seed: 1,
     virtualClock: true,
     runBudget: BUDGET,
@@ -92,10 +92,10 @@ function placeOf(engine: "jit" | "interp"): Place {
   return new Place(new EmbeddedHost(kernel));
 }
 
-const newPlaces = (): [Place, Place] => [placeOf("jit"), placeOf("interp")];
+const newPlaces = (shared: boolean): [Place, Place] => [placeOf("jit", shared), placeOf("interp", shared)];
 
-test(`${PROGRAMS} programs of seed ${SEED}`, () => {
-  let places = newPlaces();
+test.for([false, true])(`${PROGRAMS} programs of seed ${SEED}, shared: %s`, (shared) => {
+  let places = newPlaces(shared);
   const ends = new Map<number, number>();
   for (let index = FIRST; index < FIRST + PROGRAMS; index++) {
     const fds = places.map(({ host, maps }) => {
@@ -123,7 +123,7 @@ test(`${PROGRAMS} programs of seed ${SEED}`, () => {
     if (!spent) continue;
     // What the maps hold now need not lie at the same addresses.
     for (const { host } of places) host.dispose();
-    places = newPlaces();
+    places = newPlaces(shared);
   }
   if (process.env.BPFMAPS_SOUP !== undefined) console.log(ends);
   expect(ends.get(0) ?? 0).toBeGreaterThan(PROGRAMS / 20);

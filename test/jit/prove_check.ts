@@ -148,6 +148,8 @@ class Look {
   readonly #index: number;
   readonly #same = new Map<v.Val, string>();
   readonly #bases = new Map<number, number>();
+  /** By id of linked numbers: the one they are relative to. */
+  readonly #links = new Map<number, bigint>();
 
   constructor(m: Machine, index: number) {
     this.#m = m;
@@ -180,6 +182,10 @@ class Look {
     this.#same.set(known, text);
     const value = (high | 0) * 2 ** 32 + low;
     if (!this.#holds(known, value)) wrong();
+    if (!v.isNumeric(known) || known.id === 0) return;
+    const from = BigInt.asUintN(64, ((BigInt(high) << 32n) | BigInt(low)) - BigInt(known.off));
+    if ((this.#links.get(known.id) ?? from) !== from) wrong();
+    this.#links.set(known.id, from);
   }
 
   #holds(known: v.Val, value: number): boolean {

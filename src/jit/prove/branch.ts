@@ -9,12 +9,12 @@ import type { Context } from "./context.ts";
 import type { State } from "./state.ts";
 import { operandOf } from "./transfer_alu.ts";
 import {
-  bounded,
   constant,
   F_META,
   F_NULL,
   isConstant,
   isNear,
+  isNumeric,
   isU32,
   K_NUMBER,
   K_PACKET,
@@ -22,6 +22,7 @@ import {
   K_REGION,
   K_STACK,
   K_UNKNOWN,
+  narrowed,
   number,
   UNKNOWN,
   Val,
@@ -61,13 +62,9 @@ export function refine(context: Context, state: State, op: Op, taken: boolean): 
     return true;
   }
   if (nullTest(state, a, b, relation)) return true;
-  if (numeric(a) && numeric(b)) return numbers(context, state, a, b, relation, signed);
+  if (isNumeric(a) && isNumeric(b)) return numbers(context, state, a, b, relation, signed);
   if (!signed && sameBase(a, b)) return compare(context, state, a, b, relation, LOWEST);
   return true;
-}
-
-function numeric({ kind }: Val): boolean {
-  return kind === K_NUMBER || kind === K_UNKNOWN;
 }
 
 /**
@@ -166,17 +163,12 @@ function top(v: Val): number {
 
 /** The value lies in the range too; its bounds may be none. False: it cannot. */
 function narrow(state: State, v: Val, min: number, max: number): boolean {
-  if (v.kind === K_UNKNOWN) {
-    if (min > max) return false;
-    if (min !== LOWEST && max !== HIGHEST) state.replace(v, number(min, max));
-    return true;
-  }
-  let [low, high] = [v.min, v.max];
-  if (v.step === 0) return low >= min && high <= max;
-  if (min > low) low += Math.ceil((min - low) / v.step) * v.step;
-  if (max < high) high -= Math.ceil((high - max) / v.step) * v.step;
-  if (low > high) return false;
-  if (low !== v.min || high !== v.max) state.replace(v, bounded(v, low, high));
+  if (v.kind === K_UNKNOWN && min <= max && (min === LOWEST || max === HIGHEST)) return true;
+  const now = narrowed(v, min, max);
+  if (now === undefined) return false;
+  if (now === v) return true;
+  state.replace(v, now);
+  if (now.kind === K_NUMBER) state.narrowLinked(now);
   return true;
 }
 

@@ -12,6 +12,7 @@ import {
   gcd,
   isConstant,
   isNear,
+  isNumeric,
   K_CTX,
   K_FUNCTION,
   K_MAP,
@@ -19,7 +20,7 @@ import {
   K_PACKET,
   K_REGION,
   K_STACK,
-  K_UNKNOWN,
+  linked,
   moved,
   NO_ROOM,
   number,
@@ -81,7 +82,7 @@ export class Joiner {
   #serial = 0;
   /** Values of the one state that met more than one of the other: which, and what came of it. */
   readonly #more: Val[] = [];
-  /** Of the addresses behind packet pointers: mine, other, distance, result. */
+  /** Of the addresses behind packet pointers, and of linked numbers: mine, other, distance, result. */
   readonly #bases: number[] = [];
   /** 0: no loop's head; else how often the state has grown. */
   #widening = 0;
@@ -138,11 +139,9 @@ export class Joiner {
   }
 
   #content(a: Val, b: Val): Val {
-    if (a.kind === K_UNKNOWN) return a;
+    if (isNumeric(a)) return this.#numbers(a, b);
     if (a.kind !== b.kind) return orNull(a, b) ?? orNull(b, a) ?? anything();
     switch (a.kind) {
-      case K_NUMBER:
-        return this.#ranged(a, b, a.flags, a.size, a.id);
       case K_STACK:
         return this.#ranged(a, b, a.flags, a.size, a.id);
       case K_CTX:
@@ -159,6 +158,14 @@ export class Joiner {
       default:
         return a;
     }
+  }
+
+  /** Numbers, or one that is unknown and anything. */
+  #numbers(a: Val, b: Val): Val {
+    const both = a.kind === K_NUMBER && b.kind === K_NUMBER;
+    const content = both ? this.#ranged(a, b, 0, 0, 0) : (orNull(b, a) ?? anything());
+    if (a.id === 0 || b.id === 0 || !isNumeric(b)) return content;
+    return linked(content, this.#base(a.id, b.id, a.off - b.off), a.off);
   }
 
   #ranged(a: Val, b: Val, flags: number, size: number, id: number): Val {

@@ -1,5 +1,18 @@
 /** What is known at one place of a function: of each register, and of what its frame holds. */
-import { F_RING, isU32, K_PACKET, K_PACKET_END, K_REGION, K_UNKNOWN, packet, UNKNOWN, Val } from "./value.ts";
+import {
+  areLinked,
+  F_RING,
+  isU32,
+  K_PACKET,
+  K_PACKET_END,
+  K_REGION,
+  K_UNKNOWN,
+  LIMIT,
+  narrowed,
+  packet,
+  UNKNOWN,
+  Val,
+} from "./value.ts";
 
 /** Words of 4 bytes in a frame, from r10 - 512 on. */
 const WORDS = 128;
@@ -64,6 +77,23 @@ export class State {
     const { regs } = this;
     for (let i = 0; i < REGISTERS; i++) if (regs[i] === old) regs[i] = now;
     if (this.#slots.includes(old)) this.#slots = this.#slots.map((v) => (v === old ? now : v));
+  }
+
+  /** Whether any place holds this value. */
+  holds(v: Val): boolean {
+    return this.regs.includes(v) || this.#slots.includes(v);
+  }
+
+  /** What is known of a number that was narrowed goes for those that are linked to it. */
+  narrowLinked(v: Val): void {
+    if (v.id === 0) return;
+    this.#map((w) => {
+      if (w === v || !areLinked(w, v)) return w;
+      // As signed numbers: of these none is far enough off to wrap.
+      const [min, max] = [v.min + (w.off - v.off), v.max + (w.off - v.off)];
+      if (min < -LIMIT || max > LIMIT) return w;
+      return narrowed(w, min, max) ?? w;
+    });
   }
 
   #own(): (Val | undefined)[] {

@@ -13,22 +13,28 @@ import {
   gcd,
   isConstant,
   isNear,
+  isNumeric,
+  isU32,
   K_CTX,
   K_NUMBER,
   K_PACKET,
   K_PACKET_END,
   K_REGION,
   K_STACK,
+  linked,
   moved,
   NO_ROOM,
   number,
   packet,
+  UNKNOWN,
   type Val,
 } from "./value.ts";
 
 /** Where a packet pointer may be from the packet's beginning on: so that its address is one number, whatever it is. */
 const PACKET_LOW = -32768;
 const PACKET_HIGH: number = 2 ** 41;
+/** Numbers that are further apart are not linked. */
+const LINK_FAR: number = 2 ** 32;
 
 /** The second operand of an instruction; `imm` is sign-extended. */
 export function operandOf(state: State, op: Op): Val {
@@ -50,9 +56,31 @@ export function transferAlu(context: Context, state: State, op: Op): void {
   }
   const signed = op.variant?.op === "sdiv" || op.variant?.op === "smod";
   const old = regs[dst]!;
-  if (row.bits === 32) regs[dst] = math.operate32(name, old, operand, signed);
-  else if (isPointer(old) || isPointer(operand)) regs[dst] = pointerMath(context, name, old, operand);
-  else regs[dst] = math.operate64(name, old, operand, signed);
+  if (row.bits === 64 && (isPointer(old) || isPointer(operand))) {
+    regs[dst] = pointerMath(context, name, old, operand);
+    return;
+  }
+  regs[dst] = (row.bits === 32 ? math.operate32 : math.operate64)(name, old, operand, signed);
+  if ((name === "add" || name === "sub") && isConstant(operand)) link(context, state, op, old, operand.min);
+}
+
+/** A number was made from another by a constant: while that one is there, what is found out of one goes for both. */
+function link(context: Context, state: State, { row, dst }: Op, old: Val, operand: number): void {
+  const { regs } = state;
+  const made = regs[dst]!;
+  const by = row.bits === 32 ? operand | 0 : operand;
+  const distance = row.op === "add" ? by : -by;
+  if (old === UNKNOWN || !isNumeric(old) || isConstant(old) || Math.abs(distance) > LINK_FAR) return;
+  // Lower halves: where none of the sums may wrap, and what they are made from has no upper half.
+  if (row.bits === 32 && !(isU32(old) && old.min + distance >= 0 && old.max + distance <= 0xffff_ffff)) return;
+  const off = old.off + distance;
+  if (old.id !== 0) {
+    if (Math.abs(off) <= LINK_FAR) regs[dst] = linked(made, old.id, off);
+  } else if (state.holds(old)) {
+    const id = context.newBase();
+    state.replace(old, linked(old, id, 0));
+    regs[dst] = linked(made, id, distance);
+  }
 }
 
 function movedTo({ row, variant }: Op, v: Val): Val {

@@ -3,6 +3,9 @@
  * object is the value's identity: places that hold the same object hold the same 64 bits, so what a comparison tells of
  * one it tells of all. Every operation that is no copy therefore makes a new object; only UNKNOWN is shared by values
  * that have nothing to do with each other.
+ *
+ * Numbers, known or not, may be linked: those of one state with the same `id`, which is not 0, are the same 64-bit number
+ * + `off`, modulo 2^64. So what a comparison tells of one goes for those it was made from by a constant, or they from it.
  */
 
 export const K_UNKNOWN = 0;
@@ -131,6 +134,22 @@ export function region(from: number, size: number, offset: number, flags: number
   return new Val(K_REGION, offset, offset, 0, from, 0, 0, size, flags);
 }
 
+/** The same bits as `v`, linked. Or the value where it is none that is a number. */
+export function linked(v: Val, id: number, off: number): Val {
+  if (v.kind === K_UNKNOWN && id === 0) return v;
+  return new Val(v.kind, v.min, v.max, v.step, id, off, v.room, v.size, v.flags);
+}
+
+/** Whether the two are one number + their `off`. */
+export function areLinked(a: Val, b: Val): boolean {
+  return a.id !== 0 && a.id === b.id && isNumeric(a) && isNumeric(b);
+}
+
+/** A number, or nothing that is known. */
+export function isNumeric({ kind }: Val): boolean {
+  return kind === K_NUMBER || kind === K_UNKNOWN;
+}
+
 /** The pointer into stack or region with other offsets; with none that are known, where they go too far. */
 export function moved(v: Val, min: number, max: number, step: number): Val {
   const near = min > -FAR && max < FAR;
@@ -143,9 +162,16 @@ export function isNear(v: Val): boolean {
   return v.min > -FAR && v.max < FAR;
 }
 
-/** Same number, stack place or region, otherwise bounded. */
-export function bounded(v: Val, min: number, max: number): Val {
-  return v.kind === K_NUMBER ? number(min, max, v.step) : moved(v, min, max, v.step);
+/** The value, which lies between these bounds too; undefined: it cannot. Nothing known: both are numbers that are kept. */
+export function narrowed(v: Val, min: number, max: number): Val | undefined {
+  if (v.kind === K_UNKNOWN) return min > max ? undefined : linked(number(min, max), v.id, v.off);
+  let [low, high] = [v.min, v.max];
+  if (v.step === 0) return low >= min && high <= max ? v : undefined;
+  if (min > low) low += Math.ceil((min - low) / v.step) * v.step;
+  if (max < high) high -= Math.ceil((high - max) / v.step) * v.step;
+  if (low > high) return undefined;
+  if (low === v.min && high === v.max) return v;
+  return v.kind === K_NUMBER ? linked(number(low, high, v.step), v.id, v.off) : moved(v, low, high, v.step);
 }
 
 export function copyOf(v: Val): Val {

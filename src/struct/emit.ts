@@ -24,14 +24,19 @@ export function emitLock(code: Code, mem: Memory, address: number, done: number,
 
 /** Drops the lock and wakes one who sleeps on it. */
 export function emitUnlock(code: Code, mem: Memory, address: number): void {
+  emitUnlockAt(code, mem, () => code.i32(address));
+}
+
+/** The same for an address that is known at run time only: it is put on the stack, twice. */
+export function emitUnlockAt(code: Code, mem: Memory, pushAddress: () => void): void {
   if (!mem.shared) return;
-  code.i32(address);
+  pushAddress();
   code.i32(0);
   code.atomic(w.ATOMIC_XCHG, 4);
   code.i32(0);
   code.op(w.I32_LT_S);
   code.open(w.IF);
-  code.i32(address);
+  pushAddress();
   code.i32(1);
   code.atomic(w.ATOMIC_NOTIFY, 4);
   code.op(w.DROP);

@@ -2,30 +2,27 @@
  * Lookups of the hash types in compiled programs, with the table's address, mask and seed as constants: what `findNode`
  * and the types' lookups do, by the same rules for readers. Kernel counterpart: htab_map_gen_lookup.
  */
-import { BPF_FUNC_map_lookup_elem, BPF_FUNC_map_lookup_percpu_elem } from "../uapi/index.ts";
+import {
+  BPF_FUNC_map_delete_elem,
+  BPF_FUNC_map_lookup_elem,
+  BPF_FUNC_map_lookup_percpu_elem,
+  BPF_FUNC_map_update_elem,
+} from "../uapi/index.ts";
 import { type Code, I32 } from "../wasm/code.ts";
 import * as w from "../wasm/opcodes.ts";
 import type { MapEnv } from "./env.ts";
 import type { GenCall, MapGen } from "./gen.ts";
-import { HT_BUCKETS, HT_KEY, HT_MASK, HT_SEED, HT_SPAN, NODE_HASH, NODE_HEAD, NODE_VALUE } from "./hashtab.ts";
-import { emitJhash } from "./jhash_gen.ts";
+import { emitHash, emitSameKey } from "./hash_gen_key.ts";
+import { genHashWrite, genPercpuWrite } from "./hash_gen_write.ts";
+import { HT_BUCKETS, HT_MASK, HT_SPAN, NODE_HASH, NODE_HEAD, NODE_VALUE } from "./hashtab.ts";
 import { REF } from "./lru_list.ts";
 import { MAP_KEY_SIZE, mapField } from "./map.ts";
 
-/** Keys up to so many bytes are compared without a loop. */
-const MAX_UNROLLED = 32;
 /** Up to so many bytes of key a lookup is so short that it stands where it is called: that saves a fifth of its time. */
 const MAX_INLINE = 8;
 
-/** Puts the hash of the key into a local. */
-export function emitHash({ code, mem, map }: GenCall, key: number, hash: number): void {
-  emitJhash(code, key, mapField(mem, map, MAP_KEY_SIZE), mapField(mem, map, HT_SEED));
-  code.set(hash);
-}
-
 /** Leaves the result of `found` (an i32, called with the node in a local), or NULL, on the stack. */
 export function emitFind({ code, mem, map }: GenCall, key: number, hash: number, found: (node: number) => void): void {
-  const size = mapField(mem, map, MAP_KEY_SIZE);
   const bucket = code.local(I32);
   const node = code.local(I32);
   code.get(hash);
@@ -65,7 +62,7 @@ export function emitFind({ code, mem, map }: GenCall, key: number, hash: number,
   code.get(hash);
   code.op(w.I32_EQ);
   code.open(w.IF);
-  emitSameKey(code, node, mapField(mem, map, HT_KEY), key, size);
+  emitSameKey(code, mem, map, node, key);
   code.open(w.IF);
   found(node);
   code.br(done);
@@ -77,102 +74,6 @@ export function emitFind({ code, mem, map }: GenCall, key: number, hash: number,
   code.br(next);
   code.end();
   code.end();
-  code.end();
-  code.i32(0);
-  code.end();
-}
-
-/** Whether the keys at node + offset and at `key` are the same: not 0. */
-function emitSameKey(code: Code, node: number, offset: number, key: number, size: number): void {
-  if (size < 8) emitSameWords(code, node, offset, key, shortParts(size), w.I32_XOR, w.I32_OR, w.I32_EQZ);
-  else if (size <= MAX_UNROLLED)
-    emitSameWords(code, node, offset, key, longParts(size), w.I64_XOR, w.I64_OR, w.I64_EQZ);
-  else emitSameLong(code, node, offset, key, size);
-}
-
-type Part = readonly [load: number, at: number];
-
-/** Parts that cover a key of less than 8 bytes; two may overlap. */
-function shortParts(size: number): readonly Part[] {
-  if (size === 1) return [[w.I32_LOAD8_U, 0]];
-  const load = size < 4 ? w.I32_LOAD16_U : w.I32_LOAD;
-  const width = size < 4 ? 2 : 4;
-  return size === width
-    ? [[load, 0]]
-    : [
-        [load, 0],
-        [load, size - width],
-      ];
-}
-
-function longParts(size: number): readonly Part[] {
-  return Array.from({ length: Math.ceil(size / 8) }, (_, i) => [w.I64_LOAD, Math.min(8 * i, size - 8)] as const);
-}
-
-/** No part differs. */
-function emitSameWords(
-  code: Code,
-  node: number,
-  offset: number,
-  key: number,
-  parts: readonly Part[],
-  xor: number,
-  or: number,
-  eqz: number,
-): void {
-  for (const [i, [load, at]] of parts.entries()) {
-    code.get(node);
-    code.memory(load, offset + at);
-    code.get(key);
-    code.memory(load, at);
-    code.op(xor);
-    if (i > 0) code.op(or);
-  }
-  code.op(eqz);
-}
-
-/** Eight bytes a turn; the last eight may overlap with those before. */
-function emitSameLong(code: Code, node: number, offset: number, key: number, size: number): void {
-  const at = code.local(I32);
-  const end = Math.floor(size / 8) * 8;
-  const differ = (ours: () => void, theirs: () => void, more: number): void => {
-    ours();
-    code.memory(w.I64_LOAD, offset + more);
-    theirs();
-    code.memory(w.I64_LOAD, more);
-    code.op(w.I64_NE);
-  };
-  const plusAt = (base: number): void => {
-    code.get(base);
-    code.get(at);
-    code.op(w.I32_ADD);
-  };
-  code.i32(0);
-  code.set(at);
-  const done = code.open(w.BLOCK, I32);
-  const different = code.open();
-  const loop = code.loop();
-  differ(
-    () => plusAt(node),
-    () => plusAt(key),
-    0,
-  );
-  code.br(different, true);
-  code.get(at);
-  code.i32(8);
-  code.op(w.I32_ADD);
-  code.tee(at);
-  code.i32(end);
-  code.op(w.I32_NE);
-  code.br(loop, true);
-  code.end();
-  differ(
-    () => code.get(node),
-    () => code.get(key),
-    size - 8,
-  );
-  code.op(w.I32_EQZ);
-  code.br(done);
   code.end();
   code.i32(0);
   code.end();
@@ -239,7 +140,9 @@ function lookupOf(env: MapEnv, map: number, lru: boolean): MapGen {
 const ownCpu = (call: GenCall): void => call.cpu();
 
 export function genHash(env: MapEnv, map: number, helper: number): MapGen | undefined {
-  return helper === BPF_FUNC_map_lookup_elem ? lookup(env, map, false) : undefined;
+  if (helper === BPF_FUNC_map_lookup_elem) return lookup(env, map, false);
+  const writes = helper === BPF_FUNC_map_update_elem || helper === BPF_FUNC_map_delete_elem;
+  return writes ? genHashWrite(env, map, helper) : undefined;
 }
 
 export function genLruLookup(env: MapEnv, map: number, helper: number): MapGen | undefined {
@@ -247,7 +150,7 @@ export function genLruLookup(env: MapEnv, map: number, helper: number): MapGen |
 }
 
 export function genPercpuHash(env: MapEnv, map: number, helper: number): MapGen | undefined {
-  return genPercpu(env, map, helper, false);
+  return helper === BPF_FUNC_map_update_elem ? genPercpuWrite(env, map) : genPercpu(env, map, helper, false);
 }
 
 export function genPercpuLruLookup(env: MapEnv, map: number, helper: number): MapGen | undefined {

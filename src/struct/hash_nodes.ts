@@ -37,7 +37,7 @@ import { MAP_ANCHORS, MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_VALUE_SIZE } from "./ma
  * Ends the free list: no bucket has this marker, so a reader who was led from a chain into free nodes starts again. A
  * free list that is empty reads 0, as new memory does.
  */
-const FREE_END = 0xffff_ffff;
+export const FREE_END = 0xffff_ffff;
 
 export const BUCKET_LOCK = 4;
 
@@ -56,7 +56,7 @@ const USE: number = SEQ_USE;
 const TABLE_LOCK: number = HT_LOCK;
 
 /** Of the sequence number: taken for an element that is counted already. */
-const SEQ_COUNTED = 2;
+export const SEQ_COUNTED = 2;
 /**
  * In the link of a node that was taken and is in no chain yet, with its owner: no bucket's marker, so readers who stand
  * on the node start again, and a repair knows whose it is.

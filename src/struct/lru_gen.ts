@@ -9,7 +9,8 @@ import * as w from "../wasm/opcodes.ts";
 import { emitCopy, emitLock, emitPublish, emitUnlock, emitZero } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
 import type { GenCall, MapGen } from "./gen.ts";
-import { emitFind, emitHash, emitRefer, genLruLookup, genPercpuLruLookup } from "./hash_gen.ts";
+import { emitFind, emitRefer, genLruLookup, genPercpuLruLookup } from "./hash_gen.ts";
+import { emitHash } from "./hash_gen_key.ts";
 import {
   HT_BUCKETS,
   HT_KEY,

@@ -5,7 +5,7 @@ import * as u from "../../src/uapi/index.ts";
 import { loadProgram, readResults, resultMap, testRun } from "../conformance/programs.ts";
 import { sharedHost, startOn, times } from "./worker.ts";
 
-const { R0, R1, R2, R3, R6, R7, R10 } = asm;
+const { R0, R1, R2, R3, R4, R6, R7, R10 } = asm;
 
 /** Runs a program again and again. */
 const work = `
@@ -134,3 +134,68 @@ test.each(["hash", "percpu_hash", "lru_hash"] as const)(
     expect([...readResults(host, results, 16)]).toEqual([BigInt(runs * STAY), 0n]);
   },
 );
+
+test("programs on several threads write to one hash; one of them is terminated", async () => {
+  const host = sharedHost({ cpus: 4, runBudget: 1e9 });
+  const map = host.bpf(u.BPF_MAP_CREATE, { map_type: 1, key_size: 4, value_size: 16, max_entries: STAY });
+  const results = resultMap(host, 16);
+  // A random key: three of four times it is set, to a value that tells the key twice, else it goes.
+  const random = (items: readonly asm.AsmItem[]): asm.AsmItem[] => [asm.call(u.BPF_FUNC_get_prandom_u32), items].flat();
+  const { fd } = loadProgram(host, [
+    asm.ldMapValue(R7, results, 0),
+    asm.mov64Imm(R6, 200),
+    asm.label("next"),
+    random([
+      asm.alu64Imm("and", R0, STAY - 1),
+      asm.stx("u32", R10, R0, -4),
+      asm.stx("u64", R10, R0, -24),
+      asm.stx("u64", R10, R0, -16),
+      asm.mov64(R2, R10),
+    ]),
+    random([asm.ldMapFd(R1, map), asm.mov64(R2, R10), asm.alu64Imm("add", R2, -4)]),
+    asm.alu64Imm("and", R0, 3),
+    asm.jmpImm("jeq", R0, 0, "delete"),
+    asm.mov64(R3, R10),
+    asm.alu64Imm("add", R3, -24),
+    asm.mov64Imm(R4, 0),
+    asm.call(u.BPF_FUNC_map_update_elem),
+    asm.jmpImm("jeq", R0, 0, "done"),
+    asm.mov64Imm(R1, 1),
+    asm.atomic("add", "u64", R7, R1, 8),
+    asm.label("done"),
+    asm.mov64Imm(R1, 1),
+    asm.atomic("add", "u64", R7, R1, 0),
+    asm.ja("on"),
+    asm.label("delete"),
+    asm.call(u.BPF_FUNC_map_delete_elem),
+    asm.label("on"),
+    asm.alu64Imm("sub", R6, 1),
+    asm.jmpImm("jne", R6, 0, "next"),
+    asm.mov64Imm(R0, 2),
+    asm.exit(),
+  ]);
+  const value = new Uint8Array(16);
+  const keyOf = (n: number): Uint8Array => Uint8Array.of(n, 0, 0, 0);
+  for (let round = 0; round < times(2); round++) {
+    const repeat = 1000;
+    const workers = [repeat, repeat, 1e6].map((each) => startOn<number>(host, work, { fd, repeat: each }));
+    await Promise.all(workers.map(({ ready }) => ready));
+    expect(testRun(host, fd, new Uint8Array(64), repeat).ret).toBe(0);
+    const victim = workers.pop()!;
+    await victim.worker.terminate();
+    await victim.gone;
+    expect(await Promise.all(workers.map(({ done }) => done))).toEqual([0, 0]);
+    expect(readResults(host, results, 16)[1]).toBe(0n);
+    for (let n = 0; n < STAY; n++) {
+      const ret = host.bpf(u.BPF_MAP_LOOKUP_ELEM, { map_fd: map, key: keyOf(n), value });
+      if (ret === 0) expect([...new BigUint64Array(value.buffer)]).toEqual([BigInt(n), BigInt(n)]);
+    }
+    // As many as there is room for, no more, and none twice.
+    const set = (n: number): number => host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: map, key: keyOf(n), value });
+    for (let n = 0; n < STAY; n++) expect(set(n)).toBe(0);
+    expect(set(STAY)).toBe(-u.E2BIG);
+    for (let n = 0; n < STAY; n++) expect(host.bpf(u.BPF_MAP_DELETE_ELEM, { map_fd: map, key: keyOf(n) })).toBe(0);
+    expect(host.bpf(u.BPF_MAP_GET_NEXT_KEY, { map_fd: map, key: null, next_key: value })).toBe(-u.ENOENT);
+  }
+  expect(readResults(host, results, 16)[0]).toBeGreaterThan(100_000n);
+});

@@ -71,6 +71,7 @@ export { ArrayOfMaps, HashOfMaps, ProgArray } from "./object_maps.ts";
 export * from "./observe/index.ts";
 export type { MapRef } from "./open_map.ts";
 export type { Surroundings } from "./own_run.ts";
+export { PacketList } from "./packet_list.ts";
 export { type OpenPerfOptions, type PerfCounter, PerfEventArray, type PerfRecord } from "./perf_event_array.ts";
 export { type IncompatibleAction, IncompatibleMapError, type PinOptions } from "./pin.ts";
 export { Program, type ProgramBtf, type ProgramOptions, type ProgramRef } from "./program.ts";
@@ -78,6 +79,7 @@ export { type PushOptions, QueueMap, StackMap } from "./queue_map.ts";
 export { RedirectMap, type RedirectTarget } from "./redirect_map.ts";
 export { type Decoded, type RecordDecoder, RingBuf } from "./ring_buffer.ts";
 export type { RunOptions, RunResult } from "./run.ts";
+export type { PacketEvent, PacketFailure, RunManyOptions, RunManyResult } from "./run_many.ts";
 export type {
   Access,
   ArenaSpec,

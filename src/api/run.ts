@@ -103,7 +103,7 @@ export class Runner {
     if (seam.runProg !== undefined && wantsOwnRun(options, type)) {
       requireArguments(options, type, title);
       const result = runOwn(seam, fd, options);
-      if (typeof result === "number") throw this.#failure(-result, options, undefined, stderr);
+      if (typeof result === "number") throw this.failure(-result, options, undefined, stderr);
       return result;
     }
     return this.testRun(options, stderr);
@@ -148,7 +148,7 @@ export class Runner {
       }
     }
     const result = seam.bpf(BPF_PROG_TEST_RUN, Number(address), ATTR_SIZE);
-    if (result < 0) throw this.#failure(-result, options, attr, stderr);
+    if (result < 0) throw this.failure(-result, options, attr, stderr);
     const size = attr.getUint32(test.data_size_out.offset, true);
     return {
       retval: attr.getUint32(test.retval.offset, true),
@@ -185,7 +185,14 @@ export class Runner {
     return this.#buffers;
   }
 
-  #failure(errno: number, options: RunOptions, attr: DataView | undefined, stderr: () => string): BpfError {
+  /** What a run failed with; `events`: what it had done to the outside. */
+  failure(
+    errno: number,
+    options: RunOptions,
+    attr: DataView | undefined,
+    stderr: () => string,
+    events: readonly RunEvent[] = this.#context.seam.runEvents?.() ?? [],
+  ): BpfError {
     const { title, type } = this.#target;
     const parts = { errno, cmd: BPF_PROG_TEST_RUN };
     const { seam } = this.#context;
@@ -198,7 +205,7 @@ export class Runner {
         what,
         log,
         summary: log.split("\n"),
-        events: seam.runEvents?.() ?? [],
+        events,
         stopped,
         ...ranOn(seam),
       });

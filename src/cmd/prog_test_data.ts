@@ -145,15 +145,22 @@ export function runProgram(
     if (status === RUN_EXITED) {
       return finish(run, m.u32[m.regs]!, Math.min(Math.floor(elapsed / repeat), 0xffff_ffff));
     }
-    const fault = describeFault(kernel, run);
-    writeStream(kernel.mem, progStream(prog, BPF_STDERR), new TextEncoder().encode(fault.text));
-    const { insn, code, source, what, kind } = fault;
-    const address = kindsWithoutAddress.has(kind) ? undefined : fault.address;
-    kernel.scene.stopped = { insn, code, source, what, address };
-    return status === RUN_FAULTED ? -EFAULT : -ETIMEDOUT;
+    return stopRun(kernel, run, status);
   } finally {
     releaseRun(kernel, run);
   }
+}
+
+/** The run was stopped: its program's stderr stream and the scene hear of it. The errno. */
+export function stopRun(kernel: Kernel, run: number, status: number): number {
+  const { mem, scene } = kernel;
+  const fault = describeFault(kernel, run);
+  const prog = mem.u32[(run + RUN_PROG) >>> 2]!;
+  writeStream(mem, progStream(prog, BPF_STDERR), new TextEncoder().encode(fault.text));
+  const { insn, code, source, what, kind } = fault;
+  const address = kindsWithoutAddress.has(kind) ? undefined : fault.address;
+  scene.stopped = { insn, code, source, what, address };
+  return status === RUN_FAULTED ? -EFAULT : -ETIMEDOUT;
 }
 
 /** As `runProgram`, on this client's CPU and as often as the attributes say. */

@@ -3,6 +3,7 @@
 import { parseBtf } from "../btf/index.ts";
 import { bpf } from "../cmd/bpf.ts";
 import { type Executed, execute } from "../cmd/execute.ts";
+import { type BatchResult, type PacketBatch, runPackets } from "../cmd/run_batch.ts";
 import { type IterResult, runIter } from "../cmd/run_iter.ts";
 import { type ProgResult, type ProgRun, runProg } from "../cmd/run_prog.ts";
 import { InputError } from "../errors.ts";
@@ -280,6 +281,22 @@ export class EmbeddedHost implements Host {
   runProg(fd: number, run: ProgRun): ProgResult | number {
     if (!this.#open) refuse();
     return runProg(this.#kernel, fd, run);
+  }
+
+  runPackets(fd: number, batch: PacketBatch): BatchResult | number {
+    if (!this.#open) refuse();
+    return runPackets(this.#kernel, fd, batch);
+  }
+
+  onCpu<T>(cpu: number, call: () => T): T {
+    const kernel = this.#kernel;
+    const before = kernel.cpu;
+    kernel.cpu = cpu;
+    try {
+      return call();
+    } finally {
+      kernel.cpu = before;
+    }
   }
 
   runIter(progFd: number, mapFd: number): IterResult | number {

@@ -1,5 +1,6 @@
 /** The one seam between the typed API and what serves it: the embedded kernel or the machine's own. */
 import type { Btf } from "../btf/index.ts";
+import type { BatchResult, PacketBatch } from "../cmd/run_batch.ts";
 import type { IterResult } from "../cmd/run_iter.ts";
 import type { ProgResult, ProgRun } from "../cmd/run_prog.ts";
 import type { CompiledProgram, Engine, RanBy } from "../kern/compiled.ts";
@@ -144,6 +145,10 @@ export interface Host {
    * leaves this out.
    */
   setPerfEvent?(mapFd: number, cpu: number, eventFd: number): number;
+  /** Runs compiled XDP programs on many packets; a negative errno. A host that only passes calls on leaves this out. */
+  runPackets?(fd: number, batch: PacketBatch): BatchResult | number;
+  /** Whatever `call` runs is run on this CPU. Only beside `runProg`. */
+  onCpu?<T>(cpu: number, call: () => T): T;
   /** What runs programs. */
   readonly engine: HostEngine;
   /** Compiles the program behind an fd now, where its first run would, or a negative errno. Not with `kernel`. */

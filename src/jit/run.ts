@@ -27,7 +27,7 @@ export function run(m: Machine): number {
 }
 
 /** The compiled code that the run begins in; undefined: the interpreter runs it. */
-function entryOf({ kernel, prog, pc }: Machine): CompiledFunction | undefined {
+export function entryOf({ kernel, prog, pc }: Machine): CompiledFunction | undefined {
   const { scene } = kernel;
   if (kernel.engine === "interp" || kernel.observer !== undefined) {
     scene.ranBy = kernel.engine === "interp" ? ASKED_FOR : OBSERVED;

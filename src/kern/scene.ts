@@ -179,6 +179,8 @@ export interface Scene {
   output: Uint8Array[] | undefined;
   /** Of the run under way, or the last one. */
   events: RunEvent[];
+  /** While a batch of packets is run: which packet a run is of, and that of each event. */
+  batch: { readonly packet: () => number; readonly packets: number[] } | undefined;
   /** Of the last run, when it was stopped. */
   stopped: StoppedAt | undefined;
   /** What ran the last one. */
@@ -208,8 +210,15 @@ export function nowhere(): Attachment {
 const MAX_EVENTS = 10_000;
 
 /** What a program did; what comes after the first 10,000 is not kept. */
-export function noteEvent({ events }: Scene, event: RunEvent): void {
-  if (events.length < MAX_EVENTS) events.push(event);
+export function noteEvent({ events, batch }: Scene, event: RunEvent): void {
+  if (batch === undefined) {
+    if (events.length < MAX_EVENTS) events.push(event);
+    return;
+  }
+  const packet = batch.packet();
+  if (batch.packets[events.length - MAX_EVENTS] === packet) return;
+  batch.packets.push(packet);
+  events.push(event);
 }
 
 export function emptyScene(): Scene {
@@ -219,6 +228,7 @@ export function emptyScene(): Scene {
     placed: [],
     output: undefined,
     events: [],
+    batch: undefined,
     stopped: undefined,
     ranBy: { engine: "interp", why: undefined },
     network: noNetwork,

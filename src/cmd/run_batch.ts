@@ -1,0 +1,126 @@
+/**
+ * Batches of packets for compiled XDP programs: what BPF_PROG_TEST_RUN of each of them would give, without a command for
+ * each. For other kinds, and for what is interpreted, there is the command.
+ */
+import { prepareXdp } from "../contexts/xdp.ts";
+import { ETH_HLEN, XDP_HEADROOM } from "../helpers/xdp.ts";
+import { runBatch } from "../jit/batch.ts";
+import { COPY_STEP } from "../jit/batch_loop.ts";
+import { entryOf } from "../jit/run.ts";
+import { acquireRun, PACKET_ROOM, releaseRun } from "../kern/cpus.ts";
+import { LOOPBACK } from "../kern/devices.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import { PROG_ATTACH_TYPE, PROG_TYPE } from "../kern/prog.ts";
+import { RUN_BATCH_INDEX, RUN_EXITED, RUN_PROG } from "../kern/run_record.ts";
+import type { RunEvent } from "../kern/scene.ts";
+import { OBJ_PROG } from "../mem/layout.ts";
+import {
+  BPF_PROG_TYPE_XDP,
+  BPF_XDP_CPUMAP,
+  BPF_XDP_DEVMAP,
+  EFAULT,
+  EINVAL,
+  ENOMEM,
+  EOPNOTSUPP,
+} from "../uapi/index.ts";
+import { begin, Machine } from "../vm/machine.ts";
+import { stopRun } from "./prog_test_data.ts";
+
+/** Packets in user memory, and where the results go. All are addresses. */
+export interface PacketBatch {
+  /** The packets, one behind the other, and how many bytes they are; `BATCH_SLACK` more are behind them. */
+  readonly data: number;
+  readonly bytes: number;
+  /** u32 of each: where it ends; the first one begins at `base`, which is where `data` is. */
+  readonly ends: number;
+  readonly base: number;
+  readonly count: number;
+  /** The packet to begin with. */
+  readonly first: number;
+  /** u32 of each: what the program returned. */
+  readonly retvals: number;
+  /** Where the packets from `first` on go as the program left them, and how much room there is; 0: they are not wanted. */
+  readonly out: number;
+  readonly outRoom: number;
+  /** u32 of each: where it ends, counted from `out`. */
+  readonly outEnds: number;
+}
+
+export interface BatchResult {
+  /** All packets before this one were run to their end. */
+  readonly next: number;
+  /**
+   * How that one ended: -EFAULT, -ETIMEDOUT; it may have changed maps. 0: it was not begun. It is shorter than a packet
+   * can be or longer than a batch takes, or less than `BATCH_SLACK` bytes are left for it in `out`.
+   */
+  readonly errno: number;
+  /** What the program did to the outside, and at which packet. */
+  readonly events: readonly RunEvent[];
+  readonly eventPackets: readonly number[];
+}
+
+/** Room for one packet of any length, and for copies by steps. */
+export const BATCH_SLACK: number = PACKET_ROOM + COPY_STEP;
+const U32 = 4;
+const ENDS_MAX = 0xffff_ffff;
+
+/** Or an errno: -EOPNOTSUPP: the program is no XDP program that has a test run, or it is interpreted; -EINVAL, -EFAULT. */
+export function runPackets(kernel: Kernel, fd: number, batch: PacketBatch): BatchResult | number {
+  const prog = kernel.get(fd, OBJ_PROG);
+  if (prog < 0) return prog;
+  try {
+    const { u32 } = kernel.mem;
+    const attachType = u32[(prog + PROG_ATTACH_TYPE) >>> 2];
+    const plain = attachType !== BPF_XDP_DEVMAP && attachType !== BPF_XDP_CPUMAP;
+    if (u32[(prog + PROG_TYPE) >>> 2] !== BPF_PROG_TYPE_XDP || !plain) return -EOPNOTSUPP;
+    return refusal(kernel, batch) || runOn(kernel, prog, batch);
+  } finally {
+    kernel.done(prog);
+  }
+}
+
+function refusal(kernel: Kernel, batch: PacketBatch): number {
+  const { data, bytes, base, ends, count, first, retvals, out, outRoom, outEnds } = batch;
+  if (!(first <= count) || base + bytes > ENDS_MAX) return -EINVAL;
+  const columns = [ends, retvals, ...(out === 0 ? [] : [outEnds])];
+  if (columns.some((column) => column % U32 !== 0 || !kernel.userOk(column, count * U32, true))) return -EFAULT;
+  if (!kernel.userOk(data, bytes + BATCH_SLACK, false)) return -EFAULT;
+  if (out === 0) return 0;
+  return outRoom >= BATCH_SLACK && kernel.userOk(out, outRoom, true) ? 0 : -EFAULT;
+}
+
+function runOn(kernel: Kernel, prog: number, batch: PacketBatch): BatchResult | number {
+  const { mem, scene } = kernel;
+  const { u32 } = mem;
+  const run = acquireRun(kernel, kernel.cpu);
+  if (run < 0) return run;
+  try {
+    u32[(run + RUN_PROG) >>> 2] = prog;
+    const m = new Machine(kernel, run);
+    begin(m, kernel.runBudget);
+    const entry = entryOf(m);
+    if (entry === undefined) return -EOPNOTSUPP;
+    const packet = { meta: 0, linear: 0, fragsSize: 0, ingressIfindex: LOOPBACK, rxQueueIndex: 0 };
+    if (prepareXdp(kernel, run, packet) === 0) return -ENOMEM;
+    const eventPackets: number[] = [];
+    scene.events = [];
+    scene.stopped = undefined;
+    scene.batch = { packet: () => u32[(run + RUN_BATCH_INDEX) >>> 2]!, packets: eventPackets };
+    const { data, bytes, base, first, ends, outRoom } = batch;
+    const { next, status } = runBatch(m, entry, {
+      ...batch,
+      data: (data - base) | 0,
+      bytes: base + bytes,
+      from: first === 0 ? base : u32[(ends >>> 2) + first - 1]!,
+      outAt: 0,
+      outLast: outRoom - BATCH_SLACK,
+      shortest: ETH_HLEN,
+      longest: PACKET_ROOM - XDP_HEADROOM,
+    });
+    const errno = status === RUN_EXITED ? 0 : stopRun(kernel, run, status);
+    return { next, errno, events: scene.events, eventPackets };
+  } finally {
+    scene.batch = undefined;
+    releaseRun(kernel, run);
+  }
+}

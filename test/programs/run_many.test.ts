@@ -15,7 +15,7 @@ import {
 import { readPcap } from "../../src/pcap/index.ts";
 import type { ProgramCase } from "./cases.ts";
 import { allContents } from "./contents.ts";
-import { casesOf, createTestHost, load, programNames, readProgram } from "./harness.ts";
+import { casesOf, createHostOf, load, programNames, readProgram } from "./harness.ts";
 
 const capture = readFileSync(join(import.meta.dirname, "../../examples/traffic/traffic.pcap"));
 const captured = readPcap(capture).packets.slice(0, 12);
@@ -74,7 +74,7 @@ function many(program: Program, packets: Iterable<Uint8Array>): Omit<Done, "maps
 }
 
 function on(name: string, each: ProgramCase, runs: (program: Program) => Omit<Done, "maps">): Done {
-  const host: EmbeddedBpfHost = createTestHost(each, { cpus: 2, shared: false });
+  const host: EmbeddedBpfHost = createHostOf(each, { cpus: 2, shared: false });
   const object: LoadedObject = load(host, name, readProgram(name), each);
   try {
     each.before?.({ host, object, sleep: (milliseconds) => host.advance(BigInt(milliseconds) * 1_000_000n) });

@@ -16,7 +16,7 @@ import {
 import { begin, type Machine, save } from "../vm/machine.ts";
 import { IMPORTS, MEMORY } from "../wasm/module.ts";
 import { DROP, ENTRY, LOOP, type Loop, loopModule } from "./batch_loop.ts";
-import { currentOf, UNWIND } from "./runtime.ts";
+import { enter, UNWIND } from "./runtime.ts";
 
 /** Packets in linear memory, and where the results go. */
 export interface Batch {
@@ -58,45 +58,41 @@ export function runBatch(m: Machine, entry: CompiledFunction, batch: Batch): Bat
   const loop = loopOf(kernel, entry);
   const around = u32[(run + RUN_HELD_COUNT) >>> 2]!;
   const ctx = u32[(run + RUN_CTX) >>> 2]!;
-  const current = currentOf(kernel);
-  const outer = current.m;
-  current.m = m;
   let { first, from, outAt } = batch;
   let thrown = 0;
   // What is left of a run's budget tells whether it was too long.
   mem.writeU64(run + RUN_BUDGET, 0);
-  try {
-    for (;;) {
-      try {
+  for (;;) {
+    let next = first;
+    try {
+      enter(m, (record, fp) => {
         const packets = [data, bytes, ends, first, from, count, shortest, longest - shortest] as const;
         const results = [retvals, out, outLast, outAt, outEnds] as const;
-        const next = loop(run, m.stackTop, ctx, ...packets, ...results, around, thrown, BigInt(budget));
-        m.status = i32[(run + RUN_BUDGET + 4) >>> 2]! < 0 ? RUN_SPENT : RUN_EXITED;
-        save(m);
-        return { next, status: m.status };
-      } catch (error) {
-        if (error !== UNWIND) throw error;
-      }
-      const index = u32[(run + RUN_BATCH_INDEX) >>> 2]!;
-      if (m.status !== RUN_EXITED) {
-        save(m);
-        return { next: index, status: m.status };
-      }
-      // The program has left by an exception of its own, with r0: the loop goes on behind its call.
-      const [low, high] = [u32[m.regs]!, u32[m.regs + 1]!];
-      begin(m, budget);
-      u32[m.regs] = low;
-      u32[m.regs + 1] = high;
-      mem.writeU64(run + RUN_BUDGET, 0);
-      if (index > batch.first) {
-        from = u32[(ends >>> 2) + index - 1]!;
-        outAt = u32[(outEnds >>> 2) + index - 1]!;
-      }
-      first = index;
-      thrown = 1;
+        next = loop(record, fp, ctx, ...packets, ...results, around, thrown, BigInt(budget));
+      });
+      m.status = i32[(run + RUN_BUDGET + 4) >>> 2]! < 0 ? RUN_SPENT : RUN_EXITED;
+      save(m);
+      return { next, status: m.status };
+    } catch (error) {
+      if (error !== UNWIND) throw error;
     }
-  } finally {
-    current.m = outer;
+    const index = u32[(run + RUN_BATCH_INDEX) >>> 2]!;
+    if (m.status !== RUN_EXITED) {
+      save(m);
+      return { next: index, status: m.status };
+    }
+    // The program has left by an exception of its own, with r0: the loop goes on behind its call.
+    const [low, high] = [u32[m.regs]!, u32[m.regs + 1]!];
+    begin(m, budget);
+    u32[m.regs] = low;
+    u32[m.regs + 1] = high;
+    mem.writeU64(run + RUN_BUDGET, 0);
+    if (index > first) {
+      from = u32[(ends >>> 2) + index - 1]!;
+      outAt = out === 0 ? 0 : u32[(outEnds >>> 2) + index - 1]!;
+    }
+    first = index;
+    thrown = 1;
   }
 }
 

@@ -84,18 +84,18 @@ function on(name: string, each: ProgramCase, runs: (program: Program) => Omit<Do
   }
 }
 
-/** Types other than XDP, which runs one by one as well, once each. */
+/** Of each object the first program with packets; of types that run one by one as well, one of each. */
 const seenTypes = new Set<string>();
 for (const name of programNames) {
   const types = new Map(
     parseObject(readProgram(name), { name }).programs.map((p) => [p.name, p.section.split("/")[0]!]),
   );
-  const seen = new Set<string>();
+  let done = false;
   for (const each of await casesOf(name)) {
     const own = (each.runs ?? []).flatMap(({ data, ctx }) => (data === undefined || ctx !== undefined ? [] : [data]));
     const type = types.get(each.program)!;
-    if (own.length === 0 || seen.has(each.program) || seenTypes.has(type)) continue;
-    seen.add(each.program);
+    if (done || own.length === 0 || seenTypes.has(type)) continue;
+    done = true;
     if (!type.startsWith("xdp")) seenTypes.add(type);
     test(`${name}: ${each.program}`, () => {
       // Twice, as what the first time left in maps, headroom and stack must not matter.

@@ -1,10 +1,10 @@
 /** What it costs to load programs, and to call one that does nothing. */
-import type { Program } from "../src/index.ts";
+import { PacketList, type Program } from "../src/index.ts";
 import * as asm from "../src/insn/index.ts";
 import * as u from "../src/uapi/index.ts";
 import { randomOf } from "../test/random.ts";
 import { compiled, JIT, KERNEL, type ProgramHost } from "./hosts.ts";
-import { cpuNs, inProcess, measure, median, type Side } from "./measure.ts";
+import { cpuNs, inProcess, measure, median, overAll, type Side } from "./measure.ts";
 import type { ProgramBench } from "./program_bench.ts";
 import { createFd } from "./raw_map.ts";
 
@@ -13,6 +13,8 @@ const CALLING = "A call";
 const PACKET = 64;
 /** The most that a call may take on the JIT. */
 const CALL_NS = 150;
+/** Of one packet of many. */
+const MANY_NS = 30;
 const { R0, R1, R2, R6, R7, R8, R9, R10 } = asm;
 
 /** Sizes of programs, how many different ones are loaded, and milliseconds that compiling may take. */
@@ -173,8 +175,27 @@ function benchCalling({ report, hosts }: ProgramBench): void {
   }
 }
 
+const MANY = 4096;
+
+/** The same program over packets that `runMany` gets at once. */
+function benchMany({ report, hosts }: ProgramBench): void {
+  const what = `a packet of program.runMany(), xdp, ${PACKET} bytes`;
+  const list = PacketList.of(Array.from({ length: MANY }, () => new Uint8Array(PACKET)));
+  const embedded = hosts.filter(({ host }) => host.kind !== "kernel");
+  const programs = embedded.map(({ host }) => host.loadProgram({ type: "xdp", insns: noOp, license: "GPL" }));
+  for (const [i, on] of embedded.entries()) compiled(on, programs[i]!);
+  const sides = embedded.map(({ name }, i) => overAll(name, () => programs[i]!.runMany(list).count));
+  const rows = measure(sides);
+  report.compared(CALLING, what, rows, { base: JIT, judged: JIT });
+  const row = rows.find(({ name }) => name === JIT);
+  if (row) report.budget({ what: `${what}, ${JIT}`, limit: MANY_NS, got: row.median, unit: "ns" });
+  for (const program of programs) program.close();
+}
+
 /** First of all, while no program has been compiled yet. */
 export function benchCalls(bench: ProgramBench): void {
   if (bench.wants(LOADING)) benchLoading(bench);
-  if (bench.wants(CALLING)) benchCalling(bench);
+  if (!bench.wants(CALLING)) return;
+  benchCalling(bench);
+  benchMany(bench);
 }

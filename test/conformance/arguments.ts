@@ -14,6 +14,8 @@ export interface Arguments {
   readonly record: boolean;
   /** Random programs: in a whole run, or alone. */
   readonly programs: ProgramArguments | undefined;
+  /** Programs that no verifier has seen, on both engines, and nothing else. */
+  readonly unverified: ProgramArguments | undefined;
   /** Whether docs/conformance.md is written: a whole run, or asked for. */
   readonly write: boolean;
   /** The clone of bpf_conformance whose cases are run, and nothing else. */
@@ -45,7 +47,9 @@ Where bpf(2) is not permitted the recorded answers of Linux 6.18 stand in.
   --chunk N        of each seed only the sequence with this number
   --no-shrink      show a difference without making its sequence shorter
   --no-tables      random sequences only
-  --programs       random programs only
+  --programs       random programs only: on the kernel, as compiled code and on the interpreter
+  --unverified     only this: random programs that no verifier has seen, as compiled code and on the interpreter, without
+                   the kernel
   --count N        programs (${PROGRAMS.toLocaleString("en")})
   --seed N         their seed (1)
   --first N        the number of the first one (0)
@@ -83,7 +87,7 @@ export function parseArguments(args: readonly string[]): Arguments {
   let whole = true;
   for (let i = 0; i < args.length; i++) {
     const option = args[i]!;
-    if (["--no-shrink", "--no-tables", "--record", "--write", "--programs"].includes(option)) {
+    if (["--no-shrink", "--no-tables", "--record", "--write", "--programs", "--unverified"].includes(option)) {
       flags.add(option);
       continue;
     }
@@ -118,6 +122,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     suite,
     engine,
     programs: only || whole ? programs : undefined,
+    unverified: flags.has("--unverified") ? programs : undefined,
     write: flags.has("--write") || (whole && !flags.has("--no-tables") && !only),
   };
 }

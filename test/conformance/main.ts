@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { createEmbeddedHost } from "../../src/host/embedded.ts";
+import { Engines, showTally } from "../jit/engines.ts";
 import { type Arguments, type ProgramArguments, parseArguments, USAGE } from "./arguments.ts";
 import { tellSuite } from "./bpf_conformance/record.ts";
 import { runCase } from "./execute.ts";
@@ -140,6 +141,24 @@ async function comparePrograms(hosts: Hosts, args: Arguments, wanted: ProgramArg
   return runner.tally;
 }
 
+/** On both engines, on an exclusive and a shared host in turn. The number of differences. */
+async function compareUnverified({ seed, first, count }: ProgramArguments): Promise<number> {
+  const engines = [new Engines(false), new Engines(true)];
+  let differences = 0;
+  for (let index = first; index < first + count && differences < MOST_DIFFERENCES; index++) {
+    const difference = engines[index % engines.length]!.compare(seed, index);
+    if (difference !== undefined) {
+      differences++;
+      console.log(`\n${difference}\n`);
+    }
+    if (index % REST_EVERY === 0) await rest(index);
+  }
+  for (const each of engines) each.dispose();
+  console.log(`unverified programs of seed ${seed}: ${differences} differences`);
+  for (const { shared, tally } of engines) console.log(`${shared ? "shared" : "exclusive"}: ${showTally(tally)}`);
+  return differences;
+}
+
 /** Against the kernel. The number of differences and failed cases. */
 async function compareAll(hosts: Hosts, args: Arguments): Promise<number> {
   const results = args.tables ? runTables(hosts) : [];
@@ -239,6 +258,7 @@ async function main(): Promise<number> {
     return 2;
   }
   if (args.suite !== undefined) return (await tellSuite(args.suite, args.engine)) === 0 ? 0 : 1;
+  if (args.unverified !== undefined) return (await compareUnverified(args.unverified)) === 0 ? 0 : 1;
   const hosts = openHosts();
   try {
     if (hosts.kernel === undefined && args.record) {

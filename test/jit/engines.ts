@@ -8,6 +8,7 @@ import { RUN_SIZE } from "../../src/kern/run_record.ts";
 import { AREA_KIND, AREA_RUN, areaOf } from "../../src/mem/alloc.ts";
 import { GRANULE } from "../../src/mem/layout.ts";
 import * as u from "../../src/uapi/index.ts";
+import { mayFallBack } from "../compiled.ts";
 import { randomOf } from "../random.ts";
 import { ARRAY_VALUE, type Fds, ODD_VALUE, type Unverified, unverified } from "./unverified.ts";
 
@@ -134,11 +135,18 @@ class Side {
   }
 }
 
+export function showTally({ count, refused, interpreted, exited, faulted, spent }: EngineTally): string {
+  const ran = `${count - refused - interpreted} of ${count - refused} compiled`;
+  return `${count} programs, ${refused} refused, ${ran}; ${exited} exited, ${faulted} faulted, ${spent} ran out of budget`;
+}
+
 export class Engines {
+  readonly shared: boolean;
   readonly tally: EngineTally = { count: 0, refused: 0, interpreted: 0, exited: 0, faulted: 0, spent: 0 };
   readonly #sides: readonly [Side, Side];
 
   constructor(shared: boolean) {
+    this.shared = shared;
     this.#sides = [new Side("interp", shared), new Side("jit", shared)];
   }
 
@@ -166,7 +174,7 @@ export class Engines {
     }
     if (this.#sides[1].host.ranBy().engine === "interp") {
       const { why } = this.#sides[1].host.ranBy();
-      if (!/reads registers of its caller|is read$/.test(why ?? "")) return this.#tell(seed, index, all, `${why}`);
+      if (why === undefined || !mayFallBack(why)) return this.#tell(seed, index, all, `${why}`);
       tally.interpreted++;
     }
     if (wanted.ret === -u.ETIMEDOUT) tally.spent++;
@@ -208,7 +216,8 @@ export class Engines {
       const lines = disassembleAll(insns as never[]);
       return `functions at ${starts.join()}\n${lines.join("\n")}`;
     });
-    return [`program ${index} of seed ${seed}: ${what}`, ...shown].join("\n\n");
+    const again = `again: npm run conformance -- --unverified --seed ${seed} --first ${index} --count 1`;
+    return [`unverified program ${index} of seed ${seed}: ${what}`, ...shown, again].join("\n\n");
   }
 
   dispose(): void {

@@ -1,66 +1,77 @@
-/** One random program on two worlds: what differs, and which parts of it are needed to show it. */
+/** One random program on both engines and the kernel: what differs, and which parts of it are needed to show it. */
 
 import type { AsmItem } from "../../../src/insn/index.ts";
 import * as asm from "../../../src/insn/index.ts";
+import type { Engine } from "../../../src/kern/compiled.ts";
 import { ETIMEDOUT } from "../../../src/uapi/index.ts";
+import { mayFallBack } from "../../compiled.ts";
 import { randomOf } from "../../random.ts";
 import { insnsOf, type RandomProgram, reachable } from "./generate.ts";
-import type { MapName } from "./maps.ts";
 import { type Run, randomPacket, type World } from "./world.ts";
 
 /** Packets that each program runs on, one after the other on the same maps. */
 const RUNS = 3;
 
+/** The embedded hosts that a program runs on: one of each engine. */
+export type EngineWorlds = Readonly<Record<Engine, World>>;
+
 /** What came of a program: `refused` by the kernel, `same`, or text that says what differs. */
-export type Verdict = { readonly kind: "same" | "refused" } | { readonly kind: "different"; readonly what: string };
+export type Verdict =
+  | { readonly kind: "refused" }
+  /** `fellBack`: why it was interpreted on the host that compiles; undefined: it was not. */
+  | { readonly kind: "same"; readonly fellBack: string | undefined }
+  /** `endless`: a loop that has lost its end; the kernel stops it after a time. */
+  | { readonly kind: "different"; readonly what: string; readonly endless: boolean };
 
-/** A loop that has lost its end: the kernel stops it after a time. */
-const ENDLESS = `embedded ${-ETIMEDOUT}`;
-
-const SAME: Verdict = { kind: "same" };
-const REFUSED: Verdict = { kind: "refused" };
-
-function different(what: string): Verdict {
-  return { kind: "different", what };
+/** All that a program leaves. */
+interface Left {
+  readonly runs: readonly Run[];
+  readonly maps: Uint8Array;
 }
 
 /** `input` gives what maps and packets start as. */
-export function compareProgram(program: RandomProgram, embedded: World, kernel: World, input: number): Verdict {
-  const { used } = program;
-  for (const world of [embedded, kernel]) world.reset(used, randomOf(input));
-  const there = kernel.load(program);
-  if (there < 0) return REFUSED;
-  const here = embedded.load(program);
-  if (here < 0) {
-    kernel.close(there);
-    return different(`the kernel takes it, ${embedded.name} answers ${here}: ${embedded.log(program).trim()}`);
+export function compareProgram(program: RandomProgram, embedded: EngineWorlds, kernel: World, input: number): Verdict {
+  const wanted = leftBy(program, kernel, input);
+  if (typeof wanted === "number") return { kind: "refused" };
+  const differences: string[] = [];
+  let [endless, fellBack]: [boolean, string | undefined] = [false, undefined];
+  for (const engine of ["jit", "interp"] as const) {
+    const world = embedded[engine];
+    const found = leftBy(program, world, input);
+    if (typeof found === "number") {
+      differences.push(`the kernel takes it, ${world.name} answers ${found}: ${world.log(program).trim()}`);
+      continue;
+    }
+    endless ||= found.runs.some(({ ret }) => ret === -ETIMEDOUT);
+    const other = found.runs.find(({ ranBy }) => ranBy?.engine !== engine)?.ranBy;
+    if (other !== undefined) fellBack = other.why ?? `by ${other.engine}`;
+    if (fellBack !== undefined && !mayFallBack(fellBack))
+      differences.push(`${world.name} does not run it: ${fellBack}`);
+    const what = differenceOf(program, world, found, wanted);
+    if (what !== undefined) differences.push(what);
   }
-  const verdict = compareRuns(embedded, here, kernel, there, used, input);
-  embedded.close(here);
-  kernel.close(there);
-  return verdict;
+  if (differences.length === 0) return { kind: "same", fellBack };
+  return { kind: "different", what: differences.join("\n"), endless };
 }
 
-function compareRuns(
-  embedded: World,
-  here: number,
-  kernel: World,
-  there: number,
-  used: ReadonlySet<MapName>,
-  input: number,
-): Verdict {
+/** An errno: the host refuses it. */
+function leftBy(program: RandomProgram, world: World, input: number): Left | number {
+  world.reset(program.used, randomOf(input));
+  const fd = world.load(program);
+  if (fd < 0) return fd;
   const rnd = randomOf(input ^ 0x5bd1_e995);
-  let what: string | undefined;
-  for (let n = 0; n < RUNS && what === undefined; n++) {
-    const packet = randomPacket(rnd);
-    const found = embedded.run(here, packet);
-    const wanted = kernel.run(there, packet);
-    if (!sameRun(found, wanted)) what = `run ${n + 1}: ${showRuns(found, wanted)}`;
-  }
-  const [found, wanted] = [embedded.contents(used), kernel.contents(used)];
-  if (what === undefined && !sameBytes(found, wanted))
-    what = `maps ${[...used].join(", ")}: ${firstDifference(found, wanted)}`;
-  return what === undefined ? SAME : different(what);
+  const runs = Array.from({ length: RUNS }, () => world.run(fd, randomPacket(rnd)));
+  const maps = world.contents(program.used);
+  world.close(fd);
+  return { runs, maps };
+}
+
+function differenceOf({ used }: RandomProgram, { name }: World, found: Left, wanted: Left): string | undefined {
+  const n = found.runs.findIndex((run, i) => !sameRun(run, wanted.runs[i]!));
+  if (n >= 0)
+    return `run ${n + 1}: ${name} ${showRun(found.runs[n]!)}; ${differentRun(found.runs[n]!, wanted.runs[n]!)}`;
+  if (sameBytes(found.maps, wanted.maps)) return undefined;
+  return `maps ${[...used].join(", ")}: ${name} ${firstDifference(found.maps, wanted.maps)}`;
 }
 
 function sameRun(a: Run, b: Run): boolean {
@@ -78,11 +89,13 @@ function firstDifference(found: Uint8Array, wanted: Uint8Array): string {
   return `${found.length} and ${wanted.length} bytes, at ${at & ~7} ${hex(found)}, on the kernel ${hex(wanted)}`;
 }
 
-function showRuns(found: Run, wanted: Run): string {
-  const numbers = ({ ret, retval, data }: Run): string =>
-    `${ret}, retval 0x${retval.toString(16)}, ${data.length} bytes`;
+function showRun({ ret, retval, data }: Run): string {
+  return `${ret}, retval 0x${retval.toString(16)}, ${data.length} bytes`;
+}
+
+function differentRun(found: Run, wanted: Run): string {
   const bytes = sameBytes(found.data, wanted.data) ? "" : `; packet: ${firstDifference(found.data, wanted.data)}`;
-  return `embedded ${numbers(found)}; kernel ${numbers(wanted)}${bytes}`;
+  return `kernel ${showRun(wanted)}${bytes}`;
 }
 
 /** What the kernel refuses must do no harm here, whatever it does. */
@@ -96,11 +109,16 @@ export function runRefused(program: RandomProgram, scratch: World, input: number
 }
 
 /** Leaves out what is not needed for a difference: whole parts first, then single instructions. */
-export function shrinkProgram(program: RandomProgram, embedded: World, kernel: World, input: number): RandomProgram {
+export function shrinkProgram(
+  program: RandomProgram,
+  embedded: EngineWorlds,
+  kernel: World,
+  input: number,
+): RandomProgram {
   const differs = (candidate: RandomProgram): boolean => {
     try {
       const verdict = compareProgram(candidate, embedded, kernel, input);
-      return verdict.kind === "different" && !verdict.what.includes(ENDLESS);
+      return verdict.kind === "different" && !verdict.endless;
     } catch {
       // A label that is gone.
       return false;

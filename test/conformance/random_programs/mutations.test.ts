@@ -1,12 +1,14 @@
 /**
- * Random programs must be able to fail: bugs are planted in the interpreter, one at a time, and each must be found.
+ * Random programs must be able to fail: bugs are planted in the interpreter and the compiler, one at a time, and each must be found.
  */
 import { afterAll, afterEach, expect, test, vi } from "vitest";
+import type { Emitter } from "../../../src/jit/emitter.ts";
+import type { Op } from "../../../src/jit/program.ts";
 import type { Handler } from "../../../src/vm/handler.ts";
 import { closeHosts, openHosts } from "../hosts.ts";
 import { ProgramRunner } from "./run.ts";
 
-/** The interpreter's tables look here first. */
+/** The interpreter's tables look here first; the compiler takes another instruction than there is. */
 const planted = vi.hoisted(() => new Map<string, unknown>());
 
 type Table = Readonly<Record<string, Handler>>;
@@ -18,6 +20,11 @@ const plantable = vi.hoisted(() => (name: string, table: Table): Table => {
     return [op, (...args) => ((planted.get(key) as Handler | undefined) ?? handler)(...args)];
   });
   return Object.fromEntries(entries);
+});
+
+const otherThan = vi.hoisted(() => (name: string, op: Op): Op => {
+  const change = planted.get(name) as ((op: Op) => Op) | undefined;
+  return change === undefined ? op : change(op);
 });
 
 vi.mock("../../../src/vm/alu64.ts", async (original) => {
@@ -38,6 +45,14 @@ vi.mock("../../../src/vm/load_store.ts", async (original) => {
   const loads = plantable("loads", real.loads as unknown as Table);
   return { ...real, loads, signedLoads: plantable("signedLoads", real.signedLoads as unknown as Table) };
 });
+vi.mock("../../../src/jit/emit_alu.ts", async (original) => {
+  const real = await original<typeof import("../../../src/jit/emit_alu.ts")>();
+  return { ...real, emitAlu: (e: Emitter, op: Op) => real.emitAlu(e, otherThan("emitAlu", op)) };
+});
+vi.mock("../../../src/jit/emit_memory.ts", async (original) => {
+  const real = await original<typeof import("../../../src/jit/emit_memory.ts")>();
+  return { ...real, emitLoad: (e: Emitter, op: Op) => real.emitLoad(e, otherThan("emitLoad", op)) };
+});
 
 const hosts = openHosts();
 const runner = hosts.kernel === undefined ? undefined : new ProgramRunner(hosts.kernel, 1, false);
@@ -50,7 +65,7 @@ afterEach(() => planted.clear());
 interface Mutation {
   readonly what: string;
   readonly at: string;
-  readonly handler: Handler;
+  readonly handler: Handler | ((op: Op) => Op);
 }
 
 const mutations: readonly Mutation[] = [
@@ -134,6 +149,16 @@ const mutations: readonly Mutation[] = [
     handler: (m, d, low, _high, w) => {
       if (m.i32[d]! > (low | 0)) m.pc += w >> 16;
     },
+  },
+  {
+    what: "compiled 32-bit arithmetic of all 64 bits",
+    at: "emitAlu",
+    handler: (op: Op): Op => ({ ...op, row: { ...op.row, bits: 64 } }),
+  },
+  {
+    what: "compiled loads that do not extend the sign",
+    at: "emitLoad",
+    handler: (op: Op): Op => ({ ...op, row: { ...op.row, signed: false } }),
   },
 ];
 

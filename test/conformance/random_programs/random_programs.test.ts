@@ -1,5 +1,5 @@
 /**
- * Random programs on the kernel and on embedded hosts: 300, always the same, since new ones have found bugs of the kernel's
+ * Random programs on the kernel, as compiled code and on the interpreter: 300, always the same, since new ones have found bugs of the kernel's
  * verifier that its machine did not survive unharmed. BPFMAPS_RANDOM_SEED: others. Many more: `npm run conformance --
  * --programs`, on a machine of your own.
  */
@@ -7,7 +7,7 @@ import { afterAll, expect, test } from "vitest";
 import { disassembleAll, insnTable } from "../../../src/insn/index.ts";
 import { closeHosts, openHosts } from "../hosts.ts";
 import { generateProgram, insnsOf } from "./generate.ts";
-import { acceptedOf, KINDS, ProgramRunner, summary } from "./run.ts";
+import { acceptedOf, KINDS, ProgramRunner, summary, takenOf } from "./run.ts";
 
 const PROGRAMS = 300;
 /** Per cent that the kernel must take: fewer, and the generator has become blunt. */
@@ -16,7 +16,7 @@ const ACCEPTED = 90;
 const hosts = openHosts();
 afterAll(() => closeHosts(hosts));
 
-test.runIf(hosts.kernel !== undefined)("embedded hosts and the kernel agree", () => {
+test.runIf(hosts.kernel !== undefined)("both engines and the kernel agree", () => {
   const seed = Number(process.env.BPFMAPS_RANDOM_SEED ?? 1);
   const runner = new ProgramRunner(hosts.kernel!, seed);
   for (let index = 0; index < PROGRAMS; index++) {
@@ -26,6 +26,7 @@ test.runIf(hosts.kernel !== undefined)("embedded hosts and the kernel agree", ()
   runner.dispose();
   console.log(summary(runner.tally));
   expect(acceptedOf(runner.tally)).toBeGreaterThan(ACCEPTED);
+  expect(runner.tally.compiled).toBe(takenOf(runner.tally));
 });
 
 test("the same seed and number give the same program", () => {

@@ -1,6 +1,7 @@
 /** One host with the maps of random programs: loads, runs, and tells what is in the maps. */
 import type { AttrObject, Host } from "../../../src/host/host.ts";
 import * as asm from "../../../src/insn/index.ts";
+import type { RanBy } from "../../../src/kern/compiled.ts";
 import * as u from "../../../src/uapi/index.ts";
 import { closeRing, openRing, type Ring } from "../random/ring.ts";
 import { FUNC_INFO_SIZE, funcInfo, functionTypes } from "./btf.ts";
@@ -24,6 +25,8 @@ export interface Run {
   readonly retval: number;
   /** The packet afterwards, and behind it the context, where the kernel gives it back. */
   readonly data: Uint8Array;
+  /** Undefined on the kernel. */
+  readonly ranBy: RanBy | undefined;
 }
 
 export class World {
@@ -157,11 +160,12 @@ export class World {
     const withContext = { ...attr, ctx_in: ctx, ctx_size_in: ctx.length, ctx_out: ctx, ctx_size_out: ctx.length };
     const call = ctx.length === 0 ? attr : withContext;
     const ret = this.host.bpf(u.BPF_PROG_TEST_RUN, call);
-    if (ret < 0) return { ret, retval: call.retval, data: new Uint8Array(0) };
+    const ranBy = this.host.ranBy?.();
+    if (ret < 0) return { ret, retval: call.retval, data: new Uint8Array(0), ranBy };
     const data = new Uint8Array(call.data_size_out + ctx.length);
     data.set(this.#out.subarray(0, call.data_size_out));
     data.set(ctx, call.data_size_out);
-    return { ret, retval: call.retval, data };
+    return { ret, retval: call.retval, data, ranBy };
   }
 
   close(fd: number): void {

@@ -23,8 +23,8 @@ export async function bundleForPage(file: string): Promise<string> {
   return outputFiles[0]!.text;
 }
 
-/** Runs a script in an empty page: what it gives to `report(text)` before it ends, or `failed: ...`. */
-export function runInPage(browser: string, script: string, timeoutMs: number): string {
+/** Runs a script in an empty page: what it gives to `report` (report.ts) before it ends. Throws when it fails. */
+export function runInPage<T>(browser: string, script: string, timeoutMs: number): T {
   const folder = mkdtempSync(join(tmpdir(), "bpfmaps-page-"));
   const page = `<!doctype html><pre id="report"></pre>
 <script>globalThis.report = (text) => { document.getElementById("report").textContent = "[" + encodeURIComponent(text) + "]"; };
@@ -43,7 +43,11 @@ addEventListener("error", (event) => report("failed: " + event.message));</scrip
       timeout: timeoutMs,
       maxBuffer: 1 << 26,
     });
-    return decodeURIComponent(/<pre id="report">\[(.*)\]<\/pre>/.exec(dom)?.[1] ?? "failed: it gave nothing");
+    const text = decodeURIComponent(
+      /<pre id="report"[^>]*>\[(.*)\]<\/pre>/.exec(dom)?.[1] ?? "failed: it gave nothing",
+    );
+    if (text.startsWith("failed: ")) throw new Error(`the page ${text}`);
+    return JSON.parse(text) as T;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -42,15 +42,18 @@ export function programHosts(say: (line: string) => void): readonly ProgramHost[
     say(`The column "${KERNEL}" is missing, and with it what is held against it: ${error.message.split("\n")[0]}`);
   }
   const cpus = hosts[0]?.host.possibleCpus ?? 1;
-  const embedded = (name: string, engine: "jit" | "interp", shared: boolean): void => {
-    const embedded = createEmbeddedHost({ memory: MEMORY, cpus, shared, seed: 1, engine });
-    const host = new EmbeddedBpfHost(embedded);
-    hosts.push(engine === "jit" ? { name, host, jit: embedded } : { name, host });
-  };
-  embedded(JIT, "jit", true);
-  embedded(JIT_EXCLUSIVE, "jit", false);
-  embedded(INTERPRETER, "interp", true);
-  return hosts;
+  const options = { memory: MEMORY, cpus, seed: 1 };
+  return [
+    ...hosts,
+    onEmbedded(JIT, createEmbeddedHost({ ...options, shared: true, engine: "jit" })),
+    onEmbedded(JIT_EXCLUSIVE, createEmbeddedHost({ ...options, engine: "jit" })),
+    onEmbedded(INTERPRETER, createEmbeddedHost({ ...options, shared: true, engine: "interp" })),
+  ];
+}
+
+export function onEmbedded(name: string, embedded: EmbeddedHost): ProgramHost {
+  const host = new EmbeddedBpfHost(embedded);
+  return embedded.engine === "jit" ? { name, host, jit: embedded } : { name, host };
 }
 
 /** Compiles a program where it is run compiled, and makes sure of it. Milliseconds and bytes, undefined elsewhere. */

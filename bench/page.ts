@@ -48,6 +48,7 @@ function head(text: string): string[] {
     "npm run bench -- programs     # one of them; --help names them",
     "npm run bench -- --full       # all of them",
     "npm run bench -- --no-write   # leaves this page alone",
+    "npm run test:browser          # programs in a headless Chromium: printed, not on this page",
     "```",
     "",
     "All sides of a table run in turns in one process and on one CPU, with the same keys in the same order. Figures are",

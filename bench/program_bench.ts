@@ -1,17 +1,29 @@
 /** What the parts of the benchmark of programs share. */
-import { JIT, KERNEL, type ProgramHost } from "./hosts.ts";
-import { measure, type Side } from "./measure.ts";
+import type { ProgramHost } from "./hosts.ts";
+import { measure, ROUNDS, type Side } from "./measure.ts";
 import type { Report } from "./report.ts";
+
+/** What is held against what: two of the hosts. */
+export interface Held {
+  readonly base: string;
+  readonly judged: string;
+  /** Whether the budgets apply: they are ratios to the kernel. */
+  readonly budgets: boolean;
+  /** How often each side is measured. */
+  readonly rounds?: number;
+}
 
 export class ProgramBench {
   readonly report: Report;
   readonly hosts: readonly ProgramHost[];
   readonly #only: string;
+  readonly #held: Held;
 
-  constructor(report: Report, hosts: readonly ProgramHost[], only: string) {
+  constructor(report: Report, hosts: readonly ProgramHost[], only: string, held: Held) {
     this.report = report;
     this.hosts = hosts;
     this.#only = only.toLowerCase();
+    this.#held = held;
   }
 
   /** Whether this table was asked for. */
@@ -19,8 +31,8 @@ export class ProgramBench {
     return title.toLowerCase().includes(this.#only);
   }
 
-  /** Measures, and holds the JIT on a shared host against the kernel. */
   compare(group: string, label: string, sides: readonly Side[], limit?: number): void {
-    this.report.compared(group, label, measure(sides), { base: KERNEL, judged: JIT, limit });
+    const { base, judged, budgets, rounds = ROUNDS } = this.#held;
+    this.report.compared(group, label, measure(sides, rounds), { base, judged, limit: budgets ? limit : undefined });
   }
 }

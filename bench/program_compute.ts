@@ -1,5 +1,4 @@
 /** Programs that compute: those of bench/programs. */
-import { readFileSync } from "node:fs";
 import type { BpfHost, LoadedObject, Program } from "../src/index.ts";
 import * as u from "../src/uapi/index.ts";
 import { randomOf } from "../test/random.ts";
@@ -12,7 +11,8 @@ const LIMIT = 2;
 const GROUP = "Computing";
 const PACKET = 1500;
 const VALUE = 1 << 16;
-const FOLDER = "bench/programs";
+/** Where their objects are. */
+export const FOLDER = "bench/programs";
 
 interface Task {
   readonly object: string;
@@ -99,12 +99,13 @@ class ComputeSide implements Side {
   }
 }
 
-export function benchCompute(bench: ProgramBench): void {
+/** `objectOf`: the bytes of an object in the folder, by its name without `.bpf.o`. */
+export function benchCompute(bench: ProgramBench, objectOf: (name: string) => Uint8Array): void {
   const wanted = tasks.filter(({ what }) => bench.wants(`${GROUP}: ${what}`));
   if (wanted.length === 0) return;
   bench.report.note(`Programs that compute, in ${FOLDER}: nanoseconds of one run.`);
   for (const { object: name, program, what, prepare } of wanted) {
-    const object = new Uint8Array(readFileSync(`${FOLDER}/${name}.bpf.o`));
+    const object = objectOf(name);
     const loaded = bench.hosts.map(({ host }) => host.loadObject(object, { name, programs: [program] }));
     for (const [i, { host }] of bench.hosts.entries()) prepare?.(loaded[i]!, host);
     const sides = bench.hosts.map(

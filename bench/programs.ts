@@ -1,8 +1,9 @@
 /** Programs: the same ones on the kernel's JIT, on ours and on the interpreter, side by side. */
-import { INTERPRETER, KERNEL, programHosts } from "./hosts.ts";
+import { readFileSync } from "node:fs";
+import { INTERPRETER, JIT, KERNEL, programHosts } from "./hosts.ts";
 import { ProgramBench } from "./program_bench.ts";
 import { benchCalls } from "./program_calls.ts";
-import { benchCompute } from "./program_compute.ts";
+import { benchCompute, FOLDER } from "./program_compute.ts";
 import { benchMapPrograms } from "./program_maps.ts";
 import { benchPackets } from "./program_packets.ts";
 import type { Report } from "./report.ts";
@@ -15,10 +16,11 @@ export function benchPrograms(report: Report, only: string): void {
     report,
     programHosts((line) => report.note(line)),
     only,
+    { base: KERNEL, judged: JIT, budgets: true },
   );
   benchCalls(bench);
   benchMapPrograms(bench);
-  benchCompute(bench);
+  benchCompute(bench, (name) => new Uint8Array(readFileSync(`${FOLDER}/${name}.bpf.o`)));
   benchPackets(bench);
   for (const { host } of bench.hosts) host.close();
 }

@@ -6,12 +6,12 @@ import { insnPrograms } from "../conformance/insn_programs.ts";
 import { tables } from "../conformance/tables.ts";
 import { notRun } from "../kernel.ts";
 import type { EngineReport } from "./conformance.page.ts";
-import { bundleForPage, chromium, runInPage } from "./page.ts";
+import { bundleForPage, chromium, NO_CHROMIUM, runInPage } from "./page.ts";
 
 test("the conformance suite passes in a page, on both engines", async () => {
   const script = await bundleForPage(join(import.meta.dirname, "conformance.page.ts"));
   if (chromium === undefined) {
-    notRun("the conformance suite in a page", "there is no chromium: apt-get install chromium");
+    notRun("the conformance suite in a page", NO_CHROMIUM);
     return;
   }
   const reports = runInPage<EngineReport[]>(chromium, script, 100_000);

@@ -10,7 +10,10 @@ export const chromium: string | undefined = ["/usr/bin/chromium", "/usr/bin/chro
   existsSync(path),
 );
 
-/** One script with all that a file imports. A Node import that is left is an error. */
+/** For `notRun`. */
+export const NO_CHROMIUM = "there is no chromium: apt-get install chromium";
+
+/** One script with all that a file imports, objects as their bytes. A Node import that is left is an error. */
 export async function bundleForPage(file: string): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [file],
@@ -18,6 +21,7 @@ export async function bundleForPage(file: string): Promise<string> {
     platform: "browser",
     format: "iife",
     write: false,
+    loader: { ".o": "binary" },
     logLevel: "error",
   });
   return outputFiles[0]!.text;

@@ -53,7 +53,8 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
   // Before it is read: that alone takes seconds of a million.
   if (count > MAX_INSNS) return without(`it has ${count} instructions, more than ${MAX_INSNS}`);
   const program = readProgram(kernel.mem, prog);
-  const why = typeof program === "string" ? program : refusal(program);
+  const why =
+    typeof program === "string" ? program : readsTheUnknown(program, (start) => isCallback(kernel.mem, prog, start));
   if (typeof program === "string" || why !== undefined) return without(why);
   const proof = prove(kernel, prog, program);
   const calls = planCalls(kernel, prog, program, proof);
@@ -86,14 +87,6 @@ function instantiate(
     if (!(error instanceof WebAssembly.CompileError || error instanceof RangeError)) throw error;
     return `its ${bytes.length} bytes of WebAssembly are refused: ${error.message}`;
   }
-}
-
-function refusal(program: JitProgram): string | undefined {
-  for (const [i, func] of program.functions.entries()) {
-    const why = readsTheUnknown(func, i === 0);
-    if (why !== undefined) return why;
-  }
-  return undefined;
 }
 
 function directName(index: number): string {

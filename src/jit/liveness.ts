@@ -4,7 +4,7 @@
  */
 import type { AtomicOp } from "../insn/index.ts";
 import { planOfCall } from "../vm/call.ts";
-import type { Func, Op } from "./program.ts";
+import type { Block, Func, JitProgram, Op } from "./program.ts";
 
 const R0 = 1;
 const SCRATCH = 0b11_1110;
@@ -48,34 +48,76 @@ function useOf(op: Op): Use {
   return { reads: args, writes: R0, spoils: callable.callback !== undefined || callable.result === "program" };
 }
 
-/** Why the function cannot be compiled; undefined: it can. `first`: it is the program's first, whose registers are known. */
-export function readsTheUnknown(func: Func, first: boolean): string | undefined {
+/** A local call's target. */
+function calledBy({ row, variant, index, imm }: Op): number | undefined {
+  return row.kind === "call" && variant?.op === "local" ? index + 1 + imm : undefined;
+}
+
+/**
+ * Why the program cannot be compiled; undefined: it can. The registers of its first function are known, unless that is
+ * called too. `isCallback`: whether helpers may call the function that begins there.
+ */
+export function readsTheUnknown(program: JitProgram, isCallback: (start: number) => boolean): string | undefined {
+  const called = new Set(program.functions.flatMap(({ blocks }) => blocks.flatMap(({ ops }) => ops.map(calledBy))));
+  const returned = returnCallers(program);
+  if (typeof returned === "string") return returned;
+  for (const func of program.functions) {
+    const first = func.start === 0 && !called.has(0);
+    const live = liveAtEntry(func, returned, first || isCallback(func.start));
+    if (typeof live === "string") return live;
+    if (!first && (live & CALLERS) !== 0) return readsCaller(func.start);
+  }
+  return undefined;
+}
+
+function readsCaller(start: number): string {
+  return `the function at instruction ${start} reads registers of its caller`;
+}
+
+/** First instructions of functions that may return their caller's r0: those without a result. Or why nothing is compiled. */
+function returnCallers({ functions }: JitProgram): ReadonlySet<number> | string {
+  const returned = new Set<number>();
+  for (let size = -1; size !== returned.size; ) {
+    size = returned.size;
+    for (const func of functions) {
+      const live = liveAtEntry(func, returned, true, true);
+      if (typeof live === "string") return live;
+      if ((live & R0) !== 0) returned.add(func.start);
+    }
+  }
+  return returned;
+}
+
+/**
+ * Registers that are read before anything is put into them. `result`: its r0 counts as read at the end. `through`: what a
+ * function without a result returns is traced to what was in r0 before the call; else to read it is a reason.
+ */
+function liveAtEntry(func: Func, returned: ReadonlySet<number>, result: boolean, through = false): number | string {
   const live: number[] = func.blocks.map(() => 0);
+  const walk = ({ ops, next }: Block): number | string => {
+    let now = 0;
+    for (const to of next) now |= live[to]!;
+    for (let i = ops.length - 1; i >= 0; i--) {
+      const op = ops[i]!;
+      const { reads, writes, spoils } = useOf(op);
+      if (spoils && (now & SCRATCH) !== 0) return `what instruction ${op.index} leaves in r1 to r5 is read`;
+      const callee = calledBy(op);
+      const passes = callee !== undefined && returned.has(callee) && (now & R0) !== 0;
+      if (passes && !through) return readsCaller(callee);
+      now = (now & ~(passes ? writes & ~R0 : writes)) | reads;
+      if (result && op.row.kind === "exit") now |= R0;
+    }
+    return now;
+  };
   for (let changed = true; changed; ) {
     changed = false;
     for (let id = func.blocks.length - 1; id >= 0; id--) {
-      const before = walk(func, id, live);
+      const before = walk(func.blocks[id]!);
       if (typeof before === "string") return before;
       if (before === live[id]) continue;
       live[id] = before;
       changed = true;
     }
   }
-  if (first || (live[0]! & CALLERS) === 0) return undefined;
-  return `the function at instruction ${func.start} reads registers of its caller`;
-}
-
-function walk(func: Func, id: number, live: readonly number[]): number | string {
-  const block = func.blocks[id]!;
-  let now = 0;
-  for (const to of block.next) now |= live[to]!;
-  for (let i = block.ops.length - 1; i >= 0; i--) {
-    const op = block.ops[i]!;
-    const { reads, writes, spoils } = useOf(op);
-    if (spoils && (now & SCRATCH) !== 0) {
-      return `what instruction ${op.index} leaves in r1 to r5 is read`;
-    }
-    now = (now & ~writes) | reads;
-  }
-  return now;
+  return live[0]!;
 }

@@ -10,7 +10,6 @@ import {
   FRAME_CALLBACK,
   FRAME_HELPER,
   RUN_BUDGET,
-  RUN_CTX,
   RUN_DEPTH,
   RUN_EXITED,
   RUN_RUNNING,
@@ -35,7 +34,7 @@ import {
 } from "../vm/call.ts";
 import { throwOut } from "../vm/exception.ts";
 import { step } from "../vm/interp.ts";
-import { fault, goOnIn, type Machine } from "../vm/machine.ts";
+import { fault, firstRegisters, goOnIn, type Machine } from "../vm/machine.ts";
 import { loadPacket } from "../vm/packet_loads.ts";
 import { compiledOf } from "./compile.ts";
 import type { JitProgram, Op } from "./program.ts";
@@ -186,9 +185,7 @@ function tailCall(m: Machine, prog: number): void {
     interpretFrame(m, depth);
   } else {
     goOnIn(m, prog);
-    const r1 = m.regs + 2;
-    u32[r1] = u32[(run + RUN_CTX) >>> 2]!;
-    u32[r1 + 1] = 0;
+    firstRegisters(m);
     entry(run, m.stackTop - depth * STACK_FRAME);
   }
   goOnIn(m, caller);

@@ -18,7 +18,6 @@ import {
   FRAME_STATE,
   FRAME_TURNS,
   MAX_FRAMES,
-  RUN_CTX,
   RUN_DEPTH,
   RUN_EXITED,
   RUN_FAULTED,
@@ -31,7 +30,7 @@ import {
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL } from "../uapi/index.ts";
 import { type ArgumentCheck, argumentCheck } from "./arguments.ts";
 import { throwOut } from "./exception.ts";
-import { fault, goOnIn, MAY_GOTO_TURNS, type Machine } from "./machine.ts";
+import { fault, firstRegisters, goOnIn, MAY_GOTO_TURNS, type Machine } from "./machine.ts";
 
 /** r6 .. r9, and r10: indices from r0's. */
 const SAVED_FIRST = 12;
@@ -174,10 +173,9 @@ export function helperFaulted(m: Machine): boolean {
  * function's frame, its exit leads back to the function's caller.
  */
 export function enterProgram(m: Machine, prog: number): void {
-  const { u32, run, regs } = m;
+  const { u32, run } = m;
   goOnIn(m, prog);
-  u32[regs + 2] = u32[(run + RUN_CTX) >>> 2]!;
-  u32[regs + 3] = 0;
+  firstRegisters(m);
   u32[(run + RUN_FRAMES + u32[(run + RUN_DEPTH) >>> 2]! * FRAME_SIZE + FRAME_TURNS) >>> 2] = MAY_GOTO_TURNS;
   m.mem.zero(m.stackLow, STACK_FRAME);
   m.pc = 0;

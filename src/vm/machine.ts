@@ -73,15 +73,21 @@ export class Machine {
   }
 }
 
-/** r0 .. r10 */
-const REGISTER_WORDS = 22;
+/** r0 .. r9 */
+const REGISTER_WORDS = 20;
+
+/** The registers as every program finds them, also by a tail call: r1 the context, the others but r10 zero. */
+export function firstRegisters({ u32, run, regs }: Machine): void {
+  for (let i = 0; i < REGISTER_WORDS; i++) u32[regs + i] = 0;
+  u32[regs + 2] = u32[(run + RUN_CTX) >>> 2]!;
+}
 
 /** Sets a run up at the program's first instruction: r1 the context, r10 the end of the stack. */
 export function begin(m: Machine, budget: number): void {
   const { u32, run, regs } = m;
-  for (let i = 0; i < REGISTER_WORDS; i++) u32[regs + i] = 0;
-  u32[regs + 2] = u32[(run + RUN_CTX) >>> 2]!;
+  firstRegisters(m);
   u32[regs + 20] = m.stackTop;
+  u32[regs + 21] = 0;
   u32[(run + RUN_DEPTH) >>> 2] = 0;
   u32[(run + RUN_TAIL_CALLS) >>> 2] = 0;
   goOnIn(m, u32[(run + RUN_PROG) >>> 2]!);

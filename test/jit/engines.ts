@@ -73,6 +73,8 @@ class Side {
     const first = this.load({ skb: true, insns: [], bytes: encodeInsns([raw(0xb7), raw(0x95)]), starts: [0] });
     this.run(first, true, new Uint8Array(PACKET));
     this.host.close(first);
+    // Loads of programs with maps take it: taken later on, `reset` would make the memory forget it.
+    this.kernel.scratch(1);
     const record = acquireRun(this.kernel, 0);
     releaseRun(this.kernel, record);
     this.records = [record, record + LEVELS * RUN_SIZE];

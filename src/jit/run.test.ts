@@ -170,6 +170,8 @@ test.each(Object.entries(endings))("the budget decides the same on both engines:
 const calls: Items = [
   asm.mov64Imm(R6, 6),
   callbacks(2),
+  // The machine is asked for once more.
+  callbacks(0),
   asm.alu64Imm("add", R6, 1),
   asm.mov64(R0, R6),
   asm.exit(),

@@ -23,7 +23,7 @@ const fd = host.bpf(BPF_MAP_CREATE, { map_type: BPF_MAP_TYPE_ARRAY, key_size: 4,
   map_flags: BPF_F_MMAPABLE, map_name: "example_array" });
 const result = \`\${map.get(1)} \${map.get(2)} \${fd >= 0}\`;
 host.close();
-globalThis.report ? globalThis.report(result) : console.log(result);
+globalThis.report ? globalThis.report(JSON.stringify(result)) : console.log(result);
 `;
 
 beforeAll(() => {
@@ -79,7 +79,7 @@ test("bundles for a browser: no Node import is left, and the bundle runs in a pa
     const run = new Function("globalThis", "process", "require", bundle) as (g: unknown) => void;
     let result = "";
     run({ report: (text: string) => (result = text) });
-    expect(result).toBe("42 undefined true");
+    expect(JSON.parse(result)).toBe("42 undefined true");
     return;
   }
   expect(runInPage(chromium, bundle, 60_000)).toBe("42 undefined true");

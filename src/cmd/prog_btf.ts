@@ -1,7 +1,7 @@
 /** Which source a program was made from: func_info and line_info of PROG_LOAD, kept for faults and for user space. */
 import type { Btf } from "../btf/index.ts";
 import { InputError } from "../errors.ts";
-import { type Insn, insnTable, LD_IMM64_OPCODE, variantOf } from "../insn/index.ts";
+import { functionStarts, type Insn, insnTable, variantOf } from "../insn/index.ts";
 import { btfOf } from "../kern/btf.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { allocRecords, PROG_BTF, PROG_FUNC_INFO, PROG_INSNS, PROG_LINE_INFO } from "../kern/prog.ts";
@@ -90,17 +90,6 @@ export function setProgBtf(
     setLines(source, lines) ||
     applyCoreRelos({ ...source, insns, code }, attr, uattr)
   );
-}
-
-function functionStarts(insns: readonly Insn[]): readonly number[] {
-  const starts = new Set([0]);
-  for (let at = 0; at < insns.length; at++) {
-    const insn = insns[at]!;
-    const op = variantOf(insnTable[insn.opcode]!, insn)?.op;
-    if (op === "local" || op === "func") starts.add(at + 1 + insn.imm);
-    if (insn.opcode === LD_IMM64_OPCODE) at++;
-  }
-  return [...starts].sort((a, b) => a - b);
 }
 
 /** Whether the i-th function makes tail calls. */

@@ -8,6 +8,7 @@ import { prepareXdp } from "../contexts/xdp.ts";
 import { ETH_HLEN, metaSizeBad, XDP_FRAME_SIZE, XDP_HEADROOM } from "../helpers/xdp.ts";
 import { PACKET_ROOM } from "../kern/cpus.ts";
 import { LOOPBACK } from "../kern/devices.ts";
+import type { Kernel } from "../kern/kernel.ts";
 import { PROG_ATTACH_TYPE } from "../kern/prog.ts";
 import { RUN_DATA, RUN_DATA_END, RUN_FRAGS, RUN_FRAGS_SIZE, RUN_META } from "../kern/run_record.ts";
 import { noteEvent } from "../kern/scene.ts";
@@ -43,9 +44,14 @@ interface Shape {
   readonly rxQueueIndex: number;
 }
 
+/** Programs of device and CPU maps run where a packet was redirected, and nowhere else. */
+export function hasXdpTestRun({ mem }: Kernel, prog: number): boolean {
+  const attachType = mem.u32[(prog + PROG_ATTACH_TYPE) >>> 2];
+  return attachType !== BPF_XDP_DEVMAP && attachType !== BPF_XDP_CPUMAP;
+}
+
 export function testRunXdp(run: TestRun): number {
-  const attachType = run.kernel.mem.u32[(run.prog + PROG_ATTACH_TYPE) >>> 2];
-  if (attachType === BPF_XDP_DEVMAP || attachType === BPF_XDP_CPUMAP) return -EINVAL;
+  if (!hasXdpTestRun(run.kernel, run.prog)) return -EINVAL;
   const flags = testField(run, test.flags);
   if (flags & ~BPF_F_TEST_XDP_LIVE_FRAMES) return -EINVAL;
   const batch = testField(run, test.batch_size);

@@ -10,21 +10,14 @@ import { entryOf } from "../jit/run.ts";
 import { acquireRun, PACKET_ROOM, releaseRun } from "../kern/cpus.ts";
 import { LOOPBACK } from "../kern/devices.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { PROG_ATTACH_TYPE, PROG_TYPE } from "../kern/prog.ts";
+import { PROG_TYPE } from "../kern/prog.ts";
 import { RUN_BATCH_INDEX, RUN_EXITED, RUN_PROG } from "../kern/run_record.ts";
 import type { RunEvent } from "../kern/scene.ts";
 import { OBJ_PROG } from "../mem/layout.ts";
-import {
-  BPF_PROG_TYPE_XDP,
-  BPF_XDP_CPUMAP,
-  BPF_XDP_DEVMAP,
-  EFAULT,
-  EINVAL,
-  ENOMEM,
-  EOPNOTSUPP,
-} from "../uapi/index.ts";
+import { BPF_PROG_TYPE_XDP, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP } from "../uapi/index.ts";
 import { begin, Machine } from "../vm/machine.ts";
 import { stopRun } from "./prog_test_data.ts";
+import { hasXdpTestRun } from "./prog_test_xdp.ts";
 
 /** Packets in user memory, and where the results go. All are addresses. */
 export interface PacketBatch {
@@ -70,9 +63,7 @@ export function runPackets(kernel: Kernel, fd: number, batch: PacketBatch): Batc
   if (prog < 0) return prog;
   try {
     const { u32 } = kernel.mem;
-    const attachType = u32[(prog + PROG_ATTACH_TYPE) >>> 2];
-    const plain = attachType !== BPF_XDP_DEVMAP && attachType !== BPF_XDP_CPUMAP;
-    if (u32[(prog + PROG_TYPE) >>> 2] !== BPF_PROG_TYPE_XDP || !plain) return -EOPNOTSUPP;
+    if (u32[(prog + PROG_TYPE) >>> 2] !== BPF_PROG_TYPE_XDP || !hasXdpTestRun(kernel, prog)) return -EOPNOTSUPP;
     return refusal(kernel, batch) || runOn(kernel, prog, batch);
   } finally {
     kernel.done(prog);

@@ -106,7 +106,7 @@ function loopOf(kernel: Kernel, entry: CompiledFunction): Loop {
   const { mem } = kernel;
   let known = loops.get(kernel);
   if (known === undefined) {
-    const bytes = loopModule(mem.shared ? mem.byteLength / 0x1_0000 : undefined);
+    const bytes = loopModule(mem.sharedPages);
     known = { module: new WebAssembly.Module(bytes), of: new WeakMap() };
     loops.set(kernel, known);
   }

@@ -5,7 +5,7 @@ import type { CompiledFunction, CompiledProgram } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { isCallback, PROG_INSN_CNT } from "../kern/prog.ts";
 import { RUN_REGS } from "../kern/run_record.ts";
-import { GRANULE, OBJ_ID } from "../mem/layout.ts";
+import { OBJ_ID } from "../mem/layout.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../wasm/code.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
 import { I64_LOAD, I64_STORE } from "../wasm/opcodes.ts";
@@ -152,7 +152,7 @@ function moduleOf(
     module.define(entry, entryCode(functions[program.functionAt.get(start)!]!));
     module.exportFunction(String(start), entry);
   }
-  return module.bytes(mem.shared ? mem.byteLength / GRANULE : undefined);
+  return module.bytes(mem.sharedPages);
 }
 
 /** Of a helper's own function: the kernel, then one number an argument, of a u64 two. */

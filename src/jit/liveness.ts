@@ -2,9 +2,8 @@
  * Registers that a function reads although only the interpreter knows what is in them: the caller's r0 and r6 .. r9, and
  * r1 .. r5 as a function left them. The kernel's verifier refuses such programs.
  */
-import type { AtomicOp } from "../insn/index.ts";
 import { planOfCall } from "../vm/call.ts";
-import type { Block, Func, JitProgram, Op } from "./program.ts";
+import { type Block, type Func, fetchedInto, type JitProgram, type Op } from "./program.ts";
 
 const R0 = 1;
 const SCRATCH = 0b11_1110;
@@ -17,8 +16,6 @@ interface Use {
   readonly spoils: boolean;
 }
 
-const FETCHES: ReadonlySet<AtomicOp> = new Set<AtomicOp>(["fetchAdd", "fetchOr", "fetchAnd", "fetchXor", "xchg"]);
-
 function useOf(op: Op): Use {
   const { row, variant } = op;
   const dst = variant?.dst ?? row.dst;
@@ -30,12 +27,9 @@ function useOf(op: Op): Use {
   if (src === "read" || src === "readWrite") reads |= 1 << op.src;
   if (src === "write" || src === "readWrite") writes |= 1 << op.src;
   if (row.kind === "atomic") {
-    const name = variant!.op as AtomicOp;
-    if (FETCHES.has(name)) writes |= 1 << op.src;
-    if (name === "cmpxchg") {
-      reads |= R0;
-      writes |= R0;
-    }
+    const old = fetchedInto(op);
+    if (old >= 0) writes |= 1 << old;
+    if (variant?.op === "cmpxchg") reads |= R0;
   }
   if (row.kind === "ldPacket") {
     reads |= 1 << 6;

@@ -48,6 +48,13 @@ export interface JitProgram {
   readonly insnCount: number;
 }
 
+/** The register that an atomic instruction gives the old value; -1: none. */
+export function fetchedInto({ variant, src }: Op): number {
+  const name = variant?.op;
+  if (name === "cmpxchg") return 0;
+  return name === "xchg" || name?.startsWith("fetch") ? src : -1;
+}
+
 /** The program at this address, or why it is none that can be compiled. */
 export function readProgram(mem: Memory, prog: number): JitProgram | string {
   const { u32, u8 } = mem;

@@ -4,7 +4,7 @@
  */
 import { Bug } from "../errors.ts";
 import { type AtomicOps, compileAtomics } from "./atomics.ts";
-import { LAYOUT_VERSION, SB_GRANULES, SB_MAGIC, SB_MAGIC_VALUE, SB_SHARED, SB_VERSION } from "./layout.ts";
+import { GRANULE, LAYOUT_VERSION, SB_GRANULES, SB_MAGIC, SB_MAGIC_VALUE, SB_SHARED, SB_VERSION } from "./layout.ts";
 
 /** From this many bytes on `copyWithin` beats a loop of words. */
 const COPY_LOOP_MAX = 128;
@@ -34,6 +34,11 @@ export class Memory {
     this.shared = shared;
     this.byteLength = buffer.byteLength;
     this.atomics = compileAtomics(wasm, granules, shared);
+  }
+
+  /** Of WebAssembly, 64 KiB each, as modules that import a shared memory have to say; undefined: it is not shared. */
+  get sharedPages(): number | undefined {
+    return this.shared ? this.byteLength / GRANULE : undefined;
   }
 
   /**

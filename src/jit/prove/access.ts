@@ -1,7 +1,7 @@
 /** Loads, stores and atomic instructions: whether the interpreter's exact check would say yes, and what they change. */
 import { FUNC_HIGH } from "../../kern/run_record.ts";
 import type { Access } from "../facts.ts";
-import type { Op } from "../program.ts";
+import { fetchedInto, type Op } from "../program.ts";
 import type { Context } from "./context.ts";
 import type { State } from "./state.ts";
 import { operandOf } from "./transfer_alu.ts";
@@ -74,7 +74,7 @@ function transferAtomic(context: Context, state: State, op: Op, size: number): A
     return access;
   }
   stored(context, state, place, name === "storeRel" ? state.regs[op.src]! : anything());
-  const to = name === "cmpxchg" ? 0 : name === "xchg" || name?.startsWith("fetch") ? op.src : -1;
+  const to = fetchedInto(op);
   // Where there is no page of the arena the register stays as it was.
   if (to >= 0) state.regs[to] = access === PROVED && size < 8 ? number(0, 2 ** (size * 8) - 1) : anything();
   return access;

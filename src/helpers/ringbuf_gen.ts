@@ -11,193 +11,92 @@ import {
   RUN_HELD_COUNT,
   RUN_HELD_ROOM,
 } from "../kern/run_record.ts";
-import type { Attempt, GenCall, HelperGen } from "../struct/gen.ts";
+import type { Attempt, HelperGen } from "../struct/gen.ts";
 import { WAKEUP_FLAGS } from "../struct/ring.ts";
 import { emitCommit, emitRecord, emitWake } from "../struct/ring_gen.ts";
 import { BPF_RINGBUF_HDR_SZ, EAGAIN } from "../uapi/index.ts";
-import { type Code, I32 } from "../wasm/code.ts";
-import * as w from "../wasm/opcodes.ts";
-
-/** Where the condition on the stack holds, the helper's own function decides: its result is what the block ends with. */
-function leaveToHelper(call: GenCall, done: number): void {
-  const { code } = call;
-  code.open(w.IF);
-  call.callHelper();
-  code.br(done);
-  code.end();
-}
+import type { Code } from "../wasm/code.ts";
+import { block, blockValue, const32, type Expr32, type Local32, local32, loop, when } from "../wasm/expr.ts";
 
 export const genOutput: HelperGen = {
   inline: false,
   emit: (call) => {
     const { code, args, map } = call;
-    const [data, size, flags, flagsHigh] = args as [number, number, number, number];
-    const done = code.open(w.BLOCK, I32);
-    code.get(flags);
-    code.i32(WAKEUP_FLAGS);
-    code.op(w.I32_GT_U);
-    code.get(flagsHigh);
-    code.op(w.I32_OR);
-    leaveToHelper(call, done);
-    // Complete before anybody sees it: unlike a reservation it cannot be left busy by a client that dies.
-    const header = emitRecord(call, done, size, false, -EAGAIN, (record) => copyPayload(code, record, data, size));
-    emitWake(call, () => code.i32(map), header, flags);
-    code.i32(0);
-    code.end();
+    const [data, size, flags, flagsHigh] = args as [Local32, Local32, Local32, Local32];
+    return blockValue(code, (end) => {
+      when(flags.gtU(WAKEUP_FLAGS).or(flagsHigh), () => end(call.helper));
+      // Complete before anybody sees it: unlike a reservation it cannot be left busy by a client that dies.
+      const header = emitRecord(call, end, size, false, -EAGAIN, (record) => copyPayload(code, record, data, size));
+      emitWake(call, const32(code, map), header, flags);
+      return 0;
+    });
   },
 };
 
 /** In words, then the bytes that are left. */
-function copyPayload(code: Code, header: number, data: number, size: number): void {
-  const at = code.local(I32);
-  const from = code.local(I32);
-  const left = code.local(I32);
-  const steps = [
-    [8, w.I64_LOAD, w.I64_STORE],
-    [1, w.I32_LOAD8_U, w.I32_STORE8],
-  ] as const;
-  code.get(header);
-  code.set(at);
-  code.get(data);
-  code.set(from);
-  code.get(size);
-  code.set(left);
-  for (const [bytes, load, store] of steps) {
-    const over = code.open();
-    const loop = code.loop();
-    code.get(left);
-    code.i32(bytes);
-    code.op(w.I32_LT_U);
-    code.br(over, true);
-    code.get(at);
-    code.get(from);
-    code.memory(load);
-    code.memory(store, BPF_RINGBUF_HDR_SZ);
-    for (const local of [at, from]) {
-      code.get(local);
-      code.i32(bytes);
-      code.op(w.I32_ADD);
-      code.set(local);
-    }
-    code.get(left);
-    code.i32(bytes);
-    code.op(w.I32_SUB);
-    code.set(left);
-    code.br(loop);
-    code.end();
-    code.end();
-  }
+function copyPayload(code: Code, header: Local32, data: Local32, size: Local32): void {
+  const to = local32(code, header);
+  const from = local32(code, data);
+  const left = local32(code, size);
+  const copyAll = (bytes: number, copyOne: () => void): void =>
+    block(code, (over) => {
+      loop(code, (again) => {
+        over.when(left.ltU(bytes));
+        copyOne();
+        to.set(to.add(bytes));
+        from.set(from.add(bytes));
+        left.set(left.sub(bytes));
+        again.go();
+      });
+    });
+  copyAll(8, () => to.store64(BPF_RINGBUF_HDR_SZ, from.load64()));
+  copyAll(1, () => to.store8(BPF_RINGBUF_HDR_SZ, from.load8()));
 }
 
 export const genReserve: HelperGen = {
   inline: false,
   emit: (call) => {
     const { code, args, map, run } = call;
-    const [size, ...nothing] = args as [number, number, number, number];
-    const count = code.local(I32);
-    const done = code.open(w.BLOCK, I32);
-    // What is no size, flags, and a list of what the run holds that is full.
-    for (const [i, local] of nothing.entries()) {
-      code.get(local);
-      if (i > 0) code.op(w.I32_OR);
-    }
-    code.get(run);
-    code.memory(w.I32_LOAD, RUN_HELD_COUNT);
-    code.tee(count);
-    code.get(run);
-    code.memory(w.I32_LOAD, RUN_HELD_ROOM);
-    code.op(w.I32_GE_U, w.I32_OR);
-    code.get(count);
-    code.i32(HELD_MAX);
-    code.op(w.I32_GE_U, w.I32_OR);
-    leaveToHelper(call, done);
-    const header = emitRecord(call, done, size, true, 0, undefined);
-    const sample = code.local(I32);
-    const entry = code.local(I32);
-    code.get(header);
-    code.i32(BPF_RINGBUF_HDR_SZ);
-    code.op(w.I32_ADD);
-    code.set(sample);
-    entryAt(code, run, count);
-    code.set(entry);
-    const fields: readonly (readonly [number, () => void])[] = [
-      [HELD_KIND, () => code.i32(HELD_RING)],
-      [HELD_OBJECT, () => code.i32(map)],
-      [HELD_ADDRESS, () => code.get(sample)],
-      [HELD_BYTES, () => code.get(size)],
-    ];
-    for (const [field, value] of fields) {
-      code.get(entry);
-      value();
-      code.memory(w.I32_STORE, field);
-    }
-    code.get(run);
-    code.get(count);
-    code.i32(1);
-    code.op(w.I32_ADD);
-    code.memory(w.I32_STORE, RUN_HELD_COUNT);
-    code.get(sample);
-    code.end();
+    const [size, sizeHigh, flags, flagsHigh] = args as [Local32, Local32, Local32, Local32];
+    return blockValue(code, (end) => {
+      const count = local32(code, run.load(RUN_HELD_COUNT));
+      const isFull = count.geU(run.load(RUN_HELD_ROOM)).or(count.geU(HELD_MAX));
+      when(sizeHigh.or(flags).or(flagsHigh).or(isFull), () => end(call.helper));
+      const header = emitRecord(call, end, size, true, 0, undefined);
+      const sample = local32(code, header.add(BPF_RINGBUF_HDR_SZ));
+      const entry = local32(code, entryAt(run, count));
+      entry.store(HELD_KIND, HELD_RING);
+      entry.store(HELD_OBJECT, map);
+      entry.store(HELD_ADDRESS, sample);
+      entry.store(HELD_BYTES, size);
+      run.store(RUN_HELD_COUNT, count.add(1));
+      return sample;
+    });
   },
 };
 
-/** Puts the address of an entry of what the run holds on the stack; its number is in the local. */
-function entryAt(code: Code, run: number, number: number): void {
-  code.get(run);
-  code.memory(w.I32_LOAD, RUN_HELD);
-  code.get(number);
-  code.i32(HELD_SIZE);
-  code.op(w.I32_MUL, w.I32_ADD);
+/** Address of an entry of what the run holds. */
+function entryAt(run: Local32, number: Local32): Expr32 {
+  return run.load(RUN_HELD).add(number.mul(HELD_SIZE));
 }
 
 /** The record that the run reserved last, and nothing else since: then no other entry has its address. */
 function attemptCommit(discard: boolean): Attempt {
   return (call) => {
     const { code, run, args } = call;
-    const [sample, sampleHigh, flags] = args as [number, number, number];
-    const count = code.local(I32);
-    const entry = code.local(I32);
-    const ring = code.local(I32);
-    const header = code.local(I32);
-    const done = code.open(w.BLOCK, I32);
-    const not = code.open();
-    code.get(run);
-    code.memory(w.I32_LOAD, RUN_HELD_COUNT);
-    code.tee(count);
-    code.op(w.I32_EQZ);
-    code.br(not, true);
-    code.get(count);
-    code.i32(1);
-    code.op(w.I32_SUB);
-    code.set(count);
-    entryAt(code, run, count);
-    code.tee(entry);
-    code.memory(w.I32_LOAD, HELD_KIND);
-    code.i32(HELD_RING);
-    code.op(w.I32_XOR);
-    code.get(entry);
-    code.memory(w.I32_LOAD, HELD_ADDRESS);
-    code.get(sample);
-    code.op(w.I32_XOR, w.I32_OR);
-    code.get(sampleHigh);
-    code.op(w.I32_OR);
-    code.br(not, true);
-    code.get(entry);
-    code.memory(w.I32_LOAD, HELD_OBJECT);
-    code.set(ring);
-    code.get(run);
-    code.get(count);
-    code.memory(w.I32_STORE, RUN_HELD_COUNT);
-    code.get(sample);
-    code.i32(BPF_RINGBUF_HDR_SZ);
-    code.op(w.I32_SUB);
-    code.set(header);
-    emitCommit(call, ring, header, flags, discard);
-    code.i32(1);
-    code.br(done);
-    code.end();
-    code.i32(0);
-    code.end();
+    const [sample, sampleHigh, flags] = args as [Local32, Local32, Local32];
+    return blockValue(code, (end) => {
+      const count = local32(code, run.load(RUN_HELD_COUNT));
+      when(count.eqz(), () => end(0));
+      count.set(count.sub(1));
+      const entry = local32(code, entryAt(run, count));
+      const differs = entry.load(HELD_KIND).xor(HELD_RING).or(entry.load(HELD_ADDRESS).xor(sample));
+      when(differs.or(sampleHigh), () => end(0));
+      run.store(RUN_HELD_COUNT, count);
+      const header = local32(code, sample.sub(BPF_RINGBUF_HDR_SZ));
+      emitCommit(call, local32(code, entry.load(HELD_OBJECT)), header, flags, discard);
+      return 1;
+    });
   };
 }
 

@@ -7,6 +7,7 @@ import { isCallback, PROG_INSN_CNT } from "../kern/prog.ts";
 import { RUN_REGS } from "../kern/run_record.ts";
 import { OBJ_ID } from "../mem/layout.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../wasm/code.ts";
+import { push32 } from "../wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
 import { I64_LOAD, I64_STORE } from "../wasm/opcodes.ts";
 import { type CallPlan, planCalls } from "./calls.ts";
@@ -137,8 +138,7 @@ function moduleOf(
         const code = new Code(params.length);
         const args = params.slice(1).map((_, i) => i + 1);
         const place = { code, unit, map, args, direct: direct[index] ?? 0 };
-        if (call.how === "gen") call.gen.emit(genCall(place));
-        else call.attempt(genCall(place));
+        push32(code, call.how === "gen" ? call.gen.emit(genCall(place)) : call.attempt(genCall(place)));
         module.define(func, code);
       }
       return func;

@@ -14,6 +14,7 @@ import {
 } from "../kern/run_record.ts";
 import type { HelperGenCall } from "../struct/gen.ts";
 import type { Code } from "../wasm/code.ts";
+import { Expr32, Local32, push32 } from "../wasm/expr.ts";
 import * as w from "../wasm/opcodes.ts";
 import type { CallPlan } from "./calls.ts";
 import { emitSingle, putRegisters, takeRegister } from "./emit_single.ts";
@@ -148,7 +149,7 @@ function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly
       for (const local of halves) code.set(local);
       locals.push(...halves.reverse());
     });
-    call.gen.emit(genCall({ code, unit, map: call.map, args: locals, direct }));
+    push32(code, call.gen.emit(genCall({ code, unit, map: call.map, args: locals, direct })));
   } else {
     code.get(RUN);
     callable.args.forEach((arg, i) => {
@@ -194,23 +195,24 @@ export interface GenPlace {
 
 /** The run's address is in the same local of all functions. */
 export function genCall({ code, unit, map, args, direct }: GenPlace): HelperGenCall {
+  const run = new Local32(code, RUN);
   return {
     code,
     mem: unit.mem,
     map,
-    args,
-    run: RUN,
-    wakeRing: () => code.call(unit.imports.wakeRing),
-    cpu: () => {
-      code.get(RUN);
-      code.memory(w.I32_LOAD, RUN_CPU);
+    args: args.map((index) => new Local32(code, index)),
+    run,
+    wakeRing: (ring) => {
+      push32(code, ring);
+      code.call(unit.imports.wakeRing);
     },
-    callHelper: () => {
+    cpu: run.load(RUN_CPU),
+    helper: new Expr32(code, () => {
       code.global(unit.kernel);
       code.i32(map);
       for (const arg of args) code.get(arg);
       code.call(direct);
-    },
+    }),
   };
 }
 

@@ -4,6 +4,7 @@ import { STACK_FRAME } from "../kern/run_record.ts";
 import { emitZero } from "../struct/emit.ts";
 import { MAY_GOTO_TURNS } from "../vm/machine.ts";
 import { type Code, I32 } from "../wasm/code.ts";
+import { Local32 } from "../wasm/expr.ts";
 import * as w from "../wasm/opcodes.ts";
 import { emitAlu, emitByteOrder, emitImmediate } from "./emit_alu.ts";
 import { emitAtomic } from "./emit_atomic.ts";
@@ -79,7 +80,7 @@ function enter(e: Emitter, depth: number, ops: readonly Op[]): void {
     code.i32(bytes);
     code.op(w.I32_SUB);
     code.set(e.address);
-    emitZero(code, e.address, bytes);
+    emitZero(new Local32(code, e.address), bytes);
   }
   if (!ops.some((op) => op.row.kind === "mayGoto")) return;
   code.i32(MAY_GOTO_TURNS);

@@ -1,54 +1,30 @@
 /** What generated code of several map types is made of: locks of a shared host, and copies of a known size. */
 import type { Memory } from "../mem/memory.ts";
-import type { Code } from "../wasm/code.ts";
+import { type Expr32, type Local32, local32, local64, when } from "../wasm/expr.ts";
 import * as w from "../wasm/opcodes.ts";
 
 /** More bytes than this go through one instruction for all, which is slow to begin. */
 const MAX_UNROLLED = 128;
 
-/**
- * Takes the lock as `lock` does where nobody holds it. Else `contended` leaves the operation's result on the stack, and
- * that is what the block `done` ends with.
- */
-export function emitLock(code: Code, mem: Memory, address: number, done: number, contended: () => void): void {
-  if (!mem.shared) return;
-  code.i32(address);
-  code.i32(0);
-  code.i32(mem.owner);
-  code.atomic(w.ATOMIC_CMPXCHG, 4);
-  code.open(w.IF);
-  contended();
-  code.br(done);
-  code.end();
+/** Takes the lock as `lock` does where nobody holds it. Else `contended` is done, which must leave. */
+export function emitLock(mem: Memory, lock: Expr32, contended: () => void): void {
+  if (mem.shared) when(lock.cmpxchg(0, 0, mem.owner), contended);
 }
 
 /** Drops the lock and wakes one who sleeps on it. */
-export function emitUnlock(code: Code, mem: Memory, address: number): void {
-  emitUnlockAt(code, mem, () => code.i32(address));
-}
-
-/** The same for an address that is known at run time only: it is put on the stack, twice. */
-export function emitUnlockAt(code: Code, mem: Memory, pushAddress: () => void): void {
+export function emitUnlock(mem: Memory, lock: Expr32): void {
   if (!mem.shared) return;
-  pushAddress();
-  code.i32(0);
-  code.atomic(w.ATOMIC_XCHG, 4);
-  code.i32(0);
-  code.op(w.I32_LT_S);
-  code.open(w.IF);
-  pushAddress();
-  code.i32(1);
-  code.atomic(w.ATOMIC_NOTIFY, 4);
-  code.op(w.DROP);
-  code.end();
+  const { code } = lock;
+  when(lock.atomic(w.ATOMIC_XCHG, 0, 0).ltS(0), () => {
+    lock.atomic(w.ATOMIC_NOTIFY, 0, 1).push();
+    code.op(w.DROP);
+  });
 }
 
-/** Stores the i32 in a local so that who sees it sees all that was stored before. */
-export function emitPublish(code: Code, mem: Memory, address: number, value: number): void {
-  code.get(address);
-  code.get(value);
-  if (mem.shared) code.atomic(w.I32_ATOMIC_STORE, 4);
-  else code.memory(w.I32_STORE);
+/** Stores the i32 so that who sees it sees all that was stored before. */
+export function emitPublish(mem: Memory, address: Expr32, value: Expr32): void {
+  if (mem.shared) address.atomicStore(0, value);
+  else address.store(0, value);
 }
 
 /** [bytes, load, store], the largest first. */
@@ -65,35 +41,53 @@ function eachPiece(size: number, visit: (piece: (typeof pieces)[number], offset:
   for (const piece of pieces) for (; offset + piece[0] <= size; offset += piece[0]) visit(piece, offset);
 }
 
-/** Copies `size` bytes between places that do not overlap, whose addresses are in locals: to `offset` behind the first. */
-export function emitCopy(code: Code, to: number, from: number, size: number, offset = 0): void {
+/** Copies `size` bytes between places that do not overlap: to `offset` behind `to`. */
+export function emitCopy(to: Local32, from: Local32, size: number, offset = 0): void {
+  const { code } = to;
   if (size > MAX_UNROLLED) {
-    code.get(to);
-    code.i32(offset);
-    code.op(w.I32_ADD);
-    code.get(from);
+    to.add(offset).push();
+    from.push();
     code.i32(size);
     code.bulk(w.MEMORY_COPY);
     return;
   }
   eachPiece(size, ([, load, store], at) => {
-    code.get(to);
-    code.get(from);
+    to.push();
+    from.push();
     code.memory(load, at);
     code.memory(store, offset + at);
   });
 }
 
-export function emitZero(code: Code, at: number, size: number): void {
+/** As `Memory.copy`: the places may overlap. All is read before any is written, and aligned words move whole. */
+export function emitMove(to: Local32, from: Local32, size: number, offset = 0): void {
+  const { code } = to;
+  const stores: (() => void)[] = [];
+  eachPiece(size, ([bytes, load, store], at) => {
+    const local = bytes === 8 ? local64(code) : local32(code);
+    from.push();
+    code.memory(load, at);
+    code.set(local.index);
+    stores.push(() => {
+      to.push();
+      local.push();
+      code.memory(store, offset + at);
+    });
+  });
+  for (const store of stores) store();
+}
+
+export function emitZero(at: Local32, size: number): void {
+  const { code } = at;
   if (size > MAX_UNROLLED) {
-    code.get(at);
+    at.push();
     code.i32(0);
     code.i32(size);
     code.bulk(w.MEMORY_FILL);
     return;
   }
   eachPiece(size, ([bytes, , store], offset) => {
-    code.get(at);
+    at.push();
     if (bytes === 8) code.i64(0, 0);
     else code.i32(0);
     code.memory(store, offset);

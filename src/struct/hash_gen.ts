@@ -8,11 +8,20 @@ import {
   BPF_FUNC_map_lookup_percpu_elem,
   BPF_FUNC_map_update_elem,
 } from "../uapi/index.ts";
-import { type Code, I32 } from "../wasm/code.ts";
-import * as w from "../wasm/opcodes.ts";
+import {
+  block,
+  blockValue,
+  choose,
+  type Expr32,
+  type Local32,
+  local32,
+  loop,
+  type Operand32,
+  when,
+} from "../wasm/expr.ts";
 import type { MapEnv } from "./env.ts";
 import type { GenCall, MapGen } from "./gen.ts";
-import { emitHash, emitSameKey } from "./hash_gen_key.ts";
+import { emitHash, sameKey } from "./hash_gen_key.ts";
 import { genHashWrite, genPercpuWrite } from "./hash_gen_write.ts";
 import { HT_BUCKETS, HT_MASK, HT_SPAN, NODE_HASH, NODE_HEAD, NODE_VALUE } from "./hashtab.ts";
 import { REF } from "./lru_list.ts";
@@ -21,98 +30,50 @@ import { MAP_KEY_SIZE, mapField } from "./map.ts";
 /** Up to so many bytes of key a lookup is so short that it stands where it is called: that saves a fifth of its time. */
 const MAX_INLINE = 8;
 
-/** Leaves the result of `found` (an i32, called with the node in a local), or NULL, on the stack. */
-export function emitFind({ code, mem, map }: GenCall, key: number, hash: number, found: (node: number) => void): void {
-  const bucket = code.local(I32);
-  const node = code.local(I32);
-  code.get(hash);
-  code.i32(mapField(mem, map, HT_MASK));
-  code.op(w.I32_AND);
-  code.i32(3);
-  code.op(w.I32_SHL);
-  code.set(bucket);
-  const done = code.open(w.BLOCK, I32);
-  const missed = code.open();
-  const again = code.loop();
-  code.get(bucket);
-  code.memory(w.I32_LOAD, mapField(mem, map, HT_BUCKETS));
-  code.tee(node);
-  code.op(w.I32_EQZ);
-  code.br(missed, true);
-  const next = code.loop();
-  // An odd link ends the chain.
-  code.get(node);
-  code.i32(1);
-  code.op(w.I32_AND);
-  code.open(w.IF);
-  if (mem.shared) {
-    // At another bucket's marker: the reader was led there by a node that moved.
-    code.get(node);
-    code.get(bucket);
-    code.i32(2);
-    code.op(w.I32_SHR_U);
-    code.i32(1);
-    code.op(w.I32_OR, w.I32_NE);
-    code.br(again, true);
-  }
-  code.br(missed);
-  code.end();
-  code.get(node);
-  code.memory(w.I32_LOAD, NODE_HASH);
-  code.get(hash);
-  code.op(w.I32_EQ);
-  code.open(w.IF);
-  emitSameKey(code, mem, map, node, key);
-  code.open(w.IF);
-  found(node);
-  code.br(done);
-  code.end();
-  code.end();
-  code.get(node);
-  code.memory(w.I32_LOAD);
-  code.set(node);
-  code.br(next);
-  code.end();
-  code.end();
-  code.end();
-  code.i32(0);
-  code.end();
-}
-
-/** Address of the node's value. */
-function pushValue(code: Code, node: number): void {
-  code.get(node);
-  code.memory(w.I32_LOAD, NODE_VALUE);
+/** What `found` comes to for the node with this key, or NULL. */
+export function findThen(call: GenCall, key: Local32, hash: Local32, found: (node: Local32) => Operand32): Expr32 {
+  const { code, mem, map } = call;
+  return blockValue(code, (end) => {
+    const bucket = local32(code, hash.and(mapField(mem, map, HT_MASK)).shl(3));
+    const node = local32(code);
+    block(code, (missed) => {
+      loop(code, (again) => {
+        node.set(bucket.load(mapField(mem, map, HT_BUCKETS)));
+        missed.when(node.eqz());
+        loop(code, (next) => {
+          // An odd link ends the chain.
+          when(node.and(1), () => {
+            // At another bucket's marker: the reader was led there by a node that moved.
+            if (mem.shared) again.when(node.ne(bucket.shrU(2).or(1)));
+            missed.go();
+          });
+          when(node.load(NODE_HASH).eq(hash), () => {
+            when(sameKey(call, node, key), () => end(found(node)));
+          });
+          node.set(node.load());
+          next.go();
+        });
+      });
+    });
+    return 0;
+  });
 }
 
 /** What `referLruNode` does. */
-export function emitRefer(code: Code, node: number): void {
-  code.get(node);
-  code.memory(w.I32_LOAD8_U, NODE_HEAD + REF);
-  code.op(w.I32_EQZ);
-  code.open(w.IF);
-  code.get(node);
-  code.i32(1);
-  code.memory(w.I32_STORE8, NODE_HEAD + REF);
-  code.end();
+export function emitRefer(node: Local32): void {
+  when(node.load8(NODE_HEAD + REF).eqz(), () => node.store8(NODE_HEAD + REF, 1));
 }
 
-/** `lru`: says that the element was used. `cpu`: puts the CPU whose value is wanted on the stack. */
-function lookup({ mem }: MapEnv, map: number, lru: boolean, cpu?: (call: GenCall) => void): MapGen {
+/** `lru`: says that the element was used. `cpu`: whose value is wanted. */
+function lookup({ mem }: MapEnv, map: number, lru: boolean, cpu?: (call: GenCall) => Expr32): MapGen {
   return {
     inline: mapField(mem, map, MAP_KEY_SIZE) <= MAX_INLINE,
     emit: (call) => {
-      const { code, mem, map } = call;
       const key = call.args[0]!;
-      const hash = code.local(I32);
-      emitHash(call, key, hash);
-      emitFind(call, key, hash, (node) => {
-        if (lru) emitRefer(code, node);
-        pushValue(code, node);
-        if (cpu === undefined) return;
-        cpu(call);
-        code.i32(mapField(mem, map, HT_SPAN));
-        code.op(w.I32_MUL, w.I32_ADD);
+      return findThen(call, key, emitHash(call, key), (node) => {
+        if (lru) emitRefer(node);
+        const value = node.load(NODE_VALUE);
+        return cpu === undefined ? value : value.add(cpu(call).mul(mapField(mem, map, HT_SPAN)));
       });
     },
   };
@@ -120,24 +81,17 @@ function lookup({ mem }: MapEnv, map: number, lru: boolean, cpu?: (call: GenCall
 
 /** bpf_map_lookup_percpu_elem: of a CPU that is not there nothing is found, and nothing used. */
 function lookupOf(env: MapEnv, map: number, lru: boolean): MapGen {
-  const { inline, emit } = lookup(env, map, lru, ({ code, args }) => code.get(args[1]!));
+  const { inline, emit } = lookup(env, map, lru, ({ args }) => args[1]!);
   return {
     inline,
-    emit: (call) => {
-      const { code, args } = call;
-      code.get(args[1]!);
-      code.i32(env.cpus);
-      code.op(w.I32_LT_U);
-      code.open(w.IF, I32);
-      emit(call);
-      code.op(w.ELSE);
-      code.i32(0);
-      code.end();
-    },
+    emit: (call) =>
+      choose(
+        call.args[1]!.ltU(env.cpus),
+        () => emit(call),
+        () => 0,
+      ),
   };
 }
-
-const ownCpu = (call: GenCall): void => call.cpu();
 
 export function genHash(env: MapEnv, map: number, helper: number): MapGen | undefined {
   if (helper === BPF_FUNC_map_lookup_elem) return lookup(env, map, false);
@@ -158,6 +112,6 @@ export function genPercpuLruLookup(env: MapEnv, map: number, helper: number): Ma
 }
 
 function genPercpu(env: MapEnv, map: number, helper: number, lru: boolean): MapGen | undefined {
-  if (helper === BPF_FUNC_map_lookup_elem) return lookup(env, map, lru, ownCpu);
+  if (helper === BPF_FUNC_map_lookup_elem) return lookup(env, map, lru, ({ cpu }) => cpu);
   return helper === BPF_FUNC_map_lookup_percpu_elem ? lookupOf(env, map, lru) : undefined;
 }

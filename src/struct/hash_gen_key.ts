@@ -1,7 +1,6 @@
 /** Keys in generated code: their hash, and whether two are the same. */
-import type { Memory } from "../mem/memory.ts";
-import { type Code, I32 } from "../wasm/code.ts";
-import * as w from "../wasm/opcodes.ts";
+import type { Code } from "../wasm/code.ts";
+import { blockValue, type Expr32, type Expr64, type Local32, local32, loop, when } from "../wasm/expr.ts";
 import type { GenCall } from "./gen.ts";
 import { HT_KEY, HT_SEED } from "./hashtab.ts";
 import { emitJhash } from "./jhash_gen.ts";
@@ -10,106 +9,41 @@ import { MAP_KEY_SIZE, mapField } from "./map.ts";
 /** Keys up to so many bytes are compared without a loop. */
 const MAX_UNROLLED = 32;
 
-/** Puts the hash of the key into a local. */
-export function emitHash({ code, mem, map }: GenCall, key: number, hash: number): void {
-  emitJhash(code, key, mapField(mem, map, MAP_KEY_SIZE), mapField(mem, map, HT_SEED));
-  code.set(hash);
+/** Hash of the key, in a new local. */
+export function emitHash({ code, mem, map }: GenCall, key: Local32): Local32 {
+  return emitJhash(code, key, mapField(mem, map, MAP_KEY_SIZE), mapField(mem, map, HT_SEED));
 }
 
 /** Whether the key in a node is the one at `key`: not 0. */
-export function emitSameKey(code: Code, mem: Memory, map: number, node: number, key: number): void {
+export function sameKey({ code, mem, map }: GenCall, node: Local32, key: Local32): Expr32 {
   const offset = mapField(mem, map, HT_KEY);
   const size = mapField(mem, map, MAP_KEY_SIZE);
-  if (size < 8) emitSameWords(code, node, offset, key, shortParts(size), w.I32_XOR, w.I32_OR, w.I32_EQZ);
-  else if (size <= MAX_UNROLLED)
-    emitSameWords(code, node, offset, key, longParts(size), w.I64_XOR, w.I64_OR, w.I64_EQZ);
-  else emitSameLong(code, node, offset, key, size);
+  if (size < 8) return sameShort(node, offset, key, size);
+  if (size > MAX_UNROLLED) return sameLong(code, node, offset, key, size);
+  return Array.from({ length: Math.ceil(size / 8) }, (_, i) => Math.min(8 * i, size - 8))
+    .map((at): Expr64 => node.load64(offset + at).xor(key.load64(at)))
+    .reduce((all, part) => all.or(part))
+    .eqz();
 }
 
-type Part = readonly [load: number, at: number];
-
-/** Parts that cover a key of less than 8 bytes; two may overlap. */
-function shortParts(size: number): readonly Part[] {
-  if (size === 1) return [[w.I32_LOAD8_U, 0]];
-  const load = size < 4 ? w.I32_LOAD16_U : w.I32_LOAD;
+/** Less than 8 bytes; the two parts may overlap. */
+function sameShort(node: Local32, offset: number, key: Local32, size: number): Expr32 {
+  if (size === 1) return node.load8(offset).eq(key.load8());
   const width = size < 4 ? 2 : 4;
-  return size === width
-    ? [[load, 0]]
-    : [
-        [load, 0],
-        [load, size - width],
-      ];
-}
-
-function longParts(size: number): readonly Part[] {
-  return Array.from({ length: Math.ceil(size / 8) }, (_, i) => [w.I64_LOAD, Math.min(8 * i, size - 8)] as const);
-}
-
-/** No part differs. */
-function emitSameWords(
-  code: Code,
-  node: number,
-  offset: number,
-  key: number,
-  parts: readonly Part[],
-  xor: number,
-  or: number,
-  eqz: number,
-): void {
-  for (const [i, [load, at]] of parts.entries()) {
-    code.get(node);
-    code.memory(load, offset + at);
-    code.get(key);
-    code.memory(load, at);
-    code.op(xor);
-    if (i > 0) code.op(or);
-  }
-  code.op(eqz);
+  const differ = (at: number): Expr32 =>
+    width === 2 ? node.load16(offset + at).xor(key.load16(at)) : node.load(offset + at).xor(key.load(at));
+  return (size === width ? differ(0) : differ(0).or(differ(size - width))).eqz();
 }
 
 /** Eight bytes a turn; the last eight may overlap with those before. */
-function emitSameLong(code: Code, node: number, offset: number, key: number, size: number): void {
-  const at = code.local(I32);
-  const end = Math.floor(size / 8) * 8;
-  const differ = (ours: () => void, theirs: () => void, more: number): void => {
-    ours();
-    code.memory(w.I64_LOAD, offset + more);
-    theirs();
-    code.memory(w.I64_LOAD, more);
-    code.op(w.I64_NE);
-  };
-  const plusAt = (base: number): void => {
-    code.get(base);
-    code.get(at);
-    code.op(w.I32_ADD);
-  };
-  code.i32(0);
-  code.set(at);
-  const done = code.open(w.BLOCK, I32);
-  const different = code.open();
-  const loop = code.loop();
-  differ(
-    () => plusAt(node),
-    () => plusAt(key),
-    0,
-  );
-  code.br(different, true);
-  code.get(at);
-  code.i32(8);
-  code.op(w.I32_ADD);
-  code.tee(at);
-  code.i32(end);
-  code.op(w.I32_NE);
-  code.br(loop, true);
-  code.end();
-  differ(
-    () => code.get(node),
-    () => code.get(key),
-    size - 8,
-  );
-  code.op(w.I32_EQZ);
-  code.br(done);
-  code.end();
-  code.i32(0);
-  code.end();
+function sameLong(code: Code, node: Local32, offset: number, key: Local32, size: number): Expr32 {
+  return blockValue(code, (end) => {
+    const at = local32(code, 0);
+    loop(code, (again) => {
+      when(node.add(at).load64(offset).ne(key.add(at).load64()), () => end(0));
+      at.set(at.add(8));
+      again.when(at.ne(Math.floor(size / 8) * 8));
+    });
+    return node.load64(offset + size - 8).eq(key.load64(size - 8));
+  });
 }

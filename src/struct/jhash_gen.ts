@@ -1,6 +1,6 @@
 /** The hash of `jhash.ts` as WebAssembly, for a length that is known when it is emitted. */
-import { type Code, I32 } from "../wasm/code.ts";
-import * as w from "../wasm/opcodes.ts";
+import type { Code } from "../wasm/code.ts";
+import { type Expr32, type Local32, local32, loop } from "../wasm/expr.ts";
 import { JHASH_INIT } from "./jhash.ts";
 
 /** Bytes that one round of mixing takes. */
@@ -8,68 +8,46 @@ const ROUND = 12;
 /** Longer keys go through a loop. */
 const MAX_UNROLLED = 3;
 
-/** Hash of the `size` (at least 1) bytes at the address in the local `key`: leaves it on the stack. */
-export function emitJhash(code: Code, key: number, size: number, seed: number): void {
-  const a = code.local(I32);
-  const b = code.local(I32);
-  const c = code.local(I32);
-  for (const local of [a, b, c]) {
-    code.i32((JHASH_INIT + size + seed) | 0);
-    code.set(local);
-  }
+/** Hash of the `size` (at least 1) bytes at `key`, in a new local. */
+export function emitJhash(code: Code, key: Local32, size: number, seed: number): Local32 {
+  const [a, b, c] = [0, 1, 2].map(() => local32(code, (JHASH_INIT + size + seed) | 0)) as [Local32, Local32, Local32];
   // The last bytes, one at least, are for the end.
   const rounds = Math.ceil(size / ROUND) - 1;
   const rest = size - rounds * ROUND;
   let at = key;
   let offset = 0;
   const round = (): void => {
-    addBytes(code, a, at, offset, 4);
-    addBytes(code, b, at, offset + 4, 4);
-    addBytes(code, c, at, offset + 8, 4);
-    emitMix(code, a, b, c);
+    a.set(a.add(bytesAt(at, offset, 4)));
+    b.set(b.add(bytesAt(at, offset + 4, 4)));
+    c.set(c.add(bytesAt(at, offset + 8, 4)));
+    emitMix(a, b, c);
   };
   if (rounds <= MAX_UNROLLED) {
     for (; offset < rounds * ROUND; offset += ROUND) round();
   } else {
-    at = code.local(I32);
-    code.get(key);
-    code.set(at);
-    const loop = code.loop();
-    round();
-    code.get(at);
-    code.i32(ROUND);
-    code.op(w.I32_ADD);
-    code.tee(at);
-    code.get(key);
-    code.op(w.I32_SUB);
-    code.i32(rounds * ROUND);
-    code.op(w.I32_NE);
-    code.br(loop, true);
-    code.end();
+    at = local32(code, key);
+    loop(code, (again) => {
+      round();
+      at.set(at.add(ROUND));
+      again.when(at.sub(key).ne(rounds * ROUND));
+    });
   }
-  addBytes(code, a, at, offset, Math.min(rest, 4));
-  if (rest > 4) addBytes(code, b, at, offset + 4, Math.min(rest - 4, 4));
-  if (rest > 8) addBytes(code, c, at, offset + 8, rest - 8);
-  emitFinal(code, a, b, c);
-  code.get(c);
+  a.set(a.add(bytesAt(at, offset, Math.min(rest, 4))));
+  if (rest > 4) b.set(b.add(bytesAt(at, offset + 4, Math.min(rest - 4, 4))));
+  if (rest > 8) c.set(c.add(bytesAt(at, offset + 8, rest - 8)));
+  emitFinal(a, b, c);
+  return c;
 }
 
-/** local += the 1 to 4 bytes at address + offset, little endian. */
-function addBytes(code: Code, local: number, address: number, offset: number, bytes: number): void {
-  code.get(local);
-  code.get(address);
-  code.memory([w.I32_LOAD8_U, w.I32_LOAD16_U, w.I32_LOAD16_U, w.I32_LOAD][bytes - 1]!, offset);
-  if (bytes === 3) {
-    code.get(address);
-    code.memory(w.I32_LOAD8_U, offset + 2);
-    code.i32(16);
-    code.op(w.I32_SHL, w.I32_OR);
-  }
-  code.op(w.I32_ADD);
-  code.set(local);
+/** 1 to 4 bytes, little endian. */
+function bytesAt(address: Local32, offset: number, bytes: number): Expr32 {
+  if (bytes === 1) return address.load8(offset);
+  if (bytes === 4) return address.load(offset);
+  const low = address.load16(offset);
+  return bytes === 2 ? low : low.or(address.load8(offset + 2).shl(16));
 }
 
-function emitMix(code: Code, a: number, b: number, c: number): void {
+function emitMix(a: Local32, b: Local32, c: Local32): void {
   const steps = [
     [a, c, b, 4],
     [b, a, c, 6],
@@ -78,23 +56,13 @@ function emitMix(code: Code, a: number, b: number, c: number): void {
     [b, a, c, 19],
     [c, b, a, 4],
   ] as const;
-  // x = (x - y) ^ rotl(y, bits); y += z
   for (const [x, y, z, bits] of steps) {
-    code.get(x);
-    code.get(y);
-    code.op(w.I32_SUB);
-    code.get(y);
-    code.i32(bits);
-    code.op(w.I32_ROTL, w.I32_XOR);
-    code.set(x);
-    code.get(y);
-    code.get(z);
-    code.op(w.I32_ADD);
-    code.set(y);
+    x.set(x.sub(y).xor(y.rotl(bits)));
+    y.set(y.add(z));
   }
 }
 
-function emitFinal(code: Code, a: number, b: number, c: number): void {
+function emitFinal(a: Local32, b: Local32, c: Local32): void {
   const steps = [
     [c, b, 14],
     [a, c, 11],
@@ -104,14 +72,5 @@ function emitFinal(code: Code, a: number, b: number, c: number): void {
     [b, a, 14],
     [c, b, 24],
   ] as const;
-  // x = (x ^ y) - rotl(y, bits)
-  for (const [x, y, bits] of steps) {
-    code.get(x);
-    code.get(y);
-    code.op(w.I32_XOR);
-    code.get(y);
-    code.i32(bits);
-    code.op(w.I32_ROTL, w.I32_SUB);
-    code.set(x);
-  }
+  for (const [x, y, bits] of steps) x.set(x.xor(y).sub(y.rotl(bits)));
 }

@@ -4,12 +4,11 @@
  * another client holds.
  */
 import { BPF_EXIST, BPF_F_NO_COMMON_LRU, BPF_FUNC_map_update_elem, BPF_NOEXIST } from "../uapi/index.ts";
-import { I32 } from "../wasm/code.ts";
-import * as w from "../wasm/opcodes.ts";
+import { block, blockValue, const32, type Expr32, type Local32, local32, loop, select, when } from "../wasm/expr.ts";
 import { emitCopy, emitLock, emitPublish, emitUnlock, emitZero } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
 import type { GenCall, MapGen } from "./gen.ts";
-import { emitFind, emitRefer, genLruLookup, genPercpuLruLookup } from "./hash_gen.ts";
+import { emitRefer, findThen, genLruLookup, genPercpuLruLookup } from "./hash_gen.ts";
 import { emitHash } from "./hash_gen_key.ts";
 import {
   HT_BUCKETS,
@@ -52,10 +51,10 @@ export function genPercpuLru(env: MapEnv, map: number, helper: number): MapGen |
 /** The call, and locals: the address of the share, its first free node, and the node that has the key, or 0. */
 interface Update {
   readonly call: GenCall;
-  readonly hash: number;
-  readonly share: number;
-  readonly node: number;
-  readonly old: number;
+  readonly hash: Local32;
+  readonly share: Local32;
+  readonly node: Local32;
+  readonly old: Local32;
 }
 
 function genUpdate({ mem }: MapEnv, map: number, emitChange: (update: Update) => void): MapGen | undefined {
@@ -63,76 +62,45 @@ function genUpdate({ mem }: MapEnv, map: number, emitChange: (update: Update) =>
   return { inline: false, emit: (call) => emitUpdate(call, emitChange) };
 }
 
-function emitUpdate(call: GenCall, emitChange: (update: Update) => void): void {
+function emitUpdate(call: GenCall, emitChange: (update: Update) => void): Expr32 {
   const { code, mem, map, args } = call;
-  const [key, , flags, high] = args as [number, number, number, number];
-  const hash = code.local(I32);
-  const share = code.local(I32);
-  const node = code.local(I32);
-  const old = code.local(I32);
-  const done = code.open(w.BLOCK, I32);
-  const other = code.open();
-  code.get(flags);
-  code.i32(BPF_EXIST);
-  code.op(w.I32_GT_U);
-  code.get(high);
-  code.op(w.I32_OR);
-  code.br(other, true);
-  emitHash(call, key, hash);
-  call.cpu();
-  code.i32(LISTS_SIZE);
-  code.op(w.I32_MUL);
-  code.i32(mapField(mem, map, LRU_LISTS) + LISTS_SIZE);
-  code.op(w.I32_ADD);
-  code.set(share);
-  emitLock(code, mem, map + MAP_LOCK, done, () => call.callHelper());
-  const unlock = code.open();
-  code.get(share);
-  code.memory(w.I32_LOAD, FREE_HEAD);
-  code.tee(node);
-  code.op(w.I32_EQZ);
-  code.br(unlock, true);
-  code.get(node);
-  code.i32(NODE_HEAD);
-  code.op(w.I32_SUB);
-  code.set(node);
-  emitFind(call, key, hash, (found) => code.get(found));
-  code.tee(old);
-  // Not with BPF_NOEXIST when it is there, nor with BPF_EXIST, which is one more, when it is not.
-  code.op(w.I32_EQZ);
-  code.i32(BPF_NOEXIST);
-  code.op(w.I32_ADD);
-  code.get(flags);
-  code.op(w.I32_EQ);
-  code.br(unlock, true);
-  emitChange({ call, hash, share, node, old });
-  emitUnlock(code, mem, map + MAP_LOCK);
-  code.i32(0);
-  code.br(done);
-  code.end();
-  emitUnlock(code, mem, map + MAP_LOCK);
-  code.end();
-  call.callHelper();
-  code.end();
+  const [key, , flags, flagsHigh] = args as [Local32, Local32, Local32, Local32];
+  const lock = const32(code, map + MAP_LOCK);
+  return blockValue(code, (end) => {
+    block(code, (other) => {
+      other.when(flags.gtU(BPF_EXIST).or(flagsHigh));
+      const hash = emitHash(call, key);
+      const share = local32(code, call.cpu.mul(LISTS_SIZE).add(mapField(mem, map, LRU_LISTS) + LISTS_SIZE));
+      emitLock(mem, lock, () => end(call.helper));
+      block(code, (unlock) => {
+        const node = local32(code, share.load(FREE_HEAD));
+        unlock.when(node.eqz());
+        node.set(node.sub(NODE_HEAD));
+        const old = local32(
+          code,
+          findThen(call, key, hash, (found) => found),
+        );
+        // Not with BPF_NOEXIST when it is there, nor with BPF_EXIST, which is one more, when it is not.
+        unlock.when(old.eqz().add(BPF_NOEXIST).eq(flags));
+        emitChange({ call, hash, share, node, old });
+        emitUnlock(mem, lock);
+        end(0);
+      });
+      emitUnlock(mem, lock);
+    });
+    return call.helper;
+  });
 }
 
 function emitReplace(update: Update): void {
   const { call, node, old } = update;
   const { code, mem, map, args } = call;
-  const to = code.local(I32);
-  const bucket = code.local(I32);
-  code.get(node);
-  code.memory(w.I32_LOAD, NODE_VALUE);
-  code.set(to);
-  emitCopy(code, to, args[1]!, mapField(mem, map, MAP_VALUE_SIZE));
-  emitAdd(update, bucket);
-  code.get(old);
-  code.open(w.IF);
-  code.get(node);
-  code.i32(1);
-  code.memory(w.I32_STORE8, NODE_HEAD + REF);
-  emitDrop(update, bucket);
-  code.end();
+  emitCopy(local32(code, node.load(NODE_VALUE)), args[1]!, mapField(mem, map, MAP_VALUE_SIZE));
+  const bucket = emitAdd(update);
+  when(old, () => {
+    node.store8(NODE_HEAD + REF, 1);
+    emitDrop(update, bucket);
+  });
 }
 
 /** Where the key is there the free node stays what it is. */
@@ -141,214 +109,88 @@ function emitStoreOrAdd(update: Update, cpus: number): void {
   const { code, mem, map, args } = call;
   const size = mapField(mem, map, MAP_VALUE_SIZE);
   const span = mapField(mem, map, HT_SPAN);
-  const value = code.local(I32);
-  code.get(old);
-  code.open(w.IF);
-  emitRefer(code, old);
-  code.get(old);
-  code.memory(w.I32_LOAD, NODE_VALUE);
-  code.set(value);
-  code.op(w.ELSE);
-  const last = code.local(I32);
-  code.get(node);
-  code.memory(w.I32_LOAD, NODE_VALUE);
-  code.tee(value);
-  code.i32(span * (cpus - 1));
-  code.op(w.I32_ADD);
-  code.set(last);
-  const next = code.loop();
-  emitZero(code, last, size);
-  code.get(last);
-  code.get(value);
-  code.op(w.I32_NE);
-  code.open(w.IF);
-  code.get(last);
-  code.i32(span);
-  code.op(w.I32_SUB);
-  code.set(last);
-  code.br(next);
-  code.end();
-  code.end();
-  code.end();
-  code.get(value);
-  call.cpu();
-  code.i32(span);
-  code.op(w.I32_MUL, w.I32_ADD);
-  code.set(value);
-  emitCopy(code, value, args[1]!, size);
-  code.get(old);
-  code.op(w.I32_EQZ);
-  code.open(w.IF);
-  emitAdd(update, code.local(I32));
-  code.end();
+  const value = local32(code);
+  when(
+    old,
+    () => {
+      emitRefer(old);
+      value.set(old.load(NODE_VALUE));
+    },
+    () => {
+      value.set(node.load(NODE_VALUE));
+      const last = local32(code, value.add(span * (cpus - 1)));
+      loop(code, (next) => {
+        emitZero(last, size);
+        when(last.ne(value), () => {
+          last.set(last.sub(span));
+          next.go();
+        });
+      });
+    },
+  );
+  value.set(value.add(call.cpu.mul(span)));
+  emitCopy(value, args[1]!, size);
+  when(old.eqz(), () => emitAdd(update));
 }
 
-/** `takeFree`, `setKey`, `linkHead` and `enterLruNode`. The local `bucket` gets the bucket's address. */
-function emitAdd({ call, hash, share, node }: Update, bucket: number): void {
+/** `takeFree`, `setKey`, `linkHead` and `enterLruNode`. Returns the bucket's address. */
+function emitAdd({ call, hash, share, node }: Update): Local32 {
   const { code, mem, map, args } = call;
-  const first = code.local(I32);
-  const pushLink = (): void => {
-    code.get(node);
-    code.i32(NODE_HEAD);
-    code.op(w.I32_ADD);
-  };
-  code.get(share);
-  code.get(node);
-  code.memory(w.I32_LOAD, NODE_HEAD + NEXT);
-  code.memory(w.I32_STORE, FREE_HEAD);
+  const link = node.add(NODE_HEAD);
+  share.store(FREE_HEAD, node.load(NODE_HEAD + NEXT));
 
-  code.get(node);
-  code.get(hash);
-  code.memory(w.I32_STORE, NODE_HASH);
-  emitCopy(code, node, args[0]!, mapField(mem, map, MAP_KEY_SIZE), mapField(mem, map, HT_KEY));
+  node.store(NODE_HASH, hash);
+  emitCopy(node, args[0]!, mapField(mem, map, MAP_KEY_SIZE), mapField(mem, map, HT_KEY));
 
-  code.get(node);
-  code.get(node);
-  code.memory(w.I32_LOAD, NODE_SEQ);
-  code.i32(SEQ_LINKED);
-  code.op(w.I32_OR);
-  code.memory(w.I32_STORE, NODE_SEQ);
-  code.get(hash);
-  code.i32(mapField(mem, map, HT_MASK));
-  code.op(w.I32_AND);
-  code.tee(first);
-  code.i32(3);
-  code.op(w.I32_SHL);
-  code.i32(mapField(mem, map, HT_BUCKETS));
-  code.op(w.I32_ADD);
-  code.set(bucket);
+  node.store(NODE_SEQ, node.load(NODE_SEQ).or(SEQ_LINKED));
+  const number = local32(code, hash.and(mapField(mem, map, HT_MASK)));
+  const bucket = local32(code, number.shl(3).add(mapField(mem, map, HT_BUCKETS)));
   // In front of the first node, or of the marker with the bucket's number.
-  code.get(node);
-  code.get(bucket);
-  code.memory(w.I32_LOAD);
-  code.get(first);
-  code.i32(1);
-  code.op(w.I32_SHL);
-  code.i32(1);
-  code.op(w.I32_OR);
-  code.get(bucket);
-  code.memory(w.I32_LOAD);
-  code.op(w.SELECT);
-  code.memory(w.I32_STORE);
-  emitPublish(code, mem, bucket, node);
+  node.store(0, select(bucket.load(), bucket.load(), number.shl(1).or(1)));
+  emitPublish(mem, bucket, node);
 
-  code.get(node);
-  call.cpu();
-  code.i32(8 * (CPU - IN));
-  code.op(w.I32_SHL);
-  code.i32(PENDING);
-  code.op(w.I32_OR);
-  code.memory(w.I32_STORE, NODE_HEAD + IN);
-  code.get(node);
-  code.get(share);
-  code.i32(PENDING_HEAD);
-  code.op(w.I32_ADD);
-  code.memory(w.I32_STORE, NODE_HEAD + PREV);
-  code.get(node);
-  code.get(share);
-  code.memory(w.I32_LOAD, PENDING_HEAD + NEXT);
-  code.tee(first);
-  code.memory(w.I32_STORE, NODE_HEAD + NEXT);
-  code.get(first);
-  pushLink();
-  code.memory(w.I32_STORE, PREV);
-  code.get(share);
-  pushLink();
-  code.memory(w.I32_STORE, PENDING_HEAD + NEXT);
+  node.store(NODE_HEAD + IN, call.cpu.shl(8 * (CPU - IN)).or(PENDING));
+  node.store(NODE_HEAD + PREV, share.add(PENDING_HEAD));
+  const first = local32(code, share.load(PENDING_HEAD + NEXT));
+  node.store(NODE_HEAD + NEXT, first);
+  first.store(PREV, link);
+  share.store(PENDING_HEAD + NEXT, link);
+  return bucket;
 }
 
 /** `dropLruNode`, of the node that had the key. */
-function emitDrop({ call, old }: Update, bucket: number): void {
+function emitDrop({ call, old }: Update, bucket: Local32): void {
   const { code, mem, map } = call;
-  const common = mapField(mem, map, LRU_LISTS);
-  const at = code.local(I32);
-  const next = code.local(I32);
-  const lists = code.local(I32);
-  const link = code.local(I32);
-  code.get(bucket);
-  code.set(at);
-  const search = code.loop();
-  code.get(at);
-  code.memory(w.I32_LOAD);
-  code.tee(next);
-  code.get(old);
-  code.op(w.I32_NE);
-  code.open(w.IF);
-  code.get(next);
-  code.set(at);
-  code.br(search);
-  code.end();
-  code.end();
-  code.get(at);
-  code.get(old);
-  code.memory(w.I32_LOAD);
-  code.memory(w.I32_STORE);
-  code.get(old);
-  code.get(old);
-  code.memory(w.I32_LOAD, NODE_SEQ);
-  code.i32(SEQ_USE - SEQ_LINKED);
-  code.op(w.I32_ADD);
-  code.memory(w.I32_STORE, NODE_SEQ);
+  const common = const32(code, mapField(mem, map, LRU_LISTS));
+  const at = local32(code, bucket);
+  loop(code, (search) => {
+    when(at.load().ne(old), () => {
+      at.set(at.load());
+      search.go();
+    });
+  });
+  at.store(0, old.load());
+  old.store(NODE_SEQ, old.load(NODE_SEQ).add(SEQ_USE - SEQ_LINKED));
 
-  code.get(old);
-  code.i32(NODE_HEAD);
-  code.op(w.I32_ADD);
-  code.set(link);
-  code.get(link);
-  code.memory(w.I32_LOAD8_U, IN);
-  code.i32(PENDING);
-  code.op(w.I32_EQ);
-  code.open(w.IF);
-  code.get(link);
-  code.memory(w.I32_LOAD8_U, CPU);
-  code.i32(LISTS_SIZE);
-  code.op(w.I32_MUL);
-  code.i32(common + LISTS_SIZE);
-  code.op(w.I32_ADD);
-  code.set(lists);
-  code.op(w.ELSE);
-  code.i32(common);
-  code.tee(lists);
-  code.memory(w.I32_LOAD, ROTATE);
-  code.get(link);
-  code.op(w.I32_EQ);
-  code.open(w.IF);
-  code.get(lists);
-  code.get(link);
-  code.memory(w.I32_LOAD, PREV);
-  code.memory(w.I32_STORE, ROTATE);
-  code.end();
-  code.get(link);
-  code.memory(w.I32_LOAD8_U, IN);
-  code.i32(2);
-  code.op(w.I32_SHL);
-  code.tee(at);
-  code.get(at);
-  code.memory(w.I32_LOAD, common + COUNTS);
-  code.i32(1);
-  code.op(w.I32_SUB);
-  code.memory(w.I32_STORE, common + COUNTS);
-  code.end();
+  const link = local32(code, old.add(NODE_HEAD));
+  const lists = local32(code, common);
+  const list = local32(code, link.load8(IN));
+  when(
+    list.eq(PENDING),
+    () => lists.set(common.add(LISTS_SIZE).add(link.load8(CPU).mul(LISTS_SIZE))),
+    () => {
+      when(lists.load(ROTATE).eq(link), () => lists.store(ROTATE, link.load(PREV)));
+      const count = local32(code, list.shl(2).add(common));
+      count.store(COUNTS, count.load(COUNTS).sub(1));
+    },
+  );
 
-  code.get(link);
-  code.memory(w.I32_LOAD, PREV);
-  code.tee(at);
-  code.get(link);
-  code.memory(w.I32_LOAD, NEXT);
-  code.tee(next);
-  code.memory(w.I32_STORE, NEXT);
-  code.get(next);
-  code.get(at);
-  code.memory(w.I32_STORE, PREV);
+  const previous = local32(code, link.load(PREV));
+  const next = local32(code, link.load(NEXT));
+  previous.store(NEXT, next);
+  next.store(PREV, previous);
 
-  code.get(link);
-  code.i32(FREE);
-  code.memory(w.I32_STORE8, IN);
-  code.get(link);
-  code.get(lists);
-  code.memory(w.I32_LOAD, FREE_HEAD);
-  code.memory(w.I32_STORE, NEXT);
-  code.get(lists);
-  code.get(link);
-  code.memory(w.I32_STORE, FREE_HEAD);
+  link.store8(IN, FREE);
+  link.store(NEXT, lists.load(FREE_HEAD));
+  lists.store(FREE_HEAD, link);
 }

@@ -1,7 +1,6 @@
 /** Push, pop and peek of QUEUE and STACK in compiled programs: what `queue_stack.ts` does, for one map. */
 import { BPF_FUNC_map_peek_elem, BPF_FUNC_map_pop_elem, BPF_FUNC_map_push_elem, ENOENT } from "../uapi/index.ts";
-import { type Code, I32 } from "../wasm/code.ts";
-import * as w from "../wasm/opcodes.ts";
+import { blockValue, const32, type Expr32, type Local32, local32, select, when } from "../wasm/expr.ts";
 import { emitCopy, emitLock, emitUnlock, emitZero } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
 import type { GenCall, MapGen } from "./gen.ts";
@@ -10,8 +9,9 @@ import { QS_HEAD, QS_TAIL, QS_VALUES } from "./queue_stack.ts";
 
 /** What is constant of one map. */
 interface Queue {
-  readonly code: Code;
-  readonly map: number;
+  /** The map's address, and that of its lock. */
+  readonly at: Expr32;
+  readonly lock: Expr32;
   readonly values: number;
   /** Number of the last slot. */
   readonly last: number;
@@ -20,130 +20,81 @@ interface Queue {
 
 function queueOf({ code, mem, map }: GenCall): Queue {
   return {
-    code,
-    map,
+    at: const32(code, map),
+    lock: const32(code, map + MAP_LOCK),
     values: mapField(mem, map, QS_VALUES),
     last: mapField(mem, map, MAP_MAX_ENTRIES),
     size: mapField(mem, map, MAP_VALUE_SIZE),
   };
 }
 
-/** Puts the slot behind the one in the local on the stack. */
-function slotAfter({ code, last }: Queue, slot: number): void {
-  code.i32(0);
-  code.get(slot);
-  code.i32(1);
-  code.op(w.I32_ADD);
-  code.get(slot);
-  code.i32(last);
-  code.op(w.I32_EQ, w.SELECT);
+function slotAfter({ last }: Queue, slot: Local32): Expr32 {
+  return select(slot.eq(last), 0, slot.add(1));
 }
 
-function slotBefore({ code, last }: Queue, slot: number): void {
-  code.i32(last);
-  code.get(slot);
-  code.i32(1);
-  code.op(w.I32_SUB);
-  code.get(slot);
-  code.op(w.I32_EQZ, w.SELECT);
+function slotBefore({ last }: Queue, slot: Local32): Expr32 {
+  return select(slot.eqz(), last, slot.sub(1));
 }
 
-function loadField({ code, map }: Queue, field: number): void {
-  code.i32(map + field);
-  code.memory(w.I32_LOAD);
-}
-
-function storeField({ code, map }: Queue, field: number, local: number): void {
-  code.i32(map + field);
-  code.get(local);
-  code.memory(w.I32_STORE);
-}
-
-/** Puts the address of the slot in the local on the stack. */
-function slotAddress({ code, values, size }: Queue, slot: number): void {
-  code.get(slot);
-  code.i32(size);
-  code.op(w.I32_MUL);
-  code.i32(values);
-  code.op(w.I32_ADD);
+function slotAddress({ values, size }: Queue, slot: Local32): Expr32 {
+  return slot.mul(size).add(values);
 }
 
 /** Flags, and a full map, are the helper's. */
-function emitPush(call: GenCall): void {
-  const { code, mem, map, args } = call;
-  const [value, flags, flagsHigh] = args as [number, number, number];
+function emitPush(call: GenCall): Expr32 {
+  const { code, mem, args } = call;
+  const [value, flags, flagsHigh] = args as [Local32, Local32, Local32];
   const queue = queueOf(call);
-  const head = code.local(I32);
-  const next = code.local(I32);
-  const done = code.open(w.BLOCK, I32);
-  code.get(flags);
-  code.get(flagsHigh);
-  code.op(w.I32_OR);
-  code.open(w.IF);
-  call.callHelper();
-  code.br(done);
-  code.end();
-  emitLock(code, mem, map + MAP_LOCK, done, () => call.callHelper());
-  loadField(queue, QS_HEAD);
-  code.set(head);
-  slotAfter(queue, head);
-  code.tee(next);
-  loadField(queue, QS_TAIL);
-  code.op(w.I32_EQ);
-  code.open(w.IF);
-  emitUnlock(code, mem, map + MAP_LOCK);
-  call.callHelper();
-  code.br(done);
-  code.end();
-  slotAddress(queue, head);
-  code.set(head);
-  emitCopy(code, head, value, queue.size);
-  storeField(queue, QS_HEAD, next);
-  emitUnlock(code, mem, map + MAP_LOCK);
-  code.i32(0);
-  code.end();
+  return blockValue(code, (end) => {
+    when(flags.or(flagsHigh), () => end(call.helper));
+    emitLock(mem, queue.lock, () => end(call.helper));
+    const head = local32(code, queue.at.load(QS_HEAD));
+    const next = local32(code, slotAfter(queue, head));
+    when(next.eq(queue.at.load(QS_TAIL)), () => {
+      emitUnlock(mem, queue.lock);
+      end(call.helper);
+    });
+    head.set(slotAddress(queue, head));
+    emitCopy(head, value, queue.size);
+    queue.at.store(QS_HEAD, next);
+    emitUnlock(mem, queue.lock);
+    return 0;
+  });
 }
 
-function emitTake(call: GenCall, end: "head" | "tail", remove: boolean): void {
-  const { code, mem, map, args } = call;
+function emitTake(call: GenCall, from: "head" | "tail", remove: boolean): Expr32 {
+  const { code, mem, args } = call;
   const value = args[0]!;
   const queue = queueOf(call);
-  const slot = code.local(I32);
-  const next = code.local(I32);
-  const done = code.open(w.BLOCK, I32);
-  emitLock(code, mem, map + MAP_LOCK, done, () => call.callHelper());
-  loadField(queue, end === "head" ? QS_HEAD : QS_TAIL);
-  code.tee(slot);
-  loadField(queue, end === "head" ? QS_TAIL : QS_HEAD);
-  code.op(w.I32_EQ);
-  code.open(w.IF);
-  emitUnlock(code, mem, map + MAP_LOCK);
-  emitZero(code, value, queue.size);
-  code.i32(-ENOENT);
-  code.br(done);
-  code.end();
-  // A stack's head is the slot behind its newest element, where the element below it will be the newest then.
-  if (end === "head") {
-    slotBefore(queue, slot);
-    code.tee(slot);
-    code.set(next);
-  } else if (remove) {
-    slotAfter(queue, slot);
-    code.set(next);
-  }
-  slotAddress(queue, slot);
-  code.set(slot);
-  emitCopy(code, value, slot, queue.size);
-  if (remove) storeField(queue, end === "head" ? QS_HEAD : QS_TAIL, next);
-  emitUnlock(code, mem, map + MAP_LOCK);
-  code.i32(0);
-  code.end();
+  const [field, other] = from === "head" ? [QS_HEAD, QS_TAIL] : [QS_TAIL, QS_HEAD];
+  return blockValue(code, (end) => {
+    emitLock(mem, queue.lock, () => end(call.helper));
+    const slot = local32(code, queue.at.load(field));
+    when(slot.eq(queue.at.load(other)), () => {
+      emitUnlock(mem, queue.lock);
+      emitZero(value, queue.size);
+      end(-ENOENT);
+    });
+    const next = local32(code);
+    // A stack's head is the slot behind its newest element, where the element below it will be the newest then.
+    if (from === "head") {
+      slot.set(slotBefore(queue, slot));
+      next.set(slot);
+    } else if (remove) {
+      next.set(slotAfter(queue, slot));
+    }
+    slot.set(slotAddress(queue, slot));
+    emitCopy(value, slot, queue.size);
+    if (remove) queue.at.store(field, next);
+    emitUnlock(mem, queue.lock);
+    return 0;
+  });
 }
 
-function genOf(end: "head" | "tail"): (env: MapEnv, map: number, helper: number) => MapGen | undefined {
+function genOf(from: "head" | "tail"): (env: MapEnv, map: number, helper: number) => MapGen | undefined {
   const push: MapGen = { inline: false, emit: emitPush };
-  const pop: MapGen = { inline: false, emit: (call) => emitTake(call, end, true) };
-  const peek: MapGen = { inline: false, emit: (call) => emitTake(call, end, false) };
+  const pop: MapGen = { inline: false, emit: (call) => emitTake(call, from, true) };
+  const peek: MapGen = { inline: false, emit: (call) => emitTake(call, from, false) };
   return (_env, _map, helper) => {
     if (helper === BPF_FUNC_map_push_elem) return push;
     if (helper === BPF_FUNC_map_pop_elem) return pop;

@@ -131,11 +131,11 @@ export class Code extends Bytes {
   }
 
   /** An atomic instruction on 4 or 8 bytes, at a multiple of that. */
-  atomic(opcode: number, size: 4 | 8): void {
+  atomic(opcode: number, size: 4 | 8, offset = 0): void {
     this.byte(ATOMIC_PREFIX);
     this.byte(opcode);
     this.byte(size === 4 ? 2 : 3);
-    this.byte(0);
+    this.u32(offset);
   }
 
   fence(opcode: number): void {

@@ -4,6 +4,7 @@ import type { Kernel } from "../../src/kern/kernel.ts";
 import { entryOfMap } from "../../src/kern/map.ts";
 import { GRANULE } from "../../src/mem/layout.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../../src/wasm/code.ts";
+import { Expr32, Local32, push32 } from "../../src/wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder } from "../../src/wasm/module.ts";
 
 /** The virtual CPU, then the helper's arguments behind the map; a u64 is two. */
@@ -20,20 +21,21 @@ export function generated(kernel: Kernel, map: number, helper: number): Generate
   const global = module.importGlobal("kernel", EXTERNREF);
   const func = module.declare({ params: [I32, ...params], results: [I32] });
   const code = new Code(1 + params.length);
-  const locals = params.map((_, i) => i + 1);
-  gen.emit({
+  const locals = params.map((_, i) => new Local32(code, i + 1));
+  const result = gen.emit({
     code,
     mem,
     map,
     args: locals,
-    cpu: () => code.get(0),
-    callHelper: () => {
+    cpu: new Local32(code, 0),
+    helper: new Expr32(code, () => {
       code.global(global);
       code.i32(map);
-      for (const local of locals) code.get(local);
+      for (const local of locals) local.push();
       code.call(direct);
-    },
+    }),
   });
+  push32(code, result);
   module.define(func, code);
   module.exportFunction("run", func);
   const bytes = module.bytes(mem.shared ? mem.byteLength / GRANULE : undefined);

@@ -57,7 +57,7 @@ function block(random: (n: number) => number, fd: number): asm.AsmItem[] {
 }
 
 /** About so many instructions, other ones for each seed. */
-function programOf(insns: number, seed: number, fd: number): asm.Insn[] {
+export function programOf(insns: number, seed: number, fd: number): asm.Insn[] {
   const random = randomOf(seed);
   const length = asm.assemble(block(randomOf(1), fd)).length;
   const blocks = Array.from({ length: Math.floor((insns - FRAME) / length) }, () => block(random, fd));

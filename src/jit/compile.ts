@@ -13,26 +13,19 @@ import { I64_LOAD, I64_STORE } from "../wasm/opcodes.ts";
 import { type CallPlan, planCalls } from "./calls.ts";
 import { genCall } from "./emit_call.ts";
 import { emitFunction } from "./emit_function.ts";
-import { BPF_FUNCTION, type Imports, type Program, RUN } from "./emitter.ts";
+import { BPF_FUNCTION, type Program, RUN } from "./emitter.ts";
 import { readsTheUnknown } from "./liveness.ts";
 import { type JitProgram, readProgram } from "./program.ts";
 import { type Proof, prove } from "./prove/index.ts";
-import { runtimeOf } from "./runtime.ts";
+import { type RuntimeName, runtimeOf } from "./runtime.ts";
 
 /** Larger programs take longer to compile than they would take to run. */
 const MAX_INSNS = 100_000;
 const KERNEL = "kernel";
 
-const imported: Readonly<Record<keyof Imports, Signature>> = {
-  access: { params: [I32, I32, I32], results: [I32] },
-  single: { params: [I32], results: [] },
-  helper: { params: [I32], results: [I32] },
-  packet: { params: [I32], results: [I32] },
-  deep: { params: [I32], results: [] },
-  spent: { params: [I32], results: [] },
-  faulted: { params: [I32], results: [] },
-  wakeRing: { params: [I32], results: [] },
-};
+/** V8 makes a wrapper for each signature that a module imports, which takes longer than a small program's own code. */
+const ACCESS: Signature = { params: [I32, I32, I32], results: [I32] };
+const RUNTIME: Signature = { params: [I32], results: [I32] };
 
 /** The program as compiled code, or the reason why there is none. */
 export function compiledOf(kernel: Kernel, prog: number): CompiledProgram {
@@ -59,14 +52,13 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
   if (typeof program === "string" || why !== undefined) return without(why);
   const proof = prove(kernel, prog, program);
   const calls = planCalls(kernel, prog, program, proof);
-  const bytes = moduleOf(kernel, prog, program, proof, calls);
   const functions = new Map<number, CompiledFunction>();
-  const imports: WebAssembly.ModuleImports = { ...runtimeOf(kernel, program, functions) };
-  imports[MEMORY] = kernel.mem.wasm;
-  imports[KERNEL] = new WebAssembly.Global({ value: "externref", mutable: false }, kernel);
-  calls.forEach(({ how, plan }, index) => {
-    if (how === "direct" || how === "gen") imports[directName(index)] = plan.callable.fn!;
-  });
+  const imports: WebAssembly.ModuleImports = {
+    ...runtimeOf(kernel, program, functions),
+    [MEMORY]: kernel.mem.wasm,
+    [KERNEL]: new WebAssembly.Global({ value: "externref", mutable: false }, kernel),
+  };
+  const bytes = moduleOf(kernel, prog, program, proof, calls, imports);
   const instance = instantiate(bytes, imports);
   if (typeof instance === "string") return without(instance);
   for (const [name, func] of Object.entries(instance.exports)) functions.set(Number(name), func as CompiledFunction);
@@ -90,27 +82,19 @@ function instantiate(
   }
 }
 
-function directName(index: number): string {
-  return `helper${index}`;
-}
-
+/** Adds to the imports the helpers' functions that the module calls. */
 function moduleOf(
   kernel: Kernel,
   prog: number,
   program: JitProgram,
   proof: Proof,
   calls: readonly (CallPlan | undefined)[],
+  imports: WebAssembly.ModuleImports,
 ): Uint8Array<ArrayBuffer> {
   const { mem } = kernel;
   const module = new ModuleBuilder();
-  const imports = Object.fromEntries(
-    Object.entries(imported).map(([name, signature]) => [name, module.importFunction(name, signature)]),
-  ) as unknown as Imports;
-  const direct = calls.map((call, index) =>
-    call?.how === "direct" || call?.how === "gen"
-      ? module.importFunction(directName(index), directSignature(call.plan.callable))
-      : undefined,
-  );
+  const runtime = new Map<RuntimeName, number>();
+  const helpers = new Map<Callable, number>();
   const global = module.importGlobal(KERNEL, EXTERNREF);
   const functions = program.functions.map(() => module.declare(BPF_FUNCTION));
   const generated = new Map<string, number>();
@@ -119,9 +103,25 @@ function moduleOf(
     mem,
     facts: proof,
     calls,
-    imports,
+    imported: (name) => {
+      let func = runtime.get(name);
+      if (func === undefined) {
+        func = module.importFunction(name, name === "access" ? ACCESS : RUNTIME);
+        runtime.set(name, func);
+      }
+      return func;
+    },
     kernel: global,
-    direct,
+    direct: (callable) => {
+      let func = helpers.get(callable);
+      if (func === undefined) {
+        const name = `helper${helpers.size}`;
+        func = module.importFunction(name, directSignature(callable));
+        helpers.set(callable, func);
+        imports[name] = callable.fn!;
+      }
+      return func;
+    },
     functions,
     generated: (index) => {
       const call = calls[index]!;
@@ -137,7 +137,7 @@ function moduleOf(
         generated.set(key, func);
         const code = new Code(params.length);
         const args = params.slice(1).map((_, i) => i + 1);
-        const place = { code, unit, map, args, direct: direct[index] ?? 0 };
+        const place = { code, unit, map, args, direct: () => unit.direct(callable) };
         push32(code, call.how === "gen" ? call.gen.emit(genCall(place)) : call.attempt(genCall(place)));
         module.define(func, code);
       }

@@ -58,7 +58,7 @@ function emitLocalCall(e: Emitter, op: Op): void {
   code.op(w.I32_EQ);
   code.open(w.IF);
   code.i32(op.index);
-  code.call(unit.imports.deep);
+  code.call(unit.imported("deep"));
   code.op(w.UNREACHABLE);
   code.end();
   code.get(RUN);
@@ -88,7 +88,7 @@ function emitCheckedCall(e: Emitter, op: Op, callable: Callable): void {
   // bpf_throw takes its argument from the record too.
   putRegisters(e, callable.result === "throw" ? ARGUMENTS : ARGUMENTS.slice(0, callable.args.length));
   code.i32(op.index);
-  code.call(unit.imports.helper);
+  code.call(unit.imported("helper"));
   if (callable.result === "program") {
     code.open(w.IF);
     code.get(RUN);
@@ -123,20 +123,20 @@ function emitAttempt(e: Emitter, op: Op, callable: Callable): void {
 function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly map: number }>): void {
   const { code, unit } = e;
   const { callable } = call.plan;
-  const direct = unit.direct[op.index]!;
+  const direct = (): number => unit.direct(callable);
   if (call.how === "direct") {
     code.global(unit.kernel);
     callable.args.forEach((arg, i) => {
       if (arg === "map") code.i32(call.map);
       else pushArgument(e, i + 1, arg === "u64");
     });
-    code.call(direct);
+    code.call(direct());
     // The function may have found the run to be at fault.
     code.get(RUN);
     code.memory(w.I32_LOAD, RUN_STATUS);
     code.open(w.IF);
     code.i32(op.index);
-    code.call(unit.imports.faulted);
+    code.call(unit.imported("faulted"));
     code.op(w.UNREACHABLE);
     code.end();
   } else if (call.gen.inline) {
@@ -186,11 +186,11 @@ function putResult(e: Emitter, { result }: Callable): void {
 /** Where the code of a map's type is emitted to. */
 export interface GenPlace {
   readonly code: Code;
-  readonly unit: Pick<Program, "mem" | "imports" | "kernel">;
+  readonly unit: Pick<Program, "mem" | "imported" | "kernel">;
   readonly map: number;
   readonly args: readonly number[];
   /** The helper's own function. */
-  readonly direct: number;
+  readonly direct: () => number;
 }
 
 /** The run's address is in the same local of all functions. */
@@ -204,14 +204,15 @@ export function genCall({ code, unit, map, args, direct }: GenPlace): HelperGenC
     run,
     wakeRing: (ring) => {
       push32(code, ring);
-      code.call(unit.imports.wakeRing);
+      code.call(unit.imported("wakeRing"));
+      code.op(w.DROP);
     },
     cpu: run.load(RUN_CPU),
     helper: new Expr32(code, () => {
       code.global(unit.kernel);
       code.i32(map);
       for (const arg of args) code.get(arg);
-      code.call(direct);
+      code.call(direct());
     }),
   };
 }

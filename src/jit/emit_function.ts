@@ -96,7 +96,7 @@ function stopWhenSpent({ code, budget, unit }: Emitter, index: number): void {
   code.op(w.I64_LT_S);
   code.open(w.IF);
   code.i32(index);
-  code.call(unit.imports.spent);
+  code.call(unit.imported("spent"));
   // It does not return; V8 keeps registers free of what comes behind calls that do.
   code.op(w.UNREACHABLE);
   code.end();

@@ -3,6 +3,7 @@
  * in their lower half; r10 is fp, the end of the frame's stack.
  */
 
+import type { Callable } from "../helpers/types.ts";
 import { RUN_BUDGET } from "../kern/run_record.ts";
 import type { Memory } from "../mem/memory.ts";
 import { Code, I32, I64 } from "../wasm/code.ts";
@@ -11,6 +12,7 @@ import { I64_EXTEND_I32_U, I64_LOAD, I64_STORE, RETURN } from "../wasm/opcodes.t
 import type { CallPlan } from "./calls.ts";
 import type { Facts } from "./facts.ts";
 import type { JitProgram, Op } from "./program.ts";
+import type { RuntimeName } from "./runtime.ts";
 
 /** Parameters. */
 export const RUN = 0;
@@ -20,29 +22,18 @@ const ARGS = 5;
 export const FRAME_POINTER = 10;
 export const BPF_FUNCTION: Signature = { params: [I32, I32, I64, I64, I64, I64, I64], results: [I64] };
 
-/** Functions that the module imports, by their index. What they do: `runtime.ts`. */
-export interface Imports {
-  readonly access: number;
-  readonly single: number;
-  readonly helper: number;
-  readonly packet: number;
-  readonly deep: number;
-  readonly spent: number;
-  readonly faulted: number;
-  readonly wakeRing: number;
-}
-
 /** What is the same for all functions of a program. */
 export interface Program {
   readonly program: JitProgram;
   readonly mem: Memory;
   readonly facts: Facts;
   readonly calls: readonly (CallPlan | undefined)[];
-  readonly imports: Imports;
+  /** What `runtime.ts` has for compiled code, as the module calls it. */
+  imported(name: RuntimeName): number;
   /** The global that holds the kernel: the first argument of every helper's function. */
   readonly kernel: number;
-  /** By the index of a call that goes straight: the imported function. */
-  readonly direct: readonly (number | undefined)[];
+  /** The helper's own function, as the module calls it. */
+  direct(callable: Callable): number;
   /** The module's own function for what the map's type emits: (run, arguments) → result. */
   generated(call: number): number;
   /** By the function's place in the program: its index in the module. */

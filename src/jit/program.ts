@@ -2,26 +2,36 @@
  * A loaded program as the compiler sees it: its functions, each a graph of basic blocks over instructions that were
  * decoded once. What does not hang together (a jump out of its function, an opcode that is none) is no program.
  */
-import {
-  decodeInsns,
-  INSN_SIZE,
-  type Insn,
-  type InsnRow,
-  type InsnVariant,
-  insnTable,
-  variantOf,
-} from "../insn/index.ts";
+import { type Insn, type InsnRow, type InsnVariant, insnTable, variantOf } from "../insn/index.ts";
 import { PROG_INSN_CNT, PROG_INSNS, progSubprogs } from "../kern/prog.ts";
 import type { Memory } from "../mem/memory.ts";
 import { planOfCall } from "../vm/call.ts";
 
 /** One instruction. Maps, values and functions are addresses by now; a local call's imm is a distance. */
-export interface Op extends Insn {
+export class Op implements Insn {
   readonly index: number;
-  readonly row: InsnRow;
-  readonly variant: InsnVariant | undefined;
+  readonly opcode: number;
+  readonly dst: number;
+  readonly src: number;
+  readonly off: number;
+  readonly imm: number;
   /** 64-bit immediates: the upper half, signed; imm is the lower one. */
   readonly high: number;
+  readonly row: InsnRow;
+  readonly variant: InsnVariant | undefined;
+
+  /** The words of its slot; `high` is the second one of the next slot. */
+  constructor(index: number, row: InsnRow, word: number, imm: number, high: number) {
+    this.index = index;
+    this.opcode = word & 0xff;
+    this.dst = (word >>> 8) & 15;
+    this.src = (word >>> 12) & 15;
+    this.off = word >> 16;
+    this.imm = imm;
+    this.high = high;
+    this.row = row;
+    this.variant = variantOf(row, this);
+  }
 }
 
 /** Instructions that run one after the other. */
@@ -46,6 +56,8 @@ export interface JitProgram {
   /** Index in `functions` of the one that begins at this instruction. */
   readonly functionAt: ReadonlyMap<number, number>;
   readonly insnCount: number;
+  /** By index, also those that nothing leads to; undefined: the second half of one. */
+  readonly ops: readonly (Op | undefined)[];
 }
 
 /** The register that an atomic instruction gives the old value; -1: none. */
@@ -57,33 +69,38 @@ export function fetchedInto({ variant, src }: Op): number {
 
 /** The program at this address, or why it is none that can be compiled. */
 export function readProgram(mem: Memory, prog: number): JitProgram | string {
-  const { u32, u8 } = mem;
-  const at = u32[(prog + PROG_INSNS) >>> 2]!;
-  const insnCount = u32[(prog + PROG_INSN_CNT) >>> 2]!;
-  const insns = decodeInsns(u8.slice(at, at + insnCount * INSN_SIZE));
+  const ops = readOps(mem, prog);
+  if (typeof ops === "string") return ops;
+  const insnCount = ops.length;
   const starts = progSubprogs(mem, prog);
   if (starts[0] !== 0) starts.unshift(0);
   const functions: Func[] = [];
+  const functionAt = new Map<number, number>();
   for (const [i, start] of starts.entries()) {
-    const func = readFunction(insns, start, starts[i + 1] ?? insnCount);
-    if (typeof func === "string") return func;
-    functions.push(func);
+    const end = starts[i + 1] ?? insnCount;
+    const blocks = blocksOf(ops, start, end);
+    if (typeof blocks === "string") return blocks;
+    functionAt.set(start, i);
+    functions.push({ start, end, blocks });
   }
-  return { functions, functionAt: new Map(functions.map((func, i) => [func.start, i])), insnCount };
+  return { functions, functionAt, insnCount, ops };
 }
 
-function readFunction(insns: readonly Insn[], start: number, end: number): Func | string {
+function readOps({ u32, i32 }: Memory, prog: number): (Op | undefined)[] | string {
+  const at = u32[(prog + PROG_INSNS) >>> 2]! >>> 2;
+  const count = u32[(prog + PROG_INSN_CNT) >>> 2]!;
   const ops: (Op | undefined)[] = [];
-  for (let index = start; index < end; ) {
-    const insn = insns[index]!;
-    const row = insnTable[insn.opcode];
+  while (ops.length < count) {
+    const index = ops.length;
+    const word = i32[at + 2 * index]!;
+    const row = insnTable[word & 0xff];
     if (row === undefined) return `instruction ${index} is none`;
     const wide = row.kind === "ldImm64";
-    ops[index] = { ...insn, index, row, variant: variantOf(row, insn), high: wide ? (insns[index + 1]?.imm ?? 0) : 0 };
-    index += wide ? 2 : 1;
+    const high = wide && index + 1 < count ? i32[at + 2 * index + 3]! : 0;
+    ops.push(new Op(index, row, word, i32[at + 2 * index + 1]!, high));
+    if (wide && index + 1 < count) ops.push(undefined);
   }
-  const leaders = leadersOf(ops, start, end);
-  return typeof leaders === "string" ? leaders : { start, end, blocks: blocksOf(ops, leaders, end) };
+  return ops;
 }
 
 /** Where a jump leads. */
@@ -101,28 +118,30 @@ function mayEnd({ row, variant, src, imm }: Op): boolean {
   return row.kind === "call" && variant?.op !== "local" && planOfCall(src, imm).callable.result === "program";
 }
 
-/** First instructions of blocks, in order. */
-function leadersOf(ops: readonly (Op | undefined)[], start: number, end: number): number[] | string {
-  const leaders = new Set([start]);
+/** The function's blocks, or why it is none. */
+function blocksOf(ops: readonly (Op | undefined)[], start: number, end: number): Block[] | string {
+  /** By instruction, from the function's first on: 1 where a block begins. */
+  const leads = new Uint8Array(end - start + 1);
+  leads[0] = 1;
   let last: Op | undefined;
   for (let i = start; i < end; i++) {
     const op = ops[i];
     if (op === undefined) continue;
     last = op;
-    if (isJump(op)) {
+    const jumps = isJump(op);
+    if (jumps) {
       const target = targetOf(op);
       if (target < start || target >= end || ops[target] === undefined) {
         return `instruction ${i} jumps out of its function, to ${target}`;
       }
-      leaders.add(target);
+      leads[target - start] = 1;
     }
-    if (isJump(op) || op.row.kind === "exit" || mayEnd(op)) leaders.add(i + 1);
+    if (jumps || op.row.kind === "exit" || mayEnd(op)) leads[i + 1 - start] = 1;
   }
   if (last?.row.kind !== "exit" && last?.row.kind !== "goto" && !endsForGood(last)) {
     return `the function at instruction ${start} runs off its end`;
   }
-  leaders.delete(end);
-  return [...leaders].sort((a, b) => a - b);
+  return graphOf(ops, start, leads);
 }
 
 /** A call may be the last instruction where it does not return: of bpf_throw. */
@@ -130,33 +149,44 @@ function endsForGood(op: Op | undefined): boolean {
   return op?.row.kind === "call";
 }
 
-function blocksOf(ops: readonly (Op | undefined)[], leaders: readonly number[], end: number): Block[] {
-  const bodies = leaders.map((leader, i) =>
-    ops.slice(leader, leaders[i + 1] ?? end).filter((op): op is Op => op !== undefined),
-  );
-  const at = new Map(leaders.map((leader, i) => [leader, i]));
+function graphOf(ops: readonly (Op | undefined)[], start: number, leads: Uint8Array): Block[] {
+  const size = leads.length - 1;
+  const bodies: Op[][] = [];
+  /** By instruction: which of them begins there. */
+  const at = new Int32Array(size);
+  for (let i = 0; i < size; i++) {
+    if (leads[i] === 1) at[i] = bodies.push([]) - 1;
+    const op = ops[start + i];
+    if (op !== undefined) bodies.at(-1)!.push(op);
+  }
   const follow = bodies.map((body, i): number[] => {
-    const last = body.at(-1);
-    if (last === undefined || last.row.kind === "exit") return [];
-    if (last.row.kind === "goto") return [at.get(targetOf(last))!];
+    const last = body.at(-1)!;
+    if (last.row.kind === "exit") return [];
+    if (last.row.kind === "goto") return [at[targetOf(last) - start]!];
     const next = i + 1 < bodies.length ? [i + 1] : [];
-    return isJump(last) ? [at.get(targetOf(last))!, ...next] : next;
+    return isJump(last) ? [at[targetOf(last) - start]!, ...next] : next;
   });
-  const reached = reachable(follow);
-  const ids = new Map(reached.map((old, id) => [old, id]));
-  return reached.map((old, id) => ({ id, ops: bodies[old]!, next: follow[old]!.map((to) => ids.get(to)!) }));
+  const ids = idsOf(follow);
+  const blocks: Block[] = [];
+  for (const [i, id] of ids.entries()) {
+    if (id >= 0) blocks.push({ id, ops: bodies[i]!, next: follow[i]!.map((to) => ids[to]!) });
+  }
+  return blocks;
 }
 
-/** Ascending. */
-function reachable(follow: readonly (readonly number[])[]): number[] {
-  const seen = new Set([0]);
+/** Ascending numbers for those that the first leads to; -1: others. */
+function idsOf(follow: readonly (readonly number[])[]): Int32Array {
+  const ids = new Int32Array(follow.length).fill(-1);
   const open = [0];
+  ids[0] = 0;
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     for (const to of follow[at]!) {
-      if (seen.has(to)) continue;
-      seen.add(to);
+      if (ids[to] === 0) continue;
+      ids[to] = 0;
       open.push(to);
     }
   }
-  return [...seen].sort((a, b) => a - b);
+  let count = 0;
+  for (let i = 0; i < ids.length; i++) if (ids[i] === 0) ids[i] = count++;
+  return ids;
 }

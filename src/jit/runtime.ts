@@ -37,7 +37,7 @@ import { step } from "../vm/interp.ts";
 import { fault, firstRegisters, goOnIn, type Machine } from "../vm/machine.ts";
 import { loadPacket } from "../vm/packet_loads.ts";
 import { compiledOf } from "./compile.ts";
-import type { JitProgram, Op } from "./program.ts";
+import type { JitProgram } from "./program.ts";
 
 /** Thrown to end a run; its machine says how. */
 export const UNWIND: object = Object.freeze({});
@@ -56,23 +56,16 @@ export function enter(m: Machine, entry: CompiledFunction): void {
   }
 }
 
-/** Names and functions of a program's imports. */
-export type RuntimeImports = Readonly<
-  Record<"access" | "single" | "helper" | "packet" | "deep" | "spent" | "faulted" | "wakeRing", Import>
->;
-type Import = (...args: number[]) => number | undefined;
+/** What compiled code may call. */
+export type RuntimeName = "access" | "single" | "helper" | "packet" | "deep" | "spent" | "faulted" | "wakeRing";
+type RuntimeFunctions = Readonly<Record<RuntimeName, (...args: number[]) => number>>;
 
 export function runtimeOf(
   kernel: Kernel,
   program: JitProgram,
   functions: ReadonlyMap<number, CompiledFunction>,
-): RuntimeImports {
-  const ops: Op[] = [];
-  const plans: Plan[] = [];
-  for (const op of program.functions.flatMap((func) => func.blocks.flatMap((block) => block.ops))) {
-    ops[op.index] = op;
-    if (op.row.kind === "call" && op.variant?.op !== "local") plans[op.index] = planOfCall(op.src, op.imm);
-  }
+): RuntimeFunctions {
+  const { ops } = program;
 
   /** The machine, as if the interpreter had just fetched this instruction. */
   const at = (index: number): Machine => {
@@ -90,13 +83,14 @@ export function runtimeOf(
     return address;
   };
 
-  const single = (index: number): undefined => {
+  const single = (index: number): number => {
     const m = at(index);
     m.pc = index;
     // Compiled code counts by itself.
     m.budget = 2;
     step(m, 1);
     if (m.status !== RUN_RUNNING) throw UNWIND;
+    return 0;
   };
 
   const callBack = (m: Machine, plan: Plan): void => {
@@ -119,7 +113,8 @@ export function runtimeOf(
   /** 1: the function ends, with what stands in r0. */
   const helper = (index: number): number => {
     const m = at(index);
-    const plan = plans[index]!;
+    const { src, imm } = ops[index]!;
+    const plan = planOfCall(src, imm);
     if (!argumentsOk(m, plan)) throw UNWIND;
     const { callback, result } = plan.callable;
     if (callback !== undefined) {
@@ -167,11 +162,12 @@ export function runtimeOf(
     throw UNWIND;
   };
 
-  const wakeRing = (map: number): undefined => {
+  const wakeRing = (map: number): number => {
     ringWake(kernel, map >>> 0);
+    return 0;
   };
 
-  return { access, single, helper, packet, deep, spent, faulted, wakeRing } as unknown as RuntimeImports;
+  return { access, single, helper, packet, deep, spent, faulted, wakeRing };
 }
 
 /** Goes on in another program, in the frame of the function that called it, until that ends. r0 is its result. */

@@ -26,6 +26,10 @@ export const EMPTY = 0x40;
 const ATOMIC_PREFIX = 0xfe;
 const BULK_PREFIX = 0xfc;
 const FIRST_ROOM = 256;
+/** The index of a module's own function takes so many bytes: it is put in once all imports are known. */
+const OWN_CALL = 3;
+/** So many functions there can be. */
+export const FUNCTIONS_MAX: number = 2 ** (7 * OWN_CALL);
 
 export class Bytes {
   bytes: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_ROOM);
@@ -82,6 +86,8 @@ export class Bytes {
 export class Code extends Bytes {
   readonly #locals: ValueType[] = [];
   readonly #params: number;
+  /** Calls of the module's own functions: where, and which. */
+  readonly #calls: number[] = [];
   /** Blocks, loops and ifs that are open. */
   depth = 0;
 
@@ -179,13 +185,27 @@ export class Code extends Bytes {
     this.u32(index);
   }
 
+  /** As `ModuleBuilder` names functions. */
   call(func: number): void {
     this.byte(CALL);
-    this.u32(func);
+    if (func >= 0) {
+      this.u32(func);
+      return;
+    }
+    this.#calls.push(this.length, -1 - func);
+    for (let i = 0; i < OWN_CALL; i++) this.byte(0);
   }
 
-  /** Locals and instructions, as the code section has them. */
-  body(): Bytes {
+  /** Locals and instructions, as the code section of a module with so many imported functions has them. */
+  body(imported: number): Bytes {
+    const calls = this.#calls;
+    for (let i = 0; i < calls.length; i += 2) {
+      const at = calls[i]!;
+      const func = imported + calls[i + 1]!;
+      this.bytes[at] = (func & 0x7f) | 0x80;
+      this.bytes[at + 1] = ((func >>> 7) & 0x7f) | 0x80;
+      this.bytes[at + 2] = func >>> 14;
+    }
     const body = new Bytes();
     const runs: [number, ValueType][] = [];
     for (const type of this.#locals) {

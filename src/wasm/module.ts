@@ -1,5 +1,9 @@
-/** A WebAssembly module under construction: one imported memory, imported functions, functions of its own, exports. */
-import { Bytes, type Code, type ValueType } from "./code.ts";
+/**
+ * A WebAssembly module under construction: one imported memory, imported functions, functions of its own, exports. Its own
+ * functions are known by negative numbers until all is there that is imported, since WebAssembly counts that first.
+ */
+import { Bug } from "../errors.ts";
+import { Bytes, type Code, FUNCTIONS_MAX, type ValueType } from "./code.ts";
 
 export interface Signature {
   readonly params: readonly ValueType[];
@@ -45,7 +49,7 @@ export class ModuleBuilder {
     return index;
   }
 
-  /** Its index for `Code.call`. All imports come before the first function of the module's own. */
+  /** Its number for `Code.call`. */
   importFunction(name: string, signature: Signature): number {
     return this.#imports.push({ name, type: this.#typeOf(signature) }) - 1;
   }
@@ -57,11 +61,11 @@ export class ModuleBuilder {
 
   /** A function whose code follows by `define`: so that functions can call each other. */
   declare(signature: Signature): number {
-    return this.#imports.length + this.#functions.push({ type: this.#typeOf(signature), code: undefined }) - 1;
+    return -this.#functions.push({ type: this.#typeOf(signature), code: undefined });
   }
 
   define(func: number, code: Code): void {
-    this.#functions[func - this.#imports.length]!.code = code;
+    this.#functions[-1 - func]!.code = code;
   }
 
   exportFunction(name: string, func: number): void {
@@ -70,12 +74,14 @@ export class ModuleBuilder {
 
   /** `pages`: the largest size of the shared memory that is imported; undefined: it is not shared. */
   bytes(pages: number | undefined): Uint8Array<ArrayBuffer> {
+    const imported = this.#imports.length;
+    if (imported + this.#functions.length > FUNCTIONS_MAX) throw new Bug(`more than ${FUNCTIONS_MAX} functions`);
     const out = new Bytes();
     out.append(Uint8Array.from(MAGIC));
     section(out, 1, this.#types.length, (body) => {
       for (const type of this.#types) body.append(type.view);
     });
-    section(out, 2, this.#imports.length + this.#globals.length + 1, (body) => {
+    section(out, 2, imported + this.#globals.length + 1, (body) => {
       text(body, IMPORTS);
       text(body, MEMORY);
       body.byte(EXTERNAL_MEMORY);
@@ -103,12 +109,12 @@ export class ModuleBuilder {
       for (const { name, func } of this.#exports) {
         text(body, name);
         body.byte(EXTERNAL_FUNC);
-        body.u32(func);
+        body.u32(func < 0 ? imported - 1 - func : func);
       }
     });
     section(out, 10, this.#functions.length, (body) => {
       for (const { code } of this.#functions) {
-        const bytes = code!.body();
+        const bytes = code!.body(imported);
         body.u32(bytes.length);
         body.append(bytes.view);
       }
@@ -126,8 +132,10 @@ function section(out: Bytes, id: number, count: number, fill: (body: Bytes) => v
   out.append(body.view);
 }
 
+const utf8 = new TextEncoder();
+
 function text(to: Bytes, s: string): void {
-  const bytes = new TextEncoder().encode(s);
+  const bytes = utf8.encode(s);
   to.u32(bytes.length);
   to.append(bytes);
 }

@@ -41,12 +41,15 @@ const byKind: Readonly<Record<InsnKind, (e: Emitter, op: Op) => void>> = {
 export function emitFunction(unit: Program, func: Func, number: number): Code {
   const e = new Emitter(unit);
   const { code } = e;
-  const ops = func.blocks.flatMap((block) => block.ops);
-  for (const { index } of ops) {
-    const { how, from = -1 } = unit.facts.access[index] ?? { how: "check" };
-    if (how === "window" && from >= 0) e.addWindow(from);
+  let mayGoto = false;
+  for (const { ops } of func.blocks) {
+    for (const { index, row } of ops) {
+      const access = unit.facts.access[index];
+      if (access?.how === "window" && access.from! >= 0) e.addWindow(access.from!);
+      if (row.kind === "mayGoto") mayGoto = true;
+    }
   }
-  enter(e, unit.facts.stackDepth[number]!, ops);
+  enter(e, unit.facts.stackDepth[number]!, mayGoto);
   stopWhenSpent(e, func.start);
   emitStructured(func, {
     code,
@@ -71,7 +74,7 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
 }
 
 /** The stack that can be reached is zero. */
-function enter(e: Emitter, depth: number, ops: readonly Op[]): void {
+function enter(e: Emitter, depth: number, mayGoto: boolean): void {
   const { code } = e;
   e.takeBudget();
   if (depth < 0) {
@@ -82,7 +85,7 @@ function enter(e: Emitter, depth: number, ops: readonly Op[]): void {
     code.set(e.address);
     emitZero(new Local32(code, e.address), bytes);
   }
-  if (!ops.some((op) => op.row.kind === "mayGoto")) return;
+  if (!mayGoto) return;
   code.i32(MAY_GOTO_TURNS);
   code.set(e.turns);
 }

@@ -9,14 +9,17 @@ const R0 = 1;
 const SCRATCH = 0b11_1110;
 const CALLERS = 0b11_1100_0001;
 
-interface Use {
-  readonly reads: number;
-  readonly writes: number;
-  /** What is in r1 .. r5 afterwards nobody can tell. */
-  readonly spoils: boolean;
+/** What an instruction does with registers, as one number: a bit for each that it reads, and above them for each it writes. */
+const WRITES = 11;
+const REGISTERS = 0x7ff;
+/** What is in r1 .. r5 afterwards nobody can tell. */
+const SPOILS: number = 1 << 22;
+
+function use(reads: number, writes: number, spoils: boolean): number {
+  return reads | (writes << WRITES) | (spoils ? SPOILS : 0);
 }
 
-function useOf(op: Op): Use {
+function useOf(op: Op): number {
   const { row, variant } = op;
   const dst = variant?.dst ?? row.dst;
   const src = variant?.src ?? row.src;
@@ -35,11 +38,11 @@ function useOf(op: Op): Use {
     reads |= 1 << 6;
     writes |= R0 | SCRATCH;
   }
-  if (row.kind !== "call") return { reads, writes, spoils: false };
-  if (variant?.op === "local") return { reads: 0, writes: R0, spoils: true };
+  if (row.kind !== "call") return use(reads, writes, false);
+  if (variant?.op === "local") return use(0, R0, true);
   const { callable } = planOfCall(op.src, op.imm);
   const args = ((1 << callable.args.length) - 1) << 1;
-  return { reads: args, writes: R0, spoils: callable.callback !== undefined || callable.result === "program" };
+  return use(args, R0, callable.callback !== undefined || callable.result === "program");
 }
 
 /** A local call's target. */
@@ -52,16 +55,36 @@ function calledBy({ row, variant, index, imm }: Op): number | undefined {
  * called too. `isCallback`: whether helpers may call the function that begins there.
  */
 export function readsTheUnknown(program: JitProgram, isCallback: (start: number) => boolean): string | undefined {
-  const called = new Set(program.functions.flatMap(({ blocks }) => blocks.flatMap(({ ops }) => ops.map(calledBy))));
-  const returned = returnCallers(program);
+  const { functions } = program;
+  const calls = callsOf(program);
+  // All registers of the one function are known.
+  if (functions.length === 1 && calls.every((op) => (useOf(op) & SPOILS) === 0)) return undefined;
+  const called = new Set(calls.map(calledBy));
+  const uses = usesOf(program);
+  const returned = returnCallers(program, uses);
   if (typeof returned === "string") return returned;
-  for (const func of program.functions) {
+  for (const func of functions) {
     const first = func.start === 0 && !called.has(0);
-    const live = liveAtEntry(func, returned, first || isCallback(func.start));
+    const live = liveAtEntry(func, uses, returned, first || isCallback(func.start));
     if (typeof live === "string") return live;
     if (!first && (live & CALLERS) !== 0) return readsCaller(func.start);
   }
   return undefined;
+}
+
+function callsOf({ functions }: JitProgram): Op[] {
+  const calls: Op[] = [];
+  for (const { blocks } of functions) {
+    for (const { ops } of blocks) for (const op of ops) if (op.row.kind === "call") calls.push(op);
+  }
+  return calls;
+}
+
+/** By the instruction's index. */
+function usesOf({ functions, insnCount }: JitProgram): Int32Array {
+  const uses = new Int32Array(insnCount);
+  for (const { blocks } of functions) for (const { ops } of blocks) for (const op of ops) uses[op.index] = useOf(op);
+  return uses;
 }
 
 function readsCaller(start: number): string {
@@ -69,12 +92,12 @@ function readsCaller(start: number): string {
 }
 
 /** First instructions of functions that may return their caller's r0: those without a result. Or why nothing is compiled. */
-function returnCallers({ functions }: JitProgram): ReadonlySet<number> | string {
+function returnCallers({ functions }: JitProgram, uses: Int32Array): ReadonlySet<number> | string {
   const returned = new Set<number>();
   for (let size = -1; size !== returned.size; ) {
     size = returned.size;
     for (const func of functions) {
-      const live = liveAtEntry(func, returned, true, true);
+      const live = liveAtEntry(func, uses, returned, true, true);
       if (typeof live === "string") return live;
       if ((live & R0) !== 0) returned.add(func.start);
     }
@@ -86,19 +109,27 @@ function returnCallers({ functions }: JitProgram): ReadonlySet<number> | string 
  * Registers that are read before anything is put into them. `result`: its r0 counts as read at the end. `through`: what a
  * function without a result returns is traced to what was in r0 before the call; else to read it is a reason.
  */
-function liveAtEntry(func: Func, returned: ReadonlySet<number>, result: boolean, through = false): number | string {
+function liveAtEntry(
+  func: Func,
+  uses: Int32Array,
+  returned: ReadonlySet<number>,
+  result: boolean,
+  through = false,
+): number | string {
   const live: number[] = func.blocks.map(() => 0);
   const walk = ({ ops, next }: Block): number | string => {
     let now = 0;
     for (const to of next) now |= live[to]!;
     for (let i = ops.length - 1; i >= 0; i--) {
       const op = ops[i]!;
-      const { reads, writes, spoils } = useOf(op);
-      if (spoils && (now & SCRATCH) !== 0) return `what instruction ${op.index} leaves in r1 to r5 is read`;
+      const used = uses[op.index]!;
+      const writes = (used >>> WRITES) & REGISTERS;
+      if ((used & SPOILS) !== 0 && (now & SCRATCH) !== 0)
+        return `what instruction ${op.index} leaves in r1 to r5 is read`;
       const callee = calledBy(op);
       const passes = callee !== undefined && returned.has(callee) && (now & R0) !== 0;
       if (passes && !through) return readsCaller(callee);
-      now = (now & ~(passes ? writes & ~R0 : writes)) | reads;
+      now = (now & ~(passes ? writes & ~R0 : writes)) | (used & REGISTERS);
       if (result && op.row.kind === "exit") now |= R0;
     }
     return now;

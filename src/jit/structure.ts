@@ -30,10 +30,10 @@ interface Shape {
   /** Reverse post-order: position → block, and block → position. */
   readonly order: readonly number[];
   readonly position: readonly number[];
-  /** The children in the dominator tree. */
-  readonly children: readonly (readonly number[])[];
   /** Several blocks lead forward to it. */
   readonly merge: readonly boolean[];
+  /** By block: those of its children in the dominator tree to which several lead, in order. */
+  readonly merges: readonly (readonly number[])[];
   readonly loop: readonly boolean[];
   readonly reducible: boolean;
 }
@@ -54,14 +54,25 @@ export function shapeOf(blocks: readonly Block[]): Shape {
   const before: number[][] = blocks.map(() => []);
   for (const { id, next } of blocks) for (const to of next) before[to]!.push(id);
   const dominator = dominators(order, position, before);
-  const children: number[][] = blocks.map(() => []);
-  for (const id of order) if (id !== 0) children[dominator[id]!]!.push(id);
-  const merge = blocks.map(({ id }) => before[id]!.filter((from) => position[from]! < position[id]!).length > 1);
-  const loop = blocks.map(({ id }) => before[id]!.some((from) => position[from]! >= position[id]!));
-  const reducible = blocks.every(({ id }) =>
-    before[id]!.every((from) => position[from]! < position[id]! || dominates(dominator, position, id, from)),
-  );
-  return { order, position, children, merge, loop, reducible };
+  const merge: boolean[] = [];
+  const loop: boolean[] = [];
+  const merges: number[][] = blocks.map(() => []);
+  let reducible = true;
+  for (const id of order) {
+    let forward = 0;
+    loop[id] = false;
+    for (const from of before[id]!) {
+      if (position[from]! < position[id]!) {
+        forward++;
+      } else {
+        loop[id] = true;
+        reducible &&= dominates(dominator, position, id, from);
+      }
+    }
+    merge[id] = forward > 1;
+    if (forward > 1) merges[dominator[id]!]!.push(id);
+  }
+  return { order, position, merge, merges, loop, reducible };
 }
 
 function reversePostOrder(blocks: readonly Block[]): number[] {
@@ -181,9 +192,9 @@ function emitTree(blocks: readonly Block[], shape: Shape, emitter: BlockEmitter)
       work.push(() => code.end());
     }
     // The one that comes last in order is outermost, and its code last.
-    const merges = shape.children[id]!.filter((child) => shape.merge[child]!);
-    merges.sort((a, b) => shape.position[b]! - shape.position[a]!);
-    for (const child of merges) {
+    const merges = shape.merges[id]!;
+    for (let i = merges.length - 1; i >= 0; i--) {
+      const child = merges[i]!;
       levels[child] = code.open(BLOCK);
       work.push(() => {
         code.end();

@@ -10,8 +10,8 @@ import { helperAllowed, progMap } from "../kern/prog.ts";
 import type { Attempt, HelperGen } from "../struct/gen.ts";
 import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "../struct/map.ts";
 import { type Plan, planOfCall } from "../vm/call.ts";
+import type { CallFacts, Facts } from "./facts.ts";
 import type { JitProgram, Op } from "./program.ts";
-import { type Proof, provesMemory } from "./prove/index.ts";
 
 /** The map is the argument's, 0: the call has none. */
 export type CallPlan =
@@ -24,7 +24,7 @@ export type CallPlan =
 const SIGN = 0x8000_0000;
 
 /** By the index of the call. */
-export function planCalls(kernel: Kernel, prog: number, program: JitProgram, proof: Proof): CallPlan[] {
+export function planCalls(kernel: Kernel, prog: number, program: JitProgram, proof: Facts): CallPlan[] {
   const plans: CallPlan[] = [];
   for (const { blocks } of program.functions) {
     for (const { ops } of blocks) {
@@ -37,7 +37,7 @@ export function planCalls(kernel: Kernel, prog: number, program: JitProgram, pro
   return plans;
 }
 
-function planCall(kernel: Kernel, prog: number, proof: Proof, op: Op, plan: Plan): CallPlan {
+function planCall(kernel: Kernel, prog: number, proof: Facts, op: Op, plan: Plan): CallPlan {
   const { callable, id } = plan;
   const { attempt } = callable;
   if (attempt !== undefined) return { how: "attempt", plan, attempt };
@@ -45,11 +45,10 @@ function planCall(kernel: Kernel, prog: number, proof: Proof, op: Op, plan: Plan
   const plain = callable.fn !== undefined && callable.result !== "program" && callable.result !== "throw";
   if (facts === undefined || !plain || kernel.mem.byteLength > SIGN) return { how: "checked", plan };
   const at = callable.args.indexOf("map");
-  const known = at < 0 ? undefined : facts[at];
-  const map = known?.kind === "map" ? known.map : 0;
+  const map = at < 0 ? 0 : facts.map(at + 1);
   if (at >= 0 && !mapFits(kernel, prog, map, id)) return { how: "checked", plan };
   for (const [i, arg] of callable.args.entries()) {
-    if (!argumentProved(kernel, proof, op.index, callable, i, arg, map)) return { how: "checked", plan };
+    if (!argumentProved(kernel, facts, callable, i, arg, map)) return { how: "checked", plan };
   }
   const ofType = at === 0 && id >= 0 ? entryOfMap(kernel, map).ops.map_gen(kernel, map, id) : undefined;
   const gen = callable.gen ?? ofType;
@@ -64,15 +63,14 @@ function mapFits(kernel: Kernel, prog: number, map: number, id: number): boolean
 
 function argumentProved(
   kernel: Kernel,
-  proof: Proof,
-  index: number,
+  facts: CallFacts,
   { args }: Callable,
   i: number,
   arg: HelperArg,
   map: number,
 ): boolean {
   const { u32 } = kernel.mem;
-  const memory = (size: number, write: boolean): boolean => provesMemory(proof, index, i + 1, size, write);
+  const memory = (size: number, write: boolean): boolean => facts.memory(i + 1, size, write);
   if (typeof arg === "object") return "fixed" in arg && memory(arg.fixed, arg.write);
   switch (arg) {
     case "u32":
@@ -90,13 +88,13 @@ function argumentProved(
       );
     case "size":
     case "sizeOrZero": {
-      const value = proof.calls[index]![i]!;
-      return value.kind === "number" && value.max < SIGN && (arg === "sizeOrZero" || value.min > 0);
+      const size = facts.range(i + 1);
+      return size !== undefined && size.max < SIGN && (arg === "sizeOrZero" || size.min > 0);
     }
     case "mem":
     case "memOut": {
-      const size = args[i + 1] === undefined ? undefined : proof.calls[index]![i + 1];
-      return size?.kind === "number" && size.max < SIGN && memory(size.max, arg === "memOut");
+      const size = args[i + 1] === undefined ? undefined : facts.range(i + 2);
+      return size !== undefined && size.max < SIGN && memory(size.max, arg === "memOut");
     }
     default:
       return false;

@@ -14,9 +14,10 @@ import { type CallPlan, planCalls } from "./calls.ts";
 import { genCall } from "./emit_call.ts";
 import { emitFunction } from "./emit_function.ts";
 import { BPF_FUNCTION, type Program, RUN } from "./emitter.ts";
+import type { Facts } from "./facts.ts";
 import { readsTheUnknown } from "./liveness.ts";
 import { type JitProgram, readProgram } from "./program.ts";
-import { type Proof, prove } from "./prove/index.ts";
+import { prove } from "./prove/index.ts";
 import { type RuntimeName, runtimeOf } from "./runtime.ts";
 
 /** Larger programs take longer to compile than they would take to run. */
@@ -87,7 +88,7 @@ function moduleOf(
   kernel: Kernel,
   prog: number,
   program: JitProgram,
-  proof: Proof,
+  proof: Facts,
   calls: readonly (CallPlan | undefined)[],
   imports: WebAssembly.ModuleImports,
 ): Uint8Array<ArrayBuffer> {

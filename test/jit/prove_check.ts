@@ -3,9 +3,9 @@
  * register and place of the stack lies in what is known of it, and what is proved the interpreter's exact check takes.
  */
 
+import type { Facts } from "../../src/jit/facts.ts";
 import { type JitProgram, type Op, readProgram } from "../../src/jit/program.ts";
-import { provesMemory } from "../../src/jit/prove/index.ts";
-import { type Proof, prove } from "../../src/jit/prove/prove.ts";
+import { prove } from "../../src/jit/prove/prove.ts";
 import type { State } from "../../src/jit/prove/state.ts";
 import * as v from "../../src/jit/prove/value.ts";
 import type { Kernel } from "../../src/kern/kernel.ts";
@@ -26,7 +26,7 @@ import { Machine } from "../../src/vm/machine.ts";
 
 interface Known {
   readonly program: JitProgram;
-  readonly proof: Proof;
+  readonly proof: Facts;
   /** By instruction: what holds before it. */
   readonly states: readonly (State | undefined)[];
   readonly ops: readonly (Op | undefined)[];
@@ -115,7 +115,7 @@ class Checker implements RunObserver {
       const [low, high] = [m.u32[m.regs + argument * 2]!, m.i32[m.regs + argument * 2 + 1]!];
       for (const size of SIZES) {
         for (const write of [false, true]) {
-          if (!provesMemory(proof, index, argument, size, write)) continue;
+          if (proof.calls[index]?.memory(argument, size, write) !== true) continue;
           if (!argumentOk(m, low, high, size, write, argument)) {
             throw new Error(`instruction ${index}: ${size} bytes at r${argument} are proved, and refused`);
           }

@@ -1,2 +1,2 @@
 /** What is known of a program's registers and memory before it is compiled: see `prove.ts`. */
-export { type Proof, prove, provesMemory } from "./prove.ts";
+export { prove } from "./prove.ts";

@@ -8,9 +8,10 @@ import { FUNC_HIGH } from "../../kern/run_record.ts";
 import { mapEntry } from "../../maps/registry.ts";
 import { alloc } from "../../mem/alloc.ts";
 import * as u from "../../uapi/index.ts";
+import type { Facts } from "../facts.ts";
 import { readProgram } from "../program.ts";
-import { prove, provesMemory } from "./index.ts";
-import type { Proof } from "./prove.ts";
+import { prove, type Watcher } from "./prove.ts";
+import { F_WRITE, region, stack, UNKNOWN, type Val } from "./value.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, label } = asm;
 type Items = readonly asm.AsmItem[];
@@ -66,11 +67,11 @@ function load(items: Items, type: number = u.BPF_PROG_TYPE_XDP): number {
   return prog;
 }
 
-function proofOf(items: Items, type?: number): Proof {
+function proofOf(items: Items, type?: number, watch?: Watcher): Facts {
   const prog = load(items, type);
   const program = readProgram(mem, prog);
   if (typeof program === "string") throw new Error(program);
-  return prove(k, prog, program);
+  return prove(k, prog, program, watch);
 }
 
 /** How the program's accesses get to their memory, in their order. */
@@ -1252,15 +1253,23 @@ test("arguments that are memory", () => {
     asm.call(u.BPF_FUNC_ktime_get_ns),
     out,
   ];
-  const proof = proofOf(items);
-  const at = proof.calls.length - 1;
-  const ok = (argument: number, size: number): boolean => provesMemory(proof, at, argument, size, true);
+  let known: readonly Val[] = [];
+  const facts = proofOf(items, undefined, (op, { regs }) => {
+    if (op.row.kind === "call") known = regs.slice(1, 4);
+  });
+  const at = facts.calls.length - 1;
+  const ok = (register: number, size: number): boolean => facts.calls[at]!.memory(register, size, true);
   expect([ok(1, VALUE), ok(1, VALUE + 1), ok(2, 16), ok(2, 17), ok(3, 1)]).toEqual([true, false, true, false, false]);
-  expect(proof.calls[at]!.slice(0, 3)).toEqual([
-    { kind: "region", from: at - 5, size: VALUE, write: true, min: 0, max: 0, nullable: false },
-    { kind: "stack", min: -16, max: -16 },
-    { kind: "unknown" },
-  ]);
+  expect(known).toEqual([region(at - 5, VALUE, 0, F_WRITE), stack(-16, -16), UNKNOWN]);
+});
+
+test("arguments that are maps and numbers", () => {
+  const number: Items = [someNumber, asm.mov64(R1, R6), asm.mov64(R2, R6), asm.alu64Imm("and", R2, 7)];
+  const constants: Items = [map(R3, hash), map(R4, foreign), asm.mov64Imm(R5, -1), asm.call(u.BPF_FUNC_ktime_get_ns)];
+  const call = proofOf([number, constants, out]).calls.at(-1)!;
+  expect([1, 2, 3, 4, 5].map((register) => call.map(register))).toEqual([0, 0, hash, 0, 0]);
+  const ranges = [1, 2, 3, 5].map((register) => call.range(register));
+  expect(ranges.map((range) => range && [range.min, range.max])).toEqual([undefined, [0, 7], undefined, undefined]);
 });
 
 test("how deep the stack is touched", () => {

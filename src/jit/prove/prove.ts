@@ -2,37 +2,21 @@
  * The prover: what registers hold at each instruction, whatever the program is given, as far as it follows from what no
  * program can forge. An access is proved where the interpreter's exact check (`vm/access.ts`) would say yes in every run;
  * what is not proved is left to that check, so a prover that knows little is slow, never wrong. A forward pass over the
- * blocks of each function until nothing changes, then one more that writes down what holds.
+ * blocks of each function until nothing changes: what was found at the last look at an instruction is what holds.
  */
 import type { Kernel } from "../../kern/kernel.ts";
-import type { Access, Facts, Value } from "../facts.ts";
+import type { Access, Facts } from "../facts.ts";
 import type { Block, Func, JitProgram, Op } from "../program.ts";
 import { transferImmediate, transferMemory } from "./access.ts";
+import { Arguments } from "./arguments.ts";
 import { refine } from "./branch.ts";
 import { Context, Writes } from "./context.ts";
 import { Stops } from "./join.ts";
 import { State } from "./state.ts";
 import { callableOf, isTailCall } from "./summary.ts";
 import { transferAlu, transferByteOrder } from "./transfer_alu.ts";
-import { argumentOk, callbackArguments, transferCall, transferPacketLoad } from "./transfer_call.ts";
-import {
-  ctx,
-  ELSEWHERE,
-  F_META,
-  F_NULL,
-  F_WRITE,
-  K_CTX,
-  K_FUNCTION,
-  K_MAP,
-  K_NUMBER,
-  K_PACKET,
-  K_PACKET_END,
-  K_REGION,
-  K_STACK,
-  moved,
-  stack,
-  Val,
-} from "./value.ts";
+import { callbackArguments, transferCall, transferPacketLoad } from "./transfer_call.ts";
+import { ctx, ELSEWHERE, K_FUNCTION, K_REGION, K_STACK, moved, stack, Val } from "./value.ts";
 
 const FRAME = 512;
 const FRAME_POINTER = 10;
@@ -48,11 +32,6 @@ const INSNS_MAX = 100_000;
 /** How often callers may add to what a function is given before its bounds are let go. */
 const CALLS_WIDEN = 4;
 
-/** Facts, and what `provesMemory` asks. */
-export interface Proof extends Facts {
-  readonly memoryOk: (index: number, argument: number, size: number, write: boolean) => boolean;
-}
-
 /** What is known of one function. */
 interface Flow {
   readonly func: Func;
@@ -64,46 +43,47 @@ interface Flow {
   readonly stops: Stops;
   /** By block: whether a later block leads here. */
   readonly heads: Uint8Array;
+  /** By block: how many lead here; to the first its callers do. */
+  readonly ways: Int32Array;
   /** Frames of callers that are there at least. */
   frames: number;
   readonly writes: Writes;
+  /** The lowest offset of its frame that it touches. */
+  lowest: number;
   readonly callers: Set<Flow>;
   entries: number;
   pending: boolean;
 }
 
-/** Whether `size` bytes at r1 + `argument` - 1 of the call are right for a helper to read, or write. */
-export function provesMemory(proof: Proof, index: number, argument: number, size: number, write: boolean): boolean {
-  return proof.memoryOk(index, argument, size, write);
-}
-
-/** Told, in the last pass, what holds before each instruction. */
+/** Told what holds before each instruction, whenever it is looked at: it is right what was said last. */
 export type Watcher = (op: Op, state: State, context: Context) => void;
 
-export function prove(kernel: Kernel, prog: number, program: JitProgram, watch?: Watcher): Proof {
-  return new Prover(kernel, prog, program).run(watch);
+export function prove(kernel: Kernel, prog: number, program: JitProgram, watch?: Watcher): Facts {
+  return new Prover(kernel, prog, program, watch).run();
 }
 
 class Prover {
   readonly #context: Context;
   readonly #program: JitProgram;
   readonly #flows: Flow[];
+  readonly #watch: Watcher | undefined;
+  readonly #access: (Access | undefined)[] = [];
+  readonly #calls: Arguments[] = [];
   #left: number;
-  /** The last pass: nothing changes any more. */
-  #writing = false;
 
-  constructor(kernel: Kernel, prog: number, program: JitProgram) {
+  constructor(kernel: Kernel, prog: number, program: JitProgram, watch: Watcher | undefined) {
     this.#context = new Context(kernel, prog, program);
     this.#program = program;
+    this.#watch = watch;
     this.#flows = program.functions.map(flowOf);
     const { insnCount } = program;
     this.#left = insnCount > INSNS_MAX ? 0 : Math.min(WORK_MAX, VISITS * (insnCount + 16));
   }
 
-  run(watch: Watcher | undefined): Proof {
+  run(): Facts {
     if (this.#left > 0) this.#begin();
     for (let flow = this.#next(); flow !== undefined && this.#left > 0; flow = this.#next()) this.#follow(flow);
-    return this.#left > 0 ? this.#write(watch) : this.#nothing();
+    return this.#left > 0 ? this.#facts() : this.#nothing();
   }
 
   #next(): Flow | undefined {
@@ -121,7 +101,6 @@ class Prover {
 
   /** One more way into a function. */
   #enter(flow: Flow, state: State, frames: number): void {
-    if (this.#writing) return;
     const known = flow.states[0];
     if (known === undefined) {
       flow.states[0] = state;
@@ -131,6 +110,8 @@ class Prover {
       return;
     }
     flow.entries++;
+    // Its tail calls are no more the program's own.
+    if (flow.entries === 1 && flow === this.#flows[0]) again(flow);
     const widening = flow.entries > CALLS_WIDEN ? flow.entries : 0;
     const { joiner } = this.#context;
     const { stops } = joiner;
@@ -160,10 +141,15 @@ class Prover {
       context.frames = flow.frames;
       context.writes = flow.writes;
       context.joiner.stops = flow.stops;
+      context.lowest = flow.lowest;
       const block = func.blocks[id]!;
       this.#left -= block.ops.length + BLOCK_WORK;
       const state = states[id]!.copy();
-      for (const op of block.ops) this.#execute(flow, state, op);
+      for (const op of block.ops) {
+        this.#watch?.(op, state, context);
+        this.#execute(flow, state, op);
+      }
+      flow.lowest = context.lowest;
       id = Math.min(id + 1, this.#leave(flow, block, state));
       if (!flow.writes.grown) continue;
       flow.writes.grown = false;
@@ -175,24 +161,23 @@ class Prover {
   /** Hands the state at a block's end on. Returns the first block that has to be looked at again. */
   #leave(flow: Flow, { ops, next, id }: Block, state: State): number {
     const last = ops.at(-1);
-    let first = flow.dirty.length;
-    if (last?.row.kind !== "jump") {
-      for (const to of next) first = Math.min(first, this.#reach(flow, id, to, state));
-      return first;
-    }
+    const [first, second] = next;
+    if (first === undefined) return flow.dirty.length;
+    if (second === undefined) return this.#reach(flow, id, first, state);
     const other = state.copy();
-    if (refine(this.#context, state, last, true)) first = this.#reach(flow, id, next[0]!, state);
-    if (next.length > 1 && refine(this.#context, other, last, false)) {
-      first = Math.min(first, this.#reach(flow, id, next[1]!, other));
-    }
-    return first;
+    const jump = last!.row.kind === "jump" ? last : undefined;
+    let again = flow.dirty.length;
+    if (jump === undefined || refine(this.#context, state, jump, true)) again = this.#reach(flow, id, first, state);
+    if (jump !== undefined && !refine(this.#context, other, jump, false)) return again;
+    return Math.min(again, this.#reach(flow, id, second, other));
   }
 
-  /** One more way to a block. Returns it, or, when that says nothing new, the end. */
+  /** One more way to a block, which takes the state over. Returns it, or, when that says nothing new, the end. */
   #reach(flow: Flow, from: number, to: number, state: State): number {
     const known = flow.states[to];
-    if (known === undefined) {
-      flow.states[to] = state.copy();
+    // Where only one block leads its state is all there is.
+    if (known === undefined || flow.ways[to] === 1) {
+      flow.states[to] = state;
     } else {
       const widening = flow.heads[to] === 1 ? flow.visits[to]! : 0;
       if (!this.#context.joiner.join(known, state, widening)) return flow.dirty.length;
@@ -202,34 +187,36 @@ class Prover {
     return to;
   }
 
-  #execute(flow: Flow, state: State, op: Op): Access | undefined {
+  /** What is written down of an instruction is what holds when it is looked at last. */
+  #execute(flow: Flow, state: State, op: Op): void {
     const context = this.#context;
     switch (op.row.kind) {
       case "alu":
         transferAlu(context, state, op);
-        return undefined;
+        return;
       case "end":
         transferByteOrder(state, op);
-        return undefined;
+        return;
       case "ldImm64":
         transferImmediate(context, state, op);
-        return undefined;
+        return;
       case "load":
       case "store":
       case "atomic":
-        return transferMemory(context, state, op);
+        this.#access[op.index] = transferMemory(context, state, op);
+        return;
       case "ldPacket":
         transferPacketLoad(state, op);
-        return undefined;
+        return;
       case "call":
+        this.#calls[op.index] = new Arguments(context, state, flow.frames);
         if (op.variant?.op === "local") this.#call(flow, state, op);
         else this.#callback(flow, state, op);
         // Another program would go on below the frames of this one, and may look at what was not cleared of them.
         if (isTailCall(op) && (flow !== this.#flows[0] || flow.entries > 0)) context.touchAll();
         transferCall(context, state, op);
-        return undefined;
+        return;
       default:
-        return undefined;
     }
   }
 
@@ -270,73 +257,49 @@ class Prover {
     }
   }
 
-  /** The last pass. */
-  #write(watch: Watcher | undefined): Proof {
-    this.#writing = true;
-    const context = this.#context;
-    const access: (Access | undefined)[] = [];
-    const calls: (readonly Value[] | undefined)[] = [];
-    const memory: (readonly [readonly Val[], number] | undefined)[] = [];
-    const lowest: number[] = [];
-    context.lowestOther = 0;
-    for (const flow of this.#flows) {
-      context.frames = flow.frames;
-      context.writes = flow.writes;
-      context.lowest = 0;
-      for (const { ops, id } of flow.func.blocks) {
-        const state = flow.states[id]?.copy();
-        if (state === undefined) continue;
-        for (const op of ops) {
-          watch?.(op, state, context);
-          if (op.row.kind === "call") {
-            const given = state.regs.slice(FIRST_ARGUMENT, FIRST_ARGUMENT + ARGUMENTS);
-            calls[op.index] = given.map(factOf);
-            memory[op.index] = [given, flow.frames];
-          }
-          const found = this.#execute(flow, state, op);
-          if (found !== undefined) access[op.index] = found;
-        }
-      }
-      lowest.push(flow.states[0] === undefined ? -FRAME : context.lowest);
-    }
-    return {
-      access,
-      calls,
-      stackDepth: lowest.map((own) => Math.floor(Math.min(own, context.lowestOther) / 8) * 8),
-      memoryOk: (index, argument, size, write) => {
-        const known = memory[index];
-        if (known === undefined) return false;
-        context.frames = known[1];
-        return argumentOk(context, known[0][argument - 1]!, size, write);
-      },
-    };
+  #facts(): Facts {
+    const { lowestOther } = this.#context;
+    const depth = this.#flows.map(({ states, lowest }) => {
+      const own = states[0] === undefined ? -FRAME : lowest;
+      return Math.floor(Math.min(own, lowestOther) / 8) * 8;
+    });
+    return { access: this.#access, calls: this.#calls, stackDepth: depth };
   }
 
-  #nothing(): Proof {
+  #nothing(): Facts {
     const access: Access[] = [];
     for (const { func } of this.#flows) {
       for (const { ops } of func.blocks) {
         for (const op of ops) if (op.row.size !== 0) access[op.index] = { how: "check" };
       }
     }
-    return { access, calls: [], stackDepth: this.#flows.map(() => -FRAME), memoryOk: () => false };
+    return { access, calls: [], stackDepth: this.#flows.map(() => -FRAME) };
   }
 }
 
 function flowOf(func: Func): Flow {
   const { blocks } = func;
   const heads = new Uint8Array(blocks.length);
-  for (const { id, next } of blocks) for (const to of next) if (to <= id) heads[to] = 1;
-  const stops = new Stops();
+  const ways = new Int32Array(blocks.length);
+  // The callers'.
+  ways[0] = 2;
+  for (const { id, next } of blocks) {
+    for (const to of next) {
+      if (to <= id) heads[to] = 1;
+      ways[to]!++;
+    }
+  }
   return {
     func,
     states: new Array<State | undefined>(blocks.length).fill(undefined),
     visits: new Array<number>(blocks.length).fill(0),
     dirty: new Uint8Array(blocks.length),
-    stops,
+    stops: new Stops(),
     heads,
+    ways,
     frames: 0,
     writes: new Writes(),
+    lowest: 0,
     callers: new Set(),
     entries: 0,
     pending: false,
@@ -364,30 +327,3 @@ function passed(v: Val): Val {
   if (v.kind !== K_REGION || v.id < 0) return v;
   return new Val(v.kind, v.min, v.max, v.step, ELSEWHERE, v.off, v.room, v.size, v.flags);
 }
-
-/** As those see it who compile. */
-function factOf(v: Val): Value {
-  const { min, max } = v;
-  switch (v.kind) {
-    case K_NUMBER:
-      return min < 0 ? { kind: "unknown" } : { kind: "number", min, max };
-    case K_STACK:
-      return { kind: "stack", min, max };
-    case K_CTX:
-      return { kind: "ctx", offset: min };
-    case K_PACKET:
-      return (v.flags & F_META) !== 0 ? { kind: "unknown" } : { kind: "packet", base: v.id, min: v.off, max: v.off };
-    case K_PACKET_END:
-      return { kind: "packetEnd" };
-    case K_MAP:
-      return { kind: "map", map: v.id };
-    case K_REGION: {
-      const nullable = (v.flags & F_NULL) !== 0;
-      return { kind: "region", from: v.id, size: v.size, write: (v.flags & F_WRITE) !== 0, min, max, nullable };
-    }
-    default:
-      return UNKNOWN_VALUE;
-  }
-}
-
-const UNKNOWN_VALUE: Value = { kind: "unknown" };

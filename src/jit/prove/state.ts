@@ -14,18 +14,24 @@ import {
   Val,
 } from "./value.ts";
 
-/** Words of 4 bytes in a frame, from r10 - 512 on. */
-const WORDS = 128;
 const FRAME = 512;
 const REGISTERS = 11;
 /** The upper half of a word of 8 bytes. */
 const TAIL: Val = new Val(K_UNKNOWN, 0, 0, 0, 0, 0, 0, 0, 0);
-const NOTHING: readonly (Val | undefined)[] = [];
+type Slots = (Val | undefined)[];
+const NOTHING: Slots = [];
+
+/** A place of the frame, its offset a multiple of 4: which word, counted from r10 downwards. */
+function wordOf(offset: number): number {
+  return -offset / 4 - 1;
+}
 
 export class State {
   readonly regs: Val[];
-  /** By word; empty: nothing is known. Shared with other states until it is written. */
-  #slots: readonly (Val | undefined)[] = NOTHING;
+  /** By word, as far down as anything is known. */
+  #slots: Slots = NOTHING;
+  /** Other states have the same slots: they are copied before they are written. */
+  #shared = true;
 
   constructor(regs: Val[]) {
     this.regs = regs;
@@ -38,36 +44,32 @@ export class State {
   copy(): State {
     const made = new State(this.regs.slice());
     made.#slots = this.#slots;
+    this.#shared = true;
     return made;
   }
 
   /** Joins the places of the frame. True: less is known than before. */
   joinSlots(from: State, join: (a: Val, b: Val) => Val): boolean {
     const [mine, other] = [this.#slots, from.#slots];
-    if (mine === NOTHING) return false;
-    if (other === NOTHING) {
-      this.#slots = NOTHING;
+    if (mine.length === 0) return false;
+    if (other.length === 0) {
+      this.dropSlots();
       return true;
     }
     let changed = false;
-    const made = mine.slice();
-    let some = false;
-    for (let i = 0; i < WORDS; i++) {
+    for (let i = 0; i < mine.length; i++) {
       const a = mine[i];
-      if (a === undefined) continue;
-      const b = other[i];
-      const long = mine[i + 1] === TAIL;
-      if (b === undefined || b === TAIL || long !== (other[i + 1] === TAIL)) {
-        made[i] = undefined;
-        if (long) made[i + 1] = undefined;
-      } else {
-        made[i] = join(a, b);
-        some = true;
-      }
-      if (made[i] !== a) changed = true;
-      if (long) i++;
+      if (a === undefined || a === TAIL) continue;
+      const b = i < other.length ? other[i] : undefined;
+      const long = i > 0 && mine[i - 1] === TAIL;
+      const same = b !== undefined && b !== TAIL && long === (i > 0 && other[i - 1] === TAIL);
+      const joined = same ? join(a, b) : undefined;
+      if (joined === a) continue;
+      changed = true;
+      const slots = this.#own();
+      slots[i] = joined;
+      if (long && !same) slots[i - 1] = undefined;
     }
-    if (changed) this.#slots = some ? made : NOTHING;
     return changed;
   }
 
@@ -76,7 +78,10 @@ export class State {
     if (old === UNKNOWN || old === now) return;
     const { regs } = this;
     for (let i = 0; i < REGISTERS; i++) if (regs[i] === old) regs[i] = now;
-    if (this.#slots.includes(old)) this.#slots = this.#slots.map((v) => (v === old ? now : v));
+    let at = this.#slots.indexOf(old);
+    if (at < 0) return;
+    const slots = this.#own();
+    for (; at >= 0; at = slots.indexOf(old, at + 1)) slots[at] = now;
   }
 
   /** Whether any place holds this value. */
@@ -96,10 +101,12 @@ export class State {
     });
   }
 
-  #own(): (Val | undefined)[] {
-    const made = this.#slots === NOTHING ? new Array<Val | undefined>(WORDS).fill(undefined) : this.#slots.slice();
-    this.#slots = made;
-    return made;
+  #own(): Slots {
+    if (this.#shared) {
+      this.#slots = this.#slots.slice();
+      this.#shared = false;
+    }
+    return this.#slots;
   }
 
   /** Replaces every value by what the function makes of it; the same value becomes the same. */
@@ -116,8 +123,13 @@ export class State {
     };
     const { regs } = this;
     for (let i = 0; i < REGISTERS; i++) regs[i] = once(regs[i]!);
-    if (this.#slots === NOTHING) return;
-    this.#slots = this.#slots.map((v) => (v === undefined || v === TAIL ? v : once(v)));
+    const slots = this.#slots;
+    for (let i = 0; i < slots.length; i++) {
+      const v = slots[i];
+      if (v === undefined || v === TAIL) continue;
+      const made = once(v);
+      if (made !== v) this.#own()[i] = made;
+    }
   }
 
   /** The addresses that packet pointers are relative to are another packet's. */
@@ -131,6 +143,7 @@ export class State {
 
   dropSlots(): void {
     this.#slots = NOTHING;
+    this.#shared = true;
   }
 
   /** So many bytes from the base on are inside the packet, for pointers that are relative to it. */
@@ -145,13 +158,15 @@ export class State {
 
   /** Any of the bytes from low to high may have been written. */
   forget(low: number, high: number): void {
-    if (this.#slots === NOTHING || high <= -FRAME || low >= 0) return;
-    const first = Math.max(0, Math.floor((low + FRAME) / 4));
-    const end = Math.min(WORDS, Math.ceil((high + FRAME) / 4));
-    const slots = this.#own();
-    for (let i = first; i < end; i++) {
-      if (slots[i] === TAIL) slots[i - 1] = undefined;
-      if (slots[i + 1] === TAIL) slots[i + 1] = undefined;
+    const { length } = this.#slots;
+    if (length === 0 || high <= -FRAME || low >= 0) return;
+    const first = Math.max(0, Math.floor(wordOf(high)) + 1);
+    const last = Math.min(length - 1, Math.ceil(wordOf(low)));
+    for (let i = first; i <= last; i++) {
+      if (this.#slots[i] === undefined) continue;
+      const slots = this.#own();
+      if (slots[i] === TAIL) slots[i + 1] = undefined;
+      if (i > 0 && slots[i - 1] === TAIL) slots[i - 1] = undefined;
       slots[i] = undefined;
     }
   }
@@ -159,23 +174,23 @@ export class State {
   /** A store of a value to a place of the frame: aligned, and inside it. */
   put(offset: number, size: number, v: Val): void {
     this.forget(offset, offset + size);
-    const at = (offset + FRAME) / 4;
-    if (size === 8) {
-      const slots = this.#own();
-      slots[at] = v;
-      slots[at + 1] = TAIL;
-    } else if (size === 4 && isU32(v)) {
-      this.#own()[at] = v;
-    }
+    if (size !== 8 && (size !== 4 || !isU32(v))) return;
+    const slots = this.#own();
+    const at = wordOf(offset);
+    while (slots.length <= at) slots.push(undefined);
+    slots[at] = v;
+    if (size === 8) slots[at - 1] = TAIL;
   }
 
   /** What a load from such a place gives, or undefined. */
   get(offset: number, size: number): Val | undefined {
+    if (size < 4 || offset % size !== 0) return undefined;
     const slots = this.#slots;
-    const at = (offset + FRAME) / 4;
+    const at = wordOf(offset);
+    if (at >= slots.length) return undefined;
     const v = slots[at];
-    if (v === undefined || v === TAIL || size < 4) return undefined;
-    if ((slots[at + 1] === TAIL) === (size === 8)) return v;
+    if (v === undefined || v === TAIL) return undefined;
+    if ((at > 0 && slots[at - 1] === TAIL) === (size === 8)) return v;
     return size === 4 && isU32(v) ? v : undefined;
   }
 }

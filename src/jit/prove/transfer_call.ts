@@ -18,7 +18,6 @@ import {
   BPF_MAP_TYPE_PERCPU_HASH,
 } from "../../uapi/index.ts";
 import type { Op } from "../program.ts";
-import { packetOk } from "./access.ts";
 import type { Context } from "./context.ts";
 import type { State } from "./state.ts";
 import { callableOf, isTailCall } from "./summary.ts";
@@ -208,20 +207,4 @@ function memorySize(context: Context, state: State, arg: HelperArg, i: number): 
 function sizeOfMap(context: Context, state: State, field: number): number {
   const map = state.regs[1]!;
   return map.kind === K_MAP ? context.kernel.mem.u32[(map.id + field) >>> 2]! : 2 ** 32;
-}
-
-/** Whether `size` bytes at the value are right for a helper to read or write: alignment does not matter. */
-export function argumentOk(context: Context, v: Val, size: number, write: boolean): boolean {
-  switch (v.kind) {
-    case K_STACK:
-      return v.min >= -512 && v.max + size <= context.frames * 512;
-    case K_REGION: {
-      const allowed = (v.flags & F_NULL) === 0 && (!write || (v.flags & F_WRITE) !== 0);
-      return allowed && v.min >= 0 && v.max + size <= v.size;
-    }
-    case K_PACKET:
-      return packetOk(context, v, 0, size, write);
-    default:
-      return false;
-  }
 }

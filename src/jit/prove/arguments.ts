@@ -1,0 +1,49 @@
+/** What is known of a call's arguments, as those ask who decide how it is made. */
+import type { CallFacts, Range } from "../facts.ts";
+import { packetOk } from "./access.ts";
+import type { Context } from "./context.ts";
+import type { State } from "./state.ts";
+import { F_NULL, F_WRITE, K_MAP, K_NUMBER, K_PACKET, K_REGION, K_STACK, type Val } from "./value.ts";
+
+const FRAME = 512;
+const FIRST = 1;
+const COUNT = 5;
+
+export class Arguments implements CallFacts {
+  readonly #context: Context;
+  readonly #given: readonly Val[];
+  /** Of callers, that are there at least. */
+  readonly #frames: number;
+
+  constructor(context: Context, { regs }: State, frames: number) {
+    this.#context = context;
+    this.#given = regs.slice(FIRST, FIRST + COUNT);
+    this.#frames = frames;
+  }
+
+  map(register: number): number {
+    const v = this.#given[register - FIRST]!;
+    return v.kind === K_MAP ? v.id : 0;
+  }
+
+  range(register: number): Range | undefined {
+    const v = this.#given[register - FIRST]!;
+    return v.kind === K_NUMBER && v.min >= 0 ? v : undefined;
+  }
+
+  memory(register: number, size: number, write: boolean): boolean {
+    const v = this.#given[register - FIRST]!;
+    switch (v.kind) {
+      case K_STACK:
+        return v.min >= -FRAME && v.max + size <= this.#frames * FRAME;
+      case K_REGION: {
+        const allowed = (v.flags & F_NULL) === 0 && (!write || (v.flags & F_WRITE) !== 0);
+        return allowed && v.min >= 0 && v.max + size <= v.size;
+      }
+      case K_PACKET:
+        return packetOk(this.#context, v, 0, size, write);
+      default:
+        return false;
+    }
+  }
+}

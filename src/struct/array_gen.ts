@@ -1,5 +1,10 @@
 /** Lookups and updates of ARRAY and PERCPU_ARRAY in compiled programs. Kernel counterpart: array_map_gen_lookup. */
-import { BPF_EXIST, BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem } from "../uapi/index.ts";
+import {
+  BPF_EXIST,
+  BPF_FUNC_map_lookup_elem,
+  BPF_FUNC_map_lookup_percpu_elem,
+  BPF_FUNC_map_update_elem,
+} from "../uapi/index.ts";
 import { choose, type Expr32, type Local32, local32 } from "../wasm/expr.ts";
 import { ARRAY_SPAN, ARRAY_STRIDE, ARRAY_VALUES } from "./array_ops.ts";
 import { emitCopy } from "./emit.ts";
@@ -15,8 +20,18 @@ function elementAt({ mem, map }: GenCall, index: Expr32): Expr32 {
   return offset.add(mapField(mem, map, ARRAY_VALUES));
 }
 
+/** Address of an element on a CPU. */
+function elementOf(call: GenCall, index: Expr32, cpu: Expr32): Expr32 {
+  return elementAt(call, index).add(cpu.mul(mapField(call.mem, call.map, ARRAY_SPAN)));
+}
+
+/** Where an operation finds the element: `elementAt`, or on which CPU. */
+type Place = (call: GenCall, index: Expr32) => Expr32;
+
+const ownElement: Place = (call, index) => elementOf(call, index, call.cpu);
+
 /** NULL where the index is none. */
-function lookupWith(found: (call: GenCall, index: Expr32) => Expr32): MapGen {
+function lookupWith(found: Place): MapGen {
   return {
     inline: true,
     emit: (call) => {
@@ -32,38 +47,57 @@ function lookupWith(found: (call: GenCall, index: Expr32) => Expr32): MapGen {
   };
 }
 
-const lookup: MapGen = lookupWith(elementAt);
-
-const lookupPercpu: MapGen = lookupWith((call, index) =>
-  elementAt(call, index).add(call.cpu.mul(mapField(call.mem, call.map, ARRAY_SPAN))),
-);
-
-/** In place, where the index is one and no flag asks for more; a value that lies in the array is the element itself. */
-const update: MapGen = {
-  inline: false,
-  emit: (call) => {
-    const { code, mem, map, args } = call;
-    const [key, value, flags, flagsHigh] = args as readonly [Local32, Local32, Local32, Local32];
-    const index = local32(code, key.load());
-    const plain = flags.and(~BPF_EXIST).or(flagsHigh).eqz();
+/** bpf_map_lookup_percpu_elem. */
+function lookupOf(cpus: number): MapGen {
+  return lookupWith((call, index) => {
+    const cpu = call.args[1]!;
     return choose(
-      plain.and(index.ltU(mapField(mem, map, MAP_MAX_ENTRIES))),
-      () => {
-        index.set(elementAt(call, index));
-        emitCopy(index, value, mapField(mem, map, MAP_VALUE_SIZE));
-        return 0;
-      },
-      () => call.helper,
+      cpu.ltU(cpus),
+      () => elementOf(call, index, cpu),
+      () => 0,
     );
-  },
-};
-
-export function genArray({ mem }: MapEnv, map: number, helper: number): MapGen | undefined {
-  if (helper === BPF_FUNC_map_lookup_elem) return lookup;
-  // What special fields hold ends with an update.
-  return helper === BPF_FUNC_map_update_elem && mapField(mem, map, MAP_FIELDS) === 0 ? update : undefined;
+  });
 }
 
-export function genPercpuArray(_env: MapEnv, _map: number, helper: number): MapGen | undefined {
-  return helper === BPF_FUNC_map_lookup_elem ? lookupPercpu : undefined;
+/** In place, where the index is one and no flag asks for more; a value that lies in the array is the element itself. */
+function updateOf(element: Place): MapGen {
+  return {
+    inline: false,
+    emit: (call) => {
+      const { code, mem, map, args } = call;
+      const [key, value, flags, flagsHigh] = args as readonly [Local32, Local32, Local32, Local32];
+      const index = local32(code, key.load());
+      const plain = flags.and(~BPF_EXIST).or(flagsHigh).eqz();
+      return choose(
+        plain.and(index.ltU(mapField(mem, map, MAP_MAX_ENTRIES))),
+        () => {
+          index.set(element(call, index));
+          emitCopy(index, value, mapField(mem, map, MAP_VALUE_SIZE));
+          return 0;
+        },
+        () => call.helper,
+      );
+    },
+  };
+}
+
+const lookup: MapGen = lookupWith(elementAt);
+const lookupOwn: MapGen = lookupWith(ownElement);
+const update: MapGen = updateOf(elementAt);
+const updateOwn: MapGen = updateOf(ownElement);
+
+/** What special fields hold ends with an update. */
+function isPlain({ mem }: MapEnv, map: number): boolean {
+  return mapField(mem, map, MAP_FIELDS) === 0;
+}
+
+export function genArray(env: MapEnv, map: number, helper: number): MapGen | undefined {
+  if (helper === BPF_FUNC_map_lookup_elem) return lookup;
+  return helper === BPF_FUNC_map_update_elem && isPlain(env, map) ? update : undefined;
+}
+
+export function genPercpuArray(env: MapEnv, map: number, helper: number): MapGen | undefined {
+  if (helper === BPF_FUNC_map_lookup_elem) return lookupOwn;
+  if (helper === BPF_FUNC_map_lookup_percpu_elem) return lookupOf(env.cpus);
+  return helper === BPF_FUNC_map_update_elem && isPlain(env, map) ? updateOwn : undefined;
 }

@@ -41,7 +41,7 @@ function eachPiece(size: number, visit: (piece: (typeof pieces)[number], offset:
   for (const piece of pieces) for (; offset + piece[0] <= size; offset += piece[0]) visit(piece, offset);
 }
 
-/** Copies `size` bytes between places that do not overlap: to `offset` behind `to`. */
+/** Copies `size` bytes between places that do not overlap, unless they are many: to `offset` behind `to`. */
 export function emitCopy(to: Local32, from: Local32, size: number, offset = 0): void {
   const { code } = to;
   if (size > MAX_UNROLLED) {
@@ -62,6 +62,10 @@ export function emitCopy(to: Local32, from: Local32, size: number, offset = 0): 
 /** As `Memory.copy`: the places may overlap. All is read before any is written, and aligned words move whole. */
 export function emitMove(to: Local32, from: Local32, size: number, offset = 0): void {
   const { code } = to;
+  if (size > MAX_UNROLLED) {
+    emitCopy(to, from, size, offset);
+    return;
+  }
   const stores: (() => void)[] = [];
   eachPiece(size, ([bytes, load, store], at) => {
     const local = bytes === 8 ? local64(code) : local32(code);
@@ -77,19 +81,20 @@ export function emitMove(to: Local32, from: Local32, size: number, offset = 0): 
   for (const store of stores) store();
 }
 
-export function emitZero(at: Local32, size: number): void {
+/** Zeroes `size` bytes from `offset` behind `at` on. */
+export function emitZero(at: Local32, size: number, offset = 0): void {
   const { code } = at;
   if (size > MAX_UNROLLED) {
-    at.push();
+    at.add(offset).push();
     code.i32(0);
     code.i32(size);
     code.bulk(w.MEMORY_FILL);
     return;
   }
-  eachPiece(size, ([bytes, , store], offset) => {
+  eachPiece(size, ([bytes, , store], from) => {
     at.push();
     if (bytes === 8) code.i64(0, 0);
     else code.i32(0);
-    code.memory(store, offset);
+    code.memory(store, offset + from);
   });
 }

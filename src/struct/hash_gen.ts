@@ -93,10 +93,13 @@ function lookupOf(env: MapEnv, map: number, lru: boolean): MapGen {
   };
 }
 
+function isWrite(helper: number): boolean {
+  return helper === BPF_FUNC_map_update_elem || helper === BPF_FUNC_map_delete_elem;
+}
+
 export function genHash(env: MapEnv, map: number, helper: number): MapGen | undefined {
   if (helper === BPF_FUNC_map_lookup_elem) return lookup(env, map, false);
-  const writes = helper === BPF_FUNC_map_update_elem || helper === BPF_FUNC_map_delete_elem;
-  return writes ? genHashWrite(env, map, helper) : undefined;
+  return isWrite(helper) ? genHashWrite(env, map, helper) : undefined;
 }
 
 export function genLruLookup(env: MapEnv, map: number, helper: number): MapGen | undefined {
@@ -104,7 +107,7 @@ export function genLruLookup(env: MapEnv, map: number, helper: number): MapGen |
 }
 
 export function genPercpuHash(env: MapEnv, map: number, helper: number): MapGen | undefined {
-  return helper === BPF_FUNC_map_update_elem ? genPercpuWrite(env, map) : genPercpu(env, map, helper, false);
+  return isWrite(helper) ? genPercpuWrite(env, map, helper) : genPercpu(env, map, helper, false);
 }
 
 export function genPercpuLruLookup(env: MapEnv, map: number, helper: number): MapGen | undefined {

@@ -1,8 +1,8 @@
 /**
- * Updates and deletions of HASH in compiled programs, and updates in place of PERCPU_HASH: what `hash_ops.ts` does where
- * locks are free, there is room and the flags fit. All else is found out before anything is changed and goes through the
- * helper, which does it from the beginning. Between the look-up and the end there is neither loop nor call: a thread
- * that is terminated never leaves a chain half changed here.
+ * Updates and deletions of HASH and PERCPU_HASH in compiled programs: what `hash_ops.ts` does where locks are free, there
+ * is room and the flags fit. All else is found out before anything is changed and goes through the helper, which does it
+ * from the beginning. Between the look-up and the end there is neither loop nor call: a thread that is terminated never
+ * leaves a chain half changed here.
  */
 
 import { rup8 } from "../mem/layout.ts";
@@ -21,7 +21,7 @@ import {
   select,
   when,
 } from "../wasm/expr.ts";
-import { emitLock, emitMove, emitPublish, emitUnlock } from "./emit.ts";
+import { emitLock, emitMove, emitPublish, emitUnlock, emitZero } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
 import type { GenCall, MapGen } from "./gen.ts";
 import { emitHash, sameKey } from "./hash_gen_key.ts";
@@ -46,8 +46,8 @@ import {
 } from "./hashtab.ts";
 import { MAP_FIELDS, MAP_KEY_SIZE, MAP_MAX_ENTRIES, MAP_VALUE_SIZE, mapField } from "./map.ts";
 
-/** Bytes of keys and values that are copied without a loop. Larger ones are not for generated code. */
-const MAX_COPY = 128;
+/** Bytes that a new element's values have on all CPUs together; more are for the helper, whose call does not show then. */
+const MAX_ZEROED = 1024;
 
 /** A call, and where its key is. */
 interface Place {
@@ -62,10 +62,9 @@ interface Place {
   readonly link: Local32;
 }
 
-/** Whether the map's keys and values are such that writing them is a few moves. */
+/** Whether writing a value is but copying it: what special fields hold would end. */
 function isPlain(mem: Memory, map: number): boolean {
-  const small = mapField(mem, map, MAP_KEY_SIZE) <= MAX_COPY && mapField(mem, map, MAP_VALUE_SIZE) <= MAX_COPY;
-  return small && mapField(mem, map, MAP_FIELDS) === 0;
+  return mapField(mem, map, MAP_FIELDS) === 0;
 }
 
 /** Updates and deletions of HASH. */
@@ -74,9 +73,11 @@ export function genHashWrite({ mem }: MapEnv, map: number, helper: number): MapG
   return { inline: false, emit: helper === BPF_FUNC_map_update_elem ? emitUpdate : emitDelete };
 }
 
-/** Updates of PERCPU_HASH. */
-export function genPercpuWrite({ mem }: MapEnv, map: number): MapGen | undefined {
-  return isPlain(mem, map) ? { inline: false, emit: emitUpdatePercpu } : undefined;
+/** Updates and deletions of PERCPU_HASH. */
+export function genPercpuWrite({ mem, cpus }: MapEnv, map: number, helper: number): MapGen | undefined {
+  if (!isPlain(mem, map)) return undefined;
+  const update = (call: GenCall): Expr32 => emitUpdatePercpu(call, cpus);
+  return { inline: false, emit: helper === BPF_FUNC_map_update_elem ? update : emitDelete };
 }
 
 /**
@@ -156,32 +157,38 @@ function emitDelete(call: GenCall): Expr32 {
   });
 }
 
-/** An element that is not there yet is the helper's. */
-function emitUpdatePercpu(call: GenCall): Expr32 {
+/** The value of an element that is there is changed in place; a new one's is zero on the other CPUs. */
+function emitUpdatePercpu(call: GenCall, cpus: number): Expr32 {
   const { code, mem, map, args } = call;
-  return emitWrite(call, true, ({ old }, refused, end) => {
-    refused.when(old.eqz());
-    const value = local32(code, old.load(NODE_VALUE).add(call.cpu.mul(mapField(mem, map, HT_SPAN))));
-    emitMove(value, args[1]!, mapField(mem, map, MAP_VALUE_SIZE));
+  const src = args[1]!;
+  const size = mapField(mem, map, MAP_VALUE_SIZE);
+  const span = mapField(mem, map, HT_SPAN);
+  const storeOwn = (values: Expr32): void => emitMove(local32(code, values.add(call.cpu.mul(span))), src, size);
+  const insert = (place: Place, full: Exit): void => {
+    const node = emitNew(place, full, (values) => {
+      for (let cpu = 0; cpu < cpus; cpu++) emitZero(values, size, cpu * span);
+      storeOwn(values);
+    });
+    emitLink(place, node, place.bucket.load());
+    addToCount(place, 1);
+  };
+  return emitWrite(call, true, (place, refused, end) => {
+    const { old } = place;
+    if (size * cpus > MAX_ZEROED) refused.when(old.eqz());
+    else when(old.eqz(), () => emitTableWrite(place, refused, (full) => insert(place, full), end));
+    storeOwn(old.load(NODE_VALUE));
     end(0);
   });
 }
 
 /** A new element at the head of the bucket, in the place of the old one if there is one. */
 function emitReplace(place: Place, value: Local32, full: Exit): void {
-  const { call, at, key, hash, bucket, old, link } = place;
-  const { code, mem, map } = call;
-  full.when(old.eqz().and(at.load(HT_COUNT).geU(mapField(mem, map, MAP_MAX_ENTRIES))));
-  const node = emitTake(place, full);
-  node.store(NODE_HASH, hash);
-  emitMove(node, key, mapField(mem, map, MAP_KEY_SIZE), mapField(mem, map, HT_KEY));
-  emitMove(local32(code, node.load(NODE_VALUE)), value, mapField(mem, map, MAP_VALUE_SIZE));
-  node.store(NODE_SEQ, node.load(NODE_SEQ).and(~SEQ_COUNTED).or(SEQ_LINKED));
+  const { call, bucket, old, link } = place;
+  const { mem, map } = call;
+  const node = emitNew(place, full, (to) => emitMove(to, value, mapField(mem, map, MAP_VALUE_SIZE)));
   // What is next: the head, the end of an empty bucket, or what is behind an old element that is the head itself.
   const oldIsHead = link.eq(bucket).and(old.ne(0));
-  const next = local32(code, select(oldIsHead, old, bucket).load());
-  node.store(0, select(next, next, marker(place)));
-  emitPublish(mem, bucket, node);
+  emitLink(place, node, select(oldIsHead, old, bucket).load());
   when(
     old,
     () => {
@@ -191,6 +198,27 @@ function emitReplace(place: Place, value: Local32, full: Exit): void {
     },
     () => addToCount(place, 1),
   );
+}
+
+/** A node for the key in no chain yet, in a new local. `fill` is given the address of its value. */
+function emitNew(place: Place, full: Exit, fill: (value: Local32) => void): Local32 {
+  const { call, at, key, hash, old } = place;
+  const { code, mem, map } = call;
+  full.when(old.eqz().and(at.load(HT_COUNT).geU(mapField(mem, map, MAP_MAX_ENTRIES))));
+  const node = emitTake(place, full);
+  node.store(NODE_HASH, hash);
+  emitMove(node, key, mapField(mem, map, MAP_KEY_SIZE), mapField(mem, map, HT_KEY));
+  fill(local32(code, node.load(NODE_VALUE)));
+  node.store(NODE_SEQ, node.load(NODE_SEQ).and(~SEQ_COUNTED).or(SEQ_LINKED));
+  return node;
+}
+
+/** `next` is 0 in a bucket that was never used. */
+function emitLink(place: Place, node: Local32, next: Expr32): void {
+  const { call, bucket } = place;
+  const behind = local32(call.code, next);
+  node.store(0, select(behind, behind, marker(place)));
+  emitPublish(call.mem, bucket, node);
 }
 
 /** `findNode` for who holds the bucket's lock; keeps the link too. */
@@ -231,9 +259,9 @@ function emitTake({ call: { code, mem, map }, at }: Place, full: Exit): Local32 
   return node;
 }
 
-/** The link to the old node goes behind it. */
-function emitBypass({ call, old, link }: Place): void {
-  emitPublish(call.mem, link, old.load());
+/** The link to the old node goes behind it, to what everybody may have seen already: see `unlinkNode`. */
+function emitBypass({ old, link }: Place): void {
+  link.store(0, old.load());
 }
 
 /** The old node's sequence number, once it has left its chain. */

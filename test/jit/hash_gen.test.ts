@@ -13,11 +13,15 @@ import type { MapTypeEntry } from "../../src/maps/ops.ts";
 import { mapEntry } from "../../src/maps/registry.ts";
 import { alloc, free } from "../../src/mem/alloc.ts";
 import type { MapCreateAttr } from "../../src/struct/env.ts";
+import { BUCKET_LOCK } from "../../src/struct/hash_nodes.ts";
 import {
   BUCKET_SIZE,
+  bucketOf,
   findNode,
   HT_BUCKETS,
+  HT_COUNT,
   HT_KEY,
+  HT_LOCK,
   HT_MASK,
   hashOf,
   isNode,
@@ -27,11 +31,12 @@ import { mapField } from "../../src/struct/map.ts";
 import * as u from "../../src/uapi/index.ts";
 import { randomOf } from "../random.ts";
 import { generated } from "./generated.ts";
+import { DEAD } from "./map_code.ts";
 
 const CPUS = 3;
 const MEMORY = 16 << 20;
 const KEY_SIZES = [...Array.from({ length: 40 }, (_, i) => i + 1), 49, 64, 100];
-const VALUE_SIZES = [1, 4, 8, 12, 16, 20, 24, 64, 72, 200];
+const VALUE_SIZES = [1, 4, 8, 12, 16, 20, 24, 64, 72, 200, 350];
 /** Buckets are 16: chains are long, and the table is full. */
 const MAX = 13;
 /** Different keys; more than fit. */
@@ -114,10 +119,12 @@ describe.each(types)("%s", (name, type) => {
         if (a !== b) expect(b, `helper ${helper}, key of ${keySize}`).toBe(a);
         return a!;
       };
+      let found = 0;
       for (let round = 0; round < ROUNDS; round++) {
         // Often aligned, as programs have them, and anywhere.
         const key = buffers[0]! + (random(2) ? random(8) : 0);
-        const value = buffers[0]! + 512 + (random(2) ? random(8) : 0);
+        // Sometimes what an element has, or had.
+        const value = found !== 0 && random(8) === 0 ? found : buffers[0]! + 512 + (random(2) ? random(8) : 0);
         const cpu = random(CPUS);
         const content = Uint8Array.from({ length: valueSize }, () => random(256));
         const chosen = bytes[random(KEYS)]!;
@@ -135,6 +142,7 @@ describe.each(types)("%s", (name, type) => {
           const at = both(u.BPF_FUNC_map_lookup_elem, key);
           // Programs write to values too.
           if (at !== 0) for (const { mem } of kernels) mem.u8[at + random(1)] = round;
+          if (at !== 0) found = at;
         }
       }
       judgeEveryByte(twins, buffers[0]!, bytes[0]!, both);
@@ -177,6 +185,41 @@ test("a reader who ends at another bucket's marker starts again", async () => {
   mem.u32[first >>> 2] = (((bucket - buckets) >>> 2) ^ 2) | 1;
   expect(calls.get(u.BPF_FUNC_map_lookup_elem)!(key)).toBe(mem.u32[(second + NODE_VALUE) >>> 2]);
   await gone;
+});
+
+describe.each(types.slice(0, 2))("%s: a client died", (_name, type) => {
+  const entry = mapEntry(type)!;
+  const calls = [
+    ["update", u.BPF_FUNC_map_update_elem, 3, 0],
+    ["insertion", u.BPF_FUNC_map_update_elem, 9, 0],
+    ["deletion", u.BPF_FUNC_map_delete_elem, 3, 0],
+    ["failure", u.BPF_FUNC_map_update_elem, 3, u.BPF_NOEXIST],
+  ] as const;
+
+  test.each(["bucket", "table"])("with the lock of the %s", (which) => {
+    for (const [what, helper, n, flags] of calls) {
+      const twins = [false, true].map((compiled) => {
+        const kernel = createKernel({ memory: MEMORY, cpus: CPUS, shared: true, seed: 5, virtualClock: true });
+        return twin(kernel, entry, attrOf(type, 4, 8, 0), compiled);
+      });
+      const results = twins.map(({ kernel: { mem }, map, calls: by }) => {
+        const key = alloc(mem, 16);
+        for (let i = 0; i < 6; i++) {
+          mem.u32[key >>> 2] = i;
+          by.get(u.BPF_FUNC_map_update_elem)!(key, key, 0, 0);
+        }
+        mem.u32[key >>> 2] = n;
+        const lock = which === "table" ? map + HT_LOCK : bucketOf(mem, map, hashOf(mem, map, key)) + BUCKET_LOCK;
+        mem.u32[lock >>> 2] = DEAD;
+        // Who takes it over counts again.
+        mem.u32[(map + HT_COUNT) >>> 2]! += 3;
+        const ret = by.get(helper)!(key, key, flags, 0);
+        return `${ret} ${mem.u32[lock >>> 2]} ${mapField(mem, map, HT_COUNT)}`;
+      });
+      expect(results[1], what).toBe(results[0]);
+      expect(Buffer.compare(twins[0]!.kernel.mem.u8, twins[1]!.kernel.mem.u8), what).toBe(0);
+    }
+  });
 });
 
 /** A key that differs in one byte is another, also where its hash is the same. */

@@ -27,6 +27,18 @@ export function emitPublish(mem: Memory, address: Expr32, value: Expr32): void {
   else address.store(0, value);
 }
 
+/** `countUp` (map.ts). */
+export function emitCountUp(mem: Memory, counter: Expr32, by: Local32): void {
+  if (!mem.shared) {
+    counter.store64(0, counter.load64().add(by.extendU()));
+    return;
+  }
+  when(counter.atomic(w.ATOMIC_ADD, 0, by).add(by).ltU(by), () => {
+    counter.atomic(w.ATOMIC_ADD, 4, 1).push();
+    counter.code.op(w.DROP);
+  });
+}
+
 /** [bytes, load, store], the largest first. */
 const pieces = [
   [8, w.I64_LOAD, w.I64_STORE],

@@ -52,13 +52,13 @@ import { MAP_FLAGS, MAP_LOCK, MAP_MAX_ENTRIES } from "./map.ts";
  * many elements a share gets at once.
  */
 export const LRU_LISTS: number = HT_PRIVATE;
-const LRU_TARGET: number = HT_PRIVATE + 4;
+export const LRU_TARGET: number = HT_PRIVATE + 4;
 const TARGET_MAX = 128;
 /** Elements that are looked at in one go. */
-const SCANS = 128;
+export const SCANS = 128;
 /** The same where each CPU has its own lists, and how many elements those give up at once. */
-const OWN_SCANS = 4;
-const OWN_TARGET = 4;
+export const OWN_SCANS = 4;
+export const OWN_TARGET = 4;
 
 function hasOwn(mem: Memory, map: number): boolean {
   return (mem.u32[(map + MAP_FLAGS) >>> 2]! & BPF_F_NO_COMMON_LRU) !== 0;

@@ -24,7 +24,7 @@ export const CPU = 10;
 /** So that keys behind them are aligned. */
 export const LRU_LINKS = 16;
 
-const ACTIVE = 0;
+export const ACTIVE = 0;
 export const INACTIVE = 1;
 export const FREE = 2;
 export const PENDING = 3;
@@ -32,7 +32,7 @@ export const PENDING = 3;
 /** Lists of a map, or of a CPU: free elements and a number of unused ones; active, inactive; where rotation goes on. */
 export const FREE_HEAD = 0;
 export const UNUSED = 4;
-const HEADS = 8;
+export const HEADS = 8;
 export const COUNTS = 24;
 export const ROTATE = 32;
 /** A CPU's share beside common lists: free and unused as above, pending elements, CPU to look at first for spoils. */

@@ -6,11 +6,43 @@ import { GRANULE } from "../../src/mem/layout.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../../src/wasm/code.ts";
 import { Expr32, Local32, push32 } from "../../src/wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder } from "../../src/wasm/module.ts";
+import { I32_STORE } from "../../src/wasm/opcodes.ts";
 
 /** The virtual CPU, then the helper's arguments behind the map; a u64 is two. */
 export type Generated = (cpu: number, ...args: readonly number[]) => number;
 
-export function generated(kernel: Kernel, map: number, helper: number): Generated {
+/** Calls a function before each instruction that writes to memory. */
+class WatchedCode extends Code {
+  readonly #write: number;
+
+  constructor(params: number, write: number) {
+    super(params);
+    this.#write = write;
+  }
+
+  override memory(opcode: number, offset?: number): void {
+    if (opcode >= I32_STORE) this.call(this.#write);
+    super.memory(opcode, offset);
+  }
+
+  override atomic(opcode: number, size: 4 | 8, offset?: number): void {
+    this.call(this.#write);
+    super.atomic(opcode, size, offset);
+  }
+
+  override bulk(opcode: number): void {
+    this.call(this.#write);
+    super.bulk(opcode);
+  }
+}
+
+/** What is called meanwhile: where the helper's own function is called, and before each instruction that writes. */
+interface Hooks {
+  readonly helper?: () => void;
+  readonly write?: () => void;
+}
+
+export function generated(kernel: Kernel, map: number, helper: number, hooks: Hooks = {}): Generated {
   const { mem } = kernel;
   const gen = entryOfMap(kernel, map).ops.map_gen(kernel, map, helper);
   if (gen === undefined) throw new Error(`nothing is generated for helper ${helper}`);
@@ -18,9 +50,10 @@ export function generated(kernel: Kernel, map: number, helper: number): Generate
   const params = args.slice(1).flatMap((arg): ValueType[] => (arg === "u64" ? [I32, I32] : [I32]));
   const module = new ModuleBuilder();
   const direct = module.importFunction("helper", { params: [EXTERNREF, I32, ...params], results: [I32] });
+  const write = hooks.write && module.importFunction("write", { params: [], results: [] });
   const global = module.importGlobal("kernel", EXTERNREF);
   const func = module.declare({ params: [I32, ...params], results: [I32] });
-  const code = new Code(1 + params.length);
+  const code = write === undefined ? new Code(1 + params.length) : new WatchedCode(1 + params.length, write);
   const locals = params.map((_, i) => new Local32(code, i + 1));
   const result = gen.emit({
     code,
@@ -42,7 +75,11 @@ export function generated(kernel: Kernel, map: number, helper: number): Generate
   const imports = {
     [MEMORY]: mem.wasm,
     kernel: new WebAssembly.Global({ value: "externref", mutable: false }, kernel),
-    helper: fn!,
+    helper: (...args: Parameters<NonNullable<typeof fn>>) => {
+      hooks.helper?.();
+      return fn!(...args);
+    },
+    ...(hooks.write && { write: hooks.write }),
   };
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { [IMPORTS]: imports });
   return exports.run as Generated;

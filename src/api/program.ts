@@ -27,6 +27,7 @@ import { toHex } from "./hex.ts";
 import { nameAt } from "./info.ts";
 import { type AttachOptions, attachProgram, type Link } from "./link.ts";
 import { hasType, loadFailure, loadWithLog, logSummary } from "./load_failure.ts";
+import type { Observer } from "./observe/observer.ts";
 import { permissionHint } from "./permission.ts";
 import { fdKind, openPinned, pin } from "./pin.ts";
 import { progTypeName, progTypeNumber } from "./prog_types.ts";
@@ -86,6 +87,7 @@ export class Program implements Owned, Disposable {
   readonly #runner: Runner;
   readonly #many: ManyRunner;
   readonly #title: string;
+  readonly #readStderr = (): string => this.stderr();
   readonly #typeNumber: number;
   /** Undefined: somebody else loaded it, and the kernel does not tell. */
   readonly #attachType: number | undefined;
@@ -123,7 +125,9 @@ export class Program implements Owned, Disposable {
    *     const { retval, data } = program.run({ data: packet });
    */
   run(options: RunOptions = {}): RunResult {
-    return this.#observed(options, () => this.#runner.run(options, () => this.stderr()));
+    if (this.#fd < 0) this.#failClosed("run");
+    if (options.observe === undefined) return this.#runner.run(options, this.#readStderr);
+    return this.#observed(options.observe, () => this.#runner.run(options, this.#readStderr));
   }
 
   /**
@@ -136,13 +140,12 @@ export class Program implements Owned, Disposable {
    *     program.testRun();
    */
   testRun(options: RunOptions = {}): RunResult {
-    return this.#observed(options, () => this.#runner.testRun(options, () => this.stderr()));
+    if (this.#fd < 0) this.#failClosed("run");
+    if (options.observe === undefined) return this.#runner.testRun(options, this.#readStderr);
+    return this.#observed(options.observe, () => this.#runner.testRun(options, this.#readStderr));
   }
 
-  #observed(options: RunOptions, run: () => RunResult): RunResult {
-    if (this.#fd < 0) this.#failClosed("run");
-    const { observe } = options;
-    if (observe === undefined) return run();
+  #observed(observe: Observer, run: () => RunResult): RunResult {
     const watched = this.#context.observers.add(observe, [this]);
     try {
       return run();
@@ -172,7 +175,7 @@ export class Program implements Owned, Disposable {
    */
   runMany(packets: Iterable<Uint8Array>, options: RunManyOptions = {}): RunManyResult {
     if (this.#fd < 0) this.#failClosed("runMany");
-    return this.#many.run(packets, options, () => this.stderr());
+    return this.#many.run(packets, options, this.#readStderr);
   }
 
   /**

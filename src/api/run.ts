@@ -1,6 +1,6 @@
 /** BPF_PROG_TEST_RUN: one program's attributes and buffers, kept from run to run. */
 import { InputError } from "../errors.ts";
-import type { UserBuffer } from "../host/host.ts";
+import type { Host, UserBuffer } from "../host/host.ts";
 import type { RunEvent } from "../kern/scene.ts";
 import {
   BPF_PROG_TEST_RUN,
@@ -90,14 +90,22 @@ export class Runner {
   readonly #context: HostContext;
   readonly #target: RunTarget;
   #buffers: Buffers | undefined;
+  /** Undefined: the host has none. */
+  readonly #plain: ReturnType<NonNullable<Host["plainRun"]>> | undefined;
 
   constructor(context: HostContext, target: RunTarget) {
     this.#context = context;
     this.#target = target;
+    this.#plain = context.seam.plainRun?.(target.fd);
   }
 
   /** `stderr` reads what the host said about the run. */
   run(options: RunOptions, stderr: () => string): RunResult {
+    if (this.#plain !== undefined && isPlain(options)) {
+      const result = this.#plain(options.data);
+      if (typeof result === "number") throw this.failure(-result, options, undefined, stderr);
+      if (result !== undefined) return result;
+    }
     const { seam } = this.#context;
     const { fd, type, title } = this.#target;
     if (seam.runProg !== undefined && wantsOwnRun(options, type)) {
@@ -226,6 +234,21 @@ export class Runner {
     this.#buffers?.block.free();
     this.#buffers = undefined;
   }
+}
+
+/** Whether nothing is asked for but a packet, or not even that. */
+function isPlain(options: RunOptions): boolean {
+  return (
+    options.ctx === undefined &&
+    options.args === undefined &&
+    options.repeat === undefined &&
+    options.cpu === undefined &&
+    options.flags === undefined &&
+    options.task === undefined &&
+    options.memory === undefined &&
+    options.sock === undefined &&
+    options.attachment === undefined
+  );
 }
 
 function requireArguments({ args }: RunOptions, type: number, title: string): void {

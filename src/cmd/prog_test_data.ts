@@ -130,7 +130,7 @@ export function runProgram(
     // What lies around the context is there for all runs.
     const around = kernel.mem.u32[(run + RUN_HELD_COUNT) >>> 2]!;
     const m = new Machine(kernel, run);
-    const start = kernel.now();
+    const start = kernel.stopwatch();
     let status = RUN_EXITED;
     for (let i = 0; i < repeat && status === RUN_EXITED; i++) {
       if (i > 0) {
@@ -141,7 +141,7 @@ export function runProgram(
       begin(m, kernel.runBudget);
       status = execute(m);
     }
-    const elapsed = Number(kernel.now() - start);
+    const elapsed = kernel.stopwatch() - start;
     if (status === RUN_EXITED) {
       return finish(run, m.u32[m.regs]!, Math.min(Math.floor(elapsed / repeat), 0xffff_ffff));
     }

@@ -19,12 +19,12 @@ test.each([false, true])("a bug that throws inside a run leaves CPU and program 
   u32[(attr + fields.prog_fd.offset) >>> 2] = k.publish(prog, 0);
   u32[(attr + fields.data_in.offset) >>> 2] = attr + 1024;
   u32[(attr + fields.data_size_in.offset) >>> 2] = 64;
-  const now = k.now;
-  k.now = () => {
+  const { stopwatch } = k;
+  k.stopwatch = () => {
     throw new Bug("no time");
   };
   for (let i = 0; i < 6; i++) expect(() => progTestRun(k, attr, attr)).toThrow("no time");
   expect([k.run, u32[(prog + OBJ_REFS) >>> 2]]).toEqual([0, 1]);
-  k.now = now;
+  k.stopwatch = stopwatch;
   expect(progTestRun(k, attr, attr)).toBe(0);
 });

@@ -89,7 +89,7 @@ function runOn(kernel: Kernel, prog: number, batch: PacketBatch): BatchResult | 
     u32[(run + RUN_PROG) >>> 2] = prog;
     const m = new Machine(kernel, run);
     begin(m, kernel.runBudget);
-    const entry = entryOf(m);
+    const entry = entryOf(kernel, prog, 0);
     if (entry === undefined) return -EOPNOTSUPP;
     const packet = { meta: 0, linear: 0, fragsSize: 0, ingressIfindex: LOOPBACK, rxQueueIndex: 0 };
     if (prepareXdp(kernel, run, packet) === 0) return -ENOMEM;

@@ -3,6 +3,7 @@
 import { parseBtf } from "../btf/index.ts";
 import { bpf } from "../cmd/bpf.ts";
 import { type Executed, execute } from "../cmd/execute.ts";
+import { type PlainResult, PlainRun } from "../cmd/plain_run.ts";
 import { type BatchResult, type PacketBatch, runPackets } from "../cmd/run_batch.ts";
 import { type IterResult, runIter } from "../cmd/run_iter.ts";
 import { type ProgResult, type ProgRun, runProg } from "../cmd/run_prog.ts";
@@ -286,6 +287,14 @@ export class EmbeddedHost implements Host {
   runPackets(fd: number, batch: PacketBatch): BatchResult | number {
     if (!this.#open) refuse();
     return runPackets(this.#kernel, fd, batch);
+  }
+
+  plainRun(fd: number): (data: Uint8Array | undefined) => PlainResult | number | undefined {
+    const plain = new PlainRun(this.#kernel, fd);
+    return (data) => {
+      if (!this.#open) refuse();
+      return plain.run(data);
+    };
   }
 
   onCpu<T>(cpu: number, call: () => T): T {

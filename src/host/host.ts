@@ -1,5 +1,6 @@
 /** The one seam between the typed API and what serves it: the embedded kernel or the machine's own. */
 import type { Btf } from "../btf/index.ts";
+import type { PlainResult } from "../cmd/plain_run.ts";
 import type { BatchResult, PacketBatch } from "../cmd/run_batch.ts";
 import type { IterResult } from "../cmd/run_iter.ts";
 import type { ProgResult, ProgRun } from "../cmd/run_prog.ts";
@@ -147,6 +148,12 @@ export interface Host {
   setPerfEvent?(mapFd: number, cpu: number, eventFd: number): number;
   /** Runs compiled XDP programs on many packets; a negative errno. A host that only passes calls on leaves this out. */
   runPackets?(fd: number, batch: PacketBatch): BatchResult | number;
+  /**
+   * What runs the program behind an fd on a packet, or without one, as BPF_PROG_TEST_RUN does that is given nothing else. A
+   * negative errno: the run was stopped. Undefined: nothing has happened yet, and the command has the answer. A host that
+   * only passes calls on leaves this out.
+   */
+  plainRun?(fd: number): (data: Uint8Array | undefined) => PlainResult | number | undefined;
   /** Whatever `call` runs is run on this CPU. Only beside `runProg`. */
   onCpu?<T>(cpu: number, call: () => T): T;
   /** What runs programs. */

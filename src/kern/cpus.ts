@@ -25,8 +25,8 @@ import {
 } from "./run_record.ts";
 
 /** A CPU's entry: lock, levels in use, its run records (one behind the other), its area. */
-const CPU_LOCK = 0;
-const CPU_LEVELS = 4;
+export const CPU_LOCK = 0;
+export const CPU_LEVELS = 4;
 const CPU_RUNS = 8;
 const CPU_AREA = 12;
 const CPU_SIZE = 16;
@@ -110,12 +110,17 @@ function furnish(mem: Memory, entry: number): boolean {
   return true;
 }
 
+/** Of a CPU that a program has run on. */
+export function cpuEntry({ u32 }: Memory, cpu: number): number {
+  return u32[SB_CPU_TABLE >>> 2]! + cpu * CPU_SIZE;
+}
+
 /** Ends the newest run of this client: undoes what it holds and gives the CPU back with the last level. */
 export function releaseRun(kernel: Kernel, run: number): void {
   const { mem } = kernel;
   const { u32 } = mem;
   endRun(kernel, run);
-  const entry = u32[SB_CPU_TABLE >>> 2]! + kernel.cpu * CPU_SIZE;
+  const entry = cpuEntry(mem, kernel.cpu);
   u32[(entry + CPU_LEVELS) >>> 2]!--;
   kernel.run = u32[(run + RUN_OUTER) >>> 2]!;
   kernel.cpu = u32[(run + RUN_HOME_CPU) >>> 2]!;

@@ -12,7 +12,7 @@ import { EBADF, EMFILE, ENOMEM } from "../uapi/index.ts";
 export const PROCESS_LOCK = 0;
 /** Address of the entries; the table moves when it grows. */
 export const PROCESS_TABLE = 4;
-const P_CAPACITY = 8;
+export const PROCESS_CAPACITY = 8;
 /** No free number lies below this one. */
 const P_LOWEST = 12;
 /** Clients (threads) that are attached. */
@@ -22,7 +22,7 @@ const P_OPEN = 20;
 export const PROCESS_MAPPINGS = 24;
 const PROCESS_SIZE = 32;
 const W_TABLE: number = PROCESS_TABLE >>> 2;
-const W_CAPACITY: number = P_CAPACITY >>> 2;
+const W_CAPACITY: number = PROCESS_CAPACITY >>> 2;
 
 /** 0, 1 and 2 are a process's standard streams. */
 const FIRST_FD = 3;
@@ -32,7 +32,7 @@ const FD_LIMIT = 1_048_576;
 
 export const FMODE_READ = 1;
 export const FMODE_WRITE = 2;
-const MODE_MASK = 3;
+export const MODE_MASK = 3;
 
 export function newProcess(mem: Memory): number {
   const process = alloc(mem, PROCESS_SIZE);
@@ -43,7 +43,7 @@ export function newProcess(mem: Memory): number {
 /** Gives back the table of a process whose fds are all closed. */
 export function freeProcess(mem: Memory, process: number): void {
   const { u32 } = mem;
-  const capacity = u32[(process + P_CAPACITY) >>> 2]!;
+  const capacity = u32[(process + PROCESS_CAPACITY) >>> 2]!;
   if (capacity !== 0) free(mem, u32[(process + PROCESS_TABLE) >>> 2]!, capacity * 4);
   free(mem, process, PROCESS_SIZE);
 }
@@ -73,7 +73,7 @@ export function installFd(mem: Memory, process: number, object: number, mode: nu
 
 function lowestFree(mem: Memory, process: number): number {
   const { u32 } = mem;
-  const capacity = u32[(process + P_CAPACITY) >>> 2]!;
+  const capacity = u32[(process + PROCESS_CAPACITY) >>> 2]!;
   const table = u32[(process + PROCESS_TABLE) >>> 2]! >>> 2;
   let fd = u32[(process + P_LOWEST) >>> 2]!;
   while (fd < capacity && u32[table + fd] !== 0) fd++;
@@ -92,7 +92,7 @@ function growTable(mem: Memory, process: number, capacity: number): boolean {
     mem.u8.copyWithin(table, old, old + capacity * 4);
   }
   u32[(process + PROCESS_TABLE) >>> 2] = table;
-  u32[(process + P_CAPACITY) >>> 2] = larger;
+  u32[(process + PROCESS_CAPACITY) >>> 2] = larger;
   if (capacity !== 0) free(mem, old, capacity * 4);
   return true;
 }
@@ -154,7 +154,7 @@ export function removeFd(mem: Memory, process: number, fd: number): number {
 
 /** The lowest open fd at or above `from`, or -1: for closing all and for telling what was left open. */
 export function nextOpenFd(mem: Memory, process: number, from: number): number {
-  const capacity = mem.u32[(process + P_CAPACITY) >>> 2]!;
+  const capacity = mem.u32[(process + PROCESS_CAPACITY) >>> 2]!;
   for (let fd = from; fd < capacity; fd++) if (entryOf(mem, process, fd) !== 0) return fd;
   return -1;
 }

@@ -232,9 +232,12 @@ export function dropStackObjects(mem: Memory, run: number): void {
   mem.u32[(run + RUN_STACK_OBJECTS) >>> 2] = 0;
 }
 
+/** Bytes of a record that a new run finds as all do: up to what frames of calls begin with by themselves. */
+export const RUN_IMAGE: number = RUN_FRAMES + FRAME_SIZE;
+
 /** Makes a record ready for a new run: zero, and nothing held. */
 export function resetRun(mem: Memory, run: number): void {
-  mem.zero(run, RUN_FRAMES + FRAME_SIZE);
+  mem.zero(run, RUN_IMAGE);
   mem.u32[(run + RUN_HELD) >>> 2] = run + RUN_HELD_FIRST;
   mem.u32[(run + RUN_HELD_ROOM) >>> 2] = HELD_FIRST_ROOM;
 }

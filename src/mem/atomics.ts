@@ -22,6 +22,8 @@ export interface AtomicOps {
   copy64(to: number, from: number): void;
   /** Copies `bytes`, a multiple of 8 above 0, between multiples of 8: each 8-byte word whole, in no order to rely on. */
   copyWords(to: number, from: number, bytes: number): void;
+  /** Zeroes `bytes`, a multiple of 16 above 0, from a multiple of 8 on. */
+  zeroWords(to: number, bytes: number): void;
 }
 
 const I32 = 0x7f;
@@ -35,6 +37,13 @@ const COPY_WORDS = [
   ...[0x20, 0x02, 0x41, 0x08, 0x6b, 0x21, 0x02],
   ...[0x20, 0x00, 0x20, 0x02, 0x6a, 0x20, 0x01, 0x20, 0x02, 0x6a, 0x29, 0x03, 0x00, 0x37, 0x03, 0x00],
   ...[0x20, 0x02, 0x0d, 0x00, 0x0b],
+];
+/** Drops the operands; then a loop: bytes -= 16; two words of to + bytes are 0; on while bytes is not 0. */
+const ZERO_WORDS = [
+  ...[0x1a, 0x1a, 0x03, 0x40, 0x20, 0x01, 0x41, 0x10, 0x6b, 0x21, 0x01],
+  ...[0x20, 0x00, 0x20, 0x01, 0x6a, 0x42, 0x00, 0x37, 0x03, 0x00],
+  ...[0x20, 0x00, 0x20, 0x01, 0x6a, 0x42, 0x00, 0x37, 0x03, 0x08],
+  ...[0x20, 0x01, 0x0d, 0x00, 0x0b],
 ];
 /** Drops the operands; drop(xchg(at, word)); load(load(table) + (index << 2)) */
 const ANNOUNCE = [
@@ -51,6 +60,7 @@ const functions: readonly (readonly [keyof AtomicOps, number, boolean, readonly 
   ["announce", 4, true, ANNOUNCE],
   ["copy64", 2, false, COPY64],
   ["copyWords", 3, false, COPY_WORDS],
+  ["zeroWords", 2, false, ZERO_WORDS],
 ];
 
 /** The module's bytes; every count and size in it stays below 128, so that each LEB128 number is one byte. */

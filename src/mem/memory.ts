@@ -8,6 +8,8 @@ import { GRANULE, LAYOUT_VERSION, SB_GRANULES, SB_MAGIC, SB_MAGIC_VALUE, SB_SHAR
 
 /** From this many bytes on `copyWithin` beats a loop of words. */
 const COPY_LOOP_MAX = 128;
+/** And `fill` a loop of WebAssembly. */
+const ZERO_LOOP_MAX = 512;
 
 export class Memory {
   readonly wasm: WebAssembly.Memory;
@@ -97,7 +99,8 @@ export class Memory {
   }
 
   zero(address: number, n: number): void {
-    this.u8.fill(0, address, address + n);
+    if (((address & 7) | (n & 15)) === 0 && n <= ZERO_LOOP_MAX && n !== 0) this.atomics.zeroWords(address, n);
+    else this.u8.fill(0, address, address + n);
   }
 
   /** Reads a u64 whose value is known to stay below 2^53. */

@@ -90,13 +90,18 @@ export function begin(m: Machine, budget: number): void {
   u32[regs + 21] = 0;
   u32[(run + RUN_DEPTH) >>> 2] = 0;
   u32[(run + RUN_TAIL_CALLS) >>> 2] = 0;
-  goOnIn(m, u32[(run + RUN_PROG) >>> 2]!);
   u32[(run + RUN_FRAMES + FRAME_TURNS) >>> 2] = MAY_GOTO_TURNS;
+  rewind(m, budget);
+  save(m);
+}
+
+/** What `begin` does with the machine alone: for a run record that is at its beginning. */
+export function rewind(m: Machine, budget: number): void {
+  goOnIn(m, m.u32[(m.run + RUN_PROG) >>> 2]!);
   m.stackLow = m.stackTop - STACK_FRAME;
   m.pc = 0;
   m.status = RUN_RUNNING;
   m.budget = budget;
-  save(m);
 }
 
 /** From now on the instructions are those of this program, which the run holds. */

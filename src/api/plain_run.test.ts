@@ -1,0 +1,228 @@
+/** Runs that go without attributes, against BPF_PROG_TEST_RUN: the same, whatever is asked for, however they end. */
+import { afterEach, expect, test, vi } from "vitest";
+import { createTestHost } from "../../test/compiled.ts";
+import { randomOf } from "../../test/random.ts";
+import { InputError } from "../errors.ts";
+import { EmbeddedHost } from "../host/embedded.ts";
+import type { Insn } from "../insn/index.ts";
+import * as asm from "../insn/index.ts";
+import * as u from "../uapi/index.ts";
+import { BpfError, createEmbedded, EmbeddedBpfHost, type Program, RunFault, type RunOptions } from "./index.ts";
+
+const { R0, R1, R2, R3, R4, R5, R6, R10 } = asm;
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const options = { memory: 16 << 20, cpus: 2, seed: 1, clock: "virtual", runBudget: 1000 } as const;
+/** A host, and programs on it as two objects: the first has the fast way, the second the command alone. */
+function pairs(more: { readonly shared?: boolean; readonly engine?: "interp" } = {}): {
+  readonly host: EmbeddedBpfHost;
+  readonly load: (type: string, insns: readonly Insn[]) => readonly Program[];
+} {
+  const seam = createTestHost({ ...options, ...more });
+  const host = new EmbeddedBpfHost(seam);
+  const { plainRun } = seam;
+  const load = (type: string, insns: readonly Insn[]): readonly Program[] => {
+    seam.plainRun = plainRun;
+    const plain = host.loadProgram({ type, name: "under_test", insns, license: "GPL" });
+    seam.plainRun = () => () => undefined;
+    return [plain, host.openProgram({ id: plain.id })];
+  };
+  return { host, load };
+}
+
+/** All that can be seen of a run. */
+function outcome(program: Program, given: RunOptions): unknown {
+  try {
+    const { data, ...result } = program.run(given);
+    // Compared as text: a Uint8Array is compared byte by byte.
+    return { ...result, data: data && Buffer.from(data).toString("base64") };
+  } catch (error) {
+    if (error instanceof RunFault) {
+      const { message, log, stopped, events, engine, whyInterpreted } = error;
+      return { message, log, stopped, events, engine, whyInterpreted };
+    }
+    if (error instanceof BpfError || error instanceof InputError || error instanceof RangeError) {
+      return { message: error.message, name: error.name };
+    }
+    throw error;
+  }
+}
+
+const noOp = [asm.mov64Imm(R0, 2), asm.exit()];
+const returns = (helper: number, ...args: readonly Insn[]): readonly Insn[] => [...args, asm.call(helper), asm.exit()];
+
+const programs: Readonly<Record<string, readonly asm.AsmItem[]>> = {
+  nothing: noOp,
+  "r0 beyond 32 bits": [asm.mov64Imm(R0, -2), asm.exit()],
+  "the context": [
+    asm.ldx("u32", R0, R1, u.xdp_md.fields.ingress_ifindex.offset),
+    asm.alu64Imm("lsh", R0, 8),
+    asm.ldx("u32", R2, R1, u.xdp_md.fields.rx_queue_index.offset),
+    asm.alu64("add", R0, R2),
+    asm.ldx("u32", R2, R1, u.xdp_md.fields.data_meta.offset),
+    asm.ldx("u32", R3, R1, u.xdp_md.fields.data.offset),
+    asm.alu64("sub", R3, R2),
+    asm.alu64("add", R0, R3),
+    asm.exit(),
+  ],
+  // What the run before has left there would be seen.
+  headroom: [
+    asm.mov64(R6, R1),
+    asm.mov64Imm(R2, -64),
+    asm.call(u.BPF_FUNC_xdp_adjust_head),
+    asm.ldx("u32", R2, R6, 0),
+    asm.ldx("u32", R3, R6, 4),
+    asm.mov64(R4, R2),
+    asm.alu64Imm("add", R4, 70),
+    asm.mov64Imm(R0, 1),
+    asm.jmp("jgt", R4, R3, "out"),
+    asm.ldx("u64", R0, R2, 8),
+    asm.mov64Imm(R5, 0x55),
+    asm.stx("u64", R2, R5, 8),
+    asm.stx("u64", R2, R5, 64),
+    asm.label("out"),
+    asm.exit(),
+  ],
+  metadata: returns(u.BPF_FUNC_xdp_adjust_meta, asm.mov64Imm(R2, -8)),
+  shorter: returns(u.BPF_FUNC_xdp_adjust_tail, asm.mov64Imm(R2, -1)),
+  longer: returns(u.BPF_FUNC_xdp_adjust_tail, asm.mov64Imm(R2, 100)),
+  "the CPU": returns(u.BPF_FUNC_get_smp_processor_id),
+  "the stack of the run before": [
+    asm.ldx("u64", R0, R10, -8),
+    asm.mov64Imm(R1, 9),
+    asm.stx("u64", R10, R1, -8),
+    asm.exit(),
+  ],
+  events: [asm.mov64Imm(R1, 7), asm.mov64Imm(R2, 0), asm.call(u.BPF_FUNC_redirect), asm.exit()],
+  "a fault": [asm.mov64Imm(R1, 7), asm.ldx("u8", R0, R1, 0), asm.exit()],
+  "events, then a fault": [
+    asm.mov64Imm(R1, 7),
+    asm.mov64Imm(R2, 0),
+    asm.call(u.BPF_FUNC_redirect),
+    asm.mov64Imm(R1, 0),
+    asm.ldx("u64", R0, R1, 8),
+    asm.exit(),
+  ],
+  "a loop without an end": [asm.label("again"), asm.jmpImm("jne", R10, 0, "again"), ...noOp],
+};
+
+const packet = (length: number): Uint8Array => new Uint8Array(length + 8).subarray(8).fill(length);
+const packets = [undefined, packet(0), packet(13), packet(14), packet(64), packet(3520), packet(3521), packet(9000)];
+const on = [
+  ["compiled", {}],
+  ["compiled, shared", { shared: true }],
+  ["interpreted", { engine: "interp" }],
+] as const;
+/** How often the command has run a program. */
+const commands = (): number =>
+  vi.mocked(EmbeddedHost.prototype.bpf).mock.calls.filter(([cmd]) => cmd === u.BPF_PROG_TEST_RUN).length;
+
+test.each(on)("programs that come to all kinds of ends, on all kinds of packets: %s", (_, more) => {
+  const { host, load } = pairs(more);
+  host.addDevice(7);
+  for (const type of ["xdp", "raw_tracepoint", "sched_cls"]) {
+    for (const [name, items] of Object.entries(programs)) {
+      let loaded: readonly Program[];
+      try {
+        loaded = load(type, asm.assemble(items));
+      } catch {
+        // A helper that this type has not.
+        continue;
+      }
+      // Twice: what a run leaves is nothing that the next one finds.
+      for (const data of [...packets, ...packets]) {
+        const given = data === undefined ? {} : { data };
+        const [plain, command] = loaded.map((program) => outcome(program, given));
+        expect(plain, `${type}, ${name}, ${data?.length}`).toEqual(command);
+      }
+      for (const program of loaded) program.close();
+    }
+  }
+  expect(host.leaks()).toEqual([]);
+  host.close();
+});
+
+test("whatever else is asked for", () => {
+  const { host, load } = pairs();
+  const choices: { readonly [K in keyof RunOptions]?: readonly NonNullable<RunOptions[K]>[] } = {
+    data: [packet(13), packet(64), packet(64)],
+    ctx: [new Uint8Array(0), new Uint8Array(8), new Uint8Array(u.xdp_md.size).fill(1), new Uint8Array(200)],
+    args: [[], [1n, 2]],
+    repeat: [0, 1, 3, -1],
+    cpu: [0, 1, 2],
+    flags: [0, u.BPF_F_TEST_RUN_ON_CPU, u.BPF_F_TEST_XDP_LIVE_FRAMES],
+    task: [{ pid: 3 }],
+  };
+  const random = randomOf(1);
+  const drawn = (): RunOptions =>
+    Object.fromEntries(
+      Object.entries(choices).flatMap(([name, values]) => {
+        const value = random(3) === 0 ? values[random(values.length)] : undefined;
+        return value === undefined ? [] : [[name, value]];
+      }),
+    );
+  for (const type of ["xdp", "raw_tracepoint"]) {
+    const loaded = load(type, noOp);
+    for (let i = 0; i < 400; i++) {
+      const given = drawn();
+      const [plain, command] = loaded.map((program) => outcome(program, given));
+      expect(plain, `${type} ${Object.entries(given).join()}`).toEqual(command);
+    }
+  }
+  host.close();
+});
+
+test("which runs go without the command", () => {
+  vi.spyOn(EmbeddedHost.prototype, "bpf");
+  const host = createEmbedded(options);
+  const bySeam = (run: () => unknown): number => {
+    const before = commands();
+    run();
+    return commands() - before;
+  };
+  const xdp = host.loadProgram({ type: "xdp", insns: noOp, license: "GPL" });
+  const data = packet(64);
+  // The first one too.
+  expect(bySeam(() => xdp.run({ data }))).toBe(0);
+  expect(bySeam(() => xdp.run({ data: Buffer.from(data) }))).toBe(0);
+  expect(bySeam(() => xdp.run({ data, repeat: 1 }))).toBe(1);
+  expect(bySeam(() => xdp.testRun({ data }))).toBe(1);
+  expect(bySeam(() => xdp.run({ data, observe: {} }))).toBe(1);
+  expect(bySeam(() => xdp.run({ data }))).toBe(0);
+  host.close();
+});
+
+test.each([false, true])("what is behind the fd is run, on the CPU that it is to run on; shared %s", (shared) => {
+  const seam = createTestHost({ ...options, shared });
+  const load = (insns: readonly Insn[]): number =>
+    seam.bpf(u.BPF_PROG_LOAD, {
+      prog_type: u.BPF_PROG_TYPE_RAW_TRACEPOINT,
+      insn_cnt: insns.length,
+      insns: asm.encodeInsns(insns),
+      license: "GPL",
+    });
+  const fd = load(noOp);
+  const run = seam.plainRun(fd);
+  expect([run(undefined), run(undefined)]).toMatchObject([{ retval: 2 }, { retval: 2 }]);
+  expect(run(packet(64))).toBe(undefined);
+  seam.close(fd);
+  expect(run(undefined)).toBe(undefined);
+  expect(load([asm.call(u.BPF_FUNC_get_smp_processor_id), asm.exit()])).toBe(fd);
+  expect([run(undefined), run(undefined)]).toMatchObject([{ retval: 0 }, { retval: 0 }]);
+  expect(seam.onCpu(1, () => run(undefined))).toMatchObject({ retval: 1 });
+  expect(run(undefined)).toMatchObject({ retval: 0 });
+  seam.observe({});
+  expect(run(undefined)).toBe(undefined);
+  seam.observe(undefined);
+  const used = seam.memory().used;
+  for (let i = 0; i < 10; i++) run(undefined);
+  expect(seam.memory().used).toBe(used);
+  seam.close(fd);
+  // Nothing holds it any more.
+  expect(seam.bpf(u.BPF_PROG_GET_NEXT_ID, { start_id: 0 })).toBe(-u.ENOENT);
+  seam.dispose();
+  expect(() => run(undefined)).toThrow();
+});

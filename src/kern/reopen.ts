@@ -7,6 +7,7 @@ import { OBJ_ID, OBJ_KIND, OBJ_PROG, OBJ_REFS } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { emitUnlock } from "../struct/emit.ts";
 import { Code, I32 } from "../wasm/code.ts";
+import { block, const32, type Exit, type Expr32, Local32 } from "../wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
 import * as w from "../wasm/opcodes.ts";
 import { CPU_LEVELS, CPU_LOCK, cpuEntry } from "./cpus.ts";
@@ -28,7 +29,6 @@ export interface Piece {
 export type Reopen = (fd: number, prog: number, id: number, end: number) => number;
 
 const SIGNATURE: Signature = { params: [I32, I32, I32, I32], results: [I32] };
-const [FD, PROG, ID, END] = [0, 1, 2, 3];
 const REOPEN = "reopen";
 const WORD = 8;
 
@@ -49,88 +49,53 @@ export function reopener(kernel: Kernel, run: number, pieces: readonly Piece[], 
 
 function codeOf(kernel: Kernel, run: number, pieces: readonly Piece[], ends: readonly number[]): Code {
   const { mem, process, cpu } = kernel;
-  const entry = cpuEntry(mem, cpu);
   const code = new Code(SIGNATURE.params.length);
-  const locked = code.open();
-  const refused = code.open();
-  tryLock(code, mem, process + PROCESS_LOCK, locked);
-  leaveUnlessProgram(code, process, refused);
-  tryLock(code, mem, entry + CPU_LOCK, refused);
-  if (mem.shared) {
-    code.get(PROG);
-    code.i32(1);
-    code.atomic(w.ATOMIC_ADD, 4, OBJ_REFS);
-    code.op(w.DROP);
-  } else {
-    // Of a run inside a run.
-    loadAt(code, entry + CPU_LEVELS);
-    code.br(refused, true);
-  }
-  emitUnlock(code, mem, process + PROCESS_LOCK);
-  for (const { address, bytes } of pieces) {
-    for (let at = address; at < address + bytes; at += WORD) {
-      code.i32(0);
-      code.i64(mem.u32[at >>> 2]!, mem.u32[(at >>> 2) + 1]!);
-      code.memory(w.I64_STORE, at);
-    }
-  }
-  for (const field of [RUN_PROG, RUN_CURRENT]) storeAt(code, run + field, () => code.get(PROG));
-  for (const address of ends) storeAt(code, address, () => code.get(END));
-  // As in `acquireRun`: what is taken over from a dead client is what counts.
-  storeAt(code, entry + CPU_LEVELS, () => code.i32(1));
-  code.i32(1);
-  code.op(w.RETURN);
-  code.end();
-  emitUnlock(code, mem, process + PROCESS_LOCK);
-  code.end();
+  const [fd, prog, id, end] = [0, 1, 2, 3].map((index) => new Local32(code, index)) as [
+    Local32,
+    Local32,
+    Local32,
+    Local32,
+  ];
+  const at = (address: number): Expr32 => const32(code, address);
+  const [fds, entry, record] = [at(process), at(cpuEntry(mem, cpu)), at(run)];
+  block(code, (locked) => {
+    leaveUnlessFree(mem, fds.add(PROCESS_LOCK), locked);
+    block(code, (refused) => {
+      refused.when(fd.geU(fds.load(PROCESS_CAPACITY)));
+      const object = fds.load(PROCESS_TABLE).add(fd.shl(2)).load().and(~MODE_MASK);
+      refused.when(object.ne(prog));
+      refused.when(prog.load(OBJ_KIND).ne(OBJ_PROG));
+      refused.when(prog.load(OBJ_ID).ne(id));
+      leaveUnlessFree(mem, entry.add(CPU_LOCK), refused);
+      if (mem.shared) {
+        prog.atomic(w.ATOMIC_ADD, OBJ_REFS, 1).push();
+        code.op(w.DROP);
+      } else {
+        // Of a run inside a run.
+        refused.when(entry.load(CPU_LEVELS));
+      }
+      emitUnlock(mem, fds.add(PROCESS_LOCK));
+      for (const { address, bytes } of pieces) {
+        for (let word = address; word < address + bytes; word += WORD) {
+          code.i32(0);
+          code.i64(mem.u32[word >>> 2]!, mem.u32[(word >>> 2) + 1]!);
+          code.memory(w.I64_STORE, word);
+        }
+      }
+      for (const field of [RUN_PROG, RUN_CURRENT]) record.store(field, prog);
+      for (const address of ends) at(address).store(0, end);
+      // As in `acquireRun`: what is taken over from a dead client is what counts.
+      entry.store(CPU_LEVELS, 1);
+      code.i32(1);
+      code.op(w.RETURN);
+    });
+    emitUnlock(mem, fds.add(PROCESS_LOCK));
+  });
   code.i32(0);
   return code;
 }
 
-function loadAt(code: Code, address: number): void {
-  code.i32(0);
-  code.memory(w.I32_LOAD, address);
-}
-
-function storeAt(code: Code, address: number, value: () => void): void {
-  code.i32(0);
-  value();
-  code.memory(w.I32_STORE, address);
-}
-
-/** Leaves where somebody has the lock, dead or alive. */
-function tryLock(code: Code, mem: Memory, address: number, leave: number): void {
-  if (!mem.shared) return;
-  code.i32(address);
-  code.i32(0);
-  code.i32(mem.owner);
-  code.atomic(w.ATOMIC_CMPXCHG, 4);
-  code.br(leave, true);
-}
-
-function leaveUnlessProgram(code: Code, process: number, leave: number): void {
-  const leaveIf = (compare: number): void => {
-    code.op(compare);
-    code.br(leave, true);
-  };
-  code.get(FD);
-  loadAt(code, process + PROCESS_CAPACITY);
-  leaveIf(w.I32_GE_U);
-  loadAt(code, process + PROCESS_TABLE);
-  code.get(FD);
-  code.i32(2);
-  code.op(w.I32_SHL, w.I32_ADD);
-  code.memory(w.I32_LOAD);
-  code.i32(~MODE_MASK);
-  code.op(w.I32_AND);
-  code.get(PROG);
-  leaveIf(w.I32_NE);
-  code.get(PROG);
-  code.memory(w.I32_LOAD, OBJ_KIND);
-  code.i32(OBJ_PROG);
-  leaveIf(w.I32_NE);
-  code.get(PROG);
-  code.memory(w.I32_LOAD, OBJ_ID);
-  code.get(ID);
-  leaveIf(w.I32_NE);
+/** Takes the lock, unless somebody has it, dead or alive. */
+function leaveUnlessFree(mem: Memory, lock: Expr32, out: Exit): void {
+  if (mem.shared) out.when(lock.cmpxchg(0, 0, mem.owner));
 }

@@ -1,9 +1,16 @@
-import { defineConfig, type Plugin, type ViteUserConfig } from "vitest/config";
+import { configDefaults, defineConfig, type Plugin, type ViteUserConfig } from "vitest/config";
 
-/** They share two processes, since half of their time would go into starting one for each. */
-const UNITS = ["src/**/*.test.ts", "bench/**/*.test.ts"];
-/** Tests of what is a whole process's: its memory and its collector, its kernel host, vitest's matchers. */
-const OWN_PROCESS = ["src/host/**/*.test.ts", "src/vitest/**/*.test.ts"];
+/**
+ * Nearly all files share two processes: half of their time would go into starting one for each, and code that has run is
+ * faster. These have their own, since they look at, or change, what is a whole process's: its memory and its collector,
+ * its kernel host, vitest's matchers, the library's modules.
+ */
+const OWN_PROCESS = [
+  "src/host/**/*.test.ts",
+  "src/vitest/**/*.test.ts",
+  "test/memory/leak.test.ts",
+  "test/conformance/**/mutations.test.ts",
+];
 
 const SRC = `${import.meta.dirname}/src/`;
 /**
@@ -34,11 +41,16 @@ const config: ViteUserConfig = defineConfig({
     // For machines that have other things to do.
     testTimeout: 60_000,
     projects: [
-      { extends: true, test: { name: "units", isolate: false, include: UNITS, exclude: OWN_PROCESS } },
       {
         extends: true,
-        test: { name: "processes", include: [...OWN_PROCESS, "test/**/*.test.ts", "examples/**/*.test.ts"] },
+        test: {
+          name: "shared",
+          isolate: false,
+          include: ["**/*.test.ts"],
+          exclude: [...configDefaults.exclude, ...OWN_PROCESS],
+        },
       },
+      { extends: true, test: { name: "own process", include: OWN_PROCESS } },
     ],
   },
 });

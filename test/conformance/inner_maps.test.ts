@@ -8,7 +8,7 @@ import { closeHosts, embeddedOf, openHosts, placesOf } from "./hosts.ts";
 import { loadProgram, readResults, readStderr, resultMap, testRun } from "./programs.ts";
 
 const { R0, R1, R2, R3, R4, R6, R7, R8, R9, R10 } = asm;
-const hosts = openHosts();
+const hosts = openHosts({ anyCpu: true });
 const embedded = embeddedOf(hosts);
 const places = placesOf(hosts);
 afterAll(() => {

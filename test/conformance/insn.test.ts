@@ -7,7 +7,7 @@ import * as asm from "../../src/insn/index.ts";
 import { closeHosts, openHosts, placesOf } from "./hosts.ts";
 import { insnPlace, insnPrograms, runInsnProgram, wholeProgram } from "./insn_programs.ts";
 
-const hosts = openHosts();
+const hosts = openHosts({ anyCpu: true });
 const places = placesOf(hosts).map(([name, host]) => insnPlace(name, host));
 let programs = 0;
 /** "opcode" and "opcode variant" of all that was run. */

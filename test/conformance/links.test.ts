@@ -9,7 +9,7 @@ import * as u from "../../src/uapi/index.ts";
 import { closeHosts, embeddedOf, openHosts, placesOf } from "./hosts.ts";
 
 const { R0 } = asm;
-const hosts = openHosts();
+const hosts = openHosts({ anyCpu: true });
 const embedded = embeddedOf(hosts).map(([, host]) => host);
 const places = placesOf(hosts).map(([, host]) => host);
 afterAll(() => {

@@ -14,15 +14,12 @@ import { casesOf, createHostOf, load, play, programNames, readProgram } from "./
 
 const kernel = openVersion();
 const cpus = kernel?.possibleCpus ?? 2;
-// Per-CPU values and LRU lists are one a CPU.
-if (kernel !== undefined) pinThread(0);
 
 const rebuilt = rebuild();
 
 afterAll(() => {
   if (rebuilt !== undefined) rmSync(rebuilt, { recursive: true });
   if (kernel === undefined) return;
-  pinThread(-1);
   const leaks = kernel.leaks();
   kernel.close();
   expect(leaks).toEqual([]);
@@ -49,6 +46,16 @@ function rebuild(): string | undefined {
   const { stderr, status } = spawnSync("sh", [`${import.meta.dirname}/build.sh`, folder], { encoding: "utf8" });
   if (status !== 0) throw new Error(`test/programs/build.sh: ${stderr}`);
   return folder;
+}
+
+/** On one CPU, as embedded hosts are: per-CPU values and LRU lists are one a CPU. */
+function playKernel(host: BpfHost, name: string, bytes: Uint8Array, each: ProgramCase): ReturnType<typeof play> {
+  pinThread(0);
+  try {
+    return play(host, name, bytes, each);
+  } finally {
+    pinThread(-1);
+  }
 }
 
 /** On an embedded host of its own, which must be clean afterwards. */
@@ -80,12 +87,14 @@ for (const name of programNames) {
       expect(shared, "embedded, shared and exclusive").toEqual(exclusive);
       if (kernel === undefined || each.kernel === "none") return;
       if (each.kernel === "load") load(kernel, name, bytes, each).close();
-      else expect(exclusive, "embedded and kernel").toEqual(play(kernel, name, bytes, each));
+      else expect(exclusive, "embedded and kernel").toEqual(playKernel(kernel, name, bytes, each));
     });
 
     // Code generation and type ids differ between compilers; what the program does must not.
     test.runIf(rebuilt !== undefined)("compiled anew: does the same", () => {
       const anew = readProgram(name, rebuilt);
+      // The cases above have run these bytes.
+      if (Buffer.compare(anew, bytes) === 0) return;
       for (const each of cases) {
         playEmbedded({}, name, anew, each);
         if (kernel !== undefined && each.kernel !== "none") load(kernel, name, anew, each).close();

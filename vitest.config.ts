@@ -6,7 +6,7 @@ import { configDefaults, defineConfig, type Plugin, type ViteUserConfig } from "
  * its kernel host, vitest's matchers, the library's modules.
  */
 const OWN_PROCESS = [
-  "src/host/**/*.test.ts",
+  "src/host/kernel*.test.ts",
   "src/vitest/**/*.test.ts",
   "test/memory/leak.test.ts",
   "test/conformance/**/mutations.test.ts",

@@ -204,10 +204,12 @@ test("addresses beyond the memory, and sizes that are none, are refused", () => 
   const words = new DataView(attr.bytes.buffer, attr.bytes.byteOffset, 64);
   words.setUint32(0, fd, true);
   words.setBigUint64(8, attr.address + 32n, true);
+  const answers = new Set<number>();
   for (let address = 2n ** 21n; address < 2n ** 32n; address += 2n ** 16n) {
     words.setBigUint64(16, address, true);
-    expect(host.bpf(BPF_MAP_LOOKUP_ELEM, at, 32)).toBe(-EFAULT);
+    answers.add(host.bpf(BPF_MAP_LOOKUP_ELEM, at, 32));
   }
+  expect([...answers]).toEqual([-EFAULT]);
   host.dispose();
 });
 

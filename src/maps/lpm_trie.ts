@@ -1,5 +1,6 @@
 /** BPF_MAP_TYPE_LPM_TRIE: prefixes to values; a lookup finds the longest that fits. Kernel counterpart: lpm_trie.c. */
 import { batchDelete, batchLookup, batchUpdate } from "../struct/batch.ts";
+import { genLpm } from "../struct/lpm_gen.ts";
 import * as lpm from "../struct/lpm_ops.ts";
 import { lpmTrieUsage } from "../struct/mem_usage.ts";
 import {
@@ -36,5 +37,6 @@ export const lpmTrieMap: MapTypeEntry = {
     map_lookup_batch: batchLookup(lpm.nextLpm, lpm.copyLpm),
     map_update_batch: batchUpdate(lpm.updateLpm),
     map_delete_batch: batchDelete(lpm.deleteLpm),
+    map_gen: genLpm,
   },
 };

@@ -60,6 +60,14 @@ export class Expr32 extends Expr {
     });
   }
 
+  /** How many of the highest bits are 0. */
+  clz(): Expr32 {
+    return new Expr32(this.code, () => {
+      this.push();
+      this.code.op(w.I32_CLZ);
+    });
+  }
+
   extendU(): Expr64 {
     return new Expr64(this.code, () => {
       this.push();

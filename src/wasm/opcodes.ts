@@ -61,6 +61,7 @@ export const I64_LE_U = 0x58;
 export const I64_GE_S = 0x59;
 export const I64_GE_U = 0x5a;
 
+export const I32_CLZ = 0x67;
 export const I32_ADD = 0x6a;
 export const I32_SUB = 0x6b;
 export const I32_MUL = 0x6c;

@@ -138,6 +138,7 @@ test("constants of an i64 are numbers up to 2^53, and negative ones", () => {
 test("from one width to the other", () => {
   expect(run32((_, a) => a.extendU().shrU(32).eqz())(-1)).toBe(1);
   expect(run32((_, a) => a.eqz())(0)).toBe(1);
+  expect(numbers.map((n) => run32((_, a) => a.clz())(n))).toEqual(numbers.map((n) => Math.clz32(n)));
   expect(run64((_, a) => a.eqz())(1n << 40n)).toBe(0);
 });
 

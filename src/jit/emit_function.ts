@@ -1,6 +1,6 @@
 /** A function's skeleton: what it does at entry, at loops and at its end; its instructions by their kind. */
 import type { InsnKind } from "../insn/index.ts";
-import { STACK_FRAME } from "../kern/run_record.ts";
+import { FRAME_SIZE, FRAME_TURNS, RUN_DEPTH, RUN_FRAMES, RUN_REGS, STACK_FRAME } from "../kern/run_record.ts";
 import { emitZero } from "../struct/emit.ts";
 import { MAY_GOTO_TURNS } from "../vm/machine.ts";
 import { type Code, I32 } from "../wasm/code.ts";
@@ -11,8 +11,8 @@ import { emitAtomic } from "./emit_atomic.ts";
 import { emitCall, emitCast, handsBudget } from "./emit_call.ts";
 import { emitCondition } from "./emit_jump.ts";
 import { emitLoad, emitStore } from "./emit_memory.ts";
-import { emitPacketLoad } from "./emit_single.ts";
-import { Emitter, FP, type Program } from "./emitter.ts";
+import { emitPacketLoad, putRegisters } from "./emit_single.ts";
+import { Emitter, FP, type Program, RUN } from "./emitter.ts";
 import type { Func, Op } from "./program.ts";
 import { emitStructured } from "./structure.ts";
 
@@ -34,7 +34,12 @@ const byKind: Readonly<Record<InsnKind, (e: Emitter, op: Op) => void>> = {
   // What a block ends with: the skeleton sees to it.
   goto: nothing,
   jump: nothing,
-  mayGoto: nothing,
+  // One that leads to what follows takes a turn all the same.
+  mayGoto: (e, op) => {
+    if (op.off !== 0) return;
+    emitCondition(e, op);
+    e.code.op(w.DROP);
+  },
 };
 
 /** The function's code; `number` is its place in the program. */
@@ -42,27 +47,28 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
   const e = new Emitter(unit);
   const { code } = e;
   let mayGoto = false;
+  let guesses = false;
   for (const { ops } of func.blocks) {
     for (const { index, row } of ops) {
-      const access = unit.facts.access[index];
-      if (access?.how === "window" && access.from! >= 0) e.addWindow(access.from!);
+      const { how, from = -1 } = unit.facts.access[index] ?? { how: "check" };
+      if (how === "window" && from >= 0) e.addWindow(from);
+      if (how === "window" || how === "stack") guesses = true;
       if (row.kind === "mayGoto") mayGoto = true;
     }
   }
+  if (guesses) e.beGuessing();
   enter(e, unit.facts.stackDepth[number]!, mayGoto);
   stopWhenSpent(e, func.start);
   emitStructured(func, {
     code,
-    charge: (count) => {
-      code.get(e.budget);
-      code.i64(count, 0);
-      code.op(w.I64_SUB);
-      code.set(e.budget);
-    },
+    charge: (count) => e.charge(count),
     settles: ({ ops: own }) =>
       own.some((op) => op.row.kind === "exit" || op.row.kind === "ldPacket" || handsBudget(e, op)),
-    body: (block) => {
-      for (const op of block.ops) byKind[op.row.kind](e, op);
+    body: ({ ops }, due) => {
+      for (const [i, op] of ops.entries()) {
+        e.due = due + i;
+        byKind[op.row.kind](e, op);
+      }
     },
     condition: (block) => emitCondition(e, block.ops.at(-1)!),
     loopHead: (block) => stopWhenSpent(e, block.ops[0]!.index),
@@ -70,7 +76,31 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
   });
   // Behind what never comes to its end.
   code.op(w.UNREACHABLE);
+  if (guesses) goOnInterpreted(e, mayGoto);
   return code;
+}
+
+/** All that the interpreter has to know, and then what it returns. */
+function goOnInterpreted(e: Emitter, mayGoto: boolean): void {
+  const { code } = e;
+  code.end();
+  putRegisters(e, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  e.putBudget();
+  if (mayGoto) {
+    code.get(RUN);
+    code.memory(w.I32_LOAD, RUN_DEPTH);
+    code.i32(FRAME_SIZE);
+    code.op(w.I32_MUL);
+    code.get(RUN);
+    code.op(w.I32_ADD);
+    code.get(e.turns);
+    code.memory(w.I32_STORE, RUN_FRAMES + FRAME_TURNS);
+  }
+  code.get(e.address);
+  code.call(e.unit.imported("goOn"));
+  code.op(w.DROP);
+  code.get(RUN);
+  code.memory(w.I64_LOAD, RUN_REGS);
 }
 
 /** The stack that can be reached is zero. */

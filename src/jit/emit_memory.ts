@@ -1,10 +1,9 @@
 /**
  * Loads and stores. What the prover knows to be right goes straight to memory; where it knows the region but not the
- * place two comparisons decide; for the rest the interpreter's exact check is called, which gives the address or ends the
- * run with a fault. RFC 9669, sections 5.1 and 5.2.
+ * place two comparisons decide, and where it is another one the interpreter goes on; for the rest its exact check is called,
+ * which gives the address or ends the run with a fault. RFC 9669, sections 5.1 and 5.2.
  */
 import { STACK_FRAME } from "../kern/run_record.ts";
-import { I32 } from "../wasm/code.ts";
 import * as w from "../wasm/opcodes.ts";
 import { type Emitter, FP, FRAME_POINTER } from "./emitter.ts";
 import type { Op } from "./program.ts";
@@ -100,7 +99,7 @@ function stackAddress(e: Emitter, op: Op, base: number): void {
     code.i32(size - 1);
     code.op(w.I32_AND, w.I32_EQZ, w.I32_AND);
   }
-  either(e, op, base);
+  orGiveUp(e, op);
 }
 
 function windowAddress(e: Emitter, op: Op, base: number, from: number, size: number): void {
@@ -116,17 +115,18 @@ function windowAddress(e: Emitter, op: Op, base: number, from: number, size: num
   }
   code.i64(size - sizeOf(op), 0);
   code.op(w.I64_LE_U);
-  either(e, op, base);
+  orGiveUp(e, op);
 }
 
-/** The address in `wide` where the condition on the stack holds, else the exact check's. */
-function either(e: Emitter, op: Op, base: number): void {
+/** The address in `wide` where the condition on the stack holds; else the interpreter goes on. */
+function orGiveUp(e: Emitter, op: Op): void {
   const { code } = e;
-  code.open(w.IF, I32);
-  code.get(e.wide);
-  code.op(w.I32_WRAP_I64, w.ELSE);
-  checkedAddress(e, op, base);
+  code.op(w.I32_EQZ);
+  code.open(w.IF);
+  e.giveUp(op);
   code.end();
+  code.get(e.wide);
+  code.op(w.I32_WRAP_I64);
 }
 
 export function checkedAddress(e: Emitter, op: Op, base: number): void {

@@ -8,7 +8,7 @@ import { RUN_BUDGET } from "../kern/run_record.ts";
 import type { Memory } from "../mem/memory.ts";
 import { Code, I32, I64 } from "../wasm/code.ts";
 import type { Signature } from "../wasm/module.ts";
-import { I64_EXTEND_I32_U, I64_LOAD, I64_STORE, RETURN } from "../wasm/opcodes.ts";
+import { BLOCK, I64_EXTEND_I32_U, I64_LOAD, I64_STORE, I64_SUB, RETURN } from "../wasm/opcodes.ts";
 import type { CallPlan } from "./calls.ts";
 import type { Facts } from "./facts.ts";
 import type { JitProgram, Op } from "./program.ts";
@@ -60,6 +60,10 @@ export class Emitter {
   readonly #temporaries: number[] = [];
   /** Turns that may_goto loops have left. */
   readonly turns: number;
+  /** Instructions that ran in front of this one and were not charged; below 0: it and so many behind it were. */
+  due = 0;
+  /** The block around all code: behind it the interpreter goes on. */
+  #guessing = 0;
 
   constructor(unit: Program) {
     this.unit = unit;
@@ -107,6 +111,31 @@ export class Emitter {
 
   windowOf(call: number): Window | undefined {
     return this.#windows.get(call);
+  }
+
+  charge(count: number): void {
+    const { code } = this;
+    code.get(this.budget);
+    code.i64(count, count >> 31);
+    code.op(I64_SUB);
+    code.set(this.budget);
+  }
+
+  /** Before any code: some of it holds only as long as the program does what it did when it was proved. */
+  beGuessing(): void {
+    this.#guessing = this.code.open(BLOCK);
+  }
+
+  /**
+   * It did not: from this instruction on the interpreter executes the function, to its end. Nothing comes back, so that V8
+   * need not keep the variables of loops in memory, as it does around calls that return.
+   */
+  giveUp(op: Op): void {
+    const { code } = this;
+    if (this.due !== 0) this.charge(this.due);
+    code.i32(op.index);
+    code.set(this.address);
+    code.br(this.#guessing);
   }
 
   /** Returns the i64 on the stack to who called the function. */

@@ -4,8 +4,8 @@
  * How a load, store or atomic instruction may reach its memory.
  *
  * - `proved`: the address is right
- * - `window`: it lies in the `size` bytes of the region `from` (the call that returned it, or -1 - its address where that is constant), or the exact check decides
- * - `stack`: it lies in this function's frame, or the exact check decides
+ * - `window`: it lies in the `size` bytes of the region `from` (the call that returned it, or -1 - its address where that is constant), or the interpreter goes on
+ * - `stack`: it lies in this function's frame, or the interpreter goes on
  * - `check`: the exact check decides
  */
 export interface Access {

@@ -57,7 +57,16 @@ export function enter(m: Machine, entry: CompiledFunction): void {
 }
 
 /** What compiled code may call. */
-export type RuntimeName = "access" | "single" | "helper" | "packet" | "deep" | "spent" | "faulted" | "wakeRing";
+export type RuntimeName =
+  | "access"
+  | "single"
+  | "helper"
+  | "packet"
+  | "deep"
+  | "spent"
+  | "faulted"
+  | "wakeRing"
+  | "goOn";
 type RuntimeFunctions = Readonly<Record<RuntimeName, (...args: number[]) => number>>;
 
 export function runtimeOf(
@@ -162,12 +171,20 @@ export function runtimeOf(
     throw UNWIND;
   };
 
+  /** From this instruction on the interpreter executes the function. */
+  const goOn = (index: number): number => {
+    const m = at(index);
+    m.pc = index;
+    interpretFrame(m, m.u32[(m.run + RUN_DEPTH) >>> 2]!);
+    return 0;
+  };
+
   const wakeRing = (map: number): number => {
     ringWake(kernel, map >>> 0);
     return 0;
   };
 
-  return { access, single, helper, packet, deep, spent, faulted, wakeRing };
+  return { access, single, helper, packet, deep, spent, faulted, wakeRing, goOn };
 }
 
 /** Goes on in another program, in the frame of the function that called it, until that ends. r0 is its result. */

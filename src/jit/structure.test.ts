@@ -53,8 +53,8 @@ function compiled(func: Func): (seed: number) => number[] {
   const { blocks } = func;
   const module = new ModuleBuilder();
   const one = { params: [I32], results: [] } as const;
-  const imports = ["visit", "charge", "head"].map((name) => module.importFunction(name, one));
-  const [visit, charge, head] = imports as [number, number, number];
+  const imports = ["visit", "due", "charge", "head"].map((name) => module.importFunction(name, one));
+  const [visit, due, charge, head] = imports as [number, number, number, number];
   const condition = module.importFunction("condition", { params: [], results: [I32] });
   const code = new Code(0);
   const tell = (to: number, value: number): void => {
@@ -65,7 +65,8 @@ function compiled(func: Func): (seed: number) => number[] {
     code,
     settles,
     charge: (count) => tell(charge, count),
-    body: ({ id, next }) => {
+    body: ({ id, next }, count) => {
+      tell(due, count);
       tell(visit, id);
       if (next.length === 0) code.op(RETURN);
     },
@@ -86,6 +87,9 @@ function compiled(func: Func): (seed: number) => number[] {
   const instance = new WebAssembly.Instance(new WebAssembly.Module(module.bytes(undefined)), {
     [IMPORTS]: {
       [MEMORY]: memory,
+      due: (count: number) => {
+        if (charged + count !== ran) expect.fail(`${charged} are charged, ${count} are due, ${ran} ran`);
+      },
       visit: (id: number) => {
         if (path.length === STEPS) throw STOP;
         path.push(id);

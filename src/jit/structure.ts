@@ -16,8 +16,11 @@ export interface BlockEmitter {
   charge(count: number): void;
   /** Whether the block's own code looks at the budget: then what is due is charged in front of it. */
   settles(block: Block): boolean;
-  /** The block's instructions, without its last where that is a jump. */
-  body(block: Block): void;
+  /**
+   * The block's instructions, without its last where that is a jump. `due`: how many ran in front of it and were not
+   * charged; below 0: so many of its own were.
+   */
+  body(block: Block, due: number): void;
   /** Leaves a number on the stack that is not 0 where the conditional jump at the block's end is taken. */
   condition(block: Block): void;
   /** At the beginning of a loop, `block` is its first. */
@@ -149,12 +152,13 @@ function emitTree(blocks: readonly Block[], shape: Shape, emitter: BlockEmitter)
   };
   /** `carried`: instructions that ran in front of the block and were not charged. */
   const leave = (block: Block, carried: number): void => {
-    let due = carried + block.ops.length;
+    const count = block.ops.length;
+    let due = carried + count;
     if (emitter.settles(block)) {
       emitter.charge(due);
       due = 0;
     }
-    emitter.body(block);
+    emitter.body(block, due - count);
     const [first, second] = block.next;
     if (first === undefined) return;
     if (second === undefined || second === first) {
@@ -229,9 +233,9 @@ function emitDispatch(blocks: readonly Block[], emitter: BlockEmitter): void {
   for (const block of blocks) {
     code.end();
     emitter.charge(block.ops.length);
-    emitter.body(block);
+    emitter.body(block, -block.ops.length);
     const [first, second] = block.next;
-    if (second !== undefined) {
+    if (second !== undefined && second !== first) {
       emitter.condition(block);
       code.open(IF);
       goTo(first!);

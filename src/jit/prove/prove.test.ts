@@ -583,6 +583,22 @@ test.each(Object.entries(proofs))("%s", (_name, [items, expected]) => {
 });
 
 const loops: Readonly<Record<string, readonly [Items, string]>> = {
+  "a value that the same call returned a turn before: it is not in the region that is kept": [
+    [
+      asm.mov64Imm(R8, 0),
+      label("again"),
+      lookup(hash),
+      asm.jmpImm("jeq", R0, 0, "out"),
+      asm.jmpImm("jeq", R8, 0, "first"),
+      asm.ldx("u8", R1, R8, VALUE),
+      label("first"),
+      asm.mov64(R8, R0),
+      asm.ldx("u8", R1, R8, VALUE),
+      asm.ja("again"),
+      out,
+    ],
+    "proved check window",
+  ],
   "over an array, to the end and not beyond": [
     [
       found(hash),

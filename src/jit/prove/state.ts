@@ -1,6 +1,7 @@
 /** What is known at one place of a function: of each register, and of what its frame holds. */
 import {
   areLinked,
+  ELSEWHERE,
   F_RING,
   isU32,
   K_PACKET,
@@ -139,6 +140,14 @@ export class State {
 
   dropRings(): void {
     this.#map((v) => (v.kind === K_REGION && (v.flags & F_RING) !== 0 ? UNKNOWN : v));
+  }
+
+  /** The call is made once more: what it returned before is from elsewhere. */
+  replaceOlder(call: number): void {
+    this.#map((v) => {
+      if (v.kind !== K_REGION || v.id !== call) return v;
+      return new Val(v.kind, v.min, v.max, v.step, ELSEWHERE, v.off, v.room, v.size, v.flags);
+    });
   }
 
   dropSlots(): void {

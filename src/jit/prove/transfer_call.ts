@@ -76,6 +76,7 @@ export function transferCall(context: Context, state: State, op: Op): void {
   if (isTailCall(op)) context.wroteAnywhere();
   if (!effects.keepsPacket) state.dropPackets();
   if (!effects.keepsRings) state.dropRings();
+  if (result.kind === K_REGION) state.replaceOlder(op.index);
   state.regs[0] = result;
   for (let i = 1; i <= ARGUMENTS; i++) state.regs[i] = UNKNOWN;
 }

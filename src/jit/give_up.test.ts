@@ -1,0 +1,212 @@
+/** Accesses that are not where they were thought to be, and are right all the same: the interpreter goes on from there. */
+import { afterAll, expect, test } from "vitest";
+import { loadProgram, readStderr, resultMap, testRun } from "../../test/conformance/programs.ts";
+import { EmbeddedHost } from "../host/embedded.ts";
+import * as asm from "../insn/index.ts";
+import { createKernel } from "../kern/create.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import { OBJ_PROG } from "../mem/layout.ts";
+import * as u from "../uapi/index.ts";
+import { readProgram } from "./program.ts";
+import { prove } from "./prove/index.ts";
+
+const { R0, R1, R2, R3, R4, R6, R7, R8, R10, label } = asm;
+type Items = readonly asm.AsmItem[];
+const SIZE = 256;
+const BUDGETS = 120;
+
+interface Side {
+  readonly kernel: Kernel & { runBudget: number };
+  readonly host: EmbeddedHost;
+  readonly map: number;
+}
+
+const sides = (["jit", "interp"] as const).map((engine): Side => {
+  const kernel = createKernel({ memory: 8 << 20, cpus: 2, shared: false, seed: 1, virtualClock: true });
+  kernel.engine = engine;
+  const host = new EmbeddedHost(kernel);
+  return { kernel, host, map: resultMap(host, SIZE) };
+});
+afterAll(() => {
+  for (const { host } of sides) host.dispose();
+});
+
+/** r6 = where the map's value is; r1 = 0, which nobody knows. */
+const zero = (map: number): Items => [asm.ldMapValue(R6, map, 0), asm.ldx("u64", R1, R6, SIZE - 8)];
+/** r8 = r10. */
+const onStack = (map: number): Items => [zero(map), asm.mov64(R8, R10), asm.alu64("add", R8, R1)];
+/** r8 = byte 64 of the value, and for all that is known a place in the frame: what it is made from is added and taken off. */
+const elsewhere = (map: number): Items => [
+  zero(map),
+  asm.mov64(R2, R6),
+  asm.alu64Imm("add", R2, 64),
+  asm.alu64("add", R2, R1),
+  asm.mov64(R3, R10),
+  asm.stx("u64", R10, R3, -8),
+  asm.ldx("u32", R3, R10, -8),
+  asm.alu64("sub", R2, R3),
+  asm.mov64(R8, R10),
+  asm.alu64("add", R8, R2),
+];
+const count = (name: string, turns: number, body: Items): Items => [
+  asm.mov64Imm(R7, 0),
+  label(name),
+  body,
+  asm.alu64Imm("add", R7, 1),
+  asm.jmpImm("jlt", R7, turns, name),
+];
+/** The word at r8 + off counts. */
+const more = (off: number): Items => [
+  asm.ldx("u64", R0, R8, off),
+  asm.alu64Imm("add", R0, 3),
+  asm.stx("u64", R8, R0, off),
+];
+const exit: Items = [asm.mov64(R0, R7), asm.exit()];
+
+const programs: Readonly<Record<string, (map: number) => Items>> = {
+  "one after the other": (map) => [elsewhere(map), count("a", 2, []), more(0), count("b", 3, []), exit],
+  "in a loop, and a loop behind it": (map) => [elsewhere(map), count("a", 3, more(8)), count("b", 2, more(0)), exit],
+  "in the third turn": (map) => [
+    asm.mov64Imm(R7, 0),
+    label("again"),
+    onStack(map),
+    asm.jmpImm("jne", R7, 2, 1),
+    asm.ja("there"),
+    label("on"),
+    more(-16),
+    asm.alu64Imm("add", R7, 1),
+    asm.jmpImm("jlt", R7, 4, "again"),
+    exit,
+    label("there"),
+    elsewhere(map),
+    asm.ja("on"),
+  ],
+  "in a function that is called twice": (map) => [
+    count("a", 2, [asm.callRel("f")]),
+    asm.alu64("add", R7, R0),
+    exit,
+    label("f"),
+    elsewhere(map),
+    count("b", 2, more(0)),
+    asm.mov64(R0, R8),
+    asm.alu64("sub", R0, R6),
+    asm.exit(),
+  ],
+  "in a frame of its caller's": (map) => [
+    asm.st("u64", R10, -16, 5),
+    asm.mov64(R1, R10),
+    asm.callRel("f"),
+    asm.ldx("u64", R7, R10, -16),
+    exit,
+    label("f"),
+    asm.mov64(R7, R1),
+    zero(map),
+    asm.mov64(R8, R7),
+    asm.alu64("add", R8, R1),
+    more(-16),
+    exit,
+  ],
+  "in callbacks": (map) => [
+    asm.mov64Imm(R7, 9),
+    asm.mov64Imm(R1, 3),
+    asm.ldFunc(R2, "callback"),
+    asm.mov64Imm(R3, 0),
+    asm.mov64Imm(R4, 0),
+    asm.call(u.BPF_FUNC_loop),
+    asm.alu64("add", R7, R0),
+    exit,
+    label("callback"),
+    elsewhere(map),
+    more(16),
+    asm.mov64Imm(R0, 0),
+    asm.exit(),
+  ],
+  "calls and a helper behind it": (map) => [
+    elsewhere(map),
+    more(0),
+    asm.callRel("f"),
+    asm.mov64(R7, R0),
+    exit,
+    label("f"),
+    asm.call(u.BPF_FUNC_get_smp_processor_id),
+    asm.alu64Imm("add", R0, 4),
+    asm.exit(),
+  ],
+  "a fault behind it": (map) => [elsewhere(map), more(0), asm.ldx("u8", R0, R8, SIZE), exit],
+  "a fault there": (map) => [elsewhere(map), more(SIZE), exit],
+  "two entries into a loop": (map) => [
+    elsewhere(map),
+    asm.mov64Imm(R7, 0),
+    asm.jmpImm("jeq", R7, 0, "in"),
+    label("again"),
+    asm.alu64Imm("add", R7, 1),
+    label("in"),
+    more(8),
+    asm.alu64Imm("add", R7, 1),
+    asm.jmpImm("jlt", R7, 7, "again"),
+    exit,
+  ],
+};
+
+test.each(Object.entries(programs))("both engines do the same: %s", (name, make) => {
+  const fails = name.includes("fault");
+  const [jit, interp] = sides.map(({ kernel, host, map }) => {
+    const load = (): number => {
+      const { fd, log } = loadProgram(host, make(map));
+      if (fd < 0) throw new Error(log);
+      return fd;
+    };
+    const key = new Uint8Array(4);
+    const run = (fd: number): readonly [number, string] => {
+      host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: map, key, value: new Uint8Array(SIZE) });
+      const { ret, retval } = testRun(host, fd);
+      const value = new Uint8Array(SIZE);
+      host.bpf(u.BPF_MAP_LOOKUP_ELEM, { map_fd: map, key, value });
+      return [ret, `${retval} ${Buffer.from(value).toString("hex")}`];
+    };
+    const fd = load();
+    expect(waysOf(kernel, fd)).toContain("stack");
+    const rets: number[] = [];
+    for (let budget = 1; budget <= BUDGETS; budget++) {
+      kernel.runBudget = budget;
+      rets.push(run(fd)[0]);
+    }
+    expect(host.ranBy().engine).toBe(kernel.engine);
+    const again = load();
+    const last = run(again);
+    // The program's number is another one on the other host.
+    const text = readStderr(host, again).replace(/id \d+/, "");
+    host.close(fd);
+    host.close(again);
+    return [...rets, ...last, text];
+  });
+  expect(jit).toEqual(interp);
+  expect([jit![0], jit![BUDGETS]]).toEqual([-u.ETIMEDOUT, fails ? -u.EFAULT : 0]);
+});
+
+function waysOf(kernel: Kernel, fd: number): readonly unknown[] {
+  const prog = kernel.get(fd, OBJ_PROG);
+  const program = readProgram(kernel.mem, prog);
+  if (typeof program === "string") throw new Error(program);
+  const { access } = prove(kernel, prog, program);
+  kernel.done(prog);
+  return access.map((each) => each?.how);
+}
+
+test("may_goto that leads to what follows it takes a turn", () => {
+  const { host } = sides[0]!;
+  const mayGoto = (off: number): asm.Insn => asm.raw(0xe5, 0, 0, off, 0);
+  const items = [
+    asm.mov64Imm(R0, 0),
+    label("again"),
+    asm.alu64Imm("add", R0, 1),
+    mayGoto(0),
+    mayGoto(1),
+    asm.ja("again"),
+  ];
+  const { fd, log } = loadProgram(host, [...items, asm.exit()]);
+  if (fd < 0) throw new Error(log);
+  sides[0]!.kernel.runBudget = 100_000_000;
+  expect(testRun(host, fd)).toMatchObject({ ret: 0, retval: 2 ** 22 + 1 });
+  host.close(fd);
+});

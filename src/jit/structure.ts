@@ -78,7 +78,8 @@ export function shapeOf(blocks: readonly Block[]): Shape {
   return { order, position, merge, merges, loop, reducible };
 }
 
-function reversePostOrder(blocks: readonly Block[]): number[] {
+/** Blocks that can be reached only. */
+export function reversePostOrder(blocks: readonly Block[]): number[] {
   const post: number[] = [];
   const seen = new Set([0]);
   const open: { readonly id: number; at: number }[] = [{ id: 0, at: 0 }];

@@ -583,6 +583,25 @@ test.each(Object.entries(proofs))("%s", (_name, [items, expected]) => {
 });
 
 const loops: Readonly<Record<string, readonly [Items, string]>> = {
+  "a loop whose beginning stands behind its test": [
+    [
+      found(hash),
+      asm.mov64Imm(R6, 0),
+      asm.ja("turn"),
+      label("test"),
+      asm.alu64Imm("add", R6, 1),
+      asm.jmpImm("jeq", R6, 64 * 64, "out"),
+      label("turn"),
+      asm.mov64(R1, R6),
+      asm.alu64Imm("rsh", R1, 6),
+      asm.alu64("add", R1, R0),
+      asm.ldx("u8", R2, R1, 0),
+      asm.jmpImm("jeq", R2, 9, "test"),
+      asm.ja("out"),
+      out,
+    ],
+    "proved proved",
+  ],
   "a value that the same call returned a turn before: it is not in the region that is kept": [
     [
       asm.mov64Imm(R8, 0),

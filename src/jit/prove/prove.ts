@@ -7,6 +7,7 @@
 import type { Kernel } from "../../kern/kernel.ts";
 import type { Access, Facts } from "../facts.ts";
 import type { Block, Func, JitProgram, Op } from "../program.ts";
+import { reversePostOrder } from "../structure.ts";
 import { transferImmediate, transferMemory } from "./access.ts";
 import { Arguments } from "./arguments.ts";
 import { refine } from "./branch.ts";
@@ -23,7 +24,7 @@ const FRAME_POINTER = 10;
 const FIRST_ARGUMENT = 1;
 const ARGUMENTS = 5;
 /** Instructions that are executed before the prover gives up: for each of the program, and in all. */
-const VISITS = 30;
+const VISITS = 60;
 const WORK_MAX = 500_000;
 /** What it takes to get to a block, in instructions. */
 const BLOCK_WORK = 4;
@@ -37,12 +38,14 @@ interface Flow {
   readonly func: Func;
   /** By block: what holds where it begins; undefined: not reached. */
   readonly states: (State | undefined)[];
-  /** By block: how often its state has changed. */
+  /** By block: how often its state has grown from behind. */
   readonly visits: number[];
+  /** Blocks in the order in which they are looked at, and by block its place there. */
+  readonly order: readonly number[];
+  readonly position: Int32Array;
+  /** By place: whether the block has to be looked at. */
   readonly dirty: Uint8Array;
   readonly stops: Stops;
-  /** By block: whether a later block leads here. */
-  readonly heads: Uint8Array;
   /** By block: how many lead here; to the first its callers do. */
   readonly ways: Int32Array;
   /** Frames of callers that are there at least. */
@@ -130,13 +133,14 @@ class Prover {
   /** Until nothing changes in the function. */
   #follow(flow: Flow): void {
     flow.pending = false;
-    const { dirty, states, func } = flow;
-    for (let id = 0; id < dirty.length && this.#left > 0; ) {
-      if (dirty[id] === 0) {
-        id++;
+    const { dirty, order, states, func } = flow;
+    for (let at = 0; at < dirty.length && this.#left > 0; ) {
+      if (dirty[at] === 0) {
+        at++;
         continue;
       }
-      dirty[id] = 0;
+      dirty[at] = 0;
+      const id = order[at]!;
       const context = this.#context;
       context.frames = flow.frames;
       context.writes = flow.writes;
@@ -150,15 +154,15 @@ class Prover {
         this.#execute(flow, state, op);
       }
       flow.lowest = context.lowest;
-      id = Math.min(id + 1, this.#leave(flow, block, state));
+      at = Math.min(at + 1, this.#leave(flow, block, state));
       if (!flow.writes.grown) continue;
       flow.writes.grown = false;
       for (const caller of flow.callers) again(caller);
-      if (flow.callers.has(flow)) id = 0;
+      if (flow.callers.has(flow)) at = 0;
     }
   }
 
-  /** Hands the state at a block's end on. Returns the first block that has to be looked at again. */
+  /** Hands the state at a block's end on. Returns the first place that has to be looked at again. */
   #leave(flow: Flow, { ops, next, id }: Block, state: State): number {
     const last = ops.at(-1);
     const [first, second] = next;
@@ -172,19 +176,19 @@ class Prover {
     return Math.min(again, this.#reach(flow, id, second, other));
   }
 
-  /** One more way to a block, which takes the state over. Returns it, or, when that says nothing new, the end. */
+  /** One more way to a block, which takes the state over. Returns its place, or, when that says nothing new, the end. */
   #reach(flow: Flow, from: number, to: number, state: State): number {
     const known = flow.states[to];
-    // Where only one block leads its state is all there is.
+    const at = flow.position[to]!;
+    // Where only one block leads its state is all there is. A loop begins where others do too.
     if (known === undefined || flow.ways[to] === 1) {
       flow.states[to] = state;
     } else {
-      const widening = flow.heads[to] === 1 ? flow.visits[to]! : 0;
-      if (!this.#context.joiner.join(known, state, widening)) return flow.dirty.length;
-      if (from >= to) flow.visits[to]!++;
+      if (!this.#context.joiner.join(known, state, flow.visits[to]!)) return flow.dirty.length;
+      if (flow.position[from]! >= at) flow.visits[to]!++;
     }
-    flow.dirty[to] = 1;
-    return to;
+    flow.dirty[at] = 1;
+    return at;
   }
 
   /** What is written down of an instruction is what holds when it is looked at last. */
@@ -279,23 +283,21 @@ class Prover {
 
 function flowOf(func: Func): Flow {
   const { blocks } = func;
-  const heads = new Uint8Array(blocks.length);
   const ways = new Int32Array(blocks.length);
   // The callers'.
   ways[0] = 2;
-  for (const { id, next } of blocks) {
-    for (const to of next) {
-      if (to <= id) heads[to] = 1;
-      ways[to]!++;
-    }
-  }
+  for (const { next } of blocks) for (const to of next) ways[to]!++;
+  const order = reversePostOrder(blocks);
+  const position = new Int32Array(blocks.length);
+  for (let at = 0; at < order.length; at++) position[order[at]!] = at;
   return {
     func,
     states: new Array<State | undefined>(blocks.length).fill(undefined),
     visits: new Array<number>(blocks.length).fill(0),
+    order,
+    position,
     dirty: new Uint8Array(blocks.length),
     stops: new Stops(),
-    heads,
     ways,
     frames: 0,
     writes: new Writes(),
@@ -308,7 +310,7 @@ function flowOf(func: Func): Flow {
 
 /** All of the function has to be looked at once more. */
 function again(flow: Flow): void {
-  for (let id = 0; id < flow.dirty.length; id++) if (flow.states[id] !== undefined) flow.dirty[id] = 1;
+  for (let at = 0; at < flow.dirty.length; at++) if (flow.states[flow.order[at]!] !== undefined) flow.dirty[at] = 1;
   flow.pending = true;
 }
 

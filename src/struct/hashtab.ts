@@ -80,6 +80,16 @@ export interface TableSpec {
   readonly counted: boolean;
 }
 
+/** Where the key lies in a node: at a multiple of 8, short ones of 4. */
+function keyPlace(links: number, keySize: number): number {
+  return keySize > 4 ? rup8(NODE_HEAD + links) : NODE_HEAD + links;
+}
+
+/** Bytes of a node. */
+export function nodeBytes(links: number, keySize: number): number {
+  return rup8(keyPlace(links, keySize) + keySize);
+}
+
 /** Takes buckets and, when preallocated, all nodes and values; touches none of them. */
 export function allocTable(env: MapEnv, map: number, spec: TableSpec): number {
   const { mem } = env;
@@ -89,12 +99,13 @@ export function allocTable(env: MapEnv, map: number, spec: TableSpec): number {
   const buckets = roundUpPow2(u32[d + (MAP_MAX_ENTRIES >>> 2)]!);
   const base = allocAreas(mem, buckets * BUCKET_SIZE, 1, { kind: AREA_NODES, map });
   if (base === 0) return -ENOMEM;
-  const nodeSize = NODE_HEAD + spec.links + rup8(u32[d + (MAP_KEY_SIZE >>> 2)]!);
+  const keySize = u32[d + (MAP_KEY_SIZE >>> 2)]!;
+  const nodeSize = nodeBytes(spec.links, keySize);
   u32[d + (HT_BUCKETS >>> 2)] = base;
   u32[d + (HT_MASK >>> 2)] = buckets - 1;
   u32[d + (HT_SEED >>> 2)] = flags & BPF_F_ZERO_SEED ? 0 : env.random32();
   u32[d + (HT_NODE_SIZE >>> 2)] = nodeSize;
-  u32[d + (HT_KEY >>> 2)] = NODE_HEAD + spec.links;
+  u32[d + (HT_KEY >>> 2)] = keyPlace(spec.links, keySize);
   u32[d + (HT_CPUS >>> 2)] = spec.cpus;
   u32[d + (HT_COUNTED >>> 2)] = spec.counted ? 1 : 0;
   const growing = (flags & BPF_F_NO_PREALLOC) !== 0;

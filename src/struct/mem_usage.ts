@@ -7,7 +7,7 @@ import { PAGE_SIZE, roundUpPow2, rup8 } from "../mem/layout.ts";
 import { BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC } from "../uapi/index.ts";
 import { bitsOf } from "./bloom.ts";
 import { DEVICE_NODE } from "./devmap_hash.ts";
-import { BUCKET_SIZE, GROW_BYTES, NODE_HEAD } from "./hashtab.ts";
+import { BUCKET_SIZE, GROW_BYTES, nodeBytes } from "./hashtab.ts";
 import type { MapSize } from "./kernel_memory.ts";
 import { DATA, KEY_DATA } from "./lpm_node.ts";
 import { valueStride } from "./lpm_trie.ts";
@@ -35,7 +35,7 @@ export function lruUsage(values: Values): MemUsage {
 function tableUsage(values: Values, evicts: boolean): MemUsage {
   return ({ key_size, value_size, max_entries, map_flags }, cpus, elements) => {
     const entries = map_flags & BPF_F_NO_COMMON_LRU ? Math.ceil(max_entries / cpus) * cpus : max_entries;
-    const node = NODE_HEAD + (evicts ? LRU_LINKS : 0) + rup8(key_size);
+    const node = nodeBytes(evicts ? LRU_LINKS : 0, key_size);
     const stride = rup8(value_size);
     const valueAreas = values === "percpu" ? cpus : values === "one" ? 1 : 0;
     const chunk = (count: number): number => areaSpan(count * node) + areaSpan(count * stride) * valueAreas;

@@ -156,9 +156,13 @@ test.each(["hash", "percpu_hash", "lru_hash"] as const)(
   },
 );
 
-test("programs on several threads write to one hash; one of them is terminated", async () => {
+test.each([
+  ["hash", 1, STAY],
+  // Half of the keys: they evict each other.
+  ["lru_hash", 9, STAY / 2],
+] as const)("programs on several threads write to one %s; one of them is terminated", async (name, type, max) => {
   const host = sharedHost({ cpus: 4, runBudget: 1e9 });
-  const map = host.bpf(u.BPF_MAP_CREATE, { map_type: 1, key_size: 4, value_size: 16, max_entries: STAY });
+  const map = host.bpf(u.BPF_MAP_CREATE, { map_type: type, key_size: 4, value_size: 16, max_entries: max });
   const results = resultMap(host, 16);
   // A random key: three of four times it is set, to a value that tells the key twice, else it goes.
   const random = (items: readonly asm.AsmItem[]): asm.AsmItem[] => [asm.call(u.BPF_FUNC_get_prandom_u32), items].flat();
@@ -197,7 +201,7 @@ test("programs on several threads write to one hash; one of them is terminated",
   ]);
   const value = new Uint8Array(16);
   const keyOf = (n: number): Uint8Array => Uint8Array.of(n, 0, 0, 0);
-  for (let round = 0; round < times(2); round++) {
+  for (let round = 0; round < times(name === "hash" ? 2 : 1); round++) {
     const repeat = 1000;
     const workers = [repeat, repeat, 1e6].map((each) => startOn<number>(host, work, { fd, repeat: each }));
     await Promise.all(workers.map(({ ready }) => ready));
@@ -214,8 +218,13 @@ test("programs on several threads write to one hash; one of them is terminated",
     // As many as there is room for, no more, and none twice.
     const set = (n: number): number => host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: map, key: keyOf(n), value });
     for (let n = 0; n < STAY; n++) expect(set(n)).toBe(0);
-    expect(set(STAY)).toBe(-u.E2BIG);
-    for (let n = 0; n < STAY; n++) expect(host.bpf(u.BPF_MAP_DELETE_ELEM, { map_fd: map, key: keyOf(n) })).toBe(0);
+    if (name === "hash") expect(set(STAY)).toBe(-u.E2BIG);
+    const deleted = Array.from({ length: STAY }, (_, n) =>
+      host.bpf(u.BPF_MAP_DELETE_ELEM, { map_fd: map, key: keyOf(n) }),
+    ).filter((ret) => ret === 0).length;
+    // Each of the other CPUs of an LRU map may keep a share of two, and this one may have one left.
+    expect(deleted).toBeGreaterThanOrEqual(name === "hash" ? max : max - 7);
+    expect(deleted).toBeLessThanOrEqual(max);
     expect(host.bpf(u.BPF_MAP_GET_NEXT_KEY, { map_fd: map, key: null, next_key: value })).toBe(-u.ENOENT);
   }
   expect(readResults(host, results, 16)[0]).toBeGreaterThan(100_000n);

@@ -46,7 +46,7 @@ export class Side {
     attr: Record<string, number>,
     items: (map: number) => readonly asm.AsmItem[],
   ) {
-    this.kernel = createKernel({ memory: 8 << 20, cpus: 2, shared, seed: 1, virtualClock: true });
+    this.kernel = createKernel({ memory: 2 << 20, cpus: 2, shared, seed: 1, virtualClock: true });
     this.kernel.engine = engine;
     this.host = new EmbeddedHost(this.kernel);
     this.fd = this.host.bpf(u.BPF_MAP_CREATE, attr);

@@ -48,6 +48,8 @@ export interface ProgramCase {
    * relocates against it (the kernel has its own). `runs` are made for these types then.
    */
   readonly kernelBtf?: Uint8Array;
+  /** Bytes of memory of the embedded hosts, where its maps need more than most. */
+  readonly memory?: number;
   /** Fills maps, before the first run. */
   readonly before?: (scene: CaseScene) => void;
   /** Runs, one after the other; default: one without anything. */

@@ -30,11 +30,11 @@ export async function casesOf(name: string): Promise<readonly ProgramCase[]> {
 }
 
 /** A host is made for each case: what it reserves counts for the garbage collector, which is to let tests be. */
-const MEMORY = 16 * 1024 * 1024;
+const MEMORY = 4 * 1024 * 1024;
 
 /** The embedded host that a case wants. Types of a kernel need room. */
-export function createHostOf({ kernelBtf }: ProgramCase, options: EmbeddedOptions): EmbeddedBpfHost {
-  const types = kernelBtf === undefined ? { memory: MEMORY } : { memory: 4 * MEMORY, kernelBtf };
+export function createHostOf({ kernelBtf, memory = MEMORY }: ProgramCase, options: EmbeddedOptions): EmbeddedBpfHost {
+  const types = kernelBtf === undefined ? { memory } : { memory: 8 * MEMORY, kernelBtf };
   return createTestEmbedded({ seed: 1, clock: "virtual", ...types, ...options });
 }
 

@@ -105,6 +105,7 @@ function outcomes({ object }: CaseScene, service: number): number[] {
 export const cases: readonly ProgramCase[] = [
   {
     name: "services by address and port, connections that stay, access lists",
+    memory: 16 << 20,
     program: "balance",
     kernel: "run",
     before: setUp,

@@ -1,4 +1,4 @@
-/** `npm test`: lint; then the types, which keep one core for half a minute, beside the build and the tests. */
+/** `npm test`: lint; then the types, which keep one core for half a minute when nothing is known of an earlier run, beside the build and the tests. */
 import { spawn } from "node:child_process";
 
 /** Runs a command; when it fails this process will have failed, and says which. */

@@ -65,9 +65,11 @@ const kernelSide = pins ? kernelHost() : undefined;
 const cpus = kernelSide?.possibleCpus;
 kernelSide?.dispose();
 
-test("the embedded host: counts that were checked against tcpdump", () => {
-  const report = run();
-  expect(report).toMatchObject({ host: "embedded", runs: 1465, returns: { 1: 21, 2: 1419, 3: 25 } });
+const engines = ["jit", "interp"] as const;
+
+test.each(engines)("the embedded host, %s: counts that were checked against tcpdump", (engine) => {
+  const report = run("--engine", engine);
+  expect(report).toMatchObject({ host: "embedded", engine, runs: 1465, returns: { 1: 21, 2: 1419, 3: 25 } });
   const sizes = Object.fromEntries(report.maps.map((m) => [m.name, m.entries.length]));
   expect(sizes).toMatchObject({
     flows: 398,
@@ -80,11 +82,13 @@ test("the embedded host: counts that were checked against tcpdump", () => {
 });
 
 test.runIf(cpus !== undefined)("embedded and kernel: equal return values, packet, and all maps byte for byte", () => {
-  const embedded = run("--cpus", String(cpus));
   const kernel = run("--host", "kernel");
-  expect(embedded.returns).toEqual(kernel.returns);
-  expect(embedded.dataOut).toBe(kernel.dataOut);
-  expect(mapsOf(embedded)).toEqual(mapsOf(kernel));
+  for (const engine of engines) {
+    const embedded = run("--cpus", String(cpus), "--engine", engine);
+    expect(embedded.returns, engine).toEqual(kernel.returns);
+    expect(embedded.dataOut, engine).toBe(kernel.dataOut);
+    expect(mapsOf(embedded), engine).toEqual(mapsOf(kernel));
+  }
   const entries = kernel.maps.reduce((n, m) => n + m.entries.length, 0);
   console.log(
     `traffic: ${kernel.runs} runs and ${entries} entries of ${kernel.maps.length} maps compared with the kernel`,

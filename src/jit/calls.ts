@@ -6,19 +6,25 @@
 import type { Callable, HelperArg } from "../helpers/types.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
-import { helperAllowed, progMap } from "../kern/prog.ts";
+import { helperAllowed, innerAllowed, progMap } from "../kern/prog.ts";
 import type { Attempt, HelperGen } from "../struct/gen.ts";
-import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "../struct/map.ts";
+import { MAP_INNER, MAP_KEY_SIZE, MAP_VALUE_SIZE, mapField } from "../struct/map.ts";
 import { type Plan, planOfCall } from "../vm/call.ts";
 import type { CallFacts, Facts } from "./facts.ts";
 import type { JitProgram, Op } from "./program.ts";
 
-/** The map is the argument's, 0: the call has none. */
+/** The map is the argument's, 0: the call has none. Of an inner map it is the template that it is like. */
 export type CallPlan =
   | { readonly how: "checked"; readonly plan: Plan }
   | { readonly how: "attempt"; readonly plan: Plan; readonly attempt: Attempt }
-  | { readonly how: "direct"; readonly plan: Plan; readonly map: number }
-  | { readonly how: "gen"; readonly plan: Plan; readonly map: number; readonly gen: HelperGen };
+  | { readonly how: "direct"; readonly plan: Plan }
+  | {
+      readonly how: "gen";
+      readonly plan: Plan;
+      readonly map: number;
+      readonly inner: boolean;
+      readonly gen: HelperGen;
+    };
 
 /** Addresses from here on look like negative numbers to functions that are called with i32. */
 const SIGN = 0x8000_0000;
@@ -45,14 +51,22 @@ function planCall(kernel: Kernel, prog: number, proof: Facts, op: Op, plan: Plan
   const plain = callable.fn !== undefined && callable.result !== "program" && callable.result !== "throw";
   if (facts === undefined || !plain || kernel.mem.byteLength > SIGN) return { how: "checked", plan };
   const at = callable.args.indexOf("map");
-  const map = at < 0 ? 0 : facts.map(at + 1);
-  if (at >= 0 && !mapFits(kernel, prog, map, id)) return { how: "checked", plan };
+  const outer = at < 0 ? 0 : facts.outer(at + 1);
+  const inner = outer !== 0;
+  const map = at < 0 ? 0 : inner ? mapField(kernel.mem, outer, MAP_INNER) : facts.map(at + 1);
+  const fits = inner ? id < 0 || innerAllowed(kernel, map, id) : at < 0 || mapFits(kernel, prog, map, id);
+  if (!fits) return { how: "checked", plan };
   for (const [i, arg] of callable.args.entries()) {
     if (!argumentProved(kernel, facts, callable, i, arg, map)) return { how: "checked", plan };
   }
-  const ofType = at === 0 && id >= 0 ? entryOfMap(kernel, map).ops.map_gen(kernel, map, id) : undefined;
-  const gen = callable.gen ?? ofType;
-  return gen === undefined ? { how: "direct", plan, map } : { how: "gen", plan, map, gen };
+  const ofType = at === 0 && id >= 0 ? genOf(kernel, map, id, inner) : undefined;
+  const gen = (inner ? undefined : callable.gen) ?? ofType;
+  return gen === undefined ? { how: "direct", plan } : { how: "gen", plan, map, inner, gen };
+}
+
+function genOf(kernel: Kernel, map: number, id: number, inner: boolean): HelperGen | undefined {
+  const { ops } = entryOfMap(kernel, map);
+  return inner ? ops.map_gen_inner(kernel, map, id) : ops.map_gen(kernel, map, id);
 }
 
 /** The map is one of the program's and goes with the helper. */

@@ -4,17 +4,24 @@
  */
 import type { Callable } from "../helpers/types.ts";
 import {
+  HELD_KIND,
+  HELD_OBJECT,
+  HELD_REFERENCE,
+  HELD_SIZE,
   MAX_FRAMES,
   RUN_CPU,
   RUN_DEPTH,
+  RUN_HELD,
+  RUN_HELD_COUNT,
   RUN_REGS,
   RUN_RESULT_HIGH,
   RUN_STATUS,
   STACK_FRAME,
 } from "../kern/run_record.ts";
 import type { HelperGenCall } from "../struct/gen.ts";
+import { mapField } from "../struct/map.ts";
 import type { Code } from "../wasm/code.ts";
-import { Expr32, Local32, push32 } from "../wasm/expr.ts";
+import { blockValue, Expr32, Local32, local32, loop, push32, when } from "../wasm/expr.ts";
 import * as w from "../wasm/opcodes.ts";
 import type { CallPlan } from "./calls.ts";
 import { emitSingle, putRegisters, takeRegister } from "./emit_single.ts";
@@ -120,15 +127,14 @@ function emitAttempt(e: Emitter, op: Op, callable: Callable): void {
 }
 
 /** The arguments are right. */
-function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly map: number }>): void {
+function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly how: "direct" | "gen" }>): void {
   const { code, unit } = e;
   const { callable } = call.plan;
   const direct = (): number => unit.direct(callable);
   if (call.how === "direct") {
     code.global(unit.kernel);
     callable.args.forEach((arg, i) => {
-      if (arg === "map") code.i32(call.map);
-      else pushArgument(e, i + 1, arg === "u64");
+      pushArgument(e, i + 1, arg === "u64");
     });
     code.call(direct());
     // The function may have found the run to be at fault.
@@ -139,7 +145,7 @@ function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly
     code.call(unit.imported("faulted"));
     code.op(w.UNREACHABLE);
     code.end();
-  } else if (call.gen.inline) {
+  } else if (call.gen.inline || call.inner) {
     const locals: number[] = [];
     callable.args.forEach((arg, i) => {
       if (i === 0) return;
@@ -149,7 +155,12 @@ function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly
       for (const local of halves) code.set(local);
       locals.push(...halves.reverse());
     });
-    push32(code, call.gen.emit(genCall({ code, unit, map: call.map, args: locals, direct })));
+    const found = call.inner ? e.temporary(locals.length) : undefined;
+    if (found !== undefined) {
+      pushArgument(e, 1, false);
+      code.set(found);
+    }
+    push32(code, call.gen.emit(genCall({ code, unit, map: call.map, found, args: locals, direct })));
   } else {
     code.get(RUN);
     callable.args.forEach((arg, i) => {
@@ -188,18 +199,24 @@ export interface GenPlace {
   readonly code: Code;
   readonly unit: Pick<Program, "mem" | "imported" | "kernel">;
   readonly map: number;
+  /** The local with the address of a map that is found at run time, like `map`. */
+  readonly found?: number | undefined;
   readonly args: readonly number[];
   /** The helper's own function. */
   readonly direct: () => number;
 }
 
 /** The run's address is in the same local of all functions. */
-export function genCall({ code, unit, map, args, direct }: GenPlace): HelperGenCall {
+export function genCall({ code, unit, map, found, args, direct }: GenPlace): HelperGenCall {
+  const { mem } = unit;
   const run = new Local32(code, RUN);
+  const own = found === undefined ? undefined : new Local32(code, found);
   return {
     code,
-    mem: unit.mem,
+    mem,
     map,
+    field: (offset) => own?.load(offset) ?? mapField(mem, map, offset),
+    holds: (object) => holdsObject(code, run, object),
     args: args.map((index) => new Local32(code, index)),
     run,
     wakeRing: (ring) => {
@@ -210,11 +227,26 @@ export function genCall({ code, unit, map, args, direct }: GenPlace): HelperGenC
     cpu: run.load(RUN_CPU),
     helper: new Expr32(code, () => {
       code.global(unit.kernel);
-      code.i32(map);
+      push32(code, own ?? map);
       for (const arg of args) code.get(arg);
       code.call(direct());
     }),
   };
+}
+
+/** `holdsReference`. */
+function holdsObject(code: Code, run: Local32, object: Local32): Expr32 {
+  return blockValue(code, (end) => {
+    const first = local32(code, run.load(RUN_HELD));
+    const entry = local32(code, first.add(run.load(RUN_HELD_COUNT).mul(HELD_SIZE)));
+    loop(code, (again) => {
+      when(entry.eq(first), () => end(0));
+      entry.set(entry.sub(HELD_SIZE));
+      again.when(entry.load(HELD_OBJECT).ne(object));
+      again.when(entry.load(HELD_KIND).ne(HELD_REFERENCE));
+    });
+    return 1;
+  });
 }
 
 /** The result of this call is what later accesses are measured against: from NULL everything is too far. */

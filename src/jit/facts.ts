@@ -24,6 +24,8 @@ export interface Range {
 export interface CallFacts {
   /** The map of the program whose handle the register holds; 0: none that is known. */
   map(register: number): number;
+  /** The outer map of the program through which it came to the map in the register; 0: none that is known. */
+  outer(register: number): number;
   /** A number of at most 2^53 - 1; undefined: it may be anything. */
   range(register: number): Range | undefined;
   /** Whether the helper may read, or write, so many bytes from there on. */

@@ -132,7 +132,7 @@ export const HELD_SIZE = 16;
 /** A ring record that was reserved and neither submitted nor discarded. */
 export const HELD_RING = 1;
 /** A reference to an object that the program found in a map: an inner map, or a program of a tail call. */
-const HELD_REFERENCE = 2;
+export const HELD_REFERENCE = 2;
 /** The table of dynptrs and iterators; the object is the run. */
 export const HELD_STACK_OBJECTS = 32;
 /** A ring record that was reserved as a dynptr. */

@@ -40,6 +40,7 @@ export const arrayMap: MapTypeEntry = {
     map_meta_equal: metaEqualSized,
     map_check_btf: array.checkBtfArray,
     map_gen: genArray,
+    map_gen_inner: genArray,
     map_lookup_elem: array.lookupArray,
     map_update_elem: array.updateArray,
     map_delete_elem: array.deleteArray,

@@ -7,6 +7,7 @@ import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import type { MapEnv } from "../struct/env.ts";
 import { allocOuter, freeTemplate, neverInner, takeInner } from "../struct/inner_map.ts";
 import { slotsUsage } from "../struct/mem_usage.ts";
+import { genArrayOfMaps } from "../struct/outer_gen.ts";
 import * as slots from "../struct/slots.ts";
 import { BPF_FUNC_map_lookup_elem, ENOTSUPP } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
@@ -37,6 +38,7 @@ export const arrayOfMapsMap: MapTypeEntry = {
     map_meta_equal: neverInner,
     map_check_btf: () => -ENOTSUPP,
     map_lookup_elem: slots.lookupSlot,
+    map_gen: genArrayOfMaps,
     map_copy_value: slots.copySlotId,
     map_update_value: update,
     map_delete_value: slots.deleteSlot,

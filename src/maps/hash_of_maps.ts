@@ -10,6 +10,7 @@ import * as objects from "../struct/hash_objects.ts";
 import { nextKey } from "../struct/hashtab.ts";
 import { allocOuter, freeTemplate, neverInner, takeInner } from "../struct/inner_map.ts";
 import { hashUsage } from "../struct/mem_usage.ts";
+import { genHashOfMaps } from "../struct/outer_gen.ts";
 import { BPF_FUNC_map_lookup_elem, ENOTSUPP } from "../uapi/index.ts";
 import type { MapTypeEntry } from "./ops.ts";
 import { minimalInner, unsupportedOps } from "./ops.ts";
@@ -39,6 +40,7 @@ export const hashOfMapsMap: MapTypeEntry = {
     map_meta_equal: neverInner,
     map_check_btf: () => -ENOTSUPP,
     map_lookup_elem: objects.lookupObject,
+    map_gen: genHashOfMaps,
     map_copy_value: objects.copyObjectId,
     map_update_value: update,
     map_delete_value: objects.deleteObject,

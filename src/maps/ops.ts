@@ -73,6 +73,8 @@ export interface MapOps {
   map_key_of(env: MapEnv, map: number, value: number, key: number): void;
   /** Code for a call of this helper on this map, where that is cheaper than to call its function; else undefined. */
   map_gen(env: MapEnv, map: number, helper: number): MapGen | undefined;
+  /** The same for a map that is found at run time and like this template: the code takes what may differ from the map. */
+  map_gen_inner(env: MapEnv, template: number, helper: number): MapGen | undefined;
   /** bpf_redirect_map: whether there is a target with this key: not 0. */
   map_redirect(env: MapEnv, map: number, key: number): number;
   /** A network device is gone: no element names it any more. */
@@ -157,6 +159,7 @@ export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map
   map_for_each: () => 0,
   map_key_of: () => {},
   map_gen: () => undefined,
+  map_gen_inner: () => undefined,
   map_redirect: () => 0,
   map_device_gone: () => {},
   map_direct_value_addr: () => -EINVAL,

@@ -36,6 +36,7 @@ export const percpuArrayMap: MapTypeEntry = {
     map_free: array.freePercpuArray,
     map_check_btf: array.checkBtfPercpuArray,
     map_gen: genPercpuArray,
+    map_gen_inner: genPercpuArray,
     map_lookup_elem: array.lookupPercpuArray,
     map_lookup_percpu_elem: array.lookupPercpuArrayOf,
     map_update_elem: array.updatePercpuArrayOwn,

@@ -1,4 +1,5 @@
 /** Lookups and updates of ARRAY and PERCPU_ARRAY in compiled programs. Kernel counterpart: array_map_gen_lookup. */
+import { rup8 } from "../mem/layout.ts";
 import {
   BPF_EXIST,
   BPF_FUNC_map_lookup_elem,
@@ -6,23 +7,23 @@ import {
   BPF_FUNC_map_update_elem,
 } from "../uapi/index.ts";
 import { choose, type Expr32, type Local32, local32 } from "../wasm/expr.ts";
-import { ARRAY_SPAN, ARRAY_STRIDE, ARRAY_VALUES } from "./array_ops.ts";
+import { ARRAY_SPAN, ARRAY_VALUES } from "./array_ops.ts";
 import { emitCopy } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
 import type { GenCall, MapGen } from "./gen.ts";
 import { MAP_FIELDS, MAP_MAX_ENTRIES, MAP_VALUE_SIZE, mapField } from "./map.ts";
 
 /** Address of the element of an index that is one. */
-function elementAt({ mem, map }: GenCall, index: Expr32): Expr32 {
-  const stride = mapField(mem, map, ARRAY_STRIDE);
+function elementAt({ mem, map, field }: GenCall, index: Expr32): Expr32 {
+  const stride = rup8(mapField(mem, map, MAP_VALUE_SIZE));
   const isPower = (stride & (stride - 1)) === 0;
   const offset = isPower ? index.shl(31 - Math.clz32(stride)) : index.mul(stride);
-  return offset.add(mapField(mem, map, ARRAY_VALUES));
+  return offset.add(field(ARRAY_VALUES));
 }
 
 /** Address of an element on a CPU. */
 function elementOf(call: GenCall, index: Expr32, cpu: Expr32): Expr32 {
-  return elementAt(call, index).add(cpu.mul(mapField(call.mem, call.map, ARRAY_SPAN)));
+  return elementAt(call, index).add(cpu.mul(call.field(ARRAY_SPAN)));
 }
 
 /** Where an operation finds the element: `elementAt`, or on which CPU. */
@@ -35,11 +36,10 @@ function lookupWith(found: Place): MapGen {
   return {
     inline: true,
     emit: (call) => {
-      const { mem, map, args } = call;
-      const [index] = args as [Local32];
+      const [index] = call.args as [Local32];
       index.set(index.load());
       return choose(
-        index.ltU(mapField(mem, map, MAP_MAX_ENTRIES)),
+        index.ltU(call.field(MAP_MAX_ENTRIES)),
         () => found(call, index),
         () => 0,
       );
@@ -69,7 +69,7 @@ function updateOf(element: Place): MapGen {
       const index = local32(code, key.load());
       const plain = flags.and(~BPF_EXIST).or(flagsHigh).eqz();
       return choose(
-        plain.and(index.ltU(mapField(mem, map, MAP_MAX_ENTRIES))),
+        plain.and(index.ltU(call.field(MAP_MAX_ENTRIES))),
         () => {
           index.set(element(call, index));
           emitCopy(index, value, mapField(mem, map, MAP_VALUE_SIZE));
@@ -91,6 +91,7 @@ function isPlain({ mem }: MapEnv, map: number): boolean {
   return mapField(mem, map, MAP_FIELDS) === 0;
 }
 
+/** Also of maps that are found at run time: all that differs between two of one template is asked of the map. */
 export function genArray(env: MapEnv, map: number, helper: number): MapGen | undefined {
   if (helper === BPF_FUNC_map_lookup_elem) return lookup;
   return helper === BPF_FUNC_map_update_elem && isPlain(env, map) ? update : undefined;

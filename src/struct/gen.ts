@@ -10,7 +10,12 @@ import type { Expr32, Local32, Operand32 } from "../wasm/expr.ts";
 export interface GenCall {
   readonly code: Code;
   readonly mem: Memory;
+  /** The map, or the template that it is like. */
   readonly map: number;
+  /** A field of the map's own descriptor: of a map that is known a constant, which all that is emitted for it may use. */
+  field(offset: number): Operand32;
+  /** Whether the run holds a reference to the object at this address: not 0. */
+  holds(object: Local32): Expr32;
   /** The arguments behind the map, in the order of the helper's function: a u64 is two. They may be changed. */
   readonly args: readonly Local32[];
   /** The run's virtual CPU. */

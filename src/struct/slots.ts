@@ -13,7 +13,7 @@ import type { MapCreateAttr, MapEnv } from "./env.ts";
 import { MAP_MAX_ENTRIES, MAP_PRIVATE, mapField } from "./map.ts";
 
 /** Address of the first slot. */
-const SLOTS = MAP_PRIVATE;
+export const SLOTS: number = MAP_PRIVATE;
 /** The object, or 0; the lock. */
 const SLOT_LOCK = 4;
 export const SLOT_SIZE = 8;

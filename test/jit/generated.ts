@@ -3,6 +3,7 @@ import { mapHelpers } from "../../src/helpers/map.ts";
 import type { Kernel } from "../../src/kern/kernel.ts";
 import { entryOfMap } from "../../src/kern/map.ts";
 import { GRANULE } from "../../src/mem/layout.ts";
+import { mapField } from "../../src/struct/map.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../../src/wasm/code.ts";
 import { Expr32, Local32, push32 } from "../../src/wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder } from "../../src/wasm/module.ts";
@@ -59,6 +60,8 @@ export function generated(kernel: Kernel, map: number, helper: number, hooks: Ho
     code,
     mem,
     map,
+    field: (offset) => mapField(mem, map, offset),
+    holds: () => new Expr32(code, () => code.i32(0)),
     args: locals,
     cpu: new Local32(code, 0),
     helper: new Expr32(code, () => {

@@ -31,6 +31,8 @@ export interface Command {
   readonly data?: Uint8Array;
 }
 
+type MapAttr = Readonly<Record<string, number>>;
+
 /** One engine's host, with a map and a program for it. */
 export class Side {
   readonly kernel: Kernel;
@@ -43,13 +45,13 @@ export class Side {
   constructor(
     engine: "jit" | "interp",
     shared: boolean,
-    attr: Record<string, number>,
+    attr: MapAttr | ((host: EmbeddedHost) => MapAttr),
     items: (map: number) => readonly asm.AsmItem[],
   ) {
     this.kernel = createKernel({ memory: 2 << 20, cpus: 2, shared, seed: 1, virtualClock: true });
     this.kernel.engine = engine;
     this.host = new EmbeddedHost(this.kernel);
-    this.fd = this.host.bpf(u.BPF_MAP_CREATE, attr);
+    this.fd = this.host.bpf(u.BPF_MAP_CREATE, typeof attr === "function" ? attr(this.host) : attr);
     this.map = this.kernel.get(this.fd, OBJ_MAP);
     this.#command = resultMap(this.host, COMMAND_SIZE);
     const start = [asm.ldMapValue(R9, this.#command, 0), asm.ldx("u64", R1, R9, COMMAND.op)];

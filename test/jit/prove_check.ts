@@ -13,6 +13,7 @@ import type { ObservedRun, RunObserver } from "../../src/kern/observer.ts";
 import {
   FRAME_RETURN,
   FRAME_SIZE,
+  holdsReference,
   RUN_CTX,
   RUN_DATA,
   RUN_DATA_END,
@@ -21,6 +22,7 @@ import {
   RUN_META,
 } from "../../src/kern/run_record.ts";
 import { OBJ_ID } from "../../src/mem/layout.ts";
+import { MAP_INNER, mapField } from "../../src/struct/map.ts";
 import { accessAt, alignedAt, argumentOk } from "../../src/vm/access.ts";
 import { Machine } from "../../src/vm/machine.ts";
 
@@ -207,6 +209,11 @@ class Look {
       }
       case v.K_PACKET_END:
         return value === word(RUN_DATA_END);
+      case v.K_INNER: {
+        if (value === 0) return (known.flags & v.F_NULL) !== 0;
+        const template = mapField(m.mem, known.id, MAP_INNER);
+        return holdsReference(m.mem, m.run, value) && m.kernel.metaEqual(template, value) === 0;
+      }
       case v.K_MAP:
         return value === known.id;
       case v.K_REGION:

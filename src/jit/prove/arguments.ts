@@ -3,7 +3,7 @@ import type { CallFacts, Range } from "../facts.ts";
 import { packetOk } from "./access.ts";
 import type { Context } from "./context.ts";
 import type { State } from "./state.ts";
-import { F_NULL, F_WRITE, K_MAP, K_NUMBER, K_PACKET, K_REGION, K_STACK, type Val } from "./value.ts";
+import { F_NULL, F_WRITE, K_INNER, K_MAP, K_NUMBER, K_PACKET, K_REGION, K_STACK, type Val } from "./value.ts";
 
 const FRAME = 512;
 const FIRST = 1;
@@ -24,6 +24,11 @@ export class Arguments implements CallFacts {
   map(register: number): number {
     const v = this.#given[register - FIRST]!;
     return v.kind === K_MAP ? v.id : 0;
+  }
+
+  outer(register: number): number {
+    const v = this.#given[register - FIRST]!;
+    return v.kind === K_INNER && (v.flags & F_NULL) === 0 ? v.id : 0;
   }
 
   range(register: number): Range | undefined {

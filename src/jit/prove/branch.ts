@@ -16,6 +16,7 @@ import {
   isNear,
   isNumeric,
   isU32,
+  K_INNER,
   K_NUMBER,
   K_PACKET,
   K_PACKET_END,
@@ -103,14 +104,18 @@ function lowOf(v: Val): Val {
   return isU32(v) ? v : isConstant(v) ? lowHalf(v) : UNKNOWN;
 }
 
-/** Whether this asks if a region is NULL, and what follows. */
+/** Whether this asks if a region or an inner map is NULL, and what follows. */
 function nullTest(state: State, a: Val, b: Val, relation: Relation): boolean {
-  const [p, zero] = a.kind === K_REGION ? [a, b] : [b, a];
-  if (p.kind !== K_REGION || (p.flags & F_NULL) === 0 || !isConstant(zero) || zero.min !== 0) return false;
-  const { min, max, step, id, off, room, size, flags } = p;
+  const [p, zero] = mayBeNull(a) ? [a, b] : [b, a];
+  if (!mayBeNull(p) || !isConstant(zero) || zero.min !== 0) return false;
+  const { kind, min, max, step, id, off, room, size, flags } = p;
   if (relation === "eq") state.replace(p, constant(0));
-  else if (relation === "ne") state.replace(p, new Val(K_REGION, min, max, step, id, off, room, size, flags & ~F_NULL));
+  else if (relation === "ne") state.replace(p, new Val(kind, min, max, step, id, off, room, size, flags & ~F_NULL));
   return true;
+}
+
+function mayBeNull({ kind, flags }: Val): boolean {
+  return (kind === K_REGION || kind === K_INNER) && (flags & F_NULL) !== 0;
 }
 
 function numbers(context: Context, state: State, a: Val, b: Val, relation: Relation, signed: boolean): boolean {

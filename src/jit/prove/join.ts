@@ -10,11 +10,13 @@ import {
   F_WRITE,
   FIRST_BASE,
   gcd,
+  innerMap,
   isConstant,
   isNear,
   isNumeric,
   K_CTX,
   K_FUNCTION,
+  K_INNER,
   K_MAP,
   K_NUMBER,
   K_PACKET,
@@ -149,6 +151,8 @@ export class Joiner {
       case K_MAP:
       case K_FUNCTION:
         return a.id === b.id ? a : anything();
+      case K_INNER:
+        return a.id === b.id ? innerMap(a.id, a.flags | b.flags) : anything();
       case K_PACKET:
         return a.flags === b.flags ? this.#packet(a, b) : anything();
       case K_REGION: {

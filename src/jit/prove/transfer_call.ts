@@ -1,6 +1,6 @@
 /** Calls: what helpers give back by their prototypes, and what is no more known once they, or a function, were called. */
 import type { Callable, HelperArg } from "../../helpers/types.ts";
-import { MAP_FLAGS, MAP_KEY_SIZE, MAP_TYPE, MAP_VALUE_SIZE } from "../../struct/map.ts";
+import { MAP_FLAGS, MAP_INNER, MAP_KEY_SIZE, MAP_TYPE, MAP_VALUE_SIZE, mapField } from "../../struct/map.ts";
 import {
   BPF_F_RDONLY_PROG,
   BPF_F_WRONLY_PROG,
@@ -10,7 +10,9 @@ import {
   BPF_FUNC_map_lookup_percpu_elem,
   BPF_FUNC_ringbuf_reserve,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
@@ -27,8 +29,10 @@ import {
   F_NULL,
   F_RING,
   F_WRITE,
+  innerMap,
   isConstant,
   isNear,
+  K_INNER,
   K_MAP,
   K_NUMBER,
   K_PACKET,
@@ -55,6 +59,8 @@ const valueTypes: ReadonlySet<number> = new Set([
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_LPM_TRIE,
 ]);
+/** Types whose lookup gives a map. */
+const outerTypes: ReadonlySet<number> = new Set([BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS]);
 /** More than any helper writes where its prototype does not say how much. */
 const ANY_SIZE = 4096;
 
@@ -98,17 +104,26 @@ function resultOf(context: Context, state: State, op: Op, callable: Callable): V
 
 function looked(context: Context, state: State, op: Op): Val | undefined {
   if (op.imm !== BPF_FUNC_map_lookup_elem && op.imm !== BPF_FUNC_map_lookup_percpu_elem) return undefined;
-  return valueOfMap(context, state.regs[1]!, op.index, F_NULL);
+  const map = state.regs[1]!;
+  const isOuter = map.kind === K_MAP && outerTypes.has(mapField(context.kernel.mem, map.id, MAP_TYPE));
+  return isOuter ? innerMap(map.id, F_NULL) : valueOfMap(context, map, op.index, F_NULL);
+}
+
+/** Where type, sizes and flags of the map at the value stand: its own descriptor, or a template. 0: it is not known. */
+function shapeOf({ kernel: { mem } }: Context, { kind, id, flags }: Val): number {
+  if (kind === K_MAP) return id;
+  return kind === K_INNER && (flags & F_NULL) === 0 ? mapField(mem, id, MAP_INNER) : 0;
 }
 
 /** A value of the map, where its type's lookups give addresses of values that programs may read. */
 function valueOfMap(context: Context, map: Val, from: number, nullable: number): Val | undefined {
-  if (map.kind !== K_MAP) return undefined;
-  const { u32 } = context.kernel.mem;
-  const flags = u32[(map.id + MAP_FLAGS) >>> 2]!;
-  if (!valueTypes.has(u32[(map.id + MAP_TYPE) >>> 2]!) || (flags & BPF_F_WRONLY_PROG) !== 0) return undefined;
+  const shape = shapeOf(context, map);
+  if (shape === 0) return undefined;
+  const { mem } = context.kernel;
+  const flags = mapField(mem, shape, MAP_FLAGS);
+  if (!valueTypes.has(mapField(mem, shape, MAP_TYPE)) || (flags & BPF_F_WRONLY_PROG) !== 0) return undefined;
   const write = (flags & BPF_F_RDONLY_PROG) === 0 ? F_WRITE : 0;
-  return region(from, u32[(map.id + MAP_VALUE_SIZE) >>> 2]!, 0, nullable | write);
+  return region(from, mapField(mem, shape, MAP_VALUE_SIZE), 0, nullable | write);
 }
 
 /** r1 to r5 as a function gets them that the helper calls. What may be gone at a later turn is not handed on. */
@@ -206,6 +221,6 @@ function memorySize(context: Context, state: State, arg: HelperArg, i: number): 
 }
 
 function sizeOfMap(context: Context, state: State, field: number): number {
-  const map = state.regs[1]!;
-  return map.kind === K_MAP ? context.kernel.mem.u32[(map.id + field) >>> 2]! : 2 ** 32;
+  const shape = shapeOf(context, state.regs[1]!);
+  return shape === 0 ? 2 ** 32 : mapField(context.kernel.mem, shape, field);
 }

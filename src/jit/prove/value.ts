@@ -27,8 +27,10 @@ export const K_MAP = 6;
 export const K_REGION = 7;
 /** The address of function `id` of the program, as it is given to helpers. */
 export const K_FUNCTION = 8;
+/** A map that lies in the outer map `id`: one like its template. The run holds it until it ends. */
+export const K_INNER = 9;
 
-/** Regions: NULL is possible. */
+/** Regions and inner maps: NULL is possible. */
 export const F_NULL = 1;
 /** Programs may write it. */
 export const F_WRITE = 2;
@@ -116,6 +118,10 @@ export function ctx(offset: number): Val {
 
 export function mapHandle(map: number): Val {
   return new Val(K_MAP, 0, 0, 0, map, 0, 0, 0, 0);
+}
+
+export function innerMap(outer: number, flags: number): Val {
+  return new Val(K_INNER, 0, 0, 0, outer, 0, 0, 0, flags);
 }
 
 export function functionAddress(index: number): Val {

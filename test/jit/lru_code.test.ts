@@ -81,9 +81,10 @@ function put({ kernel: { mem }, key }: Side, n: number): void {
 describe.each(types)("%s", (_, type, flags) => {
   test.each([false, true])("lists turn and evict as by the type's own functions (shared: %s)", (shared) => {
     const random = randomOf(type + flags);
-    // One element a CPU; shares of a few; more than is looked at in one go.
+    // One element a CPU; so few that all are looked at in one go; shares of a few; more than is looked at in one go.
     for (const [max, keys, rounds] of [
       [2, 6, 200],
+      [8, 12, 500],
       [40, 60, 1000],
       [600, 800, 2000],
     ] as const) {

@@ -80,6 +80,12 @@ export function runTraits(type: number): RunTraits {
   return traits[type] ?? others;
 }
 
+/** Whether programs of this type, by its number or name, are run on packets and nothing else is needed. */
+export function runsOnPackets(type: number | string): boolean {
+  const number = typeof type === "number" ? type : progTypeNumber(type);
+  return number !== undefined && (runTraits(number).packet !== undefined || number === BPF_PROG_TYPE_FLOW_DISSECTOR);
+}
+
 /** `xdp` for BPF_PROG_TYPE_XDP; `type 99` for a number that has no name. */
 export function progTypeName(type: number): string {
   const name = bpfProgTypeNames[type];

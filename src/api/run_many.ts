@@ -3,12 +3,12 @@ import { BATCH_SLACK, type BatchResult } from "../cmd/run_batch.ts";
 import { InputError } from "../errors.ts";
 import type { UserBuffer } from "../host/host.ts";
 import type { RunEvent } from "../kern/scene.ts";
-import { BPF_PROG_TYPE_FLOW_DISSECTOR, EOPNOTSUPP } from "../uapi/index.ts";
+import { EOPNOTSUPP } from "../uapi/index.ts";
 import type { HostContext } from "./context.ts";
 import { type RanOn, ranOn } from "./engine.ts";
 import { BpfError } from "./error.ts";
 import { PacketList } from "./packet_list.ts";
-import { progTypeName, runTraits } from "./prog_types.ts";
+import { progTypeName, runsOnPackets } from "./prog_types.ts";
 import type { Runner, RunTarget } from "./run.ts";
 
 export interface RunManyOptions {
@@ -128,7 +128,7 @@ export class ManyRunner {
     const { type, title } = this.#target;
     const { seam } = this.#context;
     const { cpu, repeat = 1, onFailure = "continue" } = options;
-    if (runTraits(type).packet === undefined && type !== BPF_PROG_TYPE_FLOW_DISSECTOR) {
+    if (!runsOnPackets(type)) {
       throw new InputError(`runMany ${title}: programs of type ${progTypeName(type)} are not run on packets`);
     }
     if (!(Number.isInteger(repeat) && repeat >= 1 && repeat <= 0xffff_ffff)) {

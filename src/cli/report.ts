@@ -52,6 +52,9 @@ export interface RunReport {
   readonly runs: number;
   /** How often each return value came. */
   readonly returns: Readonly<Record<string, number>>;
+  /** That the runs took, without reading the capture, and how many a second that is. Not for runs on other things. */
+  readonly milliseconds?: number;
+  readonly packetsPerSecond?: number;
   /** Hex of the packet as the last run left it. */
   readonly dataOut: string;
   /** Hex of the context, likewise, where there was one and it came back. */
@@ -95,10 +98,17 @@ export function toText(
     `${program.name} (${program.section}) on the ${host} host, ${engine}: ${runs} ${runs === 1 ? "run" : "runs"}`,
     ...(whyInterpreted === undefined ? [] : [`interpreted: ${whyInterpreted}`]),
     `returned ${counts.join(", ") || "nothing"}`,
+    ...rateText(report),
   ];
   lines.push(...did);
   for (const map of report.maps) lines.push("", ...mapText(map));
   return lines.join("\n");
+}
+
+function rateText({ runs, milliseconds, packetsPerSecond }: RunReport): string[] {
+  if (milliseconds === undefined || packetsPerSecond === undefined || runs === 0) return [];
+  const rate = packetsPerSecond.toLocaleString("en");
+  return [`${rate} packets a second: ${milliseconds.toFixed(1)} ms of running, without reading the capture`];
 }
 
 function mapText(map: MapReport): string[] {

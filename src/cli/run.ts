@@ -8,12 +8,14 @@ import { BpfError, RunFault } from "../api/error.ts";
 import { toHex } from "../api/hex.ts";
 import { openKernel } from "../api/kernel.ts";
 import type { LoadedObject } from "../api/loaded_object.ts";
+import { runsOnPackets } from "../api/prog_types.ts";
 import type { Program } from "../api/program.ts";
-import type { RunOptions as ProgramInput, RunResult } from "../api/run.ts";
+import type { RunResult } from "../api/run.ts";
 import { formatValue, parseBtf } from "../btf/index.ts";
 import { type ObjectSpec, parseObject } from "../elf/index.ts";
 import { InputError } from "../errors.ts";
 import type { EmbeddedOptions } from "../host/embedded.ts";
+import type { RunEvent } from "../kern/scene.ts";
 import { actionNames } from "../uapi/index.ts";
 import { Events } from "./events.ts";
 import { fillMaps } from "./fill.ts";
@@ -25,6 +27,8 @@ import { Watch } from "./watch.ts";
 
 /** Runs between two lines of progress. */
 const PROGRESS_EVERY = 50_000;
+/** Packets that are read before they are run. */
+const CHUNK = 4096;
 
 export async function runCommand(args: readonly string[]): Promise<void> {
   const options = parseRunOptions(args);
@@ -51,7 +55,7 @@ export async function runCommand(args: readonly string[]): Promise<void> {
     const program = object.program(wanted.name);
     const events = new Events(object.maps);
     const outcome = watched(watch, () => runAll(program, options, events));
-    const { runs, returns, data, ctx, ctxChanged, fault } = outcome;
+    const { runs, returns, data, ctx, ctxChanged, fault, milliseconds } = outcome;
     const report: RunReport = {
       object: options.object,
       host: options.host,
@@ -59,6 +63,9 @@ export async function runCommand(args: readonly string[]): Promise<void> {
       program: { name: wanted.name, section: wanted.section, type: program.type },
       runs,
       returns,
+      ...(milliseconds === undefined
+        ? {}
+        : { milliseconds, packetsPerSecond: Math.round((runs / milliseconds) * 1000) || 0 }),
       dataOut: toHex(data),
       ...(ctx === undefined ? {} : { ctxOut: toHex(ctx) }),
       events: events.list(),
@@ -133,38 +140,131 @@ interface Outcome {
   readonly ran: RanOn | undefined;
   /** What ended the runs early. */
   readonly fault: RunFault | undefined;
+  /** That the runs took, without reading the capture; undefined: there was none. */
+  readonly milliseconds: number | undefined;
 }
 
-/**
- * Each packet `repeat` times, one run after the other, so that every return value is seen. A run that is stopped is the
- * last one.
- */
+/** What is known of the runs so far. */
+class Tally {
+  readonly #returns = new Map<number, number>();
+  readonly #events: Events;
+  #told = 0;
+  runs = 0;
+  fault: RunFault | undefined;
+  ran: RanOn | undefined;
+  last: Pick<RunResult, "data" | "ctx"> = { data: undefined, ctx: undefined };
+
+  constructor(events: Events) {
+    this.#events = events;
+  }
+
+  /** `ahead`: how many runs later than the next it was. */
+  event(event: RunEvent, ahead = 0): void {
+    this.#events.add(this.runs + 1 + ahead, [event]);
+  }
+
+  returned(retval: number): void {
+    this.runs++;
+    this.#returns.set(retval, (this.#returns.get(retval) ?? 0) + 1);
+    if (this.runs - this.#told < PROGRESS_EVERY || !process.stderr.isTTY) return;
+    this.#told = this.runs;
+    process.stderr.write(`\r${this.runs} runs`);
+  }
+
+  /** It is the last one. What stopped no run is thrown. */
+  failed(error: unknown, packet: Packet): void {
+    const { data, number } = packet;
+    if (error instanceof BpfError && data !== undefined)
+      error.message = `packet ${number} (${data.length} bytes): ${error.message}`;
+    if (!(error instanceof RunFault)) throw error;
+    this.ran = error;
+    this.fault = error;
+    for (const event of error.events) this.event(event);
+  }
+
+  outcome(ctx: Uint8Array | undefined, milliseconds: number | undefined): Outcome {
+    if (this.#told > 0) process.stderr.write("\r\x1b[K");
+    const { runs, ran, fault } = this;
+    const { data = new Uint8Array(0), ctx: left } = this.last;
+    const ctxChanged = left !== undefined && ctx !== undefined && toHex(left) !== toHex(ctx);
+    const returns = Object.fromEntries(this.#returns);
+    return { runs, returns, data, ctx: left, ctxChanged, ran, fault, milliseconds };
+  }
+}
+
+/** Each packet `repeat` times, and every return value is seen. A run that is stopped is the last one. */
 function runAll(program: Program, options: RunOptions, events: Events): Outcome {
-  const { args } = options;
-  const ctx = options.ctx === undefined ? undefined : readInput(options.ctx);
-  const context = { ...(ctx === undefined ? {} : { ctx }), ...(args === undefined ? {} : { args }) };
-  const returns = new Map<number, number>();
-  let runs = 0;
-  let fault: RunFault | undefined;
-  let ran: RanOn | undefined;
-  let last: Pick<RunResult, "data" | "ctx"> = { data: undefined, ctx: undefined };
-  for (const { data, number } of packetsOf(options)) {
-    const result = runOne(program, { ...context, ...(data === undefined ? {} : { data }) }, number);
-    events.add(runs + 1, result.events);
-    ran = result;
-    if (result instanceof RunFault) {
-      fault = result;
+  const { args, ctx } = options;
+  const tally = new Tally(events);
+  if (options.pcap !== undefined && ctx === undefined && args === undefined && runsOnPackets(program.type)) {
+    return tally.outcome(undefined, runMany(program, options, tally));
+  }
+  const context = ctx === undefined ? undefined : readInput(ctx);
+  const around = { ...(context === undefined ? {} : { ctx: context }), ...(args === undefined ? {} : { args }) };
+  for (const packet of packetsOf(options)) {
+    const { data } = packet;
+    try {
+      const result = program.run({ ...around, ...(data === undefined ? {} : { data }) });
+      for (const event of result.events) tally.event(event);
+      tally.ran = result;
+      tally.last = result;
+      tally.returned(result.retval);
+    } catch (error) {
+      tally.failed(error, packet);
       break;
     }
-    runs++;
-    returns.set(result.retval, (returns.get(result.retval) ?? 0) + 1);
-    last = result;
-    if (runs % PROGRESS_EVERY === 0 && process.stderr.isTTY) process.stderr.write(`\r${runs} runs`);
   }
-  if (runs >= PROGRESS_EVERY && process.stderr.isTTY) process.stderr.write("\r\x1b[K");
-  const { data = new Uint8Array(0), ctx: left } = last;
-  const ctxChanged = left !== undefined && ctx !== undefined && toHex(left) !== toHex(ctx);
-  return { runs, returns: Object.fromEntries(returns), data, ctx: left, ctxChanged, ran, fault };
+  return tally.outcome(context, undefined);
+}
+
+/** The same for packets alone, many at a time. Returns the milliseconds that they took, once the program was compiled. */
+function runMany(program: Program, options: RunOptions, tally: Tally): number {
+  program.compile();
+  let milliseconds = 0;
+  for (const { packets, error } of chunksOf(packetsOf(options))) {
+    const result = program.runMany(
+      packets.map(({ data }) => data!),
+      { packets: true, onFailure: "stop" },
+    );
+    milliseconds += result.milliseconds;
+    const [failure] = result.failures;
+    const done = result.count - result.failures.length;
+    for (const { packet, event } of result.events) tally.event(event, packet);
+    if (done > 0) {
+      tally.ran = { engine: result.engine, whyInterpreted: result.whyInterpreted };
+      tally.last = { data: result.packets!.at(done - 1), ctx: undefined };
+    }
+    for (const retval of result.retvals.subarray(0, done)) tally.returned(retval);
+    if (failure !== undefined) {
+      tally.failed(failure.error, packets[failure.packet]!);
+      break;
+    }
+    // What comes before it in the capture was run.
+    if (error !== undefined) throw error;
+  }
+  return milliseconds;
+}
+
+interface Chunk {
+  readonly packets: readonly Packet[];
+  /** Why there are no more. */
+  readonly error?: unknown;
+}
+
+function* chunksOf(packets: Iterator<Packet>): Generator<Chunk, void, undefined> {
+  for (;;) {
+    const chunk: Packet[] = [];
+    try {
+      for (let next = packets.next(); !next.done; next = packets.next()) {
+        if (chunk.push(next.value) === CHUNK) break;
+      }
+    } catch (error) {
+      yield { packets: chunk, error };
+      return;
+    }
+    if (chunk.length === 0) return;
+    yield { packets: chunk };
+  }
 }
 
 interface Packet {
@@ -180,18 +280,6 @@ function* packetsOf({ pcap, data, repeat }: RunOptions): Generator<Packet, void,
   for (const packet of packets) {
     number++;
     for (let i = 0; i < repeat; i++) yield { data: packet, number };
-  }
-}
-
-function runOne(program: Program, input: ProgramInput, number: number): RunResult | RunFault {
-  const { data } = input;
-  try {
-    return program.run(input);
-  } catch (error) {
-    if (error instanceof BpfError && data !== undefined)
-      error.message = `packet ${number} (${data.length} bytes): ${error.message}`;
-    if (error instanceof RunFault) return error;
-    throw error;
   }
 }
 

@@ -12,6 +12,7 @@ import {
   RUN_META,
   RUN_PACKET,
   RUN_PACKET_END,
+  RUN_PACKET_MOVED,
   RUN_RESULT_HIGH,
 } from "../kern/run_record.ts";
 import { PAGE_SIZE } from "../mem/layout.ts";
@@ -63,6 +64,7 @@ function adjustHead(kernel: Kernel, _ctx: number, offset: number): number {
   if (data < first || data > u32[(run + RUN_DATA_END) >>> 2]! - ETH_HLEN) return -EINVAL;
   // Metadata goes with the data that it lies in front of.
   mem.copy(meta + (offset | 0), meta, old - meta);
+  u32[(run + RUN_PACKET_MOVED) >>> 2] = 1;
   u32[(run + RUN_META) >>> 2] = meta + (offset | 0);
   u32[(run + RUN_DATA) >>> 2] = data;
   showPacket(kernel);
@@ -76,6 +78,7 @@ function adjustMeta(kernel: Kernel, _ctx: number, offset: number): number {
   const data = u32[(run + RUN_DATA) >>> 2]!;
   if (meta < u32[(run + RUN_PACKET) >>> 2]! + XDP_FRAME_SIZE || meta > data) return -EINVAL;
   if (metaSizeBad(data - meta)) return -EACCES;
+  u32[(run + RUN_PACKET_MOVED) >>> 2] = 1;
   u32[(run + RUN_META) >>> 2] = meta;
   showPacket(kernel);
   return 0;

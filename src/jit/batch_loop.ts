@@ -11,6 +11,7 @@ import {
   RUN_HELD_COUNT,
   RUN_META,
   RUN_PACKET,
+  RUN_PACKET_MOVED,
   RUN_REGS,
   RUN_TAIL_CALLS,
 } from "../kern/run_record.ts";
@@ -182,10 +183,14 @@ class LoopCode {
     const { run, ctx, data, from, index } = this.#at;
     this.#load(w.I32_LOAD, RUN_PACKET);
     code.set(this.#start);
-    // The run before may have written in front of its packet.
+    // Where the run before may have written in front of its packet.
+    this.#load(w.I32_LOAD, RUN_PACKET_MOVED);
+    code.open(w.IF);
     for (let at = 0; at < XDP_HEADROOM; at += WORD) {
       this.#store(w.I64_STORE, this.#start, at, () => code.i64(0, 0));
     }
+    this.#store(w.I32_STORE, run, RUN_PACKET_MOVED, () => code.i32(0));
+    code.end();
     code.get(this.#start);
     code.i32(XDP_HEADROOM);
     code.op(w.I32_ADD);

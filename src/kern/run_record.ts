@@ -79,8 +79,10 @@ export const RUN_ABSENT_WRITE = 248;
 /** Dynptrs and iterators on its stack, 0: there were none yet; see stack_objects.ts. How many were set up. */
 export const RUN_STACK_OBJECTS = 240;
 export const RUN_GENERATION = 244;
+/** Not 0: the run has moved where its packet begins, and may have written in front of where that was. */
+export const RUN_PACKET_MOVED = 264;
 /** One record a call that may be open. */
-export const RUN_FRAMES = 264;
+export const RUN_FRAMES = 280;
 export const MAX_FRAMES = 8;
 export const FRAME_SIZE = 136;
 const RUN_HELD_FIRST: number = RUN_FRAMES + MAX_FRAMES * FRAME_SIZE;

@@ -67,7 +67,8 @@ test("a capture as pcapng gives what the same packets in pcap give", async () =>
     await bpfmaps("run", object, "--pcap", file("same.pcapng", toNg(bytes))),
   ];
   // Behind the counts by protocol come flows, with times.
-  const counts = ({ out }: Ended): string => out.slice(0, out.indexOf("flows"));
+  const counts = ({ out }: Ended): string =>
+    out.slice(0, out.indexOf("flows")).replace(/^.* packets a second: .*$/m, "");
   expect(counts(ng)).toContain("1465 runs");
   expect(counts(ng)).toBe(counts(classic));
   const { code, err } = await bpfmaps("run", object, "--pcap", file("cut.pcapng", toNg(bytes).subarray(0, 1000)));
@@ -154,6 +155,14 @@ test("a capture that is cut off in a packet names it", async () => {
   const { code, err } = await bpfmaps("run", object, "--pcap", file("cut.pcap", bytes.subarray(0, 1000)));
   expect(err).toMatch(/cut\.pcap: .*packet/);
   expect(code).toBe(2);
+});
+
+test("a capture: how many packets a second", async () => {
+  const { out } = await bpfmaps("run", object, "--pcap", pcap);
+  expect(out).toMatch(/^[\d,]+ packets a second: [\d.]+ ms of running, without reading the capture$/m);
+  const report = JSON.parse((await bpfmaps("run", object, "--pcap", pcap, "--json")).out);
+  expect(report.runs).toBe(1465);
+  expect(report.packetsPerSecond).toBe(Math.round(1465e3 / report.milliseconds));
 });
 
 test("--data runs once on the file's bytes", async () => {

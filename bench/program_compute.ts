@@ -1,15 +1,13 @@
 /** Programs that compute: those of bench/programs. */
-import type { BpfHost, LoadedObject, Program } from "../src/index.ts";
+import type { BpfHost, LoadedObject } from "../src/index.ts";
 import * as u from "../src/uapi/index.ts";
-import { randomOf } from "../test/random.ts";
 import { compiled } from "./hosts.ts";
-import { cpuNs, type Side } from "./measure.ts";
 import type { ProgramBench } from "./program_bench.ts";
+import { ProgramSide, randomBytes } from "./program_side.ts";
 
 /** The most that the JIT may take, as a ratio to the kernel's time. */
 const LIMIT = 2;
 const GROUP = "Computing";
-const PACKET = 1500;
 const VALUE = 1 << 16;
 /** Where their objects are. */
 export const FOLDER = "bench/programs";
@@ -20,11 +18,6 @@ interface Task {
   readonly what: string;
   /** Gives the program its input, the same on every host. */
   prepare?(object: LoadedObject, host: BpfHost): void;
-}
-
-function randomBytes(count: number): Uint8Array {
-  const random = randomOf(count);
-  return Uint8Array.from({ length: count }, () => random(256));
 }
 
 /** Lines of which 56 letters are the same, and one more line that is the last of them. */
@@ -73,32 +66,6 @@ const tasks: readonly Task[] = [
   { object: "arithmetic", program: "divide", what: "1,024 64-bit divisions and as many remainders" },
 ];
 
-class ComputeSide implements Side {
-  readonly name: string;
-  readonly few = 1;
-  readonly #program: Program;
-  readonly #kernel: boolean;
-  readonly #data = randomBytes(PACKET);
-
-  constructor(name: string, program: Program, kernel: boolean) {
-    this.name = name;
-    this.#program = program;
-    this.#kernel = kernel;
-  }
-
-  retval(): number {
-    return this.#program.run({ data: this.#data }).retval;
-  }
-
-  time(count: number): number {
-    let mean = 0;
-    const ns = cpuNs(() => {
-      mean = this.#program.run({ data: this.#data, repeat: count }).duration;
-    });
-    return this.#kernel ? mean : ns / count;
-  }
-}
-
 /** `objectOf`: the bytes of an object in the folder, by its name without `.bpf.o`. */
 export function benchCompute(bench: ProgramBench, objectOf: (name: string) => Uint8Array): void {
   const wanted = tasks.filter(({ what }) => bench.wants(`${GROUP}: ${what}`));
@@ -109,7 +76,7 @@ export function benchCompute(bench: ProgramBench, objectOf: (name: string) => Ui
     const loaded = bench.hosts.map(({ host }) => host.loadObject(object, { name, programs: [program] }));
     for (const [i, { host }] of bench.hosts.entries()) prepare?.(loaded[i]!, host);
     const sides = bench.hosts.map(
-      (h, i) => new ComputeSide(h.name, loaded[i]!.program(program), h.host.kind === "kernel"),
+      (h, i) => new ProgramSide(h.name, loaded[i]!.program(program), h.host.kind === "kernel"),
     );
     for (const [i, on] of bench.hosts.entries()) compiled(on, loaded[i]!.program(program));
     const retvals = sides.map((side) => side.retval());

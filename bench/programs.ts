@@ -6,6 +6,7 @@ import { benchCalls } from "./program_calls.ts";
 import { benchCompute, FOLDER } from "./program_compute.ts";
 import { benchMapPrograms } from "./program_maps.ts";
 import { benchPackets } from "./program_packets.ts";
+import { benchTurns } from "./program_turns.ts";
 import type { Report } from "./report.ts";
 
 export function benchPrograms(report: Report, only: string): void {
@@ -20,7 +21,9 @@ export function benchPrograms(report: Report, only: string): void {
   );
   benchCalls(bench);
   benchMapPrograms(bench);
-  benchCompute(bench, (name) => new Uint8Array(readFileSync(`${FOLDER}/${name}.bpf.o`)));
+  const objectOf = (name: string): Uint8Array => new Uint8Array(readFileSync(`${FOLDER}/${name}.bpf.o`));
+  benchCompute(bench, objectOf);
+  benchTurns(bench, objectOf("calls"));
   benchPackets(bench);
   for (const { host } of bench.hosts) host.close();
 }

@@ -54,7 +54,7 @@ function copyPayload(code: Code, header: Local32, data: Local32, size: Local32):
 }
 
 export const genReserve: HelperGen = {
-  inline: false,
+  inline: true,
   emit: (call) => {
     const { code, args, map, run } = call;
     const [size, sizeHigh, flags, flagsHigh] = args as [Local32, Local32, Local32, Local32];

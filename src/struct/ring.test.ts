@@ -6,8 +6,8 @@ import { ringbufMap } from "../maps/ringbuf.ts";
 import { AREA_KIND, AREA_RING, alloc, areaOf, memoryUse } from "../mem/alloc.ts";
 import { BPF_MAP_TYPE_RINGBUF, EAGAIN, EINVAL, ENOMEM, EPERM } from "../uapi/index.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
-import { MAP_LOCK } from "./map.ts";
-import { RING_WAKEUPS, ringCommit, ringOutput, ringQuery, ringReserve } from "./ring.ts";
+
+import { RING_LOCK, RING_WAKEUPS, ringCommit, ringOutput, ringQuery, ringReserve } from "./ring.ts";
 import { RING_BASE, RING_DATA, RING_PROD_PAGE } from "./ring_map.ts";
 
 const { ops } = ringbufMap;
@@ -411,7 +411,7 @@ test("a lock taken over from a dead client: the position that it had not shown y
   ringOutput(k, map, 0, 8, 0);
   k.mem.u64[(base(k, map) + RING_PROD_PAGE) >>> 3] = 0n;
   // No client has slot 40.
-  k.mem.u32[(map + MAP_LOCK) >>> 2] = 41;
+  k.mem.u32[(map + RING_LOCK) >>> 2] = 41;
   expect(ringReserve(k, map, 4080)).toBe(0);
   expect(prod(k, map)).toBe(16n);
   destroyMap(k, map);

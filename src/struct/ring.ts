@@ -3,7 +3,13 @@
  *
  * The map's descriptor holds the true positions; the producer page shows a copy. What user space can write (all of the
  * mapping, on a host whose views cannot be read-only) is believed for arithmetic within this ring only. Producers hold
- * the map's lock to reserve; commits and consumers take none.
+ * the ring's lock to reserve; commits and consumers take none.
+ *
+ * An owner of the lock has published a producer position by an atomic store, after all else that it did, when it drops
+ * the lock. A second one for the lock would cost a producer as much as all its plain ones, so generated code drops it by
+ * a plain store of 8 bytes: nobody, and beside it the position. Other processors than x86 may show that before the rest;
+ * so whoever takes the lock first waits until it sees that position published, and with it all that came before it. An
+ * owner that did not come to publish anything drops the lock by an atomic store.
  */
 import { PAGE_SIZE } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";
@@ -23,7 +29,7 @@ import {
   EPERM,
 } from "../uapi/index.ts";
 import type { MapEnv } from "./env.ts";
-import { MAP_LOCK, MAP_MAX_ENTRIES } from "./map.ts";
+import { MAP_MAX_ENTRIES } from "./map.ts";
 import { high, low, mmapRing, RING_BASE, RING_DATA, RING_PRIVATE, RING_PROD_PAGE } from "./ring_map.ts";
 
 /** u32: wake-ups so far. Who waits is told through `MapEnv.wake`. */
@@ -34,6 +40,9 @@ export const RING_PROD: number = RING_PRIVATE + 4;
 export const RING_NEXT: number = RING_PRIVATE + 12;
 /** u32: low half of the position up to which all records are known to be committed. */
 export const RING_PENDING: number = RING_PRIVATE + 20;
+/** u32: the lock, a multiple of 8. Beside it, u32: low half of the producer position when it was dropped. */
+export const RING_LOCK: number = RING_PRIVATE + 28;
+export const RING_LEFT: number = RING_LOCK + 4;
 /** In the mapping: u64 pending position, beside the producer's as in the kernel's struct. */
 export const RING_PENDING_POS: number = RING_PROD_PAGE + 8;
 
@@ -42,6 +51,9 @@ export const WAKEUP_FLAGS: number = BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP;
 /** Pages of the kernel's struct in front of the data: a record's header counts its page from there. */
 export const KERNEL_PAGES = 3;
 export const PAGE_SHIFT = 12;
+
+/** A store that was made is seen after some nanoseconds; so many looks take a hundred thousand. */
+const LOOKS = 10_000;
 
 /** EPOLLIN | EPOLLRDNORM */
 const POLL_IN = 0x41;
@@ -76,7 +88,7 @@ export function ringReserve(env: MapEnv, map: number, size: number): number {
     mem.u32[header >>> 2] = size | BPF_RINGBUF_BUSY_BIT;
     publish(mem, map, total);
   }
-  unlock(mem, map + MAP_LOCK);
+  unlockRing(mem, map);
   return header === 0 ? 0 : header + BPF_RINGBUF_HDR_SZ;
 }
 
@@ -87,7 +99,23 @@ function recordSize(size: number): number {
 
 /** Takes the lock; what a dead owner had moved on but not published yet is shown now. */
 function lockRing(mem: Memory, map: number): void {
-  if (lock(mem, map + MAP_LOCK)) show(mem, map);
+  if (lock(mem, map + RING_LOCK)) show(mem, map);
+  else if (mem.shared) awaitPublished(mem, map);
+}
+
+function unlockRing(mem: Memory, map: number): void {
+  if (!mem.shared) return;
+  mem.u32[(map + RING_LEFT) >>> 2] = low(mem, map + RING_PROD);
+  unlock(mem, map + RING_LOCK);
+}
+
+/** Sees the position at which the lock was dropped, and so all that its owner had done. Called under the lock. */
+function awaitPublished(mem: Memory, map: number): void {
+  const page = low(mem, map + RING_BASE) + RING_PROD_PAGE;
+  const left = mem.i32[(map + RING_LEFT) >>> 2]!;
+  for (let look = 0; look < LOOKS; look++) if (mem.atomics.load32(page) === left) return;
+  // It has come by now, and user space has spoiled the page.
+  show(mem, map);
 }
 
 /** Finds room for `total` bytes: the address of the record's header, its page filled in, or 0. Called under the lock. */
@@ -208,7 +236,7 @@ export function ringOutput(env: MapEnv, map: number, data: number, size: number,
     mem.copy(header + BPF_RINGBUF_HDR_SZ, data, size);
     publish(mem, map, total);
   }
-  unlock(mem, map + MAP_LOCK);
+  unlockRing(mem, map);
   if (header === 0) return -EAGAIN;
   wakeConsumer(env, map, header, flags);
   return 0;

@@ -17,8 +17,17 @@ import {
 import * as w from "../wasm/opcodes.ts";
 import { emitLock, emitUnlock } from "./emit.ts";
 import type { AttemptCall, GenCall } from "./gen.ts";
-import { MAP_LOCK, MAP_MAX_ENTRIES, mapField } from "./map.ts";
-import { KERNEL_PAGES, LENGTH_MASK, PAGE_SHIFT, RING_PENDING, RING_PENDING_POS, RING_PROD } from "./ring.ts";
+import { MAP_MAX_ENTRIES, mapField } from "./map.ts";
+import {
+  KERNEL_PAGES,
+  LENGTH_MASK,
+  PAGE_SHIFT,
+  RING_LEFT,
+  RING_LOCK,
+  RING_PENDING,
+  RING_PENDING_POS,
+  RING_PROD,
+} from "./ring.ts";
 import { RING_BASE, RING_DATA, RING_PROD_PAGE } from "./ring_map.ts";
 
 /** Code of its own that goes between claiming and publishing a record, whose header's address it gets. */
@@ -39,12 +48,19 @@ export function emitRecord(
   fill: Fill | undefined,
 ): Local32 {
   const { code, mem, map } = call;
-  const lock = const32(code, map + MAP_LOCK);
+  const lock = const32(code, map + RING_LOCK);
   const entries = mapField(mem, map, MAP_MAX_ENTRIES);
-  // No record is longer than the ring; those of which the arithmetic would wrap least of all.
-  when(size.gtU(Math.min(entries, LENGTH_MASK) - BPF_RINGBUF_HDR_SZ), () => end(call.helper));
+  block(code, (locked) => {
+    block(code, (refused) => {
+      // No record is longer than the ring; those of which the arithmetic would wrap least of all.
+      refused.when(size.gtU(Math.min(entries, LENGTH_MASK) - BPF_RINGBUF_HDR_SZ));
+      emitLock(mem, lock, () => refused.go());
+      locked.when(isPublished(call));
+      emitUnlock(mem, lock);
+    });
+    end(call.helper);
+  });
   const total = local32(code, recordSize(size));
-  emitLock(mem, lock, () => end(call.helper));
   const prod = local64(code, const32(code, map).load64(RING_PROD));
   const next = local64(code, prod.add(total.extendU()));
   when(hasRoom(call, prod, total, next).eqz(), () => {
@@ -54,8 +70,28 @@ export function emitRecord(
   const header = emitHeader(call, prod, size, busy);
   fill?.(header);
   emitPublish(call, next);
-  emitUnlock(mem, lock);
+  emitRelease(call, lock, next);
   return header;
+}
+
+/** Whether the position is seen at which the lock was dropped: else it is waited for. */
+function isPublished({ code, mem, map }: GenCall): Expr32 {
+  if (!mem.shared) return const32(code, 1);
+  const page = const32(code, mapField(mem, map, RING_BASE) + RING_PROD_PAGE);
+  return const32(code, map).load(RING_LEFT).eq(page.atomicLoad());
+}
+
+/** Drops the lock behind what was published: by one plain store, unless somebody sleeps on it (see `ring.ts`). */
+function emitRelease({ code, mem, map }: GenCall, lock: Expr32, next: Local64): void {
+  if (!mem.shared) return;
+  when(
+    lock.load().eq(mem.owner),
+    () => lock.store64(0, next.shl(32)),
+    () => {
+      const32(code, map).store(RING_LEFT, next.wrap());
+      emitUnlock(mem, lock);
+    },
+  );
 }
 
 /** Bytes of a record with its header. */

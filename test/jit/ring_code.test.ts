@@ -1,8 +1,7 @@
 /** Producers of ring buffers: generated code against the helpers' own functions. */
 import { expect, test } from "vitest";
 import * as asm from "../../src/insn/index.ts";
-import { MAP_LOCK } from "../../src/struct/map.ts";
-import { RING_NEXT, RING_PENDING, RING_PROD } from "../../src/struct/ring.ts";
+import { RING_LOCK, RING_NEXT, RING_PENDING, RING_PROD } from "../../src/struct/ring.ts";
 import { mappingSize, RING_BASE } from "../../src/struct/ring_map.ts";
 import * as u from "../../src/uapi/index.ts";
 import { randomOf } from "../random.ts";
@@ -197,7 +196,7 @@ test("positions beyond 32 bits", () => {
 test("a lock whose owner is gone is taken over", () => {
   const ring = new Producer("jit", true);
   const { mem } = ring.side.kernel;
-  const word = (ring.side.map + MAP_LOCK) >>> 2;
+  const word = (ring.side.map + RING_LOCK) >>> 2;
   for (const op of [OUTPUT, SUBMIT]) {
     mem.u32[word] = DEAD;
     expect(ring.run({ op, size: 8n })).toMatch(/^0 0 /);

@@ -6,10 +6,11 @@
  * the ring's lock to reserve; commits and consumers take none.
  *
  * An owner of the lock has published a producer position by an atomic store, after all else that it did, when it drops
- * the lock. A second one for the lock would cost a producer as much as all its plain ones, so generated code drops it by
- * a plain store of 8 bytes: nobody, and beside it the position. Other processors than x86 may show that before the rest;
- * so whoever takes the lock first waits until it sees that position published, and with it all that came before it. An
- * owner that did not come to publish anything drops the lock by an atomic store.
+ * the lock. A second one for the lock would cost as much as all plain ones together, so generated code drops it by a
+ * plain store of 8 bytes: nobody, and beside it the position. In WebAssembly's memory model who sees a plain store need
+ * not see what came before it; so whoever takes the lock first waits until it sees that position published, and with it
+ * all the rest. An owner that published nothing drops the lock by an atomic store. One that sleeps on the lock in the
+ * moment of the plain store is forgotten, and looks again by itself (`locks.ts`).
  */
 import { PAGE_SIZE } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";

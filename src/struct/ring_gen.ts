@@ -85,7 +85,8 @@ function isPublished({ code, mem, map }: GenCall): Expr32 {
 function emitRelease({ code, mem, map }: GenCall, lock: Expr32, next: Local64): void {
   if (!mem.shared) return;
   when(
-    lock.load().eq(mem.owner),
+    // An atomic load: the plain store stays behind it, and so behind what was published.
+    lock.atomicLoad().eq(mem.owner),
     () => lock.store64(0, next.shl(32)),
     () => {
       const32(code, map).store(RING_LEFT, next.wrap());

@@ -65,7 +65,7 @@ const ways: Readonly<Record<string, (map: number) => readonly asm.AsmItem[]>> = 
   beside: (map) => [...reserve(map, R6), asm.alu64Imm("add", R6, 8), ...commit(R6, u.BPF_FUNC_ringbuf_discard)],
 };
 const OPS = Object.keys(ways);
-const [OUTPUT, SUBMIT] = [OPS.indexOf("output"), OPS.indexOf("submit")];
+const [OUTPUT, SUBMIT, KEEP] = ["output", "submit", "keep"].map((op) => OPS.indexOf(op)) as [number, number, number];
 
 const program = (map: number): asm.AsmItem[] =>
   OPS.flatMap((name, op) => [
@@ -203,6 +203,24 @@ test("a lock whose owner is gone is taken over", () => {
     expect(mem.u32[word]).toBe(0);
   }
   expect(ring.produced).toBe(32n);
+  ring.side.close();
+});
+
+test("what is not seen published is waited for, and shown where that is in vain", () => {
+  const ring = new Producer("jit", true);
+  const { mem } = ring.side.kernel;
+  const fill = { op: KEEP, size: 4080n };
+  for (const op of [OUTPUT, SUBMIT]) {
+    ring.consumed = ring.produced;
+    ring.run(fill);
+    const end = ring.produced;
+    // The ring is full: nothing is published that would hide it.
+    ring.consumed = end - 4088n;
+    ring.view.setBigUint64(PAGE, end - 8n, true);
+    ring.run({ op, size: 8n });
+    expect(ring.produced).toBe(end);
+    expect(mem.u32[(ring.side.map + RING_LOCK) >>> 2]).toBe(0);
+  }
   ring.side.close();
 });
 

@@ -5,6 +5,17 @@ import { createKernel } from "../../src/kern/create.ts";
 import { alloc } from "../../src/mem/alloc.ts";
 import { jhash } from "../../src/struct/jhash.ts";
 import * as u from "../../src/uapi/index.ts";
+import { readResults, resultMap } from "../conformance/programs.ts";
+import { consumeRing, type RingRecord } from "./ring_consumer.ts";
+import {
+  Ledger,
+  newProgramRing,
+  type ProgramRing,
+  STATE_SIZE,
+  startProgram,
+  stopPrograms,
+  WORDS,
+} from "./ring_programs.ts";
 import { type Started, sharedHost, startOn, startThread, times } from "./worker.ts";
 
 /** Records of { u32 producer, u32 number, bytes that follow from both }; odd ones reserved and committed, some dropped. */
@@ -41,44 +52,26 @@ function startProducer(host: EmbeddedHost, data: object): Started<void> {
   return startThread(produce, { ...data, ticket }, () => host.reap(ticket));
 }
 
-/** Reads by libbpf's rule until `enough`; every producer's records must come whole and in order. */
+/** Reads until `enough`; every producer's records must come whole and in order. */
 async function consume(
   host: EmbeddedHost,
   fd: number,
   size: number,
   enough: (next: number[]) => boolean,
 ): Promise<number[]> {
-  const whole = host.mmap(fd, { offset: 0, length: 8192 + 2 * size, prot: 1 }) as Uint8Array;
-  const consumer = host.mmap(fd, { offset: 0, length: 4096, prot: 3 }) as Uint8Array;
-  const u64 = new BigInt64Array(whole.buffer, whole.byteOffset, whole.length / 8);
-  const u32 = new Int32Array(whole.buffer, whole.byteOffset, whole.length / 4);
-  const cons = new BigInt64Array(consumer.buffer, consumer.byteOffset, 1);
   const next: number[] = [];
-  let at = Atomics.load(cons, 0);
-  while (!enough(next)) {
-    const end = Atomics.load(u64, 512);
-    // In a loop that turns a million times, a call of `expect` would be most of it.
-    if (end - at >= BigInt(size)) throw new Error(`${end - at} bytes in a ring of ${size}`);
-    while (at < end) {
-      const header = 8192 + (Number(at) & (size - 1));
-      const word = Atomics.load(u32, header >> 2) >>> 0;
-      if (word >= 2 ** 31) break;
-      const length = word & 0x3fff_ffff;
-      const payload = Buffer.from(whole.buffer, whole.byteOffset + header + 8, length);
-      const id = payload.readUInt32LE(0);
-      const n = payload.readUInt32LE(4);
-      const dropped = (word & 0x4000_0000) !== 0;
-      let sum = 0;
-      for (let i = 8; i < length; i++) sum |= payload[i]! ^ ((n + i * id) & 255);
-      if (n !== (next[id] ?? 0) || sum !== 0 || length !== 8 + ((n * 37) % 300) || (dropped && n % 7 !== 0)) {
-        throw new Error(`producer ${id}: record ${n} of ${length} bytes after ${next[id]}, check ${sum}`);
-      }
-      next[id] = n + 1;
-      at += BigInt((length + 15) & ~7);
-      Atomics.store(cons, 0, at);
+  const visit = ({ payload, dropped }: RingRecord): void => {
+    const { length } = payload;
+    const id = payload.readUInt32LE(0);
+    const n = payload.readUInt32LE(4);
+    let sum = 0;
+    for (let i = 8; i < length; i++) sum |= payload[i]! ^ ((n + i * id) & 255);
+    if (n !== (next[id] ?? 0) || sum !== 0 || length !== 8 + ((n * 37) % 300) || (dropped && n % 7 !== 0)) {
+      throw new Error(`producer ${id}: record ${n} of ${length} bytes after ${next[id]}, check ${sum}`);
     }
-    await new Promise(setImmediate);
-  }
+    next[id] = n + 1;
+  };
+  await consumeRing(host, fd, size, visit, () => enough(next));
   return next;
 }
 
@@ -112,6 +105,64 @@ test("a producer that is terminated in bpf_ringbuf_output stops nobody", async (
     await Promise.all([victim.gone, other.gone]);
     host.close(fd);
   }
+});
+
+const PRODUCERS = [0, 1, 2, 3];
+
+const consumeRecords = ({ host, fd, size }: ProgramRing, ledger: Ledger, isEnough: () => boolean): Promise<void> =>
+  consumeRing(host, fd, size, (record) => ledger.visit(record), isEnough);
+
+test("programs of four threads and one ring: every record whole and in order", async () => {
+  const ring = newProgramRing(16384);
+  const ledger = new Ledger();
+  const threads = PRODUCERS.map((id) => startProgram(ring, id));
+  await consumeRecords(ring, ledger, () => ledger.hasFrom(PRODUCERS, times(1_000)));
+  stopPrograms(ring);
+  await Promise.all(threads.map(({ done, gone }) => done.then(() => gone)));
+  expect(ledger.hasFrom(PRODUCERS, times(1_000))).toBe(true);
+});
+
+test("programs of four threads that nobody reads: what they produced is all that the position has moved", async () => {
+  const ring = newProgramRing(1 << 20);
+  const { host, fd } = ring;
+  const states = PRODUCERS.map(() => resultMap(host, STATE_SIZE));
+  const threads = PRODUCERS.map((id) => startProgram(ring, id, states[id]));
+  const [consumer, producers] = [3, 1].map((prot, page) => {
+    const { buffer, byteOffset } = host.mmap(fd, { offset: page * 4096, length: 4096, prot }) as Uint8Array;
+    return new BigInt64Array(buffer, byteOffset, 1);
+  }) as [BigInt64Array, BigInt64Array];
+  const enough = BigInt(times(32 << 20));
+  for (let at = 0n; at < enough; at = Atomics.load(producers, 0)) {
+    Atomics.store(consumer, 0, at);
+    await new Promise(setImmediate);
+  }
+  stopPrograms(ring);
+  await Promise.all(threads.map(({ done, gone }) => done.then(() => gone)));
+  let bytes = 0n;
+  for (const state of states) {
+    const count = readResults(host, state, STATE_SIZE)[0]!;
+    expect(count).toBeGreaterThan(0n);
+    for (let n = 0n; n < count; n++) bytes += BigInt(8 + 8 * WORDS[Number(n % 4n)]!);
+  }
+  expect(Atomics.load(producers, 0)).toBe(bytes);
+});
+
+test("threads that are terminated while their programs produce: no other loses anything, and the ring goes on", async () => {
+  const ring = newProgramRing(65536);
+  const ledger = new Ledger();
+  const survivor = startProgram(ring, 0);
+  for (let round = 0; round < times(4); round++) {
+    const id = round + 1;
+    const victim = startProgram(ring, id);
+    const enough = 50 + 97 * round;
+    await consumeRecords(ring, ledger, () => ledger.hasFrom([id], enough));
+    ledger.dead++;
+    void victim.worker.terminate();
+    const before = ledger.next.get(0) ?? 0;
+    await Promise.all([victim.gone, consumeRecords(ring, ledger, () => ledger.hasFrom([0], before + 200))]);
+  }
+  stopPrograms(ring);
+  await survivor.done;
 });
 
 const pushAndPop = `

@@ -9,7 +9,7 @@ import { type Started, sharedHost, startThread } from "./worker.ts";
 const { R0, R1, R2, R3, R4, R6, R7, R8, R9 } = asm;
 const RUN = 1_000;
 /** Words of a producer's record by the low bits of its number: even ones are output, odd ones reserved. */
-export const WORDS = [5, 3, 17, 15];
+export const WORDS: readonly number[] = [5, 3, 17, 15];
 const DROPPED = 7;
 /** A producer's state: the number of its next record, then a record to be output. */
 export const STATE_SIZE = 256;

@@ -127,18 +127,19 @@ function moduleOf(
     generated: (index) => {
       const call = calls[index]!;
       if (call.how !== "gen" && call.how !== "attempt") throw new Bug(`call ${index} is not generated`);
-      const map = call.how === "gen" ? call.map : 0;
+      const { map, inner } = call.how === "gen" ? call : { map: 0, inner: false };
       const key = `${map}.${call.plan.id}`;
       let func = generated.get(key);
       if (func === undefined) {
         const { callable } = call.plan;
         const words = call.how === "gen" ? directSignature(callable).params.length - 2 : 2 * callable.args.length;
-        const params: ValueType[] = Array.from({ length: 1 + words }, () => I32);
+        const params: ValueType[] = Array.from({ length: 1 + words + (inner ? 1 : 0) }, () => I32);
         func = module.declare({ params, results: [I32] });
         generated.set(key, func);
         const code = new Code(params.length);
-        const args = params.slice(1).map((_, i) => i + 1);
-        const place = { code, unit, map, args, direct: () => unit.direct(callable) };
+        const args = Array.from({ length: words }, (_, i) => i + 1);
+        const found = inner ? 1 + words : undefined;
+        const place = { code, unit, map, found, args, direct: () => unit.direct(callable) };
         push32(code, call.how === "gen" ? call.gen.emit(genCall(place)) : call.attempt(genCall(place)));
         module.define(func, code);
       }

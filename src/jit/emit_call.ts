@@ -21,7 +21,7 @@ import {
 import type { HelperGenCall } from "../struct/gen.ts";
 import { mapField } from "../struct/map.ts";
 import type { Code } from "../wasm/code.ts";
-import { blockValue, Expr32, Local32, local32, loop, push32, when } from "../wasm/expr.ts";
+import { blockValue, const32, Expr32, Local32, local32, loop, push32, when } from "../wasm/expr.ts";
 import * as w from "../wasm/opcodes.ts";
 import type { CallPlan } from "./calls.ts";
 import { emitSingle, putRegisters, takeRegister } from "./emit_single.ts";
@@ -145,7 +145,7 @@ function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly
     code.call(unit.imported("faulted"));
     code.op(w.UNREACHABLE);
     code.end();
-  } else if (call.gen.inline || call.inner) {
+  } else if (call.gen.inline) {
     const locals: number[] = [];
     callable.args.forEach((arg, i) => {
       if (i === 0) return;
@@ -166,6 +166,7 @@ function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly
     callable.args.forEach((arg, i) => {
       if (i > 0) pushArgument(e, i + 1, arg === "u64");
     });
+    if (call.inner) pushArgument(e, 1, false);
     code.call(unit.generated(op.index));
   }
   putResult(e, callable);
@@ -215,6 +216,7 @@ export function genCall({ code, unit, map, found, args, direct }: GenPlace): Hel
     code,
     mem,
     map,
+    at: own ?? const32(code, map),
     field: (offset) => own?.load(offset) ?? mapField(mem, map, offset),
     holds: (object) => holdsObject(code, run, object),
     args: args.map((index) => new Local32(code, index)),

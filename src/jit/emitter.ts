@@ -34,7 +34,7 @@ export interface Program {
   readonly kernel: number;
   /** The helper's own function, as the module calls it. */
   direct(callable: Callable): number;
-  /** The module's own function for what the map's type emits: (run, arguments) → result. */
+  /** The module's own function for what the map's type emits: (run, arguments, a map that is found at run time) → result. */
   generated(call: number): number;
   /** By the function's place in the program: its index in the module. */
   readonly functions: readonly number[];

@@ -45,6 +45,7 @@ export const hashMap: MapTypeEntry = {
     map_for_each: walkHash,
     map_key_of: keyOfValue,
     map_gen: genHash,
+    map_gen_inner: genHash,
     map_copy_value: hash.copyHash,
     map_update_value: hash.updateHash,
     map_delete_value: hash.deleteHash,

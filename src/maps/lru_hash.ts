@@ -6,6 +6,7 @@ import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { EVICTED_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchLru } from "../struct/hash_batch.ts";
 import { countLru } from "../struct/hash_count.ts";
+import { genLruLookup } from "../struct/hash_gen.ts";
 import { copyHash } from "../struct/hash_ops.ts";
 import { keyOfValue, walkHash } from "../struct/hash_walk.ts";
 import { nextKey } from "../struct/hashtab.ts";
@@ -48,6 +49,7 @@ export const lruHashMap: MapTypeEntry = {
     map_for_each: walkHash,
     map_key_of: keyOfValue,
     map_gen: genLru,
+    map_gen_inner: genLruLookup,
     map_copy_value: copyHash,
     map_update_value: lru.updateLru,
     map_delete_value: lru.deleteLru,

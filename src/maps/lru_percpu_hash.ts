@@ -5,6 +5,7 @@ import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchLruPercpu } from "../struct/hash_batch.ts";
 import { countLru } from "../struct/hash_count.ts";
+import { genPercpuLruLookup } from "../struct/hash_gen.ts";
 import { copyPercpu } from "../struct/hash_ops.ts";
 import { walkPercpuHash } from "../struct/hash_walk.ts";
 import { nextKey } from "../struct/hashtab.ts";
@@ -47,6 +48,7 @@ export const lruPercpuHashMap: MapTypeEntry = {
     map_delete_elem: lru.deleteLru,
     map_for_each: walkPercpuHash,
     map_gen: genPercpuLru,
+    map_gen_inner: genPercpuLruLookup,
     map_copy_value: copyPercpu,
     map_update_value: lru.updateLruPercpuAll,
     map_delete_value: lru.deleteLru,

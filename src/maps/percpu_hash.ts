@@ -47,6 +47,7 @@ export const percpuHashMap: MapTypeEntry = {
     map_delete_elem: hash.deleteHash,
     map_for_each: walkPercpuHash,
     map_gen: genPercpuHash,
+    map_gen_inner: genPercpuHash,
     map_copy_value: hash.copyPercpu,
     map_update_value: hash.updatePercpuAll,
     map_delete_value: hash.deleteHash,

@@ -93,20 +93,19 @@ export function emitMove(to: Local32, from: Local32, size: number, offset = 0): 
   for (const store of stores) store();
 }
 
-/** Zeroes `size` bytes from `offset` behind `at` on. */
-export function emitZero(at: Local32, size: number, offset = 0): void {
+export function emitZero(at: Local32, size: number): void {
   const { code } = at;
   if (size > MAX_UNROLLED) {
-    at.add(offset).push();
+    at.push();
     code.i32(0);
     code.i32(size);
     code.bulk(w.MEMORY_FILL);
     return;
   }
-  eachPiece(size, ([bytes, , store], from) => {
+  eachPiece(size, ([bytes, , store], offset) => {
     at.push();
     if (bytes === 8) code.i64(0, 0);
     else code.i32(0);
-    code.memory(store, offset + from);
+    code.memory(store, offset);
   });
 }

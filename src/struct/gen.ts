@@ -12,6 +12,8 @@ export interface GenCall {
   readonly mem: Memory;
   /** The map, or the template that it is like. */
   readonly map: number;
+  /** The map's address. */
+  readonly at: Expr32;
   /** A field of the map's own descriptor: of a map that is known a constant, which all that is emitted for it may use. */
   field(offset: number): Operand32;
   /** Whether the run holds a reference to the object at this address: not 0. */

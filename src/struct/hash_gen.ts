@@ -32,13 +32,15 @@ const MAX_INLINE = 8;
 
 /** What `found` comes to for the node with this key, or NULL. */
 export function findThen(call: GenCall, key: Local32, hash: Local32, found: (node: Local32) => Operand32): Expr32 {
-  const { code, mem, map } = call;
+  const { code, mem } = call;
   return blockValue(code, (end) => {
-    const bucket = local32(code, hash.and(mapField(mem, map, HT_MASK)).shl(3));
+    const bucket = local32(code, hash.and(call.field(HT_MASK)).shl(3));
+    const buckets = call.field(HT_BUCKETS);
+    const head = typeof buckets === "number" ? bucket.load(buckets) : bucket.add(buckets).load();
     const node = local32(code);
     block(code, (missed) => {
       loop(code, (again) => {
-        node.set(bucket.load(mapField(mem, map, HT_BUCKETS)));
+        node.set(head);
         missed.when(node.eqz());
         loop(code, (next) => {
           // An odd link ends the chain.
@@ -73,7 +75,7 @@ function lookup({ mem }: MapEnv, map: number, lru: boolean, cpu?: (call: GenCall
       return findThen(call, key, emitHash(call, key), (node) => {
         if (lru) emitRefer(node);
         const value = node.load(NODE_VALUE);
-        return cpu === undefined ? value : value.add(cpu(call).mul(mapField(mem, map, HT_SPAN)));
+        return cpu === undefined ? value : value.add(cpu(call).mul(call.field(HT_SPAN)));
       });
     },
   };

@@ -10,13 +10,20 @@ import { MAP_KEY_SIZE, mapField } from "./map.ts";
 const MAX_UNROLLED = 32;
 
 /** Hash of the key, in a new local. */
-export function emitHash({ code, mem, map }: GenCall, key: Local32): Local32 {
-  return emitJhash(code, key, mapField(mem, map, MAP_KEY_SIZE), mapField(mem, map, HT_SEED));
+export function emitHash({ code, mem, map, field }: GenCall, key: Local32): Local32 {
+  return emitJhash(code, key, mapField(mem, map, MAP_KEY_SIZE), field(HT_SEED));
+}
+
+/** Where a node's key lies: so far behind this local. */
+export function keyIn({ code, field }: GenCall, node: Local32): readonly [Local32, number] {
+  const offset = field(HT_KEY);
+  return typeof offset === "number" ? [node, offset] : [local32(code, node.add(offset)), 0];
 }
 
 /** Whether the key in a node is the one at `key`: not 0. */
-export function sameKey({ code, mem, map }: GenCall, node: Local32, key: Local32): Expr32 {
-  const offset = mapField(mem, map, HT_KEY);
+export function sameKey(call: GenCall, of: Local32, key: Local32): Expr32 {
+  const { code, mem, map } = call;
+  const [node, offset] = keyIn(call, of);
   const size = mapField(mem, map, MAP_KEY_SIZE);
   if (size < 8) return sameShort(node, offset, key, size);
   if (size > MAX_UNROLLED) return sameLong(code, node, offset, key, size);

@@ -12,7 +12,6 @@ import {
   block,
   blockValue,
   choose,
-  const32,
   type Exit,
   type Expr32,
   type Local32,
@@ -24,14 +23,13 @@ import {
 import { emitLock, emitMove, emitPublish, emitUnlock, emitZero } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
 import type { GenCall, MapGen } from "./gen.ts";
-import { emitHash, sameKey } from "./hash_gen_key.ts";
+import { emitHash, keyIn, sameKey } from "./hash_gen_key.ts";
 import { BUCKET_LOCK, FREE_END, SEQ_COUNTED } from "./hash_nodes.ts";
 import {
   HT_BUCKETS,
   HT_COUNT,
   HT_END,
   HT_FREE,
-  HT_KEY,
   HT_LOCK,
   HT_MASK,
   HT_NEXT,
@@ -89,23 +87,17 @@ function emitWrite(
   flags: boolean,
   locked: (place: Place, refused: Exit, end: (result: number) => void) => void,
 ): Expr32 {
-  const { code, mem, map, args } = call;
+  const { code, mem, args } = call;
   const [key, , low, high] = args as [Local32, Local32, Local32, Local32];
   return blockValue(code, (end) => {
     block(code, (helper) => {
       if (flags) helper.when(high.or(low.gtU(BPF_EXIST)));
       const hash = emitHash(call, key);
-      const bucket = local32(
-        code,
-        hash
-          .and(mapField(mem, map, HT_MASK))
-          .shl(3)
-          .add(mapField(mem, map, HT_BUCKETS)),
-      );
+      const bucket = local32(code, hash.and(call.field(HT_MASK)).shl(3).add(call.field(HT_BUCKETS)));
       const lock = bucket.add(BUCKET_LOCK);
       emitLock(mem, lock, () => helper.go());
       block(code, (refused) => {
-        const place = { call, at: const32(code, map), key, hash, bucket, old: local32(code), link: local32(code) };
+        const place = { call, at: call.at, key, hash, bucket, old: local32(code), link: local32(code) };
         emitFind(place);
         // BPF_NOEXIST for one that is there, BPF_EXIST for one that is not.
         if (flags) refused.when(select(place.old, BPF_NOEXIST, BPF_EXIST).and(low));
@@ -122,12 +114,12 @@ function emitWrite(
 
 /** The same with the table's lock beside the bucket's. */
 function emitTableWrite(
-  { call: { code, mem, map } }: Place,
+  { call: { code, mem }, at }: Place,
   refused: Exit,
   locked: (full: Exit) => void,
   end: (result: number) => void,
 ): void {
-  const lock = const32(code, map + HT_LOCK);
+  const lock = at.add(HT_LOCK);
   emitLock(mem, lock, () => refused.go());
   block(code, (full) => {
     locked(full);
@@ -162,11 +154,15 @@ function emitUpdatePercpu(call: GenCall, cpus: number): Expr32 {
   const { code, mem, map, args } = call;
   const src = args[1]!;
   const size = mapField(mem, map, MAP_VALUE_SIZE);
-  const span = mapField(mem, map, HT_SPAN);
+  const span = call.field(HT_SPAN);
   const storeOwn = (values: Expr32): void => emitMove(local32(code, values.add(call.cpu.mul(span))), src, size);
   const insert = (place: Place, full: Exit): void => {
     const node = emitNew(place, full, (values) => {
-      for (let cpu = 0; cpu < cpus; cpu++) emitZero(values, size, cpu * span);
+      const at = local32(code, values);
+      for (let cpu = 0; cpu < cpus; cpu++) {
+        emitZero(at, size);
+        at.set(at.add(span));
+      }
       storeOwn(values);
     });
     emitLink(place, node, place.bucket.load());
@@ -204,10 +200,11 @@ function emitReplace(place: Place, value: Local32, full: Exit): void {
 function emitNew(place: Place, full: Exit, fill: (value: Local32) => void): Local32 {
   const { call, at, key, hash, old } = place;
   const { code, mem, map } = call;
-  full.when(old.eqz().and(at.load(HT_COUNT).geU(mapField(mem, map, MAP_MAX_ENTRIES))));
+  full.when(old.eqz().and(at.load(HT_COUNT).geU(call.field(MAP_MAX_ENTRIES))));
   const node = emitTake(place, full);
   node.store(NODE_HASH, hash);
-  emitMove(node, key, mapField(mem, map, MAP_KEY_SIZE), mapField(mem, map, HT_KEY));
+  const [to, offset] = keyIn(call, node);
+  emitMove(to, key, mapField(mem, map, MAP_KEY_SIZE), offset);
   fill(local32(code, node.load(NODE_VALUE)));
   node.store(NODE_SEQ, node.load(NODE_SEQ).and(~SEQ_COUNTED).or(SEQ_LINKED));
   return node;
@@ -240,7 +237,7 @@ function emitFind({ call, key, hash, bucket, old, link }: Place): void {
 }
 
 /** `takeLocked` without its count: the node, in a new local. */
-function emitTake({ call: { code, mem, map }, at }: Place, full: Exit): Local32 {
+function emitTake({ call: { code, mem, map, field }, at }: Place, full: Exit): Local32 {
   const node = local32(code, at.load(HT_FREE));
   const nextFree = choose(
     node,
@@ -249,7 +246,7 @@ function emitTake({ call: { code, mem, map }, at }: Place, full: Exit): Local32 
     () => {
       node.set(at.load(HT_NEXT));
       full.when(node.eq(at.load(HT_END)));
-      at.store(HT_NEXT, node.add(mapField(mem, map, HT_NODE_SIZE)));
+      at.store(HT_NEXT, node.add(field(HT_NODE_SIZE)));
       node.store(NODE_VALUE, at.load(HT_NEXT_VALUE));
       at.store(HT_NEXT_VALUE, at.load(HT_NEXT_VALUE).add(rup8(mapField(mem, map, MAP_VALUE_SIZE))));
       return 0;
@@ -287,9 +284,6 @@ function addToCount({ at }: Place, n: number): void {
 }
 
 /** What ends the bucket's chain. */
-function marker({ call: { mem, map }, bucket }: Place): Expr32 {
-  return bucket
-    .sub(mapField(mem, map, HT_BUCKETS))
-    .shrU(2)
-    .or(1);
+function marker({ call, bucket }: Place): Expr32 {
+  return bucket.sub(call.field(HT_BUCKETS)).shrU(2).or(1);
 }

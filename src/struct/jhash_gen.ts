@@ -1,6 +1,6 @@
 /** The hash of `jhash.ts` as WebAssembly, for a length that is known when it is emitted. */
 import type { Code } from "../wasm/code.ts";
-import { type Expr32, type Local32, local32, loop } from "../wasm/expr.ts";
+import { type Expr32, type Local32, local32, loop, type Operand32 } from "../wasm/expr.ts";
 import { JHASH_INIT } from "./jhash.ts";
 
 /** Bytes that one round of mixing takes. */
@@ -9,8 +9,10 @@ const ROUND = 12;
 const MAX_UNROLLED = 3;
 
 /** Hash of the `size` (at least 1) bytes at `key`, in a new local. */
-export function emitJhash(code: Code, key: Local32, size: number, seed: number): Local32 {
-  const [a, b, c] = [0, 1, 2].map(() => local32(code, (JHASH_INIT + size + seed) | 0)) as [Local32, Local32, Local32];
+export function emitJhash(code: Code, key: Local32, size: number, seed: Operand32): Local32 {
+  const init = (JHASH_INIT + size) | 0;
+  const first = typeof seed === "number" ? (init + seed) | 0 : seed.add(init);
+  const [a, b, c] = [0, 1, 2].map(() => local32(code, first)) as [Local32, Local32, Local32];
   // The last bytes, one at least, are for the end.
   const rounds = Math.ceil(size / ROUND) - 1;
   const rest = size - rounds * ROUND;

@@ -60,6 +60,7 @@ export function generated(kernel: Kernel, map: number, helper: number, hooks: Ho
     code,
     mem,
     map,
+    at: new Expr32(code, () => code.i32(map)),
     field: (offset) => mapField(mem, map, offset),
     holds: () => new Expr32(code, () => code.i32(0)),
     args: locals,

@@ -128,7 +128,9 @@ describe.each(outers)("%s", (_name, type) => {
       "gen",
     ],
     ["PERCPU_ARRAY", { type: u.BPF_MAP_TYPE_PERCPU_ARRAY, valueSize: 12 }, "gen"],
-    ["HASH", { type: u.BPF_MAP_TYPE_HASH, valueSize: 16, entries: [2, 4] }, "direct"],
+    ["HASH", { type: u.BPF_MAP_TYPE_HASH, valueSize: 16, entries: [2, 4] }, "gen"],
+    ["PERCPU_HASH", { type: u.BPF_MAP_TYPE_PERCPU_HASH, valueSize: 16, entries: [2, 4] }, "gen"],
+    ["LRU_HASH", { type: u.BPF_MAP_TYPE_LRU_HASH, valueSize: 16 }, "direct"],
     ["read-only HASH", { type: u.BPF_MAP_TYPE_HASH, valueSize: 16, flags: u.BPF_F_RDONLY_PROG }, "checked"],
   ];
 

@@ -88,7 +88,7 @@ const runAll = (count: number): string => `
 let results: readonly (string | undefined)[] = [];
 beforeAll(() => {
   results = run(snippets.map(({ code }) => code));
-});
+}, 60_000);
 
 test.each(snippets.map(({ title }, i) => [title, i] as const))("%s runs", (_title, i) => {
   expect(results[i]).toBeUndefined();

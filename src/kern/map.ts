@@ -75,11 +75,12 @@ export function setMapBtf(kernel: Kernel, map: number, object: number, keyId: nu
   const { u32 } = kernel.mem;
   const btf = btfOf(kernel, object);
   const entry = entryOfMap(kernel, map);
-  if (keyId !== 0 && !sizeIs(btf, keyId, u32[(map + MAP_KEY_SIZE) >>> 2]!)) return -EINVAL;
+  const { map_check_btf } = entry.ops;
+  if (keyId === 0 ? map_check_btf === undefined : !sizeIs(btf, keyId, u32[(map + MAP_KEY_SIZE) >>> 2]!)) return -EINVAL;
   if (!sizeIs(btf, valueId, u32[(map + MAP_VALUE_SIZE) >>> 2]!)) return -EINVAL;
   const fields = fieldsOf(btf, valueId, u32[(map + MAP_VALUE_SIZE) >>> 2]!);
   const bad = fields === undefined ? 0 : checkFields(kernel, map, entry, object, fields);
-  const ret = bad !== 0 ? bad : entry.ops.map_check_btf(kernel, map, btf, keyId, valueId);
+  const ret = bad !== 0 ? bad : (map_check_btf?.(kernel, map, btf, keyId, valueId) ?? 0);
   if (ret !== 0) return ret;
   if (fields !== undefined && !setFields(kernel.mem, map, fields, object)) return -ENOMEM;
   kernel.hold(object);

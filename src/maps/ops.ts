@@ -51,8 +51,11 @@ export interface MapOps {
    * never inside another map. `template` has type, sizes and flags where a map's descriptor has them.
    */
   map_meta_equal(mem: Memory, template: number, map: number): number;
-  /** MAP_CREATE with BTF: judges the key's and the value's type. Sizes were compared before. */
-  map_check_btf(env: MapEnv, map: number, btf: Btf, keyId: number, valueId: number): number;
+  /**
+   * MAP_CREATE with BTF: judges the key's and the value's type. Sizes were compared before. Types without it take all that
+   * name a key's type (`keyId` is not 0).
+   */
+  map_check_btf?(env: MapEnv, map: number, btf: Btf, keyId: number, valueId: number): number;
 
   // From programs, through helpers. Keys and values were checked for their whole length.
   /** Address of the value (the current CPU's for per-CPU types), or 0. */
@@ -148,7 +151,6 @@ const EPOLLERR = 8;
 export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map_free"> = {
   map_release_uref: () => {},
   map_meta_equal: metaEqual,
-  map_check_btf: (_env, _map, _btf, keyId) => (keyId === 0 ? -EINVAL : 0),
   map_lookup_elem: () => 0,
   map_lookup_percpu_elem: () => 0,
   map_update_elem: () => -EOPNOTSUPP,

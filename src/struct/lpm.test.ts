@@ -423,9 +423,9 @@ test("a key's type is a struct", () => {
     { name: "data", typeId: u32, bitOffset: 32 },
   ]);
   const btf = parseBtf(builder.build());
-  expect(ops.map_check_btf(hosts[0]!, 0, btf, key, u32)).toBe(0);
-  expect(ops.map_check_btf(hosts[0]!, 0, btf, u64, u32)).toBe(-EINVAL);
-  expect(ops.map_check_btf(hosts[0]!, 0, btf, 0, u32)).toBe(-EINVAL);
+  expect(ops.map_check_btf!(hosts[0]!, 0, btf, key, u32)).toBe(0);
+  expect(ops.map_check_btf!(hosts[0]!, 0, btf, u64, u32)).toBe(-EINVAL);
+  expect(ops.map_check_btf!(hosts[0]!, 0, btf, 0, u32)).toBe(-EINVAL);
 });
 
 test("a trie whose writer died is put right by the next one who needs it", () => {

@@ -376,6 +376,7 @@ export function hashCases(prefix: string): Case[] {
         ["create", { btf_fd: "$b", btf_key_type_id: "type:u32", btf_value_type_id: "type:u64" }, "-EINVAL"],
         ["create", { btf_fd: "$b", btf_key_type_id: "type:u64", btf_value_type_id: "type:pair" }, "-EINVAL"],
         ["create", { btf_fd: "$b", btf_value_type_id: "type:pair" }, "-EINVAL"],
+        ["create", { btf_fd: "$b", btf_value_type_id: "type:locked" }, "-EINVAL"],
         ["create", { btf_fd: "$b", btf_key_type_id: "type:u32" }, "-EINVAL"],
         ["create", { btf_fd: "$b", btf_key_type_id: "type:u32", btf_value_type_id: "type:none" }, "-EINVAL"],
         ["create", { btf_fd: "$b", btf_key_type_id: "type:none", btf_value_type_id: "type:pair" }, "-EINVAL"],

@@ -158,9 +158,10 @@ function emitUpdatePercpu(call: GenCall, cpus: number): Expr32 {
   const storeOwn = (values: Expr32): void => emitMove(local32(code, values.add(call.cpu.mul(span))), src, size);
   const insert = (place: Place, full: Exit): void => {
     const node = emitNew(place, full, (values) => {
+      const own = local32(code, call.cpu);
       const at = local32(code, values);
       for (let cpu = 0; cpu < cpus; cpu++) {
-        emitZero(at, size);
+        when(own.ne(cpu), () => emitZero(at, size));
         at.set(at.add(span));
       }
       storeOwn(values);

@@ -205,7 +205,7 @@ function updatePercpu(env: MapEnv, map: number, key: number, src: number, flags:
 export function storePercpu(env: MapEnv, map: number, value: number, src: number, all: boolean, isNew: boolean): void {
   const { mem } = env;
   const span = mem.u32[(map + HT_SPAN) >>> 2]!;
-  if (isNew && (!all || mem.u32[(map + MAP_FIELDS) >>> 2] !== 0)) initPercpu(env, map, value, span);
+  if (isNew && (!all || mem.u32[(map + MAP_FIELDS) >>> 2] !== 0)) initPercpu(env, map, value, span, all ? -1 : env.cpu);
   if (all) copyPercpuIn(env, map, value, src, span);
   else storeInPlace(mem, map, value + env.cpu * span, src);
 }

@@ -198,6 +198,7 @@ function emitRefill(call: GenCall, share: Local32): void {
 function emitReplace(update: Update): void {
   const { call, node, old } = update;
   const { code, mem, map, args } = call;
+  emitKey(update);
   emitCopy(local32(code, node.load(NODE_VALUE)), args[1]!, mapField(mem, map, MAP_VALUE_SIZE));
   const bucket = emitAdd(update);
   when(old, () => {
@@ -212,38 +213,38 @@ function emitStoreOrAdd(update: Update, cpus: number): void {
   const { code, mem, map, args } = call;
   const size = mapField(mem, map, MAP_VALUE_SIZE);
   const span = mapField(mem, map, HT_SPAN);
-  const value = local32(code);
+  const first = local32(code, select(old, old, node).load(NODE_VALUE));
+  const own = local32(code, first.add(call.cpu.mul(span)));
   when(
     old,
+    () => emitRefer(old),
     () => {
-      emitRefer(old);
-      value.set(old.load(NODE_VALUE));
-    },
-    () => {
-      value.set(node.load(NODE_VALUE));
-      const last = local32(code, value.add(span * (cpus - 1)));
+      emitKey(update);
+      const value = local32(code, first.add(span * (cpus - 1)));
       loop(code, (next) => {
-        emitZero(last, size);
-        when(last.ne(value), () => {
-          last.set(last.sub(span));
+        when(value.ne(own), () => emitZero(value, size));
+        when(value.ne(first), () => {
+          value.set(value.sub(span));
           next.go();
         });
       });
     },
   );
-  value.set(value.add(call.cpu.mul(span)));
-  emitCopy(value, args[1]!, size);
+  emitCopy(own, args[1]!, size);
   when(old.eqz(), () => emitAdd(update));
 }
 
-/** `takeFree`, `setKey`, `linkHead` and `enterLruNode`. Returns the bucket's address. */
-function emitAdd({ call, hash, lists, node }: Update): Local32 {
-  const { code, mem, map, args } = call;
-  const link = local32(code, node.add(NODE_HEAD));
-  lists.store(FREE_HEAD, link.load(NEXT));
-
+/** `setKey`. Before the value is written: the key may lie in the one that the node had. */
+function emitKey({ call: { mem, map, args }, hash, node }: Update): void {
   node.store(NODE_HASH, hash);
   emitCopy(node, args[0]!, mapField(mem, map, MAP_KEY_SIZE), mapField(mem, map, HT_KEY));
+}
+
+/** `takeFree`, `linkHead` and `enterLruNode`. Returns the bucket's address. */
+function emitAdd({ call, hash, lists, node }: Update): Local32 {
+  const { code, mem, map } = call;
+  const link = local32(code, node.add(NODE_HEAD));
+  lists.store(FREE_HEAD, link.load(NEXT));
 
   node.store(NODE_SEQ, node.load(NODE_SEQ).or(SEQ_LINKED));
   const bucket = emitBucket(call, hash);

@@ -175,9 +175,10 @@ function storeOrAdd(
   const bad = checkExists(old, flags);
   if (bad === 0) {
     const to = old !== 0 ? old : node;
+    // The key may lie in the value that the node had.
+    if (old === 0) setKey(mem, map, node, key, hash);
     storePercpu(env, map, mem.u32[(to + NODE_VALUE) >>> 2]!, src, all, old === 0);
     if (old === 0) {
-      setKey(mem, map, node, key, hash);
       linkHead(mem, map, bucketOf(mem, map, hash), node);
       enterLruNode(env, map, node);
       return 0;

@@ -59,12 +59,15 @@ export function copyPercpuIn(env: MapEnv, map: number, value: number, src: numbe
   }
 }
 
-/** Zero on every CPU, special fields as in a new element. */
-export function initPercpu(env: MapEnv, map: number, value: number, span: number): void {
+/**
+ * Zero on every CPU but one, special fields as in a new element on all. The one, or -1, is written whole afterwards, perhaps
+ * from what stands there: a program may still have the value of an element that is no more.
+ */
+export function initPercpu(env: MapEnv, map: number, value: number, span: number, written: number): void {
   const { mem, cpus } = env;
   const size = mem.u32[(map + MAP_VALUE_SIZE) >>> 2]!;
   for (let cpu = 0; cpu < cpus; cpu++) {
-    mem.zero(value + cpu * span, size);
+    if (cpu !== written) mem.zero(value + cpu * span, size);
     initFields(mem, map, value + cpu * span);
   }
 }

@@ -6,7 +6,7 @@ import * as u from "../../src/uapi/index.ts";
 import { closeHosts, embeddedOf, openHosts, placesOf } from "./hosts.ts";
 import { loadProgram, readResults, resultMap, testRun } from "./programs.ts";
 
-const { R0, R1, R2, R3, R4, R5, R6, R8, R9, R10 } = asm;
+const { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 } = asm;
 const hosts = openHosts();
 const places = placesOf(hosts);
 let compared = 0;
@@ -131,6 +131,50 @@ test("lookup, update and delete: values, and errors over all 64 bits", () => {
       keep(8),
     ],
     [0n, 0x8877_6655_4433_2211n, errno(u.EEXIST), errno(u.ENOENT), 0n, errno(u.E2BIG), 0n, errno(u.ENOENT), 0n],
+  );
+});
+
+test.each([
+  ["HASH", u.BPF_MAP_TYPE_HASH, 0],
+  ["PERCPU_HASH", u.BPF_MAP_TYPE_PERCPU_HASH, 0],
+  ["LRU_HASH", u.BPF_MAP_TYPE_LRU_HASH, 0],
+  ["LRU_HASH, lists by CPU", u.BPF_MAP_TYPE_LRU_HASH, u.BPF_F_NO_COMMON_LRU],
+  ["LRU_PERCPU_HASH", u.BPF_MAP_TYPE_LRU_PERCPU_HASH, 0],
+  ["LRU_PERCPU_HASH, lists by CPU", u.BPF_MAP_TYPE_LRU_PERCPU_HASH, u.BPF_F_NO_COMMON_LRU],
+])("%s: a value outlives its element, as key and as value of the one that takes its place", (_, type, flags) => {
+  // r7 is the value of element `k`, which is no more.
+  const outlived = (k: number): readonly asm.AsmItem[] => [
+    lookup(k),
+    asm.jmpImm("jeq", R0, 0, "out"),
+    asm.mov64(R7, R0),
+    key(k),
+    ...call(u.BPF_FUNC_map_delete_elem),
+  ];
+  const word = 0x2222_2222_0000_0002n;
+  const other = 0x4444_4444_3333_3333n;
+  check(
+    { ...HASH, type, flags, max: 64 },
+    () => [
+      update(1, word, 0n),
+      outlived(1),
+      value(R3, other),
+      asm.mov64(R2, R7),
+      u64(R4, 0n),
+      ...call(u.BPF_FUNC_map_update_elem),
+      keep(0),
+      lookup(2),
+      found(1, "a"),
+      outlived(2),
+      asm.mov64(R3, R7),
+      key(3),
+      u64(R4, 0n),
+      ...call(u.BPF_FUNC_map_update_elem),
+      keep(2),
+      lookup(3),
+      found(3, "b"),
+      asm.label("out"),
+    ],
+    [0n, other, 0n, other],
   );
 });
 

@@ -142,7 +142,7 @@ describe.each(types)("%s", (_, type, flags) => {
     // Whoever waits for a lock does so in vain: its owner is dead.
     const waits = vi.spyOn(Atomics, "wait").mockReturnValue("timed-out");
     const deaths = new Set<number>();
-    for (let round = 0; round < 600; round++) {
+    for (let round = 0; round < 1000; round++) {
       const had = keysOf(one);
       const n = random(40);
       const call = random(4) === 0 ? DELETE : random(3) === 0 ? LOOKUP : UPDATE;

@@ -52,7 +52,7 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
     for (const { index, row } of ops) {
       const { how, from = -1 } = unit.facts.access[index] ?? { how: "check" };
       if (how === "window" && from >= 0) e.addWindow(from);
-      if (how === "window" || how === "stack") guesses = true;
+      if (how === "window" || how === "stack" || how === "context") guesses = true;
       if (row.kind === "mayGoto") mayGoto = true;
     }
   }

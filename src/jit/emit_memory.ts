@@ -3,9 +3,9 @@
  * place two comparisons decide, and where it is another one the interpreter goes on; for the rest its exact check is called,
  * which gives the address or ends the run with a fault. RFC 9669, sections 5.1 and 5.2.
  */
-import { STACK_FRAME } from "../kern/run_record.ts";
+import { RUN_CTX_SIZE, STACK_FRAME } from "../kern/run_record.ts";
 import * as w from "../wasm/opcodes.ts";
-import { type Emitter, FP, FRAME_POINTER } from "./emitter.ts";
+import { type Emitter, FP, FRAME_POINTER, RUN } from "./emitter.ts";
 import type { Op } from "./program.ts";
 
 const loads: Readonly<Record<1 | 2 | 4 | 8, readonly [number, number]>> = {
@@ -49,6 +49,9 @@ export function emitAddress(e: Emitter, op: Op, base: number): number {
     case "window":
       windowAddress(e, op, base, access.from!, access.size!);
       return 0;
+    case "context":
+      contextIsThere(e, op, access.size!);
+      return provedAddress(e, op, base);
     default:
       checkedAddress(e, op, base);
       return 0;
@@ -80,6 +83,18 @@ function distance(e: Emitter, op: Op, base: number, from: () => void): void {
   code.tee(e.wide);
   from();
   code.op(w.I64_SUB);
+}
+
+/** Contexts of any size: how many bytes this run was given. */
+function contextIsThere(e: Emitter, op: Op, size: number): void {
+  const { code } = e;
+  code.get(RUN);
+  code.memory(w.I32_LOAD, RUN_CTX_SIZE);
+  code.i32(size);
+  code.op(w.I32_LT_U);
+  code.open(w.IF);
+  e.giveUp(op);
+  code.end();
 }
 
 /** Inside the frame, and as the stack wants it, at a multiple of its size. */

@@ -6,10 +6,11 @@
  * - `proved`: the address is right
  * - `window`: it lies in the `size` bytes of the region `from` (the call that returned it, or -1 - its address where that is constant), or the interpreter goes on
  * - `stack`: it lies in this function's frame, or the interpreter goes on
+ * - `context`: it lies in the context where that has at least `size` bytes in this run, or the interpreter goes on
  * - `check`: the exact check decides
  */
 export interface Access {
-  readonly how: "proved" | "window" | "stack" | "check";
+  readonly how: "proved" | "window" | "stack" | "context" | "check";
   readonly from?: number;
   readonly size?: number;
 }

@@ -184,6 +184,33 @@ test.each(Object.entries(programs))("both engines do the same: %s", (name, make)
   expect([jit![0], jit![BUDGETS]]).toEqual([-u.ETIMEDOUT, fails ? -u.EFAULT : 0]);
 });
 
+test("a context that is shorter than what the program reads and writes of it", () => {
+  const items = [
+    asm.ldx("u64", R0, R1, 0),
+    asm.ldx("u32", R2, R1, 12),
+    asm.alu64("add", R0, R2),
+    asm.stx("u64", R1, R0, 16),
+    asm.exit(),
+  ];
+  const [jit, interp] = sides.map(({ kernel, host }) => {
+    kernel.runBudget = 1000;
+    const results = [4, 8, 15, 16, 23, 24].map((size) => {
+      const { fd, log } = loadProgram(host, items, { type: u.BPF_PROG_TYPE_SYSCALL, flags: u.BPF_F_SLEEPABLE });
+      if (fd < 0) throw new Error(log);
+      expect(waysOf(kernel, fd)).toContain("context");
+      const context = new Uint8Array(size).fill(7);
+      const attr = { prog_fd: fd, ctx_in: context, ctx_size_in: size, retval: 0 };
+      const ret = host.bpf(u.BPF_PROG_TEST_RUN, attr);
+      const text = readStderr(host, fd).replace(/id \d+/, "");
+      host.close(fd);
+      return [ret, attr.retval, Buffer.from(context).toString("hex"), text] as const;
+    });
+    return results;
+  });
+  expect(jit).toEqual(interp);
+  expect(jit!.map(([ret]) => ret)).toEqual([-u.EFAULT, -u.EFAULT, -u.EFAULT, -u.EFAULT, -u.EFAULT, 0]);
+});
+
 function waysOf(kernel: Kernel, fd: number): readonly unknown[] {
   const prog = kernel.get(fd, OBJ_PROG);
   const program = readProgram(kernel.mem, prog);

@@ -15,6 +15,7 @@ import {
   FRAME_SIZE,
   holdsReference,
   RUN_CTX,
+  RUN_CTX_SIZE,
   RUN_DATA,
   RUN_DATA_END,
   RUN_DEPTH,
@@ -88,7 +89,8 @@ class Checker implements RunObserver {
     if (access === undefined) throw new Error(`instruction ${op.index} has no access`);
     const address = (low + op.off) >>> 0;
     this.#depth(m, depth, op.index, address);
-    if (access.how !== "proved") return;
+    const there = access.how === "context" && access.size! <= m.u32[(m.run + RUN_CTX_SIZE) >>> 2]!;
+    if (access.how !== "proved" && !there) return;
     this.tally.proved++;
     const check = kind === "atomic" ? alignedAt : accessAt;
     const at = check(m, low, high, op.off, size, !loads);

@@ -90,9 +90,7 @@ function judge(context: Context, place: Place): Access {
     case K_STACK:
       return judgeStack(context, place, low, high);
     case K_CTX:
-      if (!place.atomic && context.contextAccess(low, size, place.write)) return PROVED;
-      if (!context.besideStack(low, size)) context.touchAll();
-      return CHECK;
+      return judgeContext(context, place, low);
     case K_PACKET:
       if (packetOk(context, pointer, off, size, place.write) && (!place.atomic || size === 1)) return PROVED;
       break;
@@ -105,6 +103,14 @@ function judge(context: Context, place: Place): Access {
   }
   context.touchAll();
   return CHECK;
+}
+
+/** Beyond the end of a shorter context, where the interpreter goes on, may be the stack. */
+function judgeContext(context: Context, { size, write, atomic }: Place, low: number): Access {
+  const how = atomic ? "check" : context.contextAccess(low, size, write);
+  if (how === "proved") return PROVED;
+  if (!context.besideStack(low, size)) context.touchAll();
+  return how === "context" ? { how, size: low + size } : CHECK;
 }
 
 function judgeStack(context: Context, { pointer, size, atomic }: Place, low: number, high: number): Access {

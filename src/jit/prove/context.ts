@@ -31,7 +31,7 @@ import {
   type Val,
 } from "./value.ts";
 
-/** Contexts up to this size lie where no stack follows within as many bytes. */
+/** No stack follows within so many bytes of a context: smaller ones lie where there is none, larger ones are in the way. */
 const CONTEXT_NEAR = 256;
 const FRAME = 512;
 const FRAMES: number = 8 * FRAME;
@@ -90,20 +90,23 @@ export class Context {
     return this.#packet?.writable === true;
   }
 
-  /** Whether an access of the context is right, and goes where it says. */
-  contextAccess(offset: number, size: number, write: boolean): boolean {
+  /**
+   * Whether an access of the context is right, and goes where it says: in every run, or in those that have so much of it.
+   * Which fields there are no run changes: that follows from the kind of program and how it was loaded.
+   */
+  contextAccess(offset: number, size: number, write: boolean): "proved" | "context" | "check" {
     const family = this.#family;
-    if (family === undefined || offset < 0 || offset + size > family.size) return false;
+    if (family === undefined || offset < 0 || offset + size > family.size) return "check";
     const bound = !write && this.packetBound(offset, size) !== undefined;
     const inPlace = family.place === undefined || family.inPlace?.(offset, size) === true;
-    if (!bound && (!inPlace || family.whole !== true)) return false;
-    return family.access(offset, size, write, this.#attachType, this.#pointers);
+    if (!bound && !inPlace) return "check";
+    if (!family.access(offset, size, write, this.#attachType, this.#pointers)) return "check";
+    return bound || family.whole === true ? "proved" : "context";
   }
 
   /** Whether what lies there, right or not, is not the stack. */
   besideStack(offset: number, size: number): boolean {
-    const room = this.#family?.size ?? 0;
-    return room <= CONTEXT_NEAR && offset >= 0 && offset + size <= room;
+    return this.hasContext && offset >= 0 && offset + size <= CONTEXT_NEAR;
   }
 
   /** What a load of a field gives that holds a bound of the packet. */

@@ -12,6 +12,7 @@ import {
   map,
   out,
   type Proofs,
+  proofOf,
   readOnly,
   ring,
   small,
@@ -133,6 +134,49 @@ const regions: Proofs = {
     "proved check check check",
   ],
 };
+
+const contexts: Readonly<Record<string, readonly [type: number, items: Items, expected: string]>> = {
+  "arguments, of which a tracepoint has fewer or more": [
+    u.BPF_PROG_TYPE_RAW_TRACEPOINT,
+    [
+      asm.ldx("u64", R2, R1, 0),
+      asm.ldx("u32", R2, R1, 92),
+      asm.ldx("u64", R2, R1, 92),
+      asm.ldx("u64", R2, R1, 96),
+      end,
+    ],
+    "context context check check",
+  ],
+  "no stores to a tracepoint's record, and none of its head": [
+    u.BPF_PROG_TYPE_TRACEPOINT,
+    [asm.ldx("u64", R2, R1, 16), asm.st("u64", R1, 16, 1), asm.ldx("u64", R2, R1, 0), end],
+    "context check check",
+  ],
+  "the caller's memory, also to write": [
+    u.BPF_PROG_TYPE_SYSCALL,
+    [
+      asm.st("u32", R1, 4, 1),
+      asm.alu64Imm("add", R1, 8),
+      asm.ldx("u8", R2, R1, -8),
+      asm.ldx("u8", R2, R1, -9),
+      asm.atomic("add", "u64", R1, R2, 0),
+      asm.alu64("add", R1, R2),
+      asm.ldx("u8", R2, R1, 0),
+      end,
+    ],
+    "context context check check check",
+  ],
+};
+
+test.each(Object.entries(contexts))("contexts of any size: %s", (_name, [type, items, expected]) => {
+  expect(ways(items, type)).toBe(expected);
+});
+
+test("contexts of any size: near its beginning there is no stack behind it", () => {
+  const depth = (offset: number): readonly number[] =>
+    proofOf([asm.ldx("u64", R2, R1, offset), end], u.BPF_PROG_TYPE_TRACEPOINT).stackDepth;
+  expect([depth(248), depth(256)]).toEqual([[0], [-512]]);
+});
 
 test.each(Object.entries(regions))("regions: %s", (_name, [items, expected]) => {
   expect(ways(items)).toBe(expected);

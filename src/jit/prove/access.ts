@@ -9,8 +9,8 @@ import {
   anything,
   constant,
   ELSEWHERE,
+  F_HELD,
   F_NULL,
-  F_RING,
   F_WRITE,
   isNear,
   K_CTX,
@@ -133,7 +133,7 @@ function judgeRegion(context: Context, place: Place, low: number, high: number):
     if (!atomic || (low % size === 0 && pointer.step % size === 0)) return PROVED;
   }
   if (!inside) context.touchAll();
-  if (!allowed || atomic || (flags & (F_NULL | F_RING)) !== 0 || pointer.id === ELSEWHERE || size > pointer.size) {
+  if (!allowed || atomic || (flags & (F_NULL | F_HELD)) !== 0 || pointer.id === ELSEWHERE || size > pointer.size) {
     return CHECK;
   }
   return { how: "window", from: pointer.id, size: pointer.size };

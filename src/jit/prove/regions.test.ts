@@ -21,10 +21,11 @@ import {
   ways,
   writeOnly,
 } from "../../../test/jit/proofs.ts";
+import { kfuncIndex } from "../../helpers/kfunc_table.ts";
 import * as asm from "../../insn/index.ts";
 import * as u from "../../uapi/index.ts";
 
-const { R0, R1, R2, R3, R6, R7, R10, label } = asm;
+const { R0, R1, R2, R3, R4, R5, R6, R7, R10, label } = asm;
 
 const regions: Proofs = {
   "a value, once NULL is ruled out, to its last byte": [
@@ -246,6 +247,125 @@ const rings: Proofs = {
     "check",
   ],
 };
+
+const kfunc = (name: string): Items => [
+  asm.mov64(R1, R10),
+  asm.alu64Imm("add", R1, -24),
+  asm.callKfunc(kfuncIndex(name)),
+];
+/** r0 = the first number of the iterator at r10 - 24, or NULL. */
+const numbered: Items = [
+  asm.mov64Imm(R2, 0),
+  asm.mov64Imm(R3, 4),
+  kfunc("bpf_iter_num_new"),
+  kfunc("bpf_iter_num_next"),
+];
+/** r0 = a socket, or NULL. */
+const socket: Items = [
+  asm.mov64(R2, R10),
+  asm.alu64Imm("add", R2, -16),
+  asm.mov64Imm(R3, u.bpf_sock_tuple.fields.ipv4.size),
+  asm.mov64Imm(R4, -1),
+  asm.mov64Imm(R5, 0),
+  asm.call(u.BPF_FUNC_sk_lookup_tcp),
+];
+
+const held: Proofs = {
+  "an iterator's number, until the iterator ends": [
+    [
+      numbered,
+      asm.jmpImm("jeq", R0, 0, "out"),
+      asm.mov64(R6, R0),
+      asm.ldx("u32", R1, R6, 0),
+      asm.ldx("u32", R1, R6, 1),
+      asm.st("u32", R6, 0, 1),
+      kfunc("bpf_iter_num_next"),
+      asm.ldx("u32", R1, R6, 0),
+      asm.ldx("u32", R1, R0, 0),
+      kfunc("bpf_iter_num_destroy"),
+      asm.ldx("u32", R1, R6, 0),
+      out,
+    ],
+    "proved check check proved check check",
+  ],
+  "an iterator's number that a function may have ended": [
+    [
+      numbered,
+      asm.jmpImm("jeq", R0, 0, "out"),
+      asm.mov64(R6, R0),
+      asm.mov64(R1, R10),
+      asm.callRel("f"),
+      asm.ldx("u32", R1, R6, 0),
+      out,
+      label("f"),
+      asm.alu64Imm("add", R1, -24),
+      asm.callKfunc(kfuncIndex("bpf_iter_num_destroy")),
+      asm.exit(),
+    ],
+    "check",
+  ],
+  "what an iterator over numbers leaves alone, and what it writes": [
+    [
+      found(hash),
+      asm.stx("u64", R10, R0, -32),
+      asm.stx("u64", R10, R0, -16),
+      numbered,
+      asm.ldx("u64", R1, R10, -32),
+      asm.ldx("u8", R1, R1, 0),
+      asm.ldx("u64", R1, R10, -16),
+      asm.ldx("u8", R1, R1, 0),
+      asm.stx("u64", R10, R1, -24),
+      out,
+    ],
+    "proved proved proved proved proved proved proved proved",
+  ],
+  "a pointer where an iterator over numbers begins": [
+    [found(hash), asm.stx("u64", R10, R0, -24), numbered, asm.ldx("u64", R1, R10, -24), asm.ldx("u8", R1, R1, 0), out],
+    "proved proved proved check",
+  ],
+  "a socket that was looked up, until one is released": [
+    [
+      asm.mov64(R7, R1),
+      socket,
+      asm.jmpImm("jeq", R0, 0, "out"),
+      asm.mov64(R6, R0),
+      asm.ldx("u32", R1, R6, u.bpf_sock.size - 4),
+      asm.ldx("u32", R1, R6, u.bpf_sock.size - 3),
+      asm.st("u32", R6, 0, 1),
+      asm.mov64(R1, R7),
+      socket,
+      asm.ldx("u32", R1, R6, 4),
+      asm.mov64(R1, R0),
+      asm.call(u.BPF_FUNC_sk_release),
+      asm.ldx("u32", R1, R6, 4),
+      out,
+    ],
+    "proved check check proved check",
+  ],
+  "a pointer in the stack, beside what a helper of a function's arguments writes": [
+    [
+      asm.mov64(R7, R1),
+      found(hash),
+      asm.stx("u64", R10, R0, -32),
+      asm.stx("u64", R10, R0, -16),
+      asm.mov64(R1, R7),
+      asm.mov64Imm(R2, 0),
+      asm.mov64(R3, R10),
+      asm.alu64Imm("add", R3, -16),
+      asm.call(u.BPF_FUNC_get_func_arg),
+      asm.ldx("u64", R1, R10, -32),
+      asm.ldx("u8", R1, R1, 0),
+      asm.ldx("u64", R1, R10, -16),
+      asm.ldx("u8", R1, R1, 0),
+      out,
+    ],
+    "proved proved proved proved proved proved check",
+  ],
+};
+
+test.each(Object.entries(held))("what the run holds: %s", (_name, [items, expected]) => {
+  expect(ways(items)).toBe(expected);
+});
 
 test.each(Object.entries(rings))("rings: %s", (_name, [items, expected]) => {
   expect(ways(items)).toBe(expected);

@@ -2,7 +2,7 @@
 import {
   areLinked,
   ELSEWHERE,
-  F_RING,
+  F_HELD,
   isU32,
   K_PACKET,
   K_PACKET_END,
@@ -138,8 +138,8 @@ export class State {
     this.#map((v) => (v.kind === K_PACKET || v.kind === K_PACKET_END ? UNKNOWN : v));
   }
 
-  dropRings(): void {
-    this.#map((v) => (v.kind === K_REGION && (v.flags & F_RING) !== 0 ? UNKNOWN : v));
+  dropHeld(): void {
+    this.#map((v) => (v.kind === K_REGION && (v.flags & F_HELD) !== 0 ? UNKNOWN : v));
   }
 
   /** The call is made once more: what it returned before is from elsewhere. */

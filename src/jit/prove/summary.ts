@@ -69,7 +69,26 @@ const quiet: readonly number[] = [
   u.BPF_FUNC_get_socket_uid,
   u.BPF_FUNC_spin_lock,
   u.BPF_FUNC_spin_unlock,
+  u.BPF_FUNC_sk_lookup_tcp,
+  u.BPF_FUNC_skc_lookup_tcp,
+  u.BPF_FUNC_sk_lookup_udp,
+  u.BPF_FUNC_sk_fullsock,
+  u.BPF_FUNC_get_listener_sock,
+  u.BPF_FUNC_sk_release,
+  u.BPF_FUNC_get_func_arg,
+  u.BPF_FUNC_get_func_arg_cnt,
+  u.BPF_FUNC_get_func_ret,
+  u.BPF_FUNC_get_func_ip,
+  u.BPF_FUNC_get_attach_cookie,
+  u.BPF_FUNC_get_retval,
+  u.BPF_FUNC_set_retval,
+  u.BPF_FUNC_get_stackid,
+  u.BPF_FUNC_get_current_task_btf,
+  u.BPF_FUNC_check_mtu,
 ];
+
+/** Kernel functions that do so. */
+const quietKfuncs: readonly string[] = ["bpf_iter_num_new", "bpf_iter_num_next", "bpf_iter_num_destroy"];
 
 /** Read through any address, but write by their prototype only, and leave the packet's bounds alone. */
 const readers: readonly number[] = [
@@ -88,31 +107,53 @@ const readers: readonly number[] = [
 /** Call a function of the program, and by themselves do no more than what `quiet` ones do. */
 const callers: readonly number[] = [u.BPF_FUNC_loop, u.BPF_FUNC_for_each_map_elem];
 
-/** Give a ring's record back. */
-const givers: readonly number[] = [u.BPF_FUNC_ringbuf_submit, u.BPF_FUNC_ringbuf_discard];
+/** Give back what the run holds. */
+const givers: readonly number[] = [u.BPF_FUNC_ringbuf_submit, u.BPF_FUNC_ringbuf_discard, u.BPF_FUNC_sk_release];
+const givingKfuncs: readonly string[] = ["bpf_iter_num_destroy"];
+
+/** Bytes that the run holds for the program to read, where the result says, until they are given back. */
+const shownBytes: ReadonlyMap<string, number> = new Map([
+  ["bpf_sk_lookup_tcp", u.bpf_sock.size],
+  ["bpf_skc_lookup_tcp", u.bpf_sock.size],
+  ["bpf_sk_lookup_udp", u.bpf_sock.size],
+  // The socket itself, which is none of the context's own or one of a lookup.
+  ["bpf_sk_fullsock", u.bpf_sock.size],
+  ["bpf_get_listener_sock", u.bpf_sock.size],
+  // In the run's table of such objects, not on the stack.
+  ["bpf_iter_num_next", 4],
+]);
+
+/** Bytes at the address that the call returns, if that is not NULL, that the program may read; 0: it is not known. */
+export function bytesShown({ name }: Callable): number {
+  return shownBytes.get(name) ?? 0;
+}
 
 export interface Effects {
   readonly keepsPacket: boolean;
-  readonly keepsRings: boolean;
+  readonly keepsHeld: boolean;
   /** It writes no memory but what the prototype says. */
   readonly writesByPrototype: boolean;
   /** It reads no memory but what the prototype says. */
   readonly readsByPrototype: boolean;
 }
 
-const NONE: Effects = { keepsPacket: true, keepsRings: true, writesByPrototype: true, readsByPrototype: true };
-const ALL: Effects = { keepsPacket: false, keepsRings: false, writesByPrototype: false, readsByPrototype: false };
+const NONE: Effects = { keepsPacket: true, keepsHeld: true, writesByPrototype: true, readsByPrototype: true };
+const ALL: Effects = { keepsPacket: false, keepsHeld: false, writesByPrototype: false, readsByPrototype: false };
 
 const helperEffects: ReadonlyMap<number, Effects> = new Map(
   [...movers, ...quiet, ...readers].map((id) => [
     id,
     {
       keepsPacket: !movers.includes(id),
-      keepsRings: !givers.includes(id),
+      keepsHeld: !givers.includes(id),
       writesByPrototype: true,
       readsByPrototype: !readers.includes(id),
     },
   ]),
+);
+
+const kfuncEffects: ReadonlyMap<string, Effects> = new Map(
+  quietKfuncs.map((name) => [name, { ...NONE, keepsHeld: !givingKfuncs.includes(name) }]),
 );
 
 /** The helper or kernel function that is called, or undefined: a function of the program. */
@@ -127,7 +168,7 @@ export function isTailCall(op: Op): boolean {
 
 interface FunctionEffects {
   keepsPacket: boolean;
-  keepsRings: boolean;
+  keepsHeld: boolean;
   /** The functions that it calls. */
   readonly callees: ReadonlySet<number>;
 }
@@ -141,7 +182,7 @@ export class Summary {
     this.#program = program;
     this.#functions = program.functions.map(({ blocks }, _, all) => {
       const callees = new Set<number>();
-      const known = { keepsPacket: true, keepsRings: true, callees };
+      const known = { keepsPacket: true, keepsHeld: true, callees };
       for (const { ops } of blocks) {
         for (const op of ops) {
           if (op.row.kind !== "call") continue;
@@ -151,7 +192,7 @@ export class Summary {
           // Another program goes on, and returns to the function's caller.
           const effects = callee !== undefined || callsBack(op) ? NONE : isTailCall(op) ? ALL : helperEffectsOf(op);
           known.keepsPacket &&= effects.keepsPacket;
-          known.keepsRings &&= effects.keepsRings;
+          known.keepsHeld &&= effects.keepsHeld;
         }
       }
       return known;
@@ -164,13 +205,13 @@ export class Summary {
 
   /** Takes over what the callees do. True: that is more than was known. */
   #spread(known: FunctionEffects): boolean {
-    const { keepsPacket, keepsRings, callees } = known;
+    const { keepsPacket, keepsHeld, callees } = known;
     for (const callee of callees) {
       const effects = this.#functions[callee]!;
       known.keepsPacket &&= effects.keepsPacket;
-      known.keepsRings &&= effects.keepsRings;
+      known.keepsHeld &&= effects.keepsHeld;
     }
-    return keepsPacket !== known.keepsPacket || keepsRings !== known.keepsRings;
+    return keepsPacket !== known.keepsPacket || keepsHeld !== known.keepsHeld;
   }
 
   #calleeOf(op: Op): number | undefined {
@@ -182,8 +223,8 @@ export class Summary {
     if (op.variant?.op === "local") {
       const callee = this.#calleeOf(op);
       if (callee === undefined) return ALL;
-      const { keepsPacket, keepsRings } = this.#functions[callee]!;
-      return { ...ALL, keepsPacket, keepsRings };
+      const { keepsPacket, keepsHeld } = this.#functions[callee]!;
+      return { ...ALL, keepsPacket, keepsHeld };
     }
     if (!callsBack(op)) return helperEffectsOf(op);
     // The functions, as far as they are concerned: any of them.
@@ -192,7 +233,7 @@ export class Summary {
       writesByPrototype: plain,
       readsByPrototype: plain,
       keepsPacket: this.#functions.every((each) => each.keepsPacket),
-      keepsRings: this.#functions.every((each) => each.keepsRings),
+      keepsHeld: this.#functions.every((each) => each.keepsHeld),
     };
   }
 }
@@ -203,5 +244,6 @@ function callsBack(op: Op): boolean {
 }
 
 function helperEffectsOf(op: Op): Effects {
-  return op.variant?.op === "helper" ? (helperEffects.get(op.imm) ?? ALL) : ALL;
+  if (op.variant?.op === "helper") return helperEffects.get(op.imm) ?? ALL;
+  return kfuncEffects.get(callableOf(op)?.name ?? "") ?? ALL;
 }

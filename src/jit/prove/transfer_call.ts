@@ -22,12 +22,12 @@ import {
 import type { Op } from "../program.ts";
 import type { Context } from "./context.ts";
 import type { State } from "./state.ts";
-import { callableOf, isTailCall } from "./summary.ts";
+import { bytesShown, callableOf, isTailCall } from "./summary.ts";
 import {
   anything,
   ELSEWHERE,
+  F_HELD,
   F_NULL,
-  F_RING,
   F_WRITE,
   innerMap,
   isConstant,
@@ -61,6 +61,8 @@ const valueTypes: ReadonlySet<number> = new Set([
 ]);
 /** Types whose lookup gives a map. */
 const outerTypes: ReadonlySet<number> = new Set([BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS]);
+/** What is looked at of an object on the stack. */
+const OBJECT_MARK = 16;
 /** More than any helper writes where its prototype does not say how much. */
 const ANY_SIZE = 4096;
 
@@ -81,7 +83,7 @@ export function transferCall(context: Context, state: State, op: Op): void {
   // Another program goes on in this frame, which has its callers' in reach.
   if (isTailCall(op)) context.wroteAnywhere();
   if (!effects.keepsPacket) state.dropPackets();
-  if (!effects.keepsRings) state.dropRings();
+  if (!effects.keepsHeld) state.dropHeld();
   if (result.kind === K_REGION) state.replaceOlder(op.index);
   state.regs[0] = result;
   for (let i = 1; i <= ARGUMENTS; i++) state.regs[i] = UNKNOWN;
@@ -98,6 +100,9 @@ function resultOf(context: Context, state: State, op: Op, callable: Callable): V
     const found = op.imm === BPF_FUNC_ringbuf_reserve ? reserved(state, op) : looked(context, state, op);
     if (found !== undefined) return found;
   }
+  const shown = bytesShown(callable);
+  // A flag: what is given back is gone. Of the address nothing is known but that it is none of the stack's.
+  if (shown !== 0) return region(op.index, shown, 0, F_NULL | F_HELD);
   if (callable.callback !== undefined || callable.result === "u64") return anything();
   return callable.result === "errno" ? number(-(2 ** 31), 2 ** 31 - 1) : number(0, 2 ** 32 - 1);
 }
@@ -129,10 +134,10 @@ function valueOfMap(context: Context, map: Val, from: number, nullable: number):
 /** r1 to r5 as a function gets them that the helper calls. What may be gone at a later turn is not handed on. */
 export function callbackArguments(context: Context, state: State, op: Op): readonly Val[] {
   const { regs } = state;
-  const { keepsPacket, keepsRings } = context.summary.effectsOf(op);
+  const { keepsPacket, keepsHeld } = context.summary.effectsOf(op);
   const given = (v: Val): Val => {
     if (v.kind === K_PACKET || v.kind === K_PACKET_END) return keepsPacket ? v : UNKNOWN;
-    return v.kind === K_REGION && (v.flags & F_RING) !== 0 && !keepsRings ? UNKNOWN : v;
+    return v.kind === K_REGION && (v.flags & F_HELD) !== 0 && !keepsHeld ? UNKNOWN : v;
   };
   if (op.variant?.op !== "helper") return [];
   if (op.imm === BPF_FUNC_loop) {
@@ -150,7 +155,7 @@ export function callbackArguments(context: Context, state: State, op: Op): reado
 function reserved(state: State, op: Op): Val | undefined {
   const size = state.regs[2]!;
   if (!isConstant(size) || size.min < 0 || size.min > 0xffff_ffff) return undefined;
-  return region(op.index, size.min, 0, F_NULL | F_WRITE | F_RING);
+  return region(op.index, size.min, 0, F_NULL | F_WRITE | F_HELD);
 }
 
 /** Where the call may read or write the stack. */
@@ -188,7 +193,8 @@ function writes(context: Context, state: State, { args }: Callable): void {
 }
 
 function isWritten(arg: HelperArg): boolean {
-  if (typeof arg !== "string") return !("fixed" in arg) || arg.write;
+  // What an object is stands in the run's table: only who sets it up writes its mark.
+  if (typeof arg !== "string") return "stack" in arg || "field" in arg || ("fixed" in arg && arg.write);
   return arg === "memOut" || arg === "memOutOrNull" || arg === "buffer" || arg === "valueOut";
 }
 
@@ -197,7 +203,7 @@ function memorySize(context: Context, state: State, arg: HelperArg, i: number): 
   if (typeof arg !== "string") {
     if ("fixed" in arg) return arg.fixed;
     if ("field" in arg) return 0;
-    return "stack" in arg ? arg.stack : ANY_SIZE;
+    return "stack" in arg ? arg.stack : OBJECT_MARK;
   }
   switch (arg) {
     case "mem":

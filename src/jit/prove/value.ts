@@ -34,8 +34,8 @@ export const K_INNER = 9;
 export const F_NULL = 1;
 /** Programs may write it. */
 export const F_WRITE = 2;
-/** A ring record: gone once any record is submitted or discarded. */
-export const F_RING = 4;
+/** The run holds it until it gives it back: a ring's record, a socket, the int of an iterator. Gone once any is given back. */
+export const F_HELD = 4;
 /** Packet pointers: from data_meta. */
 export const F_META = 8;
 

@@ -4,19 +4,11 @@
  */
 import type { CompiledFunction } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import {
-  dropHeld,
-  RUN_BATCH_INDEX,
-  RUN_BUDGET,
-  RUN_CTX,
-  RUN_EXITED,
-  RUN_HELD_COUNT,
-  RUN_SPENT,
-} from "../kern/run_record.ts";
+import { RUN_BATCH_INDEX, RUN_BUDGET, RUN_CTX, RUN_EXITED, RUN_HELD_COUNT, RUN_SPENT } from "../kern/run_record.ts";
 import { begin, type Machine, save } from "../vm/machine.ts";
 import { IMPORTS, MEMORY } from "../wasm/module.ts";
 import { DROP, ENTRY, LOOP, type Loop, loopModule } from "./batch_loop.ts";
-import { enter, UNWIND } from "./runtime.ts";
+import { enter, letGo, UNWIND } from "./runtime.ts";
 
 /** Packets in linear memory, and where the results go. */
 export interface Batch {
@@ -112,7 +104,7 @@ function loopOf(kernel: Kernel, entry: CompiledFunction): Loop {
   }
   let loop = known.of.get(entry);
   if (loop === undefined) {
-    const drop = (run: number, around: number): void => dropHeld(kernel, run, around);
+    const drop = (_run: number, around: number): void => letGo(around);
     const imports = { [MEMORY]: mem.wasm, [ENTRY]: entry, [DROP]: drop };
     loop = new WebAssembly.Instance(known.module, { [IMPORTS]: imports }).exports[LOOP] as Loop;
     known.of.set(entry, loop);

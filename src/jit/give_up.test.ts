@@ -1,6 +1,7 @@
 /** Accesses that are not where they were thought to be, and are right all the same: the interpreter goes on from there. */
 import { afterAll, expect, test } from "vitest";
 import { loadProgram, readStderr, resultMap, testRun } from "../../test/conformance/programs.ts";
+import { BtfBuilder } from "../btf/index.ts";
 import { EmbeddedHost } from "../host/embedded.ts";
 import * as asm from "../insn/index.ts";
 import { createKernel } from "../kern/create.ts";
@@ -209,6 +210,61 @@ test("a context that is shorter than what the program reads and writes of it", (
   });
   expect(jit).toEqual(interp);
   expect(jit!.map(([ret]) => ret)).toEqual([-u.EFAULT, -u.EFAULT, -u.EFAULT, -u.EFAULT, -u.EFAULT, 0]);
+});
+
+/** With BTF, without which functions may make no tail calls; `f` is the last function. */
+function loadFunction(host: EmbeddedHost, main: Items, f: Items): number {
+  const types = new BtfBuilder();
+  const func = types.func("f", types.funcProto(types.int("int", 4, { signed: true }), []), "static");
+  const btf = types.build();
+  const prog_btf_fd = host.bpf(u.BPF_BTF_LOAD, { btf, btf_size: btf.length });
+  const insns = asm.assemble([main, label("f"), f].flat());
+  const fd = host.bpf(u.BPF_PROG_LOAD, {
+    prog_type: u.BPF_PROG_TYPE_XDP,
+    insn_cnt: insns.length,
+    insns: asm.encodeInsns(insns),
+    license: "GPL",
+    prog_btf_fd,
+    func_info: Uint32Array.of(0, func, insns.length - asm.assemble(f).length, func),
+    func_info_rec_size: 8,
+    func_info_cnt: 2,
+  });
+  host.close(prog_btf_fd);
+  return fd;
+}
+
+test("a tail call behind it, from a function: the caller goes on in its own program", () => {
+  const ends = sides.map(({ kernel, host, map }) => {
+    kernel.runBudget = 1000;
+    // It has none of the maps, and other instructions.
+    const target = loadProgram(host, [asm.mov64Imm(R0, 5), asm.exit()]).fd;
+    const [map_type, size] = [u.BPF_MAP_TYPE_PROG_ARRAY, 4];
+    const queue = host.bpf(u.BPF_MAP_CREATE, { map_type, key_size: size, value_size: size, max_entries: 1 });
+    const value = new Uint8Array(Uint32Array.of(target).buffer);
+    expect(host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: queue, key: new Uint8Array(size), value })).toBe(0);
+    const tailCall = [asm.mov64(R1, R7), asm.ldMapFd(R2, queue), asm.mov64Imm(R3, 0), asm.call(u.BPF_FUNC_tail_call)];
+    // Nobody knows the address any more: the map has to be the program's.
+    const forget = [asm.stx("u64", R10, R6, -8), asm.atomic("xchg", "u64", R10, R6, -8)];
+    const main = [
+      asm.mov64(R7, R1),
+      zero(map),
+      asm.mov64(R1, R7),
+      asm.callRel("f"),
+      asm.mov64(R7, R0),
+      forget,
+      asm.stx("u64", R6, R7, 0),
+      exit,
+    ].flat();
+    const fd = loadFunction(host, main, [asm.mov64(R7, R1), elsewhere(map), more(0), tailCall, exit].flat());
+    expect(waysOf(kernel, fd)).toContain("stack");
+    host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: map, key: new Uint8Array(4), value: new Uint8Array(SIZE) });
+    const { ret, retval } = testRun(host, fd);
+    const text = readStderr(host, fd).replace(/id \d+/, "");
+    for (const each of [fd, queue, target]) host.close(each);
+    return { ret, retval, text };
+  });
+  expect(ends[0]).toEqual(ends[1]);
+  expect(ends[0]).toMatchObject({ ret: 0, retval: 5 });
 });
 
 function waysOf(kernel: Kernel, fd: number): readonly unknown[] {

@@ -7,6 +7,7 @@ import type { CompiledFunction } from "../kern/compiled.ts";
 import { FAULT_DEPTH } from "../kern/fault_kinds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import {
+  dropHeld,
   FRAME_CALLBACK,
   FRAME_HELPER,
   RUN_BUDGET,
@@ -54,6 +55,13 @@ export function enter(m: Machine, entry: CompiledFunction): void {
   } finally {
     machine = outer;
   }
+}
+
+/** Undoes what the run under way holds but for the oldest `kept`: maps that it reached by that are out of reach. */
+export function letGo(kept: number): void {
+  const m = machine!;
+  dropHeld(m.kernel, m.run, kept);
+  m.lastMap = 0;
 }
 
 /** What compiled code may call. */
@@ -211,7 +219,7 @@ function interpretFrame(m: Machine, depth: number): void {
     m.status = RUN_SPENT;
     throw UNWIND;
   }
-  const floor = m.floor;
+  const { floor, prog } = m;
   m.floor = depth;
   m.budget = mem.readU64(run + RUN_BUDGET);
   m.u32[m.regs + 20] = m.stackTop - depth * STACK_FRAME;
@@ -221,4 +229,6 @@ function interpretFrame(m: Machine, depth: number): void {
   if (m.status !== RUN_EXITED || m.u32[(run + RUN_DEPTH) >>> 2] !== depth) throw UNWIND;
   m.status = RUN_RUNNING;
   m.u32[(run + RUN_STATUS) >>> 2] = RUN_RUNNING;
+  // It may have ended by a tail call, in another program.
+  if (m.prog !== prog) goOnIn(m, prog);
 }

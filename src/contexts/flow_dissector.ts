@@ -28,6 +28,7 @@ export const flowContext: ContextFamily = {
   whole: true,
   bounds: skbBounds(false),
   access: flowFields,
+  shows: { offset: fields.flow_keys.offset, bytes: bpf_flow_keys.size, write: true, optional: false },
   helpers: flowHelpers,
   packetLoads: false,
   sleepable: false,

@@ -103,6 +103,7 @@ const family: Omit<SkbFamily, "access" | "helpers"> = {
   place,
   inPlace: (offset, size) => !shaped.has(offset & ~3) && placeOf(offset, size) === offset,
   bounds: skbBounds(false),
+  shows: { offset: fields.sk.offset, bytes: bpf_sock.size, write: false, optional: true },
   direct: "read",
   link: false,
   stream: false,

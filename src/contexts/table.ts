@@ -83,6 +83,18 @@ export interface PacketBounds {
   readonly writable: boolean;
 }
 
+/**
+ * A field of 8 bytes that holds the address of memory, or NULL if that is `optional`, in every run however it was set up.
+ * No program writes the field. The run holds all of the memory until it ends.
+ */
+export interface ShownMemory {
+  /** Of the field, in the context. */
+  readonly offset: number;
+  readonly bytes: number;
+  readonly write: boolean;
+  readonly optional: boolean;
+}
+
 export interface ContextFamily {
   /** Bytes of the context that the program sees; for contexts of any size, the most. */
   readonly size: number;
@@ -99,6 +111,8 @@ export interface ContextFamily {
   readonly whole?: boolean;
   /** Its fields with the bounds of the packet, which no program writes, beside `pointers`. */
   readonly bounds?: PacketBounds;
+  /** What its `sk`, or its flow keys, show. */
+  readonly shows?: ShownMemory;
   /** Helpers of this kind of program, beside those that every kind may call. */
   readonly helpers: readonly number[];
   /** Those of `helpers` that only programs with certain values of expected_attach_type may call. */

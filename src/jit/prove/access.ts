@@ -147,8 +147,9 @@ function loaded(context: Context, state: State, { pointer, off, size }: Place, s
   const at = pointer.min + off;
   if (!signed) {
     if (pointer.kind === K_CTX) {
-      const bound = context.packetBound(at, size);
-      if (bound !== undefined) return bound;
+      // Another kind of program's field: the access is refused, and nothing goes on.
+      const known = context.packetBound(at, size) ?? context.shownBy(at, size);
+      if (known !== undefined) return known;
     }
     if (pointer.kind === K_STACK && pointer.step === 0 && at >= -FRAME && at + size <= 0) {
       const kept = state.get(at, size);

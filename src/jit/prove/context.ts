@@ -20,7 +20,9 @@ import { Summary } from "./summary.ts";
 import {
   AT_DATA,
   AT_META,
+  ELSEWHERE,
   F_META,
+  F_NULL,
   F_WRITE,
   functionAddress,
   mapHandle,
@@ -33,6 +35,7 @@ import {
 
 /** No stack follows within so many bytes of a context: smaller ones lie where there is none, larger ones are in the way. */
 const CONTEXT_NEAR = 256;
+const ADDRESS_SIZE = 8;
 const FRAME = 512;
 const FRAMES: number = 8 * FRAME;
 
@@ -116,6 +119,13 @@ export class Context {
     if (offset === fields.data) return packet(AT_DATA, 0, 0, 0, NO_ROOM, 0);
     if (offset === fields.end) return packetEnd();
     return offset === fields.meta ? packet(AT_META, 0, 0, 0, NO_ROOM, F_META) : undefined;
+  }
+
+  /** What a load of a field gives that holds the address of memory which is there to the run's end. */
+  shownBy(offset: number, size: number): Val | undefined {
+    const shown = this.#family?.shows;
+    if (shown === undefined || offset !== shown.offset || size !== ADDRESS_SIZE) return undefined;
+    return region(ELSEWHERE, shown.bytes, 0, (shown.write ? F_WRITE : 0) | (shown.optional ? F_NULL : 0));
   }
 
   /** What the constant stands for: a map of the program, or a place in a value of one. */

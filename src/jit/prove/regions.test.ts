@@ -173,6 +173,39 @@ test.each(Object.entries(contexts))("contexts of any size: %s", (_name, [type, i
   expect(ways(items, type)).toBe(expected);
 });
 
+const { sk, flow_keys } = u.__sk_buff.fields;
+const keys: Items = [
+  asm.ldx("u64", R2, R1, flow_keys.offset),
+  asm.ldx("u32", R3, R2, u.bpf_flow_keys.size - 4),
+  asm.ldx("u32", R3, R2, u.bpf_flow_keys.size - 3),
+  asm.ldx("u8", R3, R2, -1),
+  asm.st("u16", R2, 0, 1),
+];
+const socketShown: Items = [
+  asm.ldx("u64", R2, R1, sk.offset),
+  asm.ldx("u8", R3, R2, 0),
+  asm.jmpImm("jeq", R2, 0, "out"),
+  asm.ldx("u32", R3, R2, u.bpf_sock.size - 4),
+  asm.ldx("u32", R3, R2, u.bpf_sock.size - 3),
+  asm.st("u8", R2, 0, 1),
+];
+const half: Items = [asm.ldx("u32", R2, R1, flow_keys.offset), asm.ldx("u8", R3, R2, 0)];
+
+test.each([
+  ["flow keys, to their last byte", u.BPF_PROG_TYPE_FLOW_DISSECTOR, keys, "proved proved check check proved"],
+  ["half of their address", u.BPF_PROG_TYPE_FLOW_DISSECTOR, half, "check check"],
+  ["flow keys of a program that has none", u.BPF_PROG_TYPE_SCHED_CLS, half, "check check"],
+  [
+    "a socket, once NULL is ruled out, to read",
+    u.BPF_PROG_TYPE_SCHED_CLS,
+    socketShown,
+    "proved check proved check check",
+  ],
+  ["a socket of a program that has none", u.BPF_PROG_TYPE_FLOW_DISSECTOR, socketShown, "check check check check check"],
+] as const)("what the context shows: %s", (_name, type, items, expected) => {
+  expect(ways([items, out], type)).toBe(expected);
+});
+
 test("contexts of any size: near its beginning there is no stack behind it", () => {
   const depth = (offset: number): readonly number[] =>
     proofOf([asm.ldx("u64", R2, R1, offset), end], u.BPF_PROG_TYPE_TRACEPOINT).stackDepth;

@@ -1,10 +1,10 @@
 /** Packets: how far they were compared with their end, and what makes that void. */
 import { expect, test } from "vitest";
-import { end, type Items, map, out, type Proofs, packet, queue, ways } from "../../../test/jit/proofs.ts";
+import { end, found, hash, type Items, map, out, type Proofs, packet, queue, ways } from "../../../test/jit/proofs.ts";
 import * as asm from "../../insn/index.ts";
 import * as u from "../../uapi/index.ts";
 
-const { R1, R2, R3, R4, R5, R6, R7, R8, label } = asm;
+const { R0, R1, R2, R3, R4, R5, R6, R7, R8, label } = asm;
 
 /** data + 14 is inside the packet. */
 const header: Items = [packet, asm.mov64(R1, R2), asm.alu64Imm("add", R1, 14), asm.jmp("jgt", R1, R3, "out")];
@@ -164,6 +164,27 @@ const packets: Proofs = {
   "helpers that leave it alone": [
     [header, asm.mov64(R6, R2), asm.call(u.BPF_FUNC_ktime_get_ns), asm.ldx("u8", R1, R6, 0), out],
     "proved proved proved",
+  ],
+  "a timer that calls a function which moves it, later": [
+    [
+      header,
+      asm.mov64(R6, R2),
+      asm.mov64(R8, R7),
+      found(hash),
+      asm.mov64(R1, R0),
+      asm.ldFunc(R2, "later"),
+      asm.call(u.BPF_FUNC_timer_set_callback),
+      asm.ldx("u8", R1, R6, 0),
+      asm.mov64(R1, R8),
+      asm.callRel("later"),
+      asm.ldx("u8", R1, R6, 0),
+      out,
+      label("later"),
+      asm.mov64Imm(R2, 4),
+      asm.call(u.BPF_FUNC_xdp_adjust_head),
+      asm.exit(),
+    ],
+    "proved proved proved proved check",
   ],
   "after adjust_head": [
     [

@@ -85,6 +85,11 @@ const quiet: readonly number[] = [
   u.BPF_FUNC_get_stackid,
   u.BPF_FUNC_get_current_task_btf,
   u.BPF_FUNC_check_mtu,
+  // A timer's function runs later, and in a run of its own.
+  u.BPF_FUNC_timer_init,
+  u.BPF_FUNC_timer_set_callback,
+  u.BPF_FUNC_timer_start,
+  u.BPF_FUNC_timer_cancel,
 ];
 
 /** Kernel functions that do so. */

@@ -13,8 +13,11 @@ import {
   stackObject,
   takeStackObject,
 } from "../kern/stack_objects.ts";
+import { emitStackObject } from "../kern/stack_objects_gen.ts";
 import { alloc, free } from "../mem/alloc.ts";
+import { type Attempt, UNDONE } from "../struct/gen.ts";
 import { E2BIG, EFAULT, EINVAL, ENOMEM, ERANGE } from "../uapi/index.ts";
+import { blockValue, type Local32, local32, when } from "../wasm/expr.ts";
 import type { Kfunc } from "./types.ts";
 
 /** The int that the program reads: the number, or the bit's index. */
@@ -23,11 +26,14 @@ const I_VALUE: number = OBJECT_STATE;
 const I_END: number = OBJECT_STATE + 4;
 /** Bits: a copy of the words. */
 const I_WORDS: number = OBJECT_STATE + 8;
-const INT_SIZE = 4;
+export const INT_SIZE = 4;
 const WORD_SIZE = 8;
 const BITS_PER_WORD = 64;
 
-const NUM_BYTES = 8;
+export const NUM_NEW = "bpf_iter_num_new";
+export const NUM_NEXT = "bpf_iter_num_next";
+export const NUM_DESTROY = "bpf_iter_num_destroy";
+export const NUM_BYTES = 8;
 const BITS_BYTES = 16;
 /** Most numbers that one iterator gives, and most words of bits. */
 const MAX_NUMBERS = 8 * 1024 * 1024;
@@ -79,6 +85,23 @@ function numDestroy(kernel: Kernel, at: number): number {
   takeStackObject(kernel, iterator);
   return 0;
 }
+
+/** As `numNext`. */
+const attemptNext: Attempt = (call) => {
+  const { code, args } = call;
+  const [at, high] = args as [Local32, Local32];
+  return blockValue(code, (end) => {
+    const iterator = emitStackObject(call, at, high, OBJECT_NUM, () => end(UNDONE));
+    const next = local32(code, iterator.load(I_VALUE).add(1));
+    when(next.ltS(iterator.load(I_END)), () => {
+      iterator.store(I_VALUE, next);
+      end(iterator.add(I_VALUE));
+    });
+    iterator.store(I_VALUE, 0);
+    iterator.store(I_END, 0);
+    return 0;
+  });
+};
 
 /** The words are read now. They may lie anywhere: what cannot be read is an error, not a fault. */
 function bitsNew(kernel: Kernel, to: number, low: number, high: number, words: number): number {
@@ -136,14 +159,21 @@ function bitsDestroy(kernel: Kernel, at: number): number {
 
 export const iteratorKfuncs: readonly Kfunc[] = [
   {
-    name: "bpf_iter_num_new",
+    name: NUM_NEW,
     since: "6.4",
     args: [{ stack: NUM_BYTES }, "u32", "u32"],
     result: "errno",
     fn: numNew,
   },
-  { name: "bpf_iter_num_next", since: "6.4", args: [{ object: OBJECT_NUM }], result: "pointer", fn: numNext },
-  { name: "bpf_iter_num_destroy", since: "6.4", args: [{ object: OBJECT_NUM }], result: "void", fn: numDestroy },
+  {
+    name: NUM_NEXT,
+    since: "6.4",
+    args: [{ object: OBJECT_NUM }],
+    result: "pointer",
+    fn: numNext,
+    attempt: attemptNext,
+  },
+  { name: NUM_DESTROY, since: "6.4", args: [{ object: OBJECT_NUM }], result: "void", fn: numDestroy },
   {
     name: "bpf_iter_bits_new",
     since: "6.11",

@@ -2,10 +2,13 @@
 import type { Kernel } from "../kern/kernel.ts";
 import { FRAME_ARGS, FRAME_RESULT, FRAME_STATE } from "../kern/run_record.ts";
 import { BPF_FUNC_loop, E2BIG, EINVAL } from "../uapi/index.ts";
+import { block, type Local64, local64, loop, when } from "../wasm/expr.ts";
 import { setCallback, setResult } from "./callback_frame.ts";
-import type { Helper } from "./types.ts";
+import type { Helper, TurnsGen } from "./types.ts";
 
 const MAX_LOOPS = 8 * 1024 * 1024;
+/** -E2BIG, as a number of 32 bits: see `start`. */
+const TOO_MANY = 2 ** 32 - E2BIG;
 /** How often it is called. */
 const STATE_TURNS: number = FRAME_STATE;
 
@@ -42,6 +45,29 @@ function next({ mem: { u32 } }: Kernel, frame: number, low: number, high: number
   return (low | high) === 0 && done < u32[(frame + STATE_TURNS) >>> 2]!;
 }
 
+const gen: TurnsGen = {
+  functions: {},
+  emit: ({ code, args, turn }) => {
+    const [turns, , ctx, flags] = args as [Local64, Local64, Local64, Local64];
+    const done = local64(code, 0);
+    block(code, (out) => {
+      const refuse = (errno: number): void => {
+        done.set(errno);
+        out.go();
+      };
+      when(flags.ne(0), () => refuse(-EINVAL));
+      when(turns.leU(MAX_LOOPS).eqz(), () => refuse(TOO_MANY));
+      out.when(turns.eqz());
+      loop(code, (again) => {
+        const returned = local64(code, turn(done, ctx));
+        done.set(done.add(1));
+        again.when(returned.eqz().and(done.ltU(turns)));
+      });
+    });
+    return done;
+  },
+};
+
 export const loopHelpers: Readonly<Record<number, Helper>> = {
   [BPF_FUNC_loop]: {
     name: "bpf_loop",
@@ -49,6 +75,6 @@ export const loopHelpers: Readonly<Record<number, Helper>> = {
     gplOnly: false,
     args: ["u64", "callback", "u64", "u64"],
     result: "u64",
-    callback: { start, next },
+    callback: { start, next, gen },
   },
 };

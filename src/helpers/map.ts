@@ -14,6 +14,7 @@ import {
   BPF_FUNC_map_update_elem,
   BPF_FUNC_tail_call,
 } from "../uapi/index.ts";
+import { genTailCall } from "./tail_call_gen.ts";
 import type { Helper } from "./types.ts";
 
 /** Flags are a u64; a number holds it well enough, since all that types know is small. */
@@ -97,6 +98,7 @@ export const mapHelpers: Readonly<Record<number, Helper>> = {
     args: ["ctx", "map", "u32"],
     result: "program",
     fn: tailCall,
+    gen: genTailCall(MAX_TAIL_CALLS),
   },
   [BPF_FUNC_map_push_elem]: {
     name: "bpf_map_push_elem",

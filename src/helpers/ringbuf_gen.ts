@@ -11,7 +11,7 @@ import {
   RUN_HELD_COUNT,
   RUN_HELD_ROOM,
 } from "../kern/run_record.ts";
-import type { Attempt, HelperGen } from "../struct/gen.ts";
+import { type Attempt, type HelperGen, UNDONE } from "../struct/gen.ts";
 import { WAKEUP_FLAGS } from "../struct/ring.ts";
 import { emitCommit, emitRecord, emitWake } from "../struct/ring_gen.ts";
 import { BPF_RINGBUF_HDR_SZ, EAGAIN } from "../uapi/index.ts";
@@ -87,15 +87,15 @@ function attemptCommit(discard: boolean): Attempt {
     const [sample, sampleHigh, flags] = args as [Local32, Local32, Local32];
     return blockValue(code, (end) => {
       const count = local32(code, run.load(RUN_HELD_COUNT));
-      when(count.eqz(), () => end(0));
+      when(count.eqz(), () => end(UNDONE));
       count.set(count.sub(1));
       const entry = local32(code, entryAt(run, count));
       const differs = entry.load(HELD_KIND).xor(HELD_RING).or(entry.load(HELD_ADDRESS).xor(sample));
-      when(differs.or(sampleHigh), () => end(0));
+      when(differs.or(sampleHigh), () => end(UNDONE));
       run.store(RUN_HELD_COUNT, count);
       const header = local32(code, sample.sub(BPF_RINGBUF_HDR_SZ));
       emitCommit(call, local32(code, entry.load(HELD_OBJECT)), header, flags, discard);
-      return 1;
+      return 0;
     });
   };
 }

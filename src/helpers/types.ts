@@ -9,7 +9,8 @@
  */
 import type { Kernel } from "../kern/kernel.ts";
 import type { StackObjectKind } from "../kern/stack_objects.ts";
-import type { Attempt, HelperGen } from "../struct/gen.ts";
+import type { Attempt, HelperGen, TurnsCall } from "../struct/gen.ts";
+import type { Expr64 } from "../wasm/expr.ts";
 
 /**
  * - `ctx`: the context; `map`: one of the program's maps that goes with the helper
@@ -88,6 +89,15 @@ export interface Callback {
   ) => boolean;
   /** The function returned high:low. */
   readonly next: (kernel: Kernel, frame: number, low: number, high: number) => boolean;
+  readonly gen?: TurnsGen;
+}
+
+/** The same as code of compiled programs. */
+export interface TurnsGen {
+  /** What the code calls. */
+  readonly functions: Readonly<Record<string, (kernel: Kernel, a: number, b: number) => number>>;
+  /** Emits statements, and returns what the helper returns. */
+  emit(call: TurnsCall): Expr64;
 }
 
 /** What helpers and kernel functions have in common. */

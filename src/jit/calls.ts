@@ -1,13 +1,14 @@
 /**
  * How each call of a helper is made, decided before any code is emitted: through the run record, where the interpreter's
  * checks look at its arguments; straight to its function, where the prover knows them to be right; as code that the map's
- * type or the helper emits; or as code that looks at the arguments itself, before the checks do.
+ * type or the helper emits; as a loop around a function of the program; or as code that looks at the arguments itself,
+ * before the checks do.
  */
-import type { Callable, HelperArg } from "../helpers/types.ts";
+import type { Callable, HelperArg, TurnsGen } from "../helpers/types.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
-import { helperAllowed, innerAllowed, progMap } from "../kern/prog.ts";
-import type { Attempt, HelperGen } from "../struct/gen.ts";
+import { helperAllowed, innerAllowed, isCallback, progMap } from "../kern/prog.ts";
+import type { Attempt, HelperGen, MapGen } from "../struct/gen.ts";
 import { MAP_INNER, MAP_KEY_SIZE, MAP_VALUE_SIZE, mapField } from "../struct/map.ts";
 import { type Plan, planOfCall } from "../vm/call.ts";
 import type { CallFacts, Facts } from "./facts.ts";
@@ -18,6 +19,16 @@ export type CallPlan =
   | { readonly how: "checked"; readonly plan: Plan }
   | { readonly how: "attempt"; readonly plan: Plan; readonly attempt: Attempt }
   | { readonly how: "direct"; readonly plan: Plan }
+  | {
+      readonly how: "turns";
+      readonly plan: Plan;
+      readonly map: number;
+      readonly callee: number;
+      readonly turns: TurnsGen;
+      /** The map's type's own code. */
+      readonly gen: MapGen | undefined;
+    }
+  | { readonly how: "tail"; readonly plan: Plan; readonly map: number; readonly gen: HelperGen }
   | {
       readonly how: "gen";
       readonly plan: Plan;
@@ -36,30 +47,36 @@ export function planCalls(kernel: Kernel, prog: number, program: JitProgram, pro
     for (const { ops } of blocks) {
       for (const op of ops) {
         if (op.row.kind !== "call" || op.variant?.op === "local") continue;
-        plans[op.index] = planCall(kernel, prog, proof, op, planOfCall(op.src, op.imm));
+        plans[op.index] = planCall(kernel, prog, program, proof, op);
       }
     }
   }
   return plans;
 }
 
-function planCall(kernel: Kernel, prog: number, proof: Facts, op: Op, plan: Plan): CallPlan {
+function planCall(kernel: Kernel, prog: number, program: JitProgram, proof: Facts, op: Op): CallPlan {
+  const plan = planOfCall(op.src, op.imm);
   const { callable, id } = plan;
   const { attempt } = callable;
   if (attempt !== undefined) return { how: "attempt", plan, attempt };
   const facts = proof.calls[op.index];
-  const plain = callable.fn !== undefined && callable.result !== "program" && callable.result !== "throw";
+  const turns = callable.callback?.gen;
+  const callee = turns === undefined ? -1 : functionGiven(kernel, prog, program, callable, facts);
+  const plain = (callable.fn !== undefined || callee >= 0) && callable.result !== "throw";
   if (facts === undefined || !plain || kernel.mem.byteLength > SIGN) return { how: "checked", plan };
   const at = callable.args.indexOf("map");
   const outer = at < 0 ? 0 : facts.outer(at + 1);
   const inner = outer !== 0;
   const map = at < 0 ? 0 : inner ? mapField(kernel.mem, outer, MAP_INNER) : facts.map(at + 1);
   const fits = inner ? id < 0 || innerAllowed(kernel, map, id) : at < 0 || mapFits(kernel, prog, map, id);
-  if (!fits) return { how: "checked", plan };
+  const isOwn = turns !== undefined || callable.result === "program";
+  if (!fits || (inner && isOwn)) return { how: "checked", plan };
   for (const [i, arg] of callable.args.entries()) {
     if (!argumentProved(kernel, facts, callable, i, arg, map)) return { how: "checked", plan };
   }
   const ofType = at === 0 && id >= 0 ? genOf(kernel, map, id, inner) : undefined;
+  if (turns !== undefined) return { how: "turns", plan, map, callee, turns, gen: ofType };
+  if (callable.result === "program") return { how: "tail", plan, map, gen: callable.gen! };
   const gen = (inner ? undefined : callable.gen) ?? ofType;
   return gen === undefined ? { how: "direct", plan } : { how: "gen", plan, map, inner, gen };
 }
@@ -67,6 +84,18 @@ function planCall(kernel: Kernel, prog: number, proof: Facts, op: Op, plan: Plan
 function genOf(kernel: Kernel, map: number, id: number, inner: boolean): HelperGen | undefined {
   const { ops } = entryOfMap(kernel, map);
   return inner ? ops.map_gen_inner(kernel, map, id) : ops.map_gen(kernel, map, id);
+}
+
+/** The function that the helper is to call, by its place in the program; -1: any. */
+function functionGiven(
+  { mem }: Kernel,
+  prog: number,
+  { functions }: JitProgram,
+  { args }: Callable,
+  facts: CallFacts | undefined,
+): number {
+  const func = facts?.func(args.indexOf("callback") + 1) ?? -1;
+  return func >= 0 && isCallback(mem, prog, functions[func]!.start) ? func : -1;
 }
 
 /** The map is one of the program's and goes with the helper. */
@@ -85,11 +114,16 @@ function argumentProved(
 ): boolean {
   const { u32 } = kernel.mem;
   const memory = (size: number, write: boolean): boolean => facts.memory(i + 1, size, write);
-  if (typeof arg === "object") return "fixed" in arg && memory(arg.fixed, arg.write);
+  const isZero = (register: number): boolean => facts.range(register)?.max === 0;
+  if (typeof arg === "object") {
+    if ("fixed" in arg) return memory(arg.fixed, arg.write);
+    return "stack" in arg && facts.isStackWord(i + 1) && memory(arg.stack, true);
+  }
   switch (arg) {
     case "u32":
     case "u64":
     case "map":
+    case "callback":
       return true;
     case "key":
       return map !== 0 && memory(u32[(map + MAP_KEY_SIZE) >>> 2]!, false);
@@ -110,6 +144,16 @@ function argumentProved(
       const size = args[i + 1] === undefined ? undefined : facts.range(i + 2);
       return size !== undefined && size.max < SIGN && memory(size.max, arg === "memOut");
     }
+    case "memOrNull":
+    case "memOutOrNull": {
+      const size = facts.range(i + 2);
+      if (size === undefined || size.max >= SIGN) return false;
+      return isZero(i + 1) ? size.max === 0 : memory(size.max, arg === "memOutOrNull");
+    }
+    case "ctx":
+      return facts.isContext(i + 1);
+    case "ctxOrNull":
+      return facts.isContext(i + 1) || isZero(i + 1);
     default:
       return false;
   }

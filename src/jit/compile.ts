@@ -4,25 +4,31 @@ import type { Callable } from "../helpers/types.ts";
 import type { CompiledFunction, CompiledProgram } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { isCallback, PROG_INSN_CNT } from "../kern/prog.ts";
-import { RUN_REGS } from "../kern/run_record.ts";
+import { RUN_BUDGET, RUN_REGS } from "../kern/run_record.ts";
 import { OBJ_ID } from "../mem/layout.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../wasm/code.ts";
-import { push32 } from "../wasm/expr.ts";
+import { Local32, local64, push32 } from "../wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
-import { I64_LOAD, I64_STORE } from "../wasm/opcodes.ts";
+import { I64_STORE } from "../wasm/opcodes.ts";
 import { type CallPlan, planCalls } from "./calls.ts";
 import { genCall } from "./emit_call.ts";
 import { emitFunction } from "./emit_function.ts";
-import { BPF_FUNCTION, type Program, RUN } from "./emitter.ts";
+import { bpfFunction, FP, type Program, RUN } from "./emitter.ts";
 import type { Facts } from "./facts.ts";
-import { readsTheUnknown } from "./liveness.ts";
+import { type ArgumentsRead, argumentsRead, readsTheUnknown } from "./liveness.ts";
 import { type JitProgram, readProgram } from "./program.ts";
 import { prove } from "./prove/index.ts";
-import { type RuntimeName, runtimeOf } from "./runtime.ts";
+import { enterTarget, type RuntimeName, runtimeOf } from "./runtime.ts";
+import { TAIL_ENTRY, tailCallsOf, tailEntry } from "./tail_calls.ts";
 
 /** Larger programs take longer to compile than they would take to run. */
 const MAX_INSNS = 100_000;
 const KERNEL = "kernel";
+/** The table of `tail_calls.ts`, and the program's own function for it. */
+const TAIL_CALLS = "tailCalls";
+const TAIL = "tail";
+/** Of functions of helpers that call functions: the kernel, and two numbers. */
+const OF_TURNS: Signature = { params: [EXTERNREF, I32, I32], results: [I32] };
 
 /** V8 makes a wrapper for each signature that a module imports, which takes longer than a small program's own code. */
 const ACCESS: Signature = { params: [I32, I32, I32], results: [I32] };
@@ -48,21 +54,26 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
   // Before it is read: that alone takes seconds of a million.
   if (count > MAX_INSNS) return without(`it has ${count} instructions, more than ${MAX_INSNS}`);
   const program = readProgram(kernel.mem, prog);
-  const why =
-    typeof program === "string" ? program : readsTheUnknown(program, (start) => isCallback(kernel.mem, prog, start));
-  if (typeof program === "string" || why !== undefined) return without(why);
+  if (typeof program === "string") return without(program);
+  const args = argumentsRead(program);
+  if (typeof args === "string") return without(args);
+  const why = readsTheUnknown(program, args, (start) => isCallback(kernel.mem, prog, start));
+  if (why !== undefined) return without(why);
   const proof = prove(kernel, prog, program);
   const calls = planCalls(kernel, prog, program, proof);
   const functions = new Map<number, CompiledFunction>();
   const imports: WebAssembly.ModuleImports = {
-    ...runtimeOf(kernel, program, functions),
+    ...runtimeOf(kernel, prog, program, functions),
     [MEMORY]: kernel.mem.wasm,
     [KERNEL]: new WebAssembly.Global({ value: "externref", mutable: false }, kernel),
   };
-  const bytes = moduleOf(kernel, prog, program, proof, calls, imports);
-  const instance = instantiate(bytes, imports);
+  const bytes = moduleOf(kernel, prog, program, args, proof, calls, imports);
+  const instance = instantiate(kernel, bytes, imports);
   if (typeof instance === "string") return without(instance);
-  for (const [name, func] of Object.entries(instance.exports)) functions.set(Number(name), func as CompiledFunction);
+  const { [TAIL]: tail, ...entries } = instance.exports;
+  for (const [name, func] of Object.entries(entries)) functions.set(Number(name), func as CompiledFunction);
+  const id = kernel.mem.u32[(prog + OBJ_ID) >>> 2]!;
+  if (id !== 0) tailCallsOf(kernel, enterTarget).set(id, tail!);
   return { why: undefined, functions, milliseconds: performance.now() - start, bytes: bytes.length };
 }
 
@@ -72,10 +83,12 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
  * machine code (RangeError).
  */
 function instantiate(
+  kernel: Kernel,
   bytes: Uint8Array<ArrayBuffer>,
   imports: WebAssembly.ModuleImports,
 ): WebAssembly.Instance | string {
   try {
+    imports[TAIL_CALLS] = tailCallsOf(kernel, enterTarget).table;
     return new WebAssembly.Instance(new WebAssembly.Module(bytes), { [IMPORTS]: imports });
   } catch (error) {
     if (!(error instanceof WebAssembly.CompileError || error instanceof RangeError)) throw error;
@@ -88,6 +101,7 @@ function moduleOf(
   kernel: Kernel,
   prog: number,
   program: JitProgram,
+  args: ArgumentsRead,
   proof: Facts,
   calls: readonly (CallPlan | undefined)[],
   imports: WebAssembly.ModuleImports,
@@ -97,9 +111,12 @@ function moduleOf(
   const runtime = new Map<RuntimeName, number>();
   const helpers = new Map<Callable, number>();
   const global = module.importGlobal(KERNEL, EXTERNREF);
-  const functions = program.functions.map(() => module.declare(BPF_FUNCTION));
+  const turned = new Map<string, number>();
+  const given = program.functions.map(({ start }) => argumentCount(args.get(start)!));
+  const functions = given.map((count) => module.declare(bpfFunction(count)));
   const generated = new Map<string, number>();
   const unit: Program = {
+    prog,
     program,
     mem,
     facts: proof,
@@ -123,24 +140,42 @@ function moduleOf(
       }
       return func;
     },
+    functionOf: (turns, name) => {
+      let func = turned.get(name);
+      if (func === undefined) {
+        func = module.importFunction(name, OF_TURNS);
+        turned.set(name, func);
+        imports[name] = turns.functions[name]!;
+      }
+      return func;
+    },
+    tailType: () => {
+      module.importTable(TAIL_CALLS);
+      return module.typeOf(TAIL_ENTRY);
+    },
     functions,
+    args: given,
     generated: (index) => {
       const call = calls[index]!;
-      if (call.how !== "gen" && call.how !== "attempt") throw new Bug(`call ${index} is not generated`);
-      const { map, inner } = call.how === "gen" ? call : { map: 0, inner: false };
-      const key = `${map}.${call.plan.id}`;
+      if (call.how !== "gen" && call.how !== "tail" && call.how !== "attempt")
+        throw new Bug(`call ${index} is not generated`);
+      const map = call.how === "attempt" ? 0 : call.map;
+      const inner = call.how === "gen" && call.inner;
+      const key = `${map}.${call.plan.callable.name}`;
       let func = generated.get(key);
       if (func === undefined) {
         const { callable } = call.plan;
-        const words = call.how === "gen" ? directSignature(callable).params.length - 2 : 2 * callable.args.length;
+        const known = map === 0 ? 1 : 2;
+        const words =
+          call.how === "attempt" ? 2 * callable.args.length : directSignature(callable).params.length - known;
         const params: ValueType[] = Array.from({ length: 1 + words + (inner ? 1 : 0) }, () => I32);
         func = module.declare({ params, results: [I32] });
         generated.set(key, func);
         const code = new Code(params.length);
         const args = Array.from({ length: words }, (_, i) => i + 1);
         const found = inner ? 1 + words : undefined;
-        const place = { code, unit, map, found, args, direct: () => unit.direct(callable) };
-        push32(code, call.how === "gen" ? call.gen.emit(genCall(place)) : call.attempt(genCall(place)));
+        const place = { code, unit, map, found, args, callable, direct: () => unit.direct(callable) };
+        push32(code, call.how === "attempt" ? call.attempt(genCall(place)) : call.gen.emit(genCall(place)));
         module.define(func, code);
       }
       return func;
@@ -151,9 +186,13 @@ function moduleOf(
   });
   for (const start of entriesOf(kernel, prog, program)) {
     const entry = module.declare({ params: [I32, I32], results: [] });
-    module.define(entry, entryCode(functions[program.functionAt.get(start)!]!));
+    const place = program.functionAt.get(start)!;
+    module.define(entry, entryCode(functions[place]!, given[place]!));
     module.exportFunction(String(start), entry);
   }
+  const tail = module.declare(TAIL_ENTRY);
+  module.define(tail, tailEntry(functions[0]!, given[0]!));
+  module.exportFunction(TAIL, tail);
   return module.bytes(mem.sharedPages);
 }
 
@@ -170,17 +209,24 @@ function entriesOf({ mem }: Kernel, prog: number, { functions }: JitProgram): nu
   return functions.map(({ start }) => start).filter((start) => start === 0 || isCallback(mem, prog, start));
 }
 
-/** (run, fp): r1 .. r5 come from the run record, r0 goes there. */
-function entryCode(func: number): Code {
+/** Up to the last that is read. */
+function argumentCount(read: number): number {
+  return read === 0 ? 0 : 31 - Math.clz32(read);
+}
+
+/** (run, fp): budget and r1 .. r5 come from the run record, what is left and r0 go there. */
+function entryCode(func: number, args: number): Code {
   const code = new Code(2);
+  const left = local64(code);
+  const run = new Local32(code, RUN);
   code.get(RUN);
-  code.get(0);
-  code.get(1);
-  for (let register = 1; register <= 5; register++) {
-    code.get(RUN);
-    code.memory(I64_LOAD, RUN_REGS + 8 * register);
-  }
+  code.get(RUN);
+  code.get(FP);
+  run.load64(RUN_BUDGET).push();
+  for (let register = 1; register <= args; register++) run.load64(RUN_REGS + 8 * register).push();
   code.call(func);
+  code.set(left.index);
   code.memory(I64_STORE, RUN_REGS);
+  run.store64(RUN_BUDGET, left);
   return code;
 }

@@ -2,6 +2,7 @@
  * Calls. A function of the program is a WebAssembly function; a helper is called in one of the ways of `calls.ts`. RFC
  * 9669, section 4.3.1.
  */
+import { Bug } from "../errors.ts";
 import type { Callable } from "../helpers/types.ts";
 import {
   HELD_KIND,
@@ -10,6 +11,7 @@ import {
   HELD_SIZE,
   MAX_FRAMES,
   RUN_CPU,
+  RUN_CURRENT,
   RUN_DEPTH,
   RUN_HELD,
   RUN_HELD_COUNT,
@@ -18,14 +20,28 @@ import {
   RUN_STATUS,
   STACK_FRAME,
 } from "../kern/run_record.ts";
-import type { HelperGenCall } from "../struct/gen.ts";
+import { OBJ_ID } from "../mem/layout.ts";
+import { type GenCall, type HelperGenCall, UNDONE } from "../struct/gen.ts";
 import { mapField } from "../struct/map.ts";
 import type { Code } from "../wasm/code.ts";
-import { blockValue, const32, Expr32, Local32, local32, loop, push32, when } from "../wasm/expr.ts";
+import {
+  blockValue,
+  const32,
+  Expr32,
+  Expr64,
+  Local32,
+  local32,
+  loop,
+  type Operand64,
+  push32,
+  push64,
+  select,
+  when,
+} from "../wasm/expr.ts";
 import * as w from "../wasm/opcodes.ts";
 import type { CallPlan } from "./calls.ts";
 import { emitSingle, putRegisters, takeRegister } from "./emit_single.ts";
-import { type Emitter, FP, type Program, RUN } from "./emitter.ts";
+import { BUDGET, type Emitter, FP, type Program, RUN } from "./emitter.ts";
 import type { Op } from "./program.ts";
 
 const ARGUMENTS = [1, 2, 3, 4, 5];
@@ -38,6 +54,8 @@ export function emitCall(e: Emitter, op: Op): void {
   const call = e.unit.calls[op.index]!;
   if (call.how === "checked") emitCheckedCall(e, op, call.plan.callable);
   else if (call.how === "attempt") emitAttempt(e, op, call.plan.callable);
+  else if (call.how === "turns") emitTurns(e, op, call);
+  else if (call.how === "tail") emitTailCall(e, op, call.plan.callable);
   else emitStraightCall(e, op, call);
   keepWindow(e, op);
 }
@@ -48,43 +66,78 @@ export function handsBudget(e: Emitter, op: Op): boolean {
   return op.variant?.op === "local" || runsCode(e.unit.calls[op.index]!.plan.callable);
 }
 
+/** Whether the call is one of a function of this program, made by the code itself. */
+export function callsFunction(e: Emitter, op: Op): boolean {
+  if (op.row.kind !== "call") return false;
+  return op.variant?.op === "local" || e.unit.calls[op.index]!.how === "turns";
+}
+
 function runsCode({ callback, result }: Callable): boolean {
   return callback !== undefined || result === "program";
 }
 
 function emitLocalCall(e: Emitter, op: Op): void {
-  const { code, unit } = e;
-  const target = unit.functions[unit.program.functionAt.get(op.index + 1 + op.imm)!]!;
-  e.putBudget();
-  code.get(RUN);
-  code.memory(w.I32_LOAD, RUN_DEPTH);
-  code.i32(1);
-  code.op(w.I32_ADD);
-  code.tee(e.address);
-  code.i32(MAX_FRAMES);
+  const { unit } = e;
+  const callee = unit.program.functionAt.get(op.index + 1 + op.imm)!;
+  goDeeper(e, op);
+  pushCall(
+    e,
+    callee,
+    ARGUMENTS.map((register) => e.register(register)),
+  );
+  e.set(0);
+  comeBack(e);
+}
+
+/** A frame more, or a fault: there are too many. */
+function goDeeper({ code, unit, depth }: Emitter, { index }: Op): void {
+  code.get(depth);
+  code.i32(MAX_FRAMES - 1);
   code.op(w.I32_EQ);
   code.open(w.IF);
-  code.i32(op.index);
+  code.i32(index);
   code.call(unit.imported("deep"));
   code.op(w.UNREACHABLE);
   code.end();
-  code.get(RUN);
-  code.get(e.address);
-  code.memory(w.I32_STORE, RUN_DEPTH);
+  new Local32(code, RUN).store(RUN_DEPTH, new Local32(code, depth).add(1));
+}
+
+function comeBack({ code, depth }: Emitter): void {
+  new Local32(code, RUN).store(RUN_DEPTH, new Local32(code, depth));
+}
+
+/** Calls a function in the frame below this one. What it returns is on the stack. */
+function pushCall({ code, unit }: Emitter, callee: number, args: readonly Operand64[]): void {
   code.get(RUN);
   code.get(FP);
   code.i32(STACK_FRAME);
   code.op(w.I32_SUB);
-  for (const register of ARGUMENTS) e.get(register);
-  code.call(target);
-  e.set(0);
-  code.get(RUN);
-  code.get(RUN);
-  code.memory(w.I32_LOAD, RUN_DEPTH);
-  code.i32(1);
-  code.op(w.I32_SUB);
-  code.memory(w.I32_STORE, RUN_DEPTH);
-  e.takeBudget();
+  code.get(BUDGET);
+  for (let i = 0; i < unit.args[callee]!; i++) push64(code, args[i] ?? 0);
+  code.call(unit.functions[callee]!);
+  code.set(BUDGET);
+}
+
+/** The helper's own code calls the function. */
+function emitTurns(e: Emitter, op: Op, call: Extract<CallPlan, { readonly how: "turns" }>): void {
+  const { code } = e;
+  goDeeper(e, op);
+  const result = call.turns.emit({
+    code,
+    map: call.map,
+    args: ARGUMENTS.map((register) => e.register(register)),
+    next: call.gen && ((walk, key) => call.gen!.emit(walkCall(e, call, [walk, key]))),
+    turn: (...args) => new Expr64(code, () => pushCall(e, call.callee, args)),
+    call: (name, a, b) =>
+      new Expr32(code, () => {
+        code.global(e.unit.kernel);
+        push32(code, a);
+        push32(code, b);
+        code.call(e.unit.functionOf(call.turns, name));
+      }),
+  });
+  e.register(0).set(result);
+  comeBack(e);
 }
 
 /** Arguments lie in the run record, where they are checked by the helper's prototype; so does the result. */
@@ -110,7 +163,38 @@ function emitCheckedCall(e: Emitter, op: Op, callable: Callable): void {
   takeRegister(e, 0);
 }
 
-/** The code of the helper's own has done it, and the result is 0; or everything is checked. */
+/** Where there is a program at the index, that one goes on in this frame, and the function ends with what it returns. */
+function emitTailCall(e: Emitter, op: Op, callable: Callable): void {
+  const { code, unit } = e;
+  const run = new Local32(code, RUN);
+  const prog = new Local32(code, e.address);
+  pushGenerated(e, op, callable);
+  code.tee(prog.index);
+  code.open(w.IF);
+  run.store(RUN_CURRENT, prog);
+  for (const local of [RUN, FP, BUDGET]) code.get(local);
+  const length = new Expr32(code, () => code.tableSize());
+  const id = prog.load(OBJ_ID);
+  select(id.ltU(length), id, 0).push();
+  code.callIndirect(unit.tailType());
+  code.set(BUDGET);
+  run.store(RUN_CURRENT, unit.prog);
+  e.leave();
+  code.end();
+  e.register(0).set(0);
+}
+
+/** Calls the module's own function for this helper and map. */
+function pushGenerated(e: Emitter, op: Op, { args }: Callable, inner = false): void {
+  e.code.get(RUN);
+  args.forEach((arg, i) => {
+    if (arg !== "map") pushArgument(e, i + 1, arg === "u64");
+  });
+  if (inner) pushArgument(e, 1, false);
+  e.code.call(e.unit.generated(op.index));
+}
+
+/** The code of the helper's own has done it; or everything is checked. */
 function emitAttempt(e: Emitter, op: Op, callable: Callable): void {
   const { code } = e;
   code.get(RUN);
@@ -118,11 +202,15 @@ function emitAttempt(e: Emitter, op: Op, callable: Callable): void {
     pushArgument(e, i + 1, true);
   });
   code.call(e.unit.generated(op.index));
+  code.tee(e.address);
+  code.i32(UNDONE);
+  code.op(w.I32_EQ);
   code.open(w.IF);
-  code.i64(0, 0);
-  e.set(0);
-  code.op(w.ELSE);
   emitCheckedCall(e, op, callable);
+  code.op(w.ELSE);
+  code.get(e.address);
+  code.op(w.I64_EXTEND_I32_U);
+  e.set(0);
   code.end();
 }
 
@@ -148,7 +236,7 @@ function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly
   } else if (call.gen.inline) {
     const locals: number[] = [];
     callable.args.forEach((arg, i) => {
-      if (i === 0) return;
+      if (arg === "map") return;
       pushArgument(e, i + 1, arg === "u64");
       const halves =
         arg === "u64" ? [e.temporary(locals.length + 1), e.temporary(locals.length)] : [e.temporary(locals.length)];
@@ -160,14 +248,9 @@ function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly
       pushArgument(e, 1, false);
       code.set(found);
     }
-    push32(code, call.gen.emit(genCall({ code, unit, map: call.map, found, args: locals, direct })));
+    push32(code, call.gen.emit(genCall({ code, unit, map: call.map, found, args: locals, callable, direct })));
   } else {
-    code.get(RUN);
-    callable.args.forEach((arg, i) => {
-      if (i > 0) pushArgument(e, i + 1, arg === "u64");
-    });
-    if (call.inner) pushArgument(e, 1, false);
-    code.call(unit.generated(op.index));
+    pushGenerated(e, op, callable, call.inner);
   }
   putResult(e, callable);
 }
@@ -195,20 +278,31 @@ function putResult(e: Emitter, { result }: Callable): void {
   e.set(0);
 }
 
+function walkCall(e: Emitter, call: Extract<CallPlan, { readonly how: "turns" }>, args: readonly Local32[]): GenCall {
+  const { code, unit } = e;
+  const { plan, map } = call;
+  const direct = (): never => {
+    throw new Bug(`a walk over map ${map} calls ${plan.callable.name}`);
+  };
+  return genCall({ code, unit, map, args: args.map(({ index }) => index), callable: plan.callable, direct });
+}
+
 /** Where the code of a map's type is emitted to. */
 export interface GenPlace {
   readonly code: Code;
   readonly unit: Pick<Program, "mem" | "imported" | "kernel">;
+  /** 0: the helper has none. */
   readonly map: number;
   /** The local with the address of a map that is found at run time, like `map`. */
   readonly found?: number | undefined;
   readonly args: readonly number[];
+  readonly callable: Callable;
   /** The helper's own function. */
   readonly direct: () => number;
 }
 
 /** The run's address is in the same local of all functions. */
-export function genCall({ code, unit, map, found, args, direct }: GenPlace): HelperGenCall {
+export function genCall({ code, unit, map, found, args, callable, direct }: GenPlace): HelperGenCall {
   const { mem } = unit;
   const run = new Local32(code, RUN);
   const own = found === undefined ? undefined : new Local32(code, found);
@@ -229,8 +323,11 @@ export function genCall({ code, unit, map, found, args, direct }: GenPlace): Hel
     cpu: run.load(RUN_CPU),
     helper: new Expr32(code, () => {
       code.global(unit.kernel);
-      push32(code, own ?? map);
-      for (const arg of args) code.get(arg);
+      const words = args.values();
+      for (const arg of callable.args) {
+        if (arg === "map") push32(code, own ?? map);
+        else for (let i = arg === "u64" ? 2 : 1; i > 0; i--) code.get(words.next().value!);
+      }
       code.call(direct());
     }),
   };

@@ -8,11 +8,11 @@ import { Local32 } from "../wasm/expr.ts";
 import * as w from "../wasm/opcodes.ts";
 import { emitAlu, emitByteOrder, emitImmediate } from "./emit_alu.ts";
 import { emitAtomic } from "./emit_atomic.ts";
-import { emitCall, emitCast, handsBudget } from "./emit_call.ts";
+import { callsFunction, emitCall, emitCast, handsBudget } from "./emit_call.ts";
 import { emitCondition } from "./emit_jump.ts";
 import { emitLoad, emitStore } from "./emit_memory.ts";
 import { emitPacketLoad, putRegisters } from "./emit_single.ts";
-import { Emitter, FP, type Program, RUN } from "./emitter.ts";
+import { BUDGET, Emitter, FP, type Program, RUN } from "./emitter.ts";
 import type { Func, Op } from "./program.ts";
 import { emitStructured } from "./structure.ts";
 
@@ -44,20 +44,28 @@ const byKind: Readonly<Record<InsnKind, (e: Emitter, op: Op) => void>> = {
 
 /** The function's code; `number` is its place in the program. */
 export function emitFunction(unit: Program, func: Func, number: number): Code {
-  const e = new Emitter(unit);
+  const e = new Emitter(unit, unit.args[number]!);
   const { code } = e;
   let mayGoto = false;
   let guesses = false;
+  let calls = false;
   for (const { ops } of func.blocks) {
-    for (const { index, row } of ops) {
+    for (const op of ops) {
+      const { index, row } = op;
       const { how, from = -1 } = unit.facts.access[index] ?? { how: "check" };
       if (how === "window" && from >= 0) e.addWindow(from);
       if (how === "window" || how === "stack" || how === "context") guesses = true;
       if (row.kind === "mayGoto") mayGoto = true;
+      if (callsFunction(e, op)) calls = true;
     }
   }
   if (guesses) e.beGuessing();
   enter(e, unit.facts.stackDepth[number]!, mayGoto);
+  if (calls) {
+    code.get(RUN);
+    code.memory(w.I32_LOAD, RUN_DEPTH);
+    code.set(e.depth);
+  }
   stopWhenSpent(e, func.start);
   emitStructured(func, {
     code,
@@ -99,14 +107,15 @@ function goOnInterpreted(e: Emitter, mayGoto: boolean): void {
   code.get(e.address);
   code.call(e.unit.imported("goOn"));
   code.op(w.DROP);
+  e.takeBudget();
   code.get(RUN);
   code.memory(w.I64_LOAD, RUN_REGS);
+  code.get(BUDGET);
 }
 
 /** The stack that can be reached is zero. */
 function enter(e: Emitter, depth: number, mayGoto: boolean): void {
   const { code } = e;
-  e.takeBudget();
   if (depth < 0) {
     const bytes = Math.min(-depth, STACK_FRAME);
     code.get(FP);
@@ -123,8 +132,8 @@ function enter(e: Emitter, depth: number, mayGoto: boolean): void {
 /**
  * Where functions and loops begin: calls of calls, and helpers that call functions again and again, take as long as loops.
  */
-function stopWhenSpent({ code, budget, unit }: Emitter, index: number): void {
-  code.get(budget);
+function stopWhenSpent({ code, unit }: Emitter, index: number): void {
+  code.get(BUDGET);
   code.i64(0, 0);
   code.op(w.I64_LT_S);
   code.open(w.IF);

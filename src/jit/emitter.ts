@@ -1,12 +1,13 @@
 /**
- * One BPF function as one WebAssembly function: (run, fp, r1 .. r5) → r0. Registers are i64 locals, an address is the u32
- * in their lower half; r10 is fp, the end of the frame's stack.
+ * One BPF function as one WebAssembly function: (run, fp, budget, r1 .. rn) → (r0, budget), n: the last argument that it
+ * reads. Registers are i64 locals, an address is the u32 in their lower half; r10 is fp, the end of the frame's stack.
  */
 
-import type { Callable } from "../helpers/types.ts";
+import type { Callable, TurnsGen } from "../helpers/types.ts";
 import { RUN_BUDGET } from "../kern/run_record.ts";
 import type { Memory } from "../mem/memory.ts";
 import { Code, I32, I64 } from "../wasm/code.ts";
+import { Local64 } from "../wasm/expr.ts";
 import type { Signature } from "../wasm/module.ts";
 import { BLOCK, I64_EXTEND_I32_U, I64_LOAD, I64_STORE, I64_SUB, RETURN } from "../wasm/opcodes.ts";
 import type { CallPlan } from "./calls.ts";
@@ -17,13 +18,19 @@ import type { RuntimeName } from "./runtime.ts";
 /** Parameters. */
 export const RUN = 0;
 export const FP = 1;
-const R1 = 2;
+/** Instructions that may still be executed, less than 0: too many were. */
+export const BUDGET = 2;
 const ARGS = 5;
 export const FRAME_POINTER = 10;
-export const BPF_FUNCTION: Signature = { params: [I32, I32, I64, I64, I64, I64, I64], results: [I64] };
+
+export function bpfFunction(args: number): Signature {
+  return { params: [I32, I32, I64, ...Array.from({ length: args }, () => I64)], results: [I64, I64] };
+}
 
 /** What is the same for all functions of a program. */
 export interface Program {
+  /** Its address. */
+  readonly prog: number;
   readonly program: JitProgram;
   readonly mem: Memory;
   readonly facts: Facts;
@@ -34,10 +41,15 @@ export interface Program {
   readonly kernel: number;
   /** The helper's own function, as the module calls it. */
   direct(callable: Callable): number;
+  /** A function of a helper that calls functions of the program, as the module calls it. */
+  functionOf(turns: TurnsGen, name: string): number;
+  /** The type of what tail calls go on in; the module has the table of them then. */
+  tailType(): number;
   /** The module's own function for what the map's type emits: (run, arguments, a map that is found at run time) → result. */
   generated(call: number): number;
-  /** By the function's place in the program: its index in the module. */
+  /** By the function's place in the program: its number in the module, and how many arguments it is given. */
   readonly functions: readonly number[];
+  readonly args: readonly number[];
 }
 
 /** Where the result of a call is kept, and a local that is all ones where it is NULL, else 0. */
@@ -47,10 +59,8 @@ interface Window {
 }
 
 export class Emitter {
-  readonly code: Code = new Code(BPF_FUNCTION.params.length);
+  readonly code: Code;
   readonly unit: Program;
-  /** Instructions that may still be executed, less than 0: too many were. */
-  readonly budget: number;
   /** For one instruction at a time. */
   readonly address: number;
   readonly wide: number;
@@ -65,16 +75,29 @@ export class Emitter {
   /** The block around all code: behind it the interpreter goes on. */
   #guessing = 0;
 
-  constructor(unit: Program) {
+  /** The frame's number: RUN_DEPTH, where the function calls others. */
+  readonly depth: number;
+
+  /** `args`: how many the function is given. */
+  constructor(unit: Program, args: number) {
     this.unit = unit;
+    const params = bpfFunction(args).params.length;
+    this.code = new Code(params);
     const { code } = this;
-    this.budget = code.local(I64);
     this.wide = code.local(I64);
     const r0 = code.local(I64);
+    const given = Array.from({ length: args }, (_, i) => params - args + i);
+    const others = Array.from({ length: ARGS - args }, () => code.local(I64));
     const saved = [6, 7, 8, 9].map(() => code.local(I64));
-    this.#registers = [r0, ...Array.from({ length: ARGS }, (_, i) => R1 + i), ...saved];
+    this.#registers = [r0, ...given, ...others, ...saved];
     this.address = code.local(I32);
     this.turns = code.local(I32);
+    this.depth = code.local(I32);
+  }
+
+  /** The local that a register is. */
+  register(register: number): Local64 {
+    return new Local64(this.code, this.#registers[register]!);
   }
 
   /** Puts a register on the stack, as i64. */
@@ -115,10 +138,10 @@ export class Emitter {
 
   charge(count: number): void {
     const { code } = this;
-    code.get(this.budget);
+    code.get(BUDGET);
     code.i64(count, count >> 31);
     code.op(I64_SUB);
-    code.set(this.budget);
+    code.set(BUDGET);
   }
 
   /** Before any code: some of it holds only as long as the program does what it did when it was proved. */
@@ -140,20 +163,20 @@ export class Emitter {
 
   /** Returns the i64 on the stack to who called the function. */
   leave(): void {
-    this.putBudget();
+    this.code.get(BUDGET);
     this.code.op(RETURN);
   }
 
-  /** For code that counts on: functions of the program, other programs. */
+  /** For code that counts on behind an import: functions that helpers call, other programs. */
   putBudget(): void {
     this.code.get(RUN);
-    this.code.get(this.budget);
+    this.code.get(BUDGET);
     this.code.memory(I64_STORE, RUN_BUDGET);
   }
 
   takeBudget(): void {
     this.code.get(RUN);
     this.code.memory(I64_LOAD, RUN_BUDGET);
-    this.code.set(this.budget);
+    this.code.set(BUDGET);
   }
 }

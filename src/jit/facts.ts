@@ -29,6 +29,12 @@ export interface CallFacts {
   outer(register: number): number;
   /** A number of at most 2^53 - 1; undefined: it may be anything. */
   range(register: number): Range | undefined;
+  /** The function of the program whose address the register holds, by its place there; -1: none that is known. */
+  func(register: number): number;
+  /** Whether the register holds the context's address. */
+  isContext(register: number): boolean;
+  /** Whether it holds the address of a word on the stack: a multiple of 8 from r10. */
+  isStackWord(register: number): boolean;
   /** Whether the helper may read, or write, so many bytes from there on. */
   memory(register: number, size: number, write: boolean): boolean;
 }

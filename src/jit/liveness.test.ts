@@ -4,7 +4,7 @@ import * as asm from "../insn/index.ts";
 import { createKernel } from "../kern/create.ts";
 import { allocProg, isCallback, PROG_INSNS, setProgSubprogs } from "../kern/prog.ts";
 import * as u from "../uapi/index.ts";
-import { readsTheUnknown } from "./liveness.ts";
+import { argumentsRead, readsTheUnknown } from "./liveness.ts";
 import { readProgram } from "./program.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, label } = asm;
@@ -20,7 +20,8 @@ function reason(items: Items): string | undefined {
   setProgSubprogs(mem, prog, asm.functionStarts(insns), asm.addressedFunctions(insns));
   const program = readProgram(mem, prog);
   if (typeof program === "string") throw new Error(program);
-  return readsTheUnknown(program, (start) => isCallback(mem, prog, start));
+  const args = argumentsRead(program);
+  return typeof args === "string" ? args : readsTheUnknown(program, args, (start) => isCallback(mem, prog, start));
 }
 
 const end: Items = [asm.mov64Imm(R0, 0), asm.exit()];

@@ -19,6 +19,9 @@ function use(reads: number, writes: number, spoils: boolean): number {
   return reads | (writes << WRITES) | (spoils ? SPOILS : 0);
 }
 
+/** Which of r1 .. r5 a function reads, as bits, by its first instruction. */
+export type ArgumentsRead = ReadonlyMap<number, number>;
+
 function useOf(op: Op): number {
   const { row, variant } = op;
   const dst = variant?.dst ?? row.dst;
@@ -54,18 +57,22 @@ function calledBy({ row, variant, index, imm }: Op): number | undefined {
  * Why the program cannot be compiled; undefined: it can. The registers of its first function are known, unless that is
  * called too. `isCallback`: whether helpers may call the function that begins there.
  */
-export function readsTheUnknown(program: JitProgram, isCallback: (start: number) => boolean): string | undefined {
+export function readsTheUnknown(
+  program: JitProgram,
+  args: ArgumentsRead,
+  isCallback: (start: number) => boolean,
+): string | undefined {
   const { functions } = program;
   const calls = callsOf(program);
   // All registers of the one function are known.
   if (functions.length === 1 && calls.every((op) => (useOf(op) & SPOILS) === 0)) return undefined;
   const called = new Set(calls.map(calledBy));
   const uses = usesOf(program);
-  const returned = returnCallers(program, uses);
+  const returned = returnCallers(program, uses, args);
   if (typeof returned === "string") return returned;
   for (const func of functions) {
     const first = func.start === 0 && !called.has(0);
-    const live = liveAtEntry(func, uses, returned, first || isCallback(func.start));
+    const live = liveAtEntry(func, uses, args, returned, first || isCallback(func.start));
     if (typeof live === "string") return live;
     if (!first && (live & CALLERS) !== 0) return readsCaller(func.start);
   }
@@ -87,17 +94,36 @@ function usesOf({ functions, insnCount }: JitProgram): Int32Array {
   return uses;
 }
 
+/** What functions read, and what they hand on to others that do. Or why nothing is compiled. */
+export function argumentsRead(program: JitProgram): ArgumentsRead | string {
+  const { functions } = program;
+  const known = new Map<number, number>();
+  const none: ReadonlySet<number> = new Set();
+  const uses = usesOf(program);
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const func of functions) {
+      const live = liveAtEntry(func, uses, known, none, false);
+      if (typeof live === "string") return live;
+      if ((live & SCRATCH) === known.get(func.start)) continue;
+      known.set(func.start, live & SCRATCH);
+      changed = functions.length > 1;
+    }
+  }
+  return known;
+}
+
 function readsCaller(start: number): string {
   return `the function at instruction ${start} reads registers of its caller`;
 }
 
 /** First instructions of functions that may return their caller's r0: those without a result. Or why nothing is compiled. */
-function returnCallers({ functions }: JitProgram, uses: Int32Array): ReadonlySet<number> | string {
+function returnCallers({ functions }: JitProgram, uses: Int32Array, args: ArgumentsRead): ReadonlySet<number> | string {
   const returned = new Set<number>();
   for (let size = -1; size !== returned.size; ) {
     size = returned.size;
     for (const func of functions) {
-      const live = liveAtEntry(func, uses, returned, true, true);
+      const live = liveAtEntry(func, uses, args, returned, true, true);
       if (typeof live === "string") return live;
       if ((live & R0) !== 0) returned.add(func.start);
     }
@@ -112,6 +138,7 @@ function returnCallers({ functions }: JitProgram, uses: Int32Array): ReadonlySet
 function liveAtEntry(
   func: Func,
   uses: Int32Array,
+  args: ArgumentsRead,
   returned: ReadonlySet<number>,
   result: boolean,
   through = false,
@@ -129,7 +156,8 @@ function liveAtEntry(
       const callee = calledBy(op);
       const passes = callee !== undefined && returned.has(callee) && (now & R0) !== 0;
       if (passes && !through) return readsCaller(callee);
-      now = (now & ~(passes ? writes & ~R0 : writes)) | (used & REGISTERS);
+      const given = callee === undefined ? 0 : (args.get(callee) ?? 0);
+      now = (now & ~(passes ? writes & ~R0 : writes)) | (used & REGISTERS) | given;
       if (result && op.row.kind === "exit") now |= R0;
     }
     return now;

@@ -11,6 +11,7 @@ import {
   FRAME_CALLBACK,
   FRAME_HELPER,
   RUN_BUDGET,
+  RUN_CURRENT,
   RUN_DEPTH,
   RUN_EXITED,
   RUN_RUNNING,
@@ -77,8 +78,15 @@ export type RuntimeName =
   | "goOn";
 type RuntimeFunctions = Readonly<Record<RuntimeName, (...args: number[]) => number>>;
 
+/** Goes on in the program of RUN_CURRENT, for a tail call. */
+export function enterTarget(): void {
+  const m = machine!;
+  tailCall(m, m.u32[(m.run + RUN_CURRENT) >>> 2]!);
+}
+
 export function runtimeOf(
   kernel: Kernel,
+  prog: number,
   program: JitProgram,
   functions: ReadonlyMap<number, CompiledFunction>,
 ): RuntimeFunctions {
@@ -87,6 +95,8 @@ export function runtimeOf(
   /** The machine, as if the interpreter had just fetched this instruction. */
   const at = (index: number): Machine => {
     const m = machine!;
+    // Compiled code goes from program to program by itself.
+    if (m.prog !== prog) goOnIn(m, prog);
     m.pc = index + 1;
     m.stackLow = m.stackTop - (m.u32[(m.run + RUN_DEPTH) >>> 2]! + 1) * STACK_FRAME;
     return m;
@@ -142,6 +152,7 @@ export function runtimeOf(
     if (helperFaulted(m)) throw UNWIND;
     if (result === "program" && value !== 0) {
       tailCall(m, value);
+      goOnIn(m, prog);
       return 1;
     }
     if (result === "throw") {
@@ -184,6 +195,8 @@ export function runtimeOf(
     const m = at(index);
     m.pc = index;
     interpretFrame(m, m.u32[(m.run + RUN_DEPTH) >>> 2]!);
+    // It may have gone on in another program by a tail call.
+    goOnIn(m, prog);
     return 0;
   };
 
@@ -198,10 +211,10 @@ export function runtimeOf(
 /** Goes on in another program, in the frame of the function that called it, until that ends. r0 is its result. */
 function tailCall(m: Machine, prog: number): void {
   const { u32, run } = m;
-  const caller = m.prog;
   const depth = u32[(run + RUN_DEPTH) >>> 2]!;
   const entry = compiledOf(m.kernel, prog).functions.get(0);
   if (entry === undefined) {
+    m.stackLow = m.stackTop - (depth + 1) * STACK_FRAME;
     enterProgram(m, prog);
     interpretFrame(m, depth);
   } else {
@@ -209,7 +222,6 @@ function tailCall(m: Machine, prog: number): void {
     firstRegisters(m);
     entry(run, m.stackTop - depth * STACK_FRAME);
   }
-  goOnIn(m, caller);
 }
 
 /** The interpreter runs until the frame's function ends. */

@@ -12,6 +12,14 @@ export interface RanBy {
 /** Runs one function of a program: arguments from r1 .. r5 of the run record, r0 back into it. `fp`: the end of its stack. */
 export type CompiledFunction = (run: number, fp: number) => void;
 
+/** Of each client: where tail calls go on, by the program's id. */
+export interface TailCalls {
+  readonly table: WebAssembly.Table;
+  set(id: number, entry: WebAssembly.ExportValue): void;
+  /** The program is gone. */
+  forget(id: number): void;
+}
+
 export interface CompiledProgram {
   /** Why the interpreter runs it instead; undefined: it is compiled. */
   readonly why: string | undefined;

@@ -41,7 +41,7 @@ import {
   STAGE_BLOCK,
   useOf,
 } from "./clients.ts";
-import type { CompiledProgram, Engine } from "./compiled.ts";
+import type { CompiledProgram, Engine, TailCalls } from "./compiled.ts";
 import { endRunsOf } from "./cpus.ts";
 import { deviceExists } from "./devices.ts";
 import {
@@ -97,6 +97,8 @@ export class Kernel implements MapEnv {
   readonly codeCache: Map<number, ProgramCode> = new Map();
   /** Programs as this client has compiled them, by id. */
   readonly compiled: Map<number, CompiledProgram> = new Map();
+  /** Made with the first program that is compiled. */
+  tailCalls: TailCalls | undefined;
   /** What runs programs: compiled code where that can be, or always the interpreter. */
   engine: Engine = "jit";
   /** Who is told of this client's runs. */
@@ -106,6 +108,7 @@ export class Kernel implements MapEnv {
   readonly #table: number;
   /** Threads count time each from its own beginning; the host's is that of the client that made it. */
   readonly #clockOffset: bigint;
+  readonly #clockOffsetNumber: number;
   #scratch = 0;
   #scratchSize = 0;
 
@@ -127,7 +130,8 @@ export class Kernel implements MapEnv {
     }
     rememberBlock(mem, client, ATTR_BLOCK, this.attr, ATTR_ROOM);
     const origin = performance.timeOrigin - mem.view.getFloat64(SB_TIME_ORIGIN, true);
-    this.#clockOffset = BigInt(Math.round(origin * 1e6));
+    this.#clockOffsetNumber = Math.round(origin * 1e6);
+    this.#clockOffset = BigInt(this.#clockOffsetNumber);
     this.#table = mem.u32[SB_TABLE >>> 2]! >>> 2;
   }
 
@@ -162,6 +166,11 @@ export class Kernel implements MapEnv {
   stopwatch(): number {
     const { mem } = this;
     return mem.u32[SB_CLOCK_VIRTUAL >>> 2] === 1 ? mem.readU64(SB_CLOCK) : Math.round(performance.now() * 1e6);
+  }
+
+  /** The machine's clock as `now` tells it, to the nanosecond for the first 100 days of a thread. */
+  nowNumber(): number {
+    return Math.round(performance.now() * 1e6) + this.#clockOffsetNumber;
   }
 
   /** Nanoseconds since 1970; with a virtual clock what `now` says. */

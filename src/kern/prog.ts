@@ -216,6 +216,7 @@ export function destroyProg(kernel: Kernel, prog: number): void {
   freeRecords(mem, prog, PROG_INSNS, 1 << INSN_SHIFT);
   kernel.codeCache.delete(u32[(prog + OBJ_ID) >>> 2]!);
   kernel.compiled.delete(u32[(prog + OBJ_ID) >>> 2]!);
+  kernel.tailCalls?.forget(u32[(prog + OBJ_ID) >>> 2]!);
   freeStream(mem, progStream(prog, 1));
   freeStream(mem, progStream(prog, 2));
   free(mem, prog, PROG_SIZE);

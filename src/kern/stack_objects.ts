@@ -28,13 +28,15 @@ export const OBJECT_NUM = 2;
 export const OBJECT_BITS = 3;
 
 /** An entry: kind and generation; the other six words are the kind's own. */
-const O_KIND = 0;
-const O_GENERATION = 4;
+export const O_KIND = 0;
+export const O_GENERATION = 4;
 export const OBJECT_STATE = 8;
 
 /** A place is a multiple of 8 on the stack. */
 const PLACES: number = STACK_SIZE >>> 3;
 const MARK_SIZE = 8;
+/** Of the mark's first word: the kind lies above the place. */
+export const PLACE_SHIFT = 16;
 
 /** The table of the run under way, made when its first object is set up; 0: out of memory. */
 function tableOf({ mem, run }: Kernel): number {
@@ -124,5 +126,5 @@ function placeOf(u32: Uint32Array, run: number, address: number): number {
 
 /** The first word of the mark; the second is the generation. */
 function markOf(place: number, kind: number): number {
-  return (kind << 16) | place;
+  return (kind << PLACE_SHIFT) | place;
 }

@@ -2,6 +2,7 @@
 import { rup8 } from "../mem/layout.ts";
 import {
   BPF_EXIST,
+  BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_lookup_elem,
   BPF_FUNC_map_lookup_percpu_elem,
   BPF_FUNC_map_update_elem,
@@ -81,6 +82,28 @@ function updateOf(element: Place): MapGen {
   };
 }
 
+/** The element of the index in the walk's state, which is copied to the key: see `walkArray`. */
+function walkWith(found: Place): MapGen {
+  return {
+    inline: true,
+    emit: (call) => {
+      const [state, key] = call.args as [Local32, Local32];
+      const index = local32(call.code, state.load());
+      return choose(
+        index.ltU(call.field(MAP_MAX_ENTRIES)),
+        () => {
+          state.store(0, index.add(1));
+          key.store(0, index);
+          return found(call, index);
+        },
+        () => 0,
+      );
+    },
+  };
+}
+
+const walk: MapGen = walkWith(elementAt);
+const walkOwn: MapGen = walkWith(ownElement);
 const lookup: MapGen = lookupWith(elementAt);
 const lookupOwn: MapGen = lookupWith(ownElement);
 const update: MapGen = updateOf(elementAt);
@@ -94,11 +117,13 @@ function isPlain({ mem }: MapEnv, map: number): boolean {
 /** Also of maps that are found at run time: all that differs between two of one template is asked of the map. */
 export function genArray(env: MapEnv, map: number, helper: number): MapGen | undefined {
   if (helper === BPF_FUNC_map_lookup_elem) return lookup;
+  if (helper === BPF_FUNC_for_each_map_elem) return walk;
   return helper === BPF_FUNC_map_update_elem && isPlain(env, map) ? update : undefined;
 }
 
 export function genPercpuArray(env: MapEnv, map: number, helper: number): MapGen | undefined {
   if (helper === BPF_FUNC_map_lookup_elem) return lookupOwn;
+  if (helper === BPF_FUNC_for_each_map_elem) return walkOwn;
   if (helper === BPF_FUNC_map_lookup_percpu_elem) return lookupOf(env.cpus);
   return helper === BPF_FUNC_map_update_elem && isPlain(env, map) ? updateOwn : undefined;
 }

@@ -4,7 +4,7 @@
  */
 import type { Memory } from "../mem/memory.ts";
 import type { Code } from "../wasm/code.ts";
-import type { Expr32, Local32, Operand32 } from "../wasm/expr.ts";
+import type { Expr32, Expr64, Local32, Local64, Operand32, Operand64 } from "../wasm/expr.ts";
 
 /** A call of a helper, as the type that emits it sees it. */
 export interface GenCall {
@@ -26,7 +26,10 @@ export interface GenCall {
   readonly helper: Expr32;
 }
 
-/** Memory arguments were proved for their whole length. Emits statements, and returns what the helper returns. */
+/**
+ * Memory arguments were proved for their whole length. Emits statements, and returns what the helper returns. Of
+ * bpf_for_each_map_elem it is `map_for_each`: its arguments are the walk's state and where the key goes.
+ */
 export interface MapGen {
   /** At every call; else one function of the module for all calls with this map. */
   readonly inline: boolean;
@@ -50,7 +53,24 @@ export interface HelperGen {
 export type AttemptCall = Pick<HelperGenCall, "code" | "mem" | "run" | "args" | "wakeRing">;
 
 /**
- * Code that judges the call's arguments by itself, all of which it has as two locals each. Returns 1, or 0 where it has
- * done nothing: then the call is made with all checks. The helper's result is 0.
+ * Code that judges the call's arguments by itself, all of which it has as two locals each. Returns what the helper returns,
+ * or UNDONE where it has done nothing: then the call is made with all checks.
  */
 export type Attempt = (call: AttemptCall) => Operand32;
+/** Neither an address nor 0. */
+export const UNDONE = -1;
+
+/** A call of a helper that calls a function of the program, again and again, when it is known which one. */
+export interface TurnsCall {
+  readonly code: Code;
+  /** 0: the helper has none. */
+  readonly map: number;
+  /** r1 .. r5. */
+  readonly args: readonly Local64[];
+  /** What the function returns: calls it with these arguments, the others 0. */
+  turn(...args: readonly Operand64[]): Expr64;
+  /** Of helpers that walk over a map whose type has code for it: the next value, its key copied; 0: there is none. */
+  readonly next: ((walk: Local32, key: Local32) => Operand32) | undefined;
+  /** What one of the helper's own functions returns: calls it, with the kernel in front. */
+  call(name: string, a: Operand32, b: Operand32): Expr32;
+}

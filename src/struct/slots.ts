@@ -6,6 +6,7 @@
 import { AREA_NODES, allocAreas, freeAreas } from "../mem/alloc.ts";
 import { OBJ_ID } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";
+import type { Memory } from "../mem/memory.ts";
 import { BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_WRONLY, E2BIG, EINVAL, ENOENT, ENOMEM } from "../uapi/index.ts";
 import { indexAt } from "./array_ops.ts";
 import { checkFlags } from "./check.ts";
@@ -17,6 +18,11 @@ export const SLOTS: number = MAP_PRIVATE;
 /** The object, or 0; the lock. */
 const SLOT_LOCK = 4;
 export const SLOT_SIZE = 8;
+
+/** Address of the map's first slot. */
+export function slotsOf(mem: Memory, map: number): number {
+  return mem.u32[(map + SLOTS) >>> 2]!;
+}
 /** Bytes of a value in commands: an fd, or an id. */
 export const FD_SIZE = 4;
 

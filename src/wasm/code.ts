@@ -5,6 +5,7 @@ import {
   BR,
   BR_IF,
   CALL,
+  CALL_INDIRECT,
   GLOBAL_GET,
   I32_CONST,
   I64_CONST,
@@ -13,6 +14,7 @@ import {
   LOCAL_TEE,
   LOOP,
   MEMORY_COPY,
+  TABLE_SIZE,
 } from "./opcodes.ts";
 
 export const I32 = 0x7f as const;
@@ -186,6 +188,20 @@ export class Code extends Bytes {
   }
 
   /** As `ModuleBuilder` names functions. */
+  /** Calls the function of this type at the index on the stack, of the module's table. */
+  callIndirect(type: number): void {
+    this.byte(CALL_INDIRECT);
+    this.u32(type);
+    this.byte(0);
+  }
+
+  /** How long the module's table is. */
+  tableSize(): void {
+    this.byte(BULK_PREFIX);
+    this.byte(TABLE_SIZE);
+    this.byte(0);
+  }
+
   call(func: number): void {
     this.byte(CALL);
     if (func >= 0) {

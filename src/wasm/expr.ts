@@ -249,7 +249,7 @@ export function push32(code: Code, value: Operand32): void {
   else value.push();
 }
 
-function push64(code: Code, value: Operand64): void {
+export function push64(code: Code, value: Operand64): void {
   if (typeof value === "number") code.i64(value | 0, Math.floor(value / 2 ** 32) | 0);
   else value.push();
 }

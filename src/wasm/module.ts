@@ -1,6 +1,6 @@
 /**
- * A WebAssembly module under construction: one imported memory, imported functions, functions of its own, exports. Its own
- * functions are known by negative numbers until all is there that is imported, since WebAssembly counts that first.
+ * A WebAssembly module under construction: one imported memory, imported functions, a table of them, functions of its own,
+ * exports. Its own functions are known by negative numbers until all is there that is imported, since WebAssembly counts that first.
  */
 import { Bug } from "../errors.ts";
 import { Bytes, type Code, FUNCTIONS_MAX, type ValueType } from "./code.ts";
@@ -17,9 +17,11 @@ interface OwnFunction {
 
 const FUNC_TYPE = 0x60;
 const EXTERNAL_FUNC = 0x00;
+const EXTERNAL_TABLE = 0x01;
 const EXTERNAL_MEMORY = 0x02;
 const EXTERNAL_GLOBAL = 0x03;
 const SHARED = 0x03;
+const FUNCREF = 0x70;
 const MAGIC = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 /** Name of the module that everything is imported from. */
 export const IMPORTS = "i";
@@ -30,10 +32,12 @@ export class ModuleBuilder {
   readonly #typeIndex = new Map<string, number>();
   readonly #imports: { readonly name: string; readonly type: number }[] = [];
   readonly #globals: { readonly name: string; readonly type: ValueType }[] = [];
+  #table: string | undefined;
   readonly #functions: OwnFunction[] = [];
   readonly #exports: { readonly name: string; readonly func: number }[] = [];
 
-  #typeOf({ params, results }: Signature): number {
+  /** Its index for `Code.callIndirect`. */
+  typeOf({ params, results }: Signature): number {
     const key = `${params.join()}:${results.join()}`;
     let index = this.#typeIndex.get(key);
     if (index === undefined) {
@@ -51,7 +55,7 @@ export class ModuleBuilder {
 
   /** Its number for `Code.call`. */
   importFunction(name: string, signature: Signature): number {
-    return this.#imports.push({ name, type: this.#typeOf(signature) }) - 1;
+    return this.#imports.push({ name, type: this.typeOf(signature) }) - 1;
   }
 
   /** Its index for `Code.global`. The module does not change it. */
@@ -59,9 +63,14 @@ export class ModuleBuilder {
     return this.#globals.push({ name, type }) - 1;
   }
 
+  /** The one table of functions. */
+  importTable(name: string): void {
+    this.#table = name;
+  }
+
   /** A function whose code follows by `define`: so that functions can call each other. */
   declare(signature: Signature): number {
-    return -this.#functions.push({ type: this.#typeOf(signature), code: undefined });
+    return -this.#functions.push({ type: this.typeOf(signature), code: undefined });
   }
 
   define(func: number, code: Code): void {
@@ -81,7 +90,8 @@ export class ModuleBuilder {
     section(out, 1, this.#types.length, (body) => {
       for (const type of this.#types) body.append(type.view);
     });
-    section(out, 2, imported + this.#globals.length + 1, (body) => {
+    const tables = this.#table === undefined ? [] : [this.#table];
+    section(out, 2, imported + this.#globals.length + tables.length + 1, (body) => {
       text(body, IMPORTS);
       text(body, MEMORY);
       body.byte(EXTERNAL_MEMORY);
@@ -93,6 +103,15 @@ export class ModuleBuilder {
         text(body, name);
         body.byte(EXTERNAL_FUNC);
         body.u32(type);
+      }
+      for (const name of tables) {
+        text(body, IMPORTS);
+        text(body, name);
+        body.byte(EXTERNAL_TABLE);
+        body.byte(FUNCREF);
+        // As long as may be.
+        body.byte(0);
+        body.u32(0);
       }
       for (const { name, type } of this.#globals) {
         text(body, IMPORTS);

@@ -9,6 +9,7 @@ export const BR_IF = 0x0d;
 export const BR_TABLE = 0x0e;
 export const RETURN = 0x0f;
 export const CALL = 0x10;
+export const CALL_INDIRECT = 0x11;
 export const UNREACHABLE = 0x00;
 export const DROP = 0x1a;
 export const SELECT = 0x1b;
@@ -104,6 +105,7 @@ export const I64_EXTEND32_S = 0xc4;
 
 /** Behind 0xfc; a copy names two memories. */
 export const MEMORY_COPY = 0x0a;
+export const TABLE_SIZE = 0x10;
 export const MEMORY_FILL = 0x0b;
 /** Behind 0xfe. */
 export const ATOMIC_NOTIFY = 0x00;

@@ -89,6 +89,7 @@ class Side {
   reset(): void {
     this.kernel.mem.u8.set(this.#start);
     this.kernel.compiled.clear();
+    this.kernel.tailCalls = undefined;
     this.kernel.codeCache.clear();
   }
 

@@ -3,7 +3,19 @@ import type { CallFacts, Range } from "../facts.ts";
 import { packetOk } from "./access.ts";
 import type { Context } from "./context.ts";
 import type { State } from "./state.ts";
-import { F_NULL, F_WRITE, K_INNER, K_MAP, K_NUMBER, K_PACKET, K_REGION, K_STACK, type Val } from "./value.ts";
+import {
+  F_NULL,
+  F_WRITE,
+  K_CTX,
+  K_FUNCTION,
+  K_INNER,
+  K_MAP,
+  K_NUMBER,
+  K_PACKET,
+  K_REGION,
+  K_STACK,
+  type Val,
+} from "./value.ts";
 
 const FRAME = 512;
 const FIRST = 1;
@@ -34,6 +46,21 @@ export class Arguments implements CallFacts {
   range(register: number): Range | undefined {
     const v = this.#given[register - FIRST]!;
     return v.kind === K_NUMBER && v.min >= 0 ? v : undefined;
+  }
+
+  func(register: number): number {
+    const v = this.#given[register - FIRST]!;
+    return v.kind === K_FUNCTION ? v.id : -1;
+  }
+
+  isContext(register: number): boolean {
+    const v = this.#given[register - FIRST]!;
+    return v.kind === K_CTX && v.min === 0;
+  }
+
+  isStackWord(register: number): boolean {
+    const v = this.#given[register - FIRST]!;
+    return v.kind === K_STACK && v.min === v.max && v.min % 8 === 0;
   }
 
   memory(register: number, size: number, write: boolean): boolean {

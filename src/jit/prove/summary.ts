@@ -2,6 +2,7 @@
  * What calls leave as it was. Helpers that are in no list may do anything: move the packet, give records back, write the
  * stack through any argument.
  */
+import { INT_SIZE, NUM_DESTROY, NUM_NEW, NUM_NEXT } from "../../helpers/iterators.ts";
 import { kfuncTable } from "../../helpers/kfunc_table.ts";
 import { helperTable } from "../../helpers/table.ts";
 import type { Callable } from "../../helpers/types.ts";
@@ -92,9 +93,6 @@ const quiet: readonly number[] = [
   u.BPF_FUNC_timer_cancel,
 ];
 
-/** Kernel functions that do so. */
-const quietKfuncs: readonly string[] = ["bpf_iter_num_new", "bpf_iter_num_next", "bpf_iter_num_destroy"];
-
 /** Read through any address, but write by their prototype only, and leave the packet's bounds alone. */
 const readers: readonly number[] = [
   u.BPF_FUNC_trace_printk,
@@ -109,12 +107,15 @@ const readers: readonly number[] = [
   u.BPF_FUNC_get_current_task,
 ];
 
+/** Kernel functions that leave as much as `quiet` helpers: they write their own 8 bytes of the stack at most. */
+const quietKfuncs: readonly string[] = [NUM_NEW, NUM_NEXT, NUM_DESTROY];
+
 /** Call a function of the program, and by themselves do no more than what `quiet` ones do. */
 const callers: readonly number[] = [u.BPF_FUNC_loop, u.BPF_FUNC_for_each_map_elem];
 
 /** Give back what the run holds. */
 const givers: readonly number[] = [u.BPF_FUNC_ringbuf_submit, u.BPF_FUNC_ringbuf_discard, u.BPF_FUNC_sk_release];
-const givingKfuncs: readonly string[] = ["bpf_iter_num_destroy"];
+const givingKfuncs: readonly string[] = [NUM_NEW, NUM_DESTROY];
 
 /** Bytes that the run holds for the program to read, where the result says, until they are given back. */
 const shownBytes: ReadonlyMap<string, number> = new Map([
@@ -125,7 +126,7 @@ const shownBytes: ReadonlyMap<string, number> = new Map([
   ["bpf_sk_fullsock", u.bpf_sock.size],
   ["bpf_get_listener_sock", u.bpf_sock.size],
   // In the run's table of such objects, not on the stack.
-  ["bpf_iter_num_next", 4],
+  [NUM_NEXT, INT_SIZE],
 ]);
 
 /** Bytes at the address that the call returns, if that is not NULL, that the program may read; 0: it is not known. */

@@ -1,5 +1,7 @@
 /** Calls: what helpers give back by their prototypes, and what is no more known once they, or a function, were called. */
+import { NUM_BYTES } from "../../helpers/iterators.ts";
 import type { Callable, HelperArg } from "../../helpers/types.ts";
+import { OBJECT_NUM } from "../../kern/stack_objects.ts";
 import { MAP_FLAGS, MAP_INNER, MAP_KEY_SIZE, MAP_TYPE, MAP_VALUE_SIZE, mapField } from "../../struct/map.ts";
 import {
   BPF_F_RDONLY_PROG,
@@ -203,7 +205,7 @@ function memorySize(context: Context, state: State, arg: HelperArg, i: number): 
   if (typeof arg !== "string") {
     if ("fixed" in arg) return arg.fixed;
     if ("field" in arg) return 0;
-    return "stack" in arg ? arg.stack : OBJECT_MARK;
+    return "stack" in arg ? arg.stack : arg.object === OBJECT_NUM ? NUM_BYTES : OBJECT_MARK;
   }
   switch (arg) {
     case "mem":

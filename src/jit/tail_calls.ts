@@ -1,0 +1,68 @@
+/**
+ * Tail calls between compiled programs: a table of entries by the id of the program, which each client has for itself. What
+ * has not been compiled yet, or cannot be, is gone on in by JavaScript: its place holds a function that does so.
+ */
+import type { TailCalls } from "../kern/compiled.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import { RUN_BUDGET, RUN_CTX, RUN_REGS } from "../kern/run_record.ts";
+import type { Memory } from "../mem/memory.ts";
+import { Code } from "../wasm/code.ts";
+import { Local32, Local64 } from "../wasm/expr.ts";
+import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
+import { BUDGET, bpfFunction, FP, RUN } from "./emitter.ts";
+
+/** (run, fp, budget) → (r0, budget): goes on in the program of RUN_CURRENT, in the frame at fp. */
+export const TAIL_ENTRY: Signature = bpfFunction(0);
+const GO_ON = "goOn";
+const FIRST_LENGTH = 1024;
+/** Programs with ids from here on are gone on in by JavaScript. */
+const MAX_LENGTH = 65_536;
+
+/** `goOn`: goes on in the program of RUN_CURRENT; budget and r0 are in the run record. */
+export function tailCallsOf(kernel: Kernel, goOn: () => void): TailCalls {
+  const known = kernel.tailCalls;
+  if (known !== undefined) return known;
+  const imports = { [MEMORY]: kernel.mem.wasm, [GO_ON]: goOn };
+  const module = new WebAssembly.Module(moduleOf(kernel.mem));
+  const unknown = new WebAssembly.Instance(module, { [IMPORTS]: imports }).exports[GO_ON];
+  const table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_LENGTH }, unknown);
+  const made: TailCalls = {
+    table,
+    set: (id, entry) => {
+      if (id >= MAX_LENGTH) return;
+      const { length } = table;
+      if (id >= length) table.grow(Math.max(length, id + 1 - length), unknown);
+      table.set(id, entry);
+    },
+    forget: (id) => {
+      if (id < table.length) table.set(id, unknown);
+    },
+  };
+  kernel.tailCalls = made;
+  return made;
+}
+
+function moduleOf(mem: Memory): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  const goOn = module.importFunction(GO_ON, { params: [], results: [] });
+  const func = module.declare(TAIL_ENTRY);
+  const code = new Code(TAIL_ENTRY.params.length);
+  const run = new Local32(code, RUN);
+  run.store64(RUN_BUDGET, new Local64(code, BUDGET));
+  code.call(goOn);
+  run.load64(RUN_REGS).push();
+  run.load64(RUN_BUDGET).push();
+  module.define(func, code);
+  module.exportFunction(GO_ON, func);
+  return module.bytes(mem.sharedPages);
+}
+
+/** The entry of a program: r1 is the context, the others are 0. */
+export function tailEntry(func: number, args: number): Code {
+  const code = new Code(TAIL_ENTRY.params.length);
+  for (const local of [RUN, FP, BUDGET]) code.get(local);
+  if (args > 0) new Local32(code, RUN).load(RUN_CTX).extendU().push();
+  for (let i = 1; i < args; i++) code.i64(0, 0);
+  code.call(func);
+  return code;
+}

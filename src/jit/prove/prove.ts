@@ -30,7 +30,7 @@ const WORK_MAX = 500_000;
 const BLOCK_WORK = 4;
 /** Programs with more instructions are not looked at: what is known of each block would take too much memory. */
 const INSNS_MAX = 100_000;
-/** How often callers may add to what a function is given before its bounds are let go. */
+/** How often what a function is given may grow after it was looked at, before its bounds are let go. */
 const CALLS_WIDEN = 4;
 
 /** What is known of one function. */
@@ -55,6 +55,8 @@ interface Flow {
   lowest: number;
   readonly callers: Set<Flow>;
   entries: number;
+  /** How often what it is given has grown after it was looked at: all that grows before is one growth. */
+  rounds: number;
   pending: boolean;
 }
 
@@ -115,12 +117,13 @@ class Prover {
     flow.entries++;
     // Its tail calls are no more the program's own.
     if (flow.entries === 1 && flow === this.#flows[0]) again(flow);
-    const widening = flow.entries > CALLS_WIDEN ? flow.entries : 0;
+    const widening = flow.rounds > CALLS_WIDEN ? flow.rounds : 0;
     const { joiner } = this.#context;
     const { stops } = joiner;
     joiner.stops = flow.stops;
     const grown = joiner.join(known, state, widening);
     joiner.stops = stops;
+    if (grown && !flow.pending) flow.rounds++;
     if (frames < flow.frames) {
       flow.frames = frames;
       again(flow);
@@ -304,6 +307,7 @@ function flowOf(func: Func): Flow {
     lowest: 0,
     callers: new Set(),
     entries: 0,
+    rounds: 0,
     pending: false,
   };
 }

@@ -82,9 +82,10 @@ export class PlainRun {
     const fits = onPacket
       ? data instanceof Uint8Array && length >= ETH_HLEN && length <= PACKET_MAX
       : data === undefined;
+    if (!fits) return undefined;
     // While it runs nobody else has its machine; a run that is stopped leaves it anyhow.
     this.#known = undefined;
-    if (!fits || reopen(this.#fd, prog, id, start + length) === 0) return undefined;
+    if (reopen(this.#fd, prog, id, start + length) === 0) return undefined;
     kernel.run = run;
     try {
       const result = runOn(kernel, known, data);

@@ -84,14 +84,14 @@ export function genPercpuWrite({ mem, cpus }: MapEnv, map: number, helper: numbe
  */
 function emitWrite(
   call: GenCall,
-  flags: boolean,
+  hasFlags: boolean,
   locked: (place: Place, refused: Exit, end: (result: number) => void) => void,
 ): Expr32 {
   const { code, mem, args } = call;
   const [key, , low, high] = args as [Local32, Local32, Local32, Local32];
   return blockValue(code, (end) => {
     block(code, (helper) => {
-      if (flags) helper.when(high.or(low.gtU(BPF_EXIST)));
+      if (hasFlags) helper.when(high.or(low.gtU(BPF_EXIST)));
       const hash = emitHash(call, key);
       const bucket = local32(code, hash.and(call.field(HT_MASK)).shl(3).add(call.field(HT_BUCKETS)));
       const lock = bucket.add(BUCKET_LOCK);
@@ -100,7 +100,7 @@ function emitWrite(
         const place = { call, at: call.at, key, hash, bucket, old: local32(code), link: local32(code) };
         emitFind(place);
         // BPF_NOEXIST for one that is there, BPF_EXIST for one that is not.
-        if (flags) refused.when(select(place.old, BPF_NOEXIST, BPF_EXIST).and(low));
+        if (hasFlags) refused.when(select(place.old, BPF_NOEXIST, BPF_EXIST).and(low));
         locked(place, refused, (result) => {
           emitUnlock(mem, lock);
           end(result);

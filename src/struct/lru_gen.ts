@@ -1,6 +1,6 @@
 /**
  * Updates and deletions of the LRU hash types in compiled programs: what `replace`, `storeOrAdd` and `remove`
- * (lru_ops.ts) do, with elements that make room for others. Left to them are elements that were never used, flags that do
+ * (lru_ops.ts) do, with elements that make room for others. Left to them are nodes that were never used, flags that do
  * not fit, a CPU that has to look for spoils with others, and a lock that another client holds: there nothing was done,
  * or only what they would find done. A client may die anywhere in here: who takes its lock makes all lists again.
  */
@@ -142,19 +142,19 @@ interface Update {
 }
 
 function emitUpdate(call: GenCall): Expr32 {
-  return emitChange(call, emitFree, emitReplace);
+  return emitChange(call, emitFirstFree, emitReplace);
 }
 
 function emitUpdatePercpu(call: GenCall, cpus: number): Expr32 {
   const [, , flags] = call.args as [Local32, Local32, Local32];
   // With BPF_EXIST no node is needed.
   const free = (place: GenCall, lists: Local32, node: Local32, refused: Exit): void => {
-    when(flags.ne(BPF_EXIST), () => emitFree(place, lists, node, refused));
+    when(flags.ne(BPF_EXIST), () => emitFirstFree(place, lists, node, refused));
   };
   return emitChange(call, free, (update) => emitStoreOrAdd(update, cpus));
 }
 
-function emitChange(call: GenCall, emitNode: typeof emitFree, change: (update: Update) => void): Expr32 {
+function emitChange(call: GenCall, emitNode: typeof emitFirstFree, change: (update: Update) => void): Expr32 {
   const { code, args } = call;
   const [, , flags, flagsHigh] = args as [Local32, Local32, Local32, Local32];
   // Where elements turn with each update the helper cannot begin again, as it does where the flags do not fit.
@@ -172,7 +172,7 @@ function emitChange(call: GenCall, emitNode: typeof emitFree, change: (update: U
 }
 
 /** `takeLruNode`: the first free node, which is taken where it is used. */
-function emitFree(call: GenCall, lists: Local32, node: Local32, refused: Exit): void {
+function emitFirstFree(call: GenCall, lists: Local32, node: Local32, refused: Exit): void {
   const own = hasOwn(call);
   const link = local32(call.code, lists.load(FREE_HEAD));
   when(link.eqz(), () => refused.when(lists.load(UNUSED)));

@@ -231,7 +231,7 @@ function interpretFrame(m: Machine, depth: number): void {
     m.status = RUN_SPENT;
     throw UNWIND;
   }
-  const { floor, prog } = m;
+  const { floor } = m;
   m.floor = depth;
   m.budget = mem.readU64(run + RUN_BUDGET);
   m.u32[m.regs + 20] = m.stackTop - depth * STACK_FRAME;
@@ -241,6 +241,4 @@ function interpretFrame(m: Machine, depth: number): void {
   if (m.status !== RUN_EXITED || m.u32[(run + RUN_DEPTH) >>> 2] !== depth) throw UNWIND;
   m.status = RUN_RUNNING;
   m.u32[(run + RUN_STATUS) >>> 2] = RUN_RUNNING;
-  // It may have ended by a tail call, in another program.
-  if (m.prog !== prog) goOnIn(m, prog);
 }

@@ -2,9 +2,8 @@
 import { FAULT_NOT_RECORD, FAULT_NOT_VALUE } from "../kern/fault_kinds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { faultHelper, valueArea } from "../kern/reach.ts";
-import { findHeld, HELD_OBJECT, HELD_RING_DYNPTR, hold, letGo } from "../kern/run_record.ts";
+import { findHeld, HELD_RING_DYNPTR } from "../kern/run_record.ts";
 import { OBJECT_DYNPTR, stackObject, takeDynptrsWith, takeStackObject } from "../kern/stack_objects.ts";
-import { ringCommit, ringReserve } from "../struct/ring.ts";
 import {
   BPF_F_INVALIDATE_HASH,
   BPF_F_RECOMPUTE_CSUM,
@@ -37,6 +36,7 @@ import {
   newDynptr,
   rangeBad,
 } from "./dynptr_core.ts";
+import { commitRecord, reserveRecord } from "./ring_records.ts";
 import type { Helper, HelperArg, HelperFn, HelperResult } from "./types.ts";
 
 /** A dynptr that was set up, and room for one. */
@@ -118,17 +118,12 @@ function data(kernel: Kernel, from: number, offset: number, length: number): num
 
 /** On failure the dynptr is null, and still to be submitted or discarded. */
 function reserve(kernel: Kernel, map: number, size: number, low: number, high: number, to: number): number {
-  const { mem, run } = kernel;
   const entry = newDynptr(kernel, to);
   if (entry === 0) return -ENOMEM;
   if ((low | high) !== 0) return -EINVAL;
   if (size >>> 0 > DYNPTR_SIZE_MAX) return -E2BIG;
-  const sample = ringReserve(kernel, map >>> 0, size >>> 0);
-  if (sample === 0) return -EINVAL;
-  if (!hold(mem, run, HELD_RING_DYNPTR, map >>> 0, sample, size >>> 0)) {
-    ringCommit(kernel, map >>> 0, sample, 0, true);
-    return -ENOMEM;
-  }
+  const sample = reserveRecord(kernel, map >>> 0, size >>> 0, HELD_RING_DYNPTR);
+  if (sample <= 0) return sample === 0 ? -EINVAL : sample;
   fillDynptr(kernel, entry, DYNPTR_RING, sample, size >>> 0);
   return 0;
 }
@@ -153,11 +148,8 @@ function commit(kernel: Kernel, from: number, flags: number, discarded: boolean)
   takeStackObject(kernel, dynptr);
   if (type === DYNPTR_NULL) return 0;
   const sample = mem.u32[(dynptr + D_BASE) >>> 2]!;
-  const held = findHeld(mem, run, HELD_RING_DYNPTR, sample);
-  const map = mem.u32[(held + HELD_OBJECT) >>> 2]!;
-  letGo(mem, run, held);
   takeDynptrsWith(kernel, D_BASE, sample);
-  return ringCommit(kernel, map, sample, flags, discarded);
+  return commitRecord(kernel, findHeld(mem, run, HELD_RING_DYNPTR, sample), flags, discarded);
 }
 
 function helper(name: string, since: string, args: readonly HelperArg[], result: HelperResult, fn: HelperFn): Helper {

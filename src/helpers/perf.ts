@@ -5,12 +5,12 @@
  */
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
-import { RUN_PROG, RUN_RESULT_HIGH, RUN_WORD } from "../kern/run_record.ts";
+import { findHeld, HELD_RING, RUN_PROG, RUN_RESULT_HIGH, RUN_WORD } from "../kern/run_record.ts";
 import { directValue } from "../struct/array_ops.ts";
 import { countUp, MAP_FAILED_UPDATES, MAP_MAX_ENTRIES, MAP_TYPE, mapField } from "../struct/map.ts";
-import { ringCommit, ringReserve } from "../struct/ring.ts";
 import { takeSlot } from "../struct/slots.ts";
 import * as u from "../uapi/index.ts";
+import { commitRecord, reserveRecord } from "./ring_records.ts";
 import { loadBytes } from "./skb.ts";
 import { skbLength } from "./skb_buffer.ts";
 import type { Helper } from "./types.ts";
@@ -84,7 +84,7 @@ function output(
     mem.zero(at, padded);
     mem.copy(at, data >>> 0, bytes);
     packet?.load(kernel, 0, 0, at + bytes, packetBytes);
-    ringCommit(kernel, event, at, 0, false);
+    commitRecord(kernel, findHeld(mem, kernel.run, HELD_RING, at), 0, false);
   }
   kernel.put(event);
   return Math.min(at, 0);
@@ -99,8 +99,8 @@ function claim(kernel: Kernel, event: number, cpu: number, size: number): number
   if (mapField(mem, event, MAP_TYPE) !== u.BPF_MAP_TYPE_RINGBUF) return -u.EINVAL;
   if (cpu !== kernel.cpu) return -u.EOPNOTSUPP;
   const tooLong = HEADER + SIZE_FIELD + size > RECORD_MAX;
-  const at = tooLong ? 0 : ringReserve(kernel, event, size);
-  if (at !== 0) return at;
+  const at = tooLong ? 0 : reserveRecord(kernel, event, size, HELD_RING);
+  if (at > 0) return at;
   countUp(mem, event, MAP_FAILED_UPDATES, 1);
   return tooLong ? 0 : -u.ENOSPC;
 }

@@ -1,7 +1,7 @@
 /** Helpers for ring buffers. What a run has reserved stands in its run record: submit finds the ring there. */
 import type { Kernel } from "../kern/kernel.ts";
-import { findHeld, HELD_OBJECT, HELD_RING, hold, letGo, RUN_RESULT_HIGH } from "../kern/run_record.ts";
-import { ringCommit, ringOutput, ringQuery, ringReserve } from "../struct/ring.ts";
+import { findHeld, HELD_RING, RUN_RESULT_HIGH } from "../kern/run_record.ts";
+import { ringOutput, ringQuery } from "../struct/ring.ts";
 import {
   BPF_FUNC_ringbuf_discard,
   BPF_FUNC_ringbuf_output,
@@ -10,6 +10,7 @@ import {
   BPF_FUNC_ringbuf_submit,
   EINVAL,
 } from "../uapi/index.ts";
+import { commitRecord, reserveRecord } from "./ring_records.ts";
 import { attemptDiscard, attemptSubmit, genOutput, genReserve } from "./ringbuf_gen.ts";
 import type { Helper } from "./types.ts";
 
@@ -21,27 +22,15 @@ function output(kernel: Kernel, map: number, data: number, size: number, low: nu
 /** Takes no flags. A size beyond 32 bits is too large for any ring. */
 function reserve(kernel: Kernel, map: number, low: number, high: number, flagsLow: number, flagsHigh: number): number {
   if ((flagsLow | flagsHigh | high) !== 0) return 0;
-  const sample = ringReserve(kernel, map >>> 0, low >>> 0);
-  if (sample === 0) return 0;
-  if (hold(kernel.mem, kernel.run, HELD_RING, map >>> 0, sample, low >>> 0)) return sample;
-  ringCommit(kernel, map >>> 0, sample, 0, true);
-  return 0;
+  return Math.max(reserveRecord(kernel, map >>> 0, low >>> 0, HELD_RING), 0);
 }
 
 function submit(kernel: Kernel, sample: number, flags: number): number {
-  return commit(kernel, sample >>> 0, flags, false);
+  return commitRecord(kernel, findHeld(kernel.mem, kernel.run, HELD_RING, sample >>> 0), flags, false);
 }
 
 function discard(kernel: Kernel, sample: number, flags: number): number {
-  return commit(kernel, sample >>> 0, flags, true);
-}
-
-function commit(kernel: Kernel, sample: number, flags: number, discarded: boolean): number {
-  const { mem, run } = kernel;
-  const entry = findHeld(mem, run, HELD_RING, sample);
-  const map = mem.u32[(entry + HELD_OBJECT) >>> 2]!;
-  letGo(mem, run, entry);
-  return ringCommit(kernel, map, sample, flags, discarded);
+  return commitRecord(kernel, findHeld(kernel.mem, kernel.run, HELD_RING, sample >>> 0), flags, true);
 }
 
 /** What is unknown is 0. */

@@ -139,6 +139,8 @@ export const HELD_REFERENCE = 2;
 export const HELD_STACK_OBJECTS = 32;
 /** A ring record that was reserved as a dynptr. */
 export const HELD_RING_DYNPTR = 33;
+/** What is being taken, or given back: not held yet, or no more. */
+export const HELD_NOTHING = 36;
 /** A USER_RINGBUF that is being drained. */
 export const HELD_DRAIN = 34;
 /** Memory that a helper has allocated for itself: its size is the object, no access comes with it. */
@@ -173,6 +175,7 @@ const undo: Readonly<Record<number, Undo>> = {
   [HELD_DRAIN]: ({ mem }, map) => endDrain(mem, map),
   [HELD_ALLOCATED]: ({ mem }, size, address) => free(mem, address, size),
   [HELD_BLOCK]: (env, block, size) => free(env.mem, block, size),
+  [HELD_NOTHING]: () => {},
   [HELD_READABLE]: () => {},
   [HELD_WRITABLE]: () => {},
   [HELD_LOCK]: ({ mem }, word) => {

@@ -20,6 +20,13 @@ export interface AtomicOps {
   announce(at: number, word: number, table: number, index: number): number;
   /** Copies one u64 between multiples of 8, where the caller alone writes: readers see all that was written before it. */
   copy64(to: number, from: number): void;
+  /**
+   * Copies one u64 from `from` to `to`, then as `copy64` does to `shown`, and stores `word` at `at`. Threads are terminated
+   * where functions and loops begin: all of it is done, or nothing.
+   */
+  moveOn(to: number, from: number, shown: number, at: number, word: number): void;
+  /** Exchanges the u32 at `address` and stores `word` at `at`: both, or none, whenever the thread is terminated. */
+  xchgAnd(address: number, value: number, at: number, word: number): void;
   /** Copies `bytes`, a multiple of 8 above 0, between multiples of 8: each 8-byte word whole, in no order to rely on. */
   copyWords(to: number, from: number, bytes: number): void;
   /** Zeroes `bytes`, a multiple of 16 above 0, from a multiple of 8 on. */
@@ -50,6 +57,18 @@ const ANNOUNCE = [
   ...[0x1a, 0x1a, 0x1a, 0x1a, 0x20, 0x00, 0x20, 0x01, ...on32(0x41), 0x1a],
   ...[0x20, 0x02, ...on32(0x10), 0x20, 0x03, 0x41, 0x02, 0x74, 0x6a, ...on32(0x10)],
 ];
+/** Drops the operands; store64(to, load64(from)); store64(shown, load64(from)), atomic; store(at, word) */
+const MOVE_ON = [
+  ...[0x1a, 0x1a, 0x1a, 0x1a, 0x1a],
+  ...[0x20, 0x00, 0x20, 0x01, 0x29, 0x03, 0x00, 0x37, 0x03, 0x00],
+  ...[0x20, 0x02, 0x20, 0x01, ...COPY64],
+  ...[0x20, 0x03, 0x20, 0x04, 0x36, 0x02, 0x00],
+];
+/** Drops the operands; drop(xchg(address, value)); store(at, word) */
+const XCHG_AND = [
+  ...[0x1a, 0x1a, 0x1a, 0x1a],
+  ...[0x20, 0x00, 0x20, 0x01, ...on32(0x41), 0x1a, 0x20, 0x02, 0x20, 0x03, 0x36, 0x02, 0x00],
+];
 /** [name, parameters, has a result, instructions that work on the parameters] */
 const functions: readonly (readonly [keyof AtomicOps, number, boolean, readonly number[]])[] = [
   ["load32", 1, true, on32(0x10)],
@@ -59,6 +78,8 @@ const functions: readonly (readonly [keyof AtomicOps, number, boolean, readonly 
   ["cas32", 3, true, on32(0x48)],
   ["announce", 4, true, ANNOUNCE],
   ["copy64", 2, false, COPY64],
+  ["moveOn", 5, false, MOVE_ON],
+  ["xchgAnd", 4, false, XCHG_AND],
   ["copyWords", 3, false, COPY_WORDS],
   ["zeroWords", 2, false, ZERO_WORDS],
 ];

@@ -44,6 +44,8 @@ export const RING_PENDING: number = RING_PRIVATE + 20;
 /** u32: the lock, a multiple of 8. Beside it, u32: low half of the producer position when it was dropped. */
 export const RING_LOCK: number = RING_PRIVATE + 28;
 export const RING_LEFT: number = RING_LOCK + 4;
+/** u32 that nobody reads: the mark of records that nobody answers for. */
+const RING_UNMARKED: number = RING_LEFT + 4;
 /** In the mapping: u64 pending position, beside the producer's as in the kernel's struct. */
 export const RING_PENDING_POS: number = RING_PROD_PAGE + 8;
 
@@ -75,22 +77,37 @@ function sameU64(mem: Memory, a: number, b: number): boolean {
   return low(mem, a) === low(mem, b) && high(mem, a) === high(mem, b);
 }
 
+/** A word that is stored in the moment that a record is there, or is not busy any more: one does not come without the other. */
+export interface Mark {
+  readonly at: number;
+  readonly word: number;
+}
+
 /**
- * A record for `size` bytes of payload: the payload's address, or 0 when it is too large or the ring too full. The
- * record stays busy, and stops the consumer, until `ringCommit`; the caller remembers its size.
+ * A record for `size` bytes of payload: the payload's address, or 0 when it is too large, the ring too full, or nobody
+ * can answer for it. The record stays busy, and stops the consumer, until `ringCommit`. `answers` is given the payload's
+ * address before the record is there, and returns what says afterwards that somebody has to commit it.
  */
-export function ringReserve(env: MapEnv, map: number, size: number): number {
+export function ringReserve(
+  env: MapEnv,
+  map: number,
+  size: number,
+  answers?: (sample: number) => Mark | undefined,
+): number {
   const { mem } = env;
   const total = recordSize(size);
   if (size > LENGTH_MASK || total > mem.u32[(map + MAP_MAX_ENTRIES) >>> 2]!) return 0;
   lockRing(mem, map);
   const header = claim(mem, map, total);
-  if (header !== 0) {
+  const sample = header === 0 ? 0 : header + BPF_RINGBUF_HDR_SZ;
+  const mark = sample === 0 ? undefined : answers?.(sample);
+  const isTaken = sample !== 0 && (answers === undefined || mark !== undefined);
+  if (isTaken) {
     mem.u32[header >>> 2] = size | BPF_RINGBUF_BUSY_BIT;
-    publish(mem, map, total);
+    publish(mem, map, total, mark);
   }
   unlockRing(mem, map);
-  return header === 0 ? 0 : header + BPF_RINGBUF_HDR_SZ;
+  return isTaken ? sample : 0;
 }
 
 /** Bytes that a record with so much payload takes: header and payload in whole 8-byte words. */
@@ -178,22 +195,26 @@ function fits(mem: Memory, cons: number, next: number, nextHigh: number, mask: n
 
 /**
  * Moves the producer position over a claimed record of `total` bytes: the truth first, then what user space sees. Where
- * others look on, each changes by one store: of its low half, or of all 8 bytes when the high half changes too.
+ * others look on, each changes by one store.
  */
-function publish(mem: Memory, map: number, total: number): void {
+function publish(mem: Memory, map: number, total: number, mark?: Mark): void {
   const { u32 } = mem;
   const at = (map + RING_PROD) >>> 2;
   const low = u32[at]!;
   const next = (low + total) >>> 0;
-  if (next > low) {
-    u32[at] = next;
-  } else {
-    const staged = (map + RING_NEXT) >>> 2;
-    u32[staged] = next;
-    u32[staged + 1] = u32[at + 1]! + 1;
-    mem.atomics.copyWords(map + RING_PROD, map + RING_NEXT, 8);
+  const nextHigh = u32[at + 1]! + (next < low ? 1 : 0);
+  if (mem.shared) {
+    const staged = map + RING_NEXT;
+    u32[staged >>> 2] = next;
+    u32[(staged >>> 2) + 1] = nextHigh;
+    const page = u32[(map + RING_BASE) >>> 2]! + RING_PROD_PAGE;
+    mem.atomics.moveOn(map + RING_PROD, staged, page, mark?.at ?? map + RING_UNMARKED, mark?.word ?? 0);
+    return;
   }
+  u32[at] = next;
+  u32[at + 1] = nextHigh;
   show(mem, map);
+  if (mark !== undefined) u32[mark.at >>> 2] = mark.word;
 }
 
 function show(mem: Memory, map: number): void {
@@ -210,15 +231,29 @@ function show(mem: Memory, map: number): void {
 
 /**
  * bpf_ringbuf_submit and _discard: the record at `sample` (what `ringReserve` gave) is complete, or to be skipped.
- * `flags`: the low half of the helper's u64; bits other than those for wake-ups are ignored, as in the kernel.
+ * `flags`: the low half of the helper's u64; bits other than those for wake-ups are ignored, as in the kernel. `mark`
+ * says afterwards that nobody has to answer for it any more.
  */
-export function ringCommit(env: MapEnv, map: number, sample: number, flags: number, discard: boolean): number {
+export function ringCommit(
+  env: MapEnv,
+  map: number,
+  sample: number,
+  flags: number,
+  discard: boolean,
+  mark?: Mark,
+): number {
   const { mem } = env;
+  const { u32 } = mem;
   const header = sample - BPF_RINGBUF_HDR_SZ;
-  const length = (mem.u32[header >>> 2]! & LENGTH_MASK) | (discard ? BPF_RINGBUF_DISCARD_BIT : 0);
+  const length = (u32[header >>> 2]! & LENGTH_MASK) | (discard ? BPF_RINGBUF_DISCARD_BIT : 0);
   // The other side: a consumer that reads the length, then the payload.
-  if (mem.shared) mem.atomics.xchg32(header, length);
-  else mem.u32[header >>> 2] = length;
+  if (mem.shared) {
+    if (mark === undefined) mem.atomics.xchg32(header, length);
+    else mem.atomics.xchgAnd(header, length, mark.at, mark.word);
+  } else {
+    u32[header >>> 2] = length;
+    if (mark !== undefined) u32[mark.at >>> 2] = mark.word;
+  }
   wakeConsumer(env, map, header, flags);
   return 0;
 }

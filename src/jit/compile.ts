@@ -19,13 +19,13 @@ import { type ArgumentsRead, argumentsRead, readsTheUnknown } from "./liveness.t
 import { type JitProgram, readProgram } from "./program.ts";
 import { prove } from "./prove/index.ts";
 import { enterTarget, type RuntimeName, runtimeOf } from "./runtime.ts";
-import { TAIL_ENTRY, tailCallsOf, tailEntry } from "./tail_calls.ts";
+import { TAIL_CALL, TAIL_ENTRY, tailCallsOf, tailEntry } from "./tail_calls.ts";
 
 /** Larger programs take longer to compile than they would take to run. */
 const MAX_INSNS = 100_000;
 const KERNEL = "kernel";
 /** The table of `tail_calls.ts`, and the program's own function for it. */
-const TAIL_CALLS = "tailCalls";
+const TAIL_CALL_NAME = "tailCall";
 const TAIL = "tail";
 /** Of functions of helpers that call functions: the kernel, and two numbers. */
 const OF_TURNS: Signature = { params: [EXTERNREF, I32, I32], results: [I32] };
@@ -88,7 +88,7 @@ function instantiate(
   imports: WebAssembly.ModuleImports,
 ): WebAssembly.Instance | string {
   try {
-    imports[TAIL_CALLS] = tailCallsOf(kernel, enterTarget).table;
+    imports[TAIL_CALL_NAME] = tailCallsOf(kernel, enterTarget).call;
     return new WebAssembly.Instance(new WebAssembly.Module(bytes), { [IMPORTS]: imports });
   } catch (error) {
     if (!(error instanceof WebAssembly.CompileError || error instanceof RangeError)) throw error;
@@ -112,6 +112,7 @@ function moduleOf(
   const helpers = new Map<Callable, number>();
   const global = module.importGlobal(KERNEL, EXTERNREF);
   const turned = new Map<string, number>();
+  let tailCall: number | undefined;
   const given = program.functions.map(({ start }) => argumentCount(args.get(start)!));
   const functions = given.map((count) => module.declare(bpfFunction(count)));
   const generated = new Map<string, number>();
@@ -149,9 +150,9 @@ function moduleOf(
       }
       return func;
     },
-    tailType: () => {
-      module.importTable(TAIL_CALLS);
-      return module.typeOf(TAIL_ENTRY);
+    tailCall: () => {
+      tailCall ??= module.importFunction(TAIL_CALL_NAME, TAIL_CALL);
+      return tailCall;
     },
     functions,
     args: given,

@@ -35,7 +35,6 @@ import {
   type Operand64,
   push32,
   push64,
-  select,
   when,
 } from "../wasm/expr.ts";
 import * as w from "../wasm/opcodes.ts";
@@ -173,10 +172,8 @@ function emitTailCall(e: Emitter, op: Op, callable: Callable): void {
   code.open(w.IF);
   run.store(RUN_CURRENT, prog);
   for (const local of [RUN, FP, BUDGET]) code.get(local);
-  const length = new Expr32(code, () => code.tableSize());
-  const id = prog.load(OBJ_ID);
-  select(id.ltU(length), id, 0).push();
-  code.callIndirect(unit.tailType());
+  prog.load(OBJ_ID).push();
+  code.call(unit.tailCall());
   code.set(BUDGET);
   run.store(RUN_CURRENT, unit.prog);
   e.leave();

@@ -43,8 +43,8 @@ export interface Program {
   direct(callable: Callable): number;
   /** A function of a helper that calls functions of the program, as the module calls it. */
   functionOf(turns: TurnsGen, name: string): number;
-  /** The type of what tail calls go on in; the module has the table of them then. */
-  tailType(): number;
+  /** What tail calls go on by, as the module calls it: TAIL_CALL. */
+  tailCall(): number;
   /** The module's own function for what the map's type emits: (run, arguments, a map that is found at run time) → result. */
   generated(call: number): number;
   /** By the function's place in the program: its number in the module, and how many arguments it is given. */

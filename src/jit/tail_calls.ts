@@ -1,19 +1,26 @@
 /**
  * Tail calls between compiled programs: a table of entries by the id of the program, which each client has for itself. What
- * has not been compiled yet, or cannot be, is gone on in by JavaScript: its place holds a function that does so.
+ * has not been compiled yet, or cannot be, is gone on in by JavaScript: its place holds a function that does so. The table
+ * belongs to one module, whose function programs import: V8 keeps every module that imports a table as long as the table,
+ * and a copy of the table for each.
  */
 import type { TailCalls } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { RUN_BUDGET, RUN_CTX, RUN_REGS } from "../kern/run_record.ts";
 import type { Memory } from "../mem/memory.ts";
-import { Code } from "../wasm/code.ts";
-import { Local32, Local64 } from "../wasm/expr.ts";
+import { Code, I32 } from "../wasm/code.ts";
+import { Expr32, Local32, Local64, select } from "../wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
 import { BUDGET, bpfFunction, FP, RUN } from "./emitter.ts";
 
 /** (run, fp, budget) → (r0, budget): goes on in the program of RUN_CURRENT, in the frame at fp. */
 export const TAIL_ENTRY: Signature = bpfFunction(0);
+const { params, results } = TAIL_ENTRY;
+/** The same with the id of the program behind them. */
+export const TAIL_CALL: Signature = { params: [...params, I32], results };
 const GO_ON = "goOn";
+const TABLE = "table";
+const CALL = "call";
 const FIRST_LENGTH = 1024;
 /** Programs with ids from here on are gone on in by JavaScript. */
 const MAX_LENGTH = 65_536;
@@ -22,12 +29,15 @@ const MAX_LENGTH = 65_536;
 export function tailCallsOf(kernel: Kernel, goOn: () => void): TailCalls {
   const known = kernel.tailCalls;
   if (known !== undefined) return known;
-  const imports = { [MEMORY]: kernel.mem.wasm, [GO_ON]: goOn };
-  const module = new WebAssembly.Module(moduleOf(kernel.mem));
-  const unknown = new WebAssembly.Instance(module, { [IMPORTS]: imports }).exports[GO_ON];
+  const exportOf = (bytes: Uint8Array<ArrayBuffer>, name: string, imports: WebAssembly.ModuleImports): unknown => {
+    const module = new WebAssembly.Module(bytes);
+    const given = { [MEMORY]: kernel.mem.wasm, ...imports };
+    return new WebAssembly.Instance(module, { [IMPORTS]: given }).exports[name];
+  };
+  const unknown = exportOf(goOnModule(kernel.mem), GO_ON, { [GO_ON]: goOn });
   const table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_LENGTH }, unknown);
   const made: TailCalls = {
-    table,
+    call: exportOf(callModule(kernel.mem), CALL, { [TABLE]: table }) as WebAssembly.ExportValue,
     set: (id, entry) => {
       if (id >= MAX_LENGTH) return;
       const { length } = table;
@@ -42,11 +52,11 @@ export function tailCallsOf(kernel: Kernel, goOn: () => void): TailCalls {
   return made;
 }
 
-function moduleOf(mem: Memory): Uint8Array<ArrayBuffer> {
+function goOnModule(mem: Memory): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   const goOn = module.importFunction(GO_ON, { params: [], results: [] });
   const func = module.declare(TAIL_ENTRY);
-  const code = new Code(TAIL_ENTRY.params.length);
+  const code = new Code(params.length);
   const run = new Local32(code, RUN);
   run.store64(RUN_BUDGET, new Local64(code, BUDGET));
   code.call(goOn);
@@ -57,9 +67,25 @@ function moduleOf(mem: Memory): Uint8Array<ArrayBuffer> {
   return module.bytes(mem.sharedPages);
 }
 
+function callModule(mem: Memory): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  module.importTable(TABLE);
+  const func = module.declare(TAIL_CALL);
+  const code = new Code(TAIL_CALL.params.length);
+  const id = new Local32(code, params.length);
+  for (const local of [RUN, FP, BUDGET]) code.get(local);
+  const length = new Expr32(code, () => code.tableSize());
+  // No program has the id 0: there the function that goes on in JavaScript stays.
+  select(id.ltU(length), id, 0).push();
+  code.callIndirect(module.typeOf(TAIL_ENTRY));
+  module.define(func, code);
+  module.exportFunction(CALL, func);
+  return module.bytes(mem.sharedPages);
+}
+
 /** The entry of a program: r1 is the context, the others are 0. */
 export function tailEntry(func: number, args: number): Code {
-  const code = new Code(TAIL_ENTRY.params.length);
+  const code = new Code(params.length);
   for (const local of [RUN, FP, BUDGET]) code.get(local);
   if (args > 0) new Local32(code, RUN).load(RUN_CTX).extendU().push();
   for (let i = 1; i < args; i++) code.i64(0, 0);

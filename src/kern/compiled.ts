@@ -14,7 +14,8 @@ export type CompiledFunction = (run: number, fp: number) => void;
 
 /** Of each client: where tail calls go on, by the program's id. */
 export interface TailCalls {
-  readonly table: WebAssembly.Table;
+  /** What compiled programs import for it. */
+  readonly call: WebAssembly.ExportValue;
   set(id: number, entry: WebAssembly.ExportValue): void;
   /** The program is gone. */
   forget(id: number): void;

@@ -21,10 +21,10 @@ export interface AtomicOps {
   /** Copies one u64 between multiples of 8, where the caller alone writes: readers see all that was written before it. */
   copy64(to: number, from: number): void;
   /**
-   * Copies one u64 from `from` to `to`, then as `copy64` does to `shown`, and stores `word` at `at`. Threads are terminated
-   * where functions and loops begin: all of it is done, or nothing.
+   * Stores a u64 (its halves are given) at `to` and then, for all to see what was written before, at `shown`; and `word` at
+   * `at`. Threads are terminated where functions and loops begin: all of it is done, or nothing.
    */
-  moveOn(to: number, from: number, shown: number, at: number, word: number): void;
+  moveOn(to: number, low: number, high: number, shown: number, at: number, word: number): void;
   /** Exchanges the u32 at `address` and stores `word` at `at`: both, or none, whenever the thread is terminated. */
   xchgAnd(address: number, value: number, at: number, word: number): void;
   /** Copies `bytes`, a multiple of 8 above 0, between multiples of 8: each 8-byte word whole, in no order to rely on. */
@@ -57,12 +57,14 @@ const ANNOUNCE = [
   ...[0x1a, 0x1a, 0x1a, 0x1a, 0x20, 0x00, 0x20, 0x01, ...on32(0x41), 0x1a],
   ...[0x20, 0x02, ...on32(0x10), 0x20, 0x03, 0x41, 0x02, 0x74, 0x6a, ...on32(0x10)],
 ];
-/** Drops the operands; store64(to, load64(from)); store64(shown, load64(from)), atomic; store(at, word) */
+/** high << 32 | low, of parameters 2 and 1 */
+const WIDE = [0x20, 0x02, 0xad, 0x42, 0x20, 0x86, 0x20, 0x01, 0xad, 0x84];
+/** Drops the operands; store64(to, wide); store64(shown, wide), atomic; store(at, word) */
 const MOVE_ON = [
-  ...[0x1a, 0x1a, 0x1a, 0x1a, 0x1a],
-  ...[0x20, 0x00, 0x20, 0x01, 0x29, 0x03, 0x00, 0x37, 0x03, 0x00],
-  ...[0x20, 0x02, 0x20, 0x01, ...COPY64],
-  ...[0x20, 0x03, 0x20, 0x04, 0x36, 0x02, 0x00],
+  ...[0x1a, 0x1a, 0x1a, 0x1a, 0x1a, 0x1a],
+  ...[0x20, 0x00, ...WIDE, 0x37, 0x03, 0x00],
+  ...[0x20, 0x03, ...WIDE, 0xfe, 0x18, 0x03, 0x00],
+  ...[0x20, 0x04, 0x20, 0x05, 0x36, 0x02, 0x00],
 ];
 /** Drops the operands; drop(xchg(address, value)); store(at, word) */
 const XCHG_AND = [
@@ -78,7 +80,7 @@ const functions: readonly (readonly [keyof AtomicOps, number, boolean, readonly 
   ["cas32", 3, true, on32(0x48)],
   ["announce", 4, true, ANNOUNCE],
   ["copy64", 2, false, COPY64],
-  ["moveOn", 5, false, MOVE_ON],
+  ["moveOn", 6, false, MOVE_ON],
   ["xchgAnd", 4, false, XCHG_AND],
   ["copyWords", 3, false, COPY_WORDS],
   ["zeroWords", 2, false, ZERO_WORDS],

@@ -37,15 +37,13 @@ import { high, low, mmapRing, RING_BASE, RING_DATA, RING_PRIVATE, RING_PROD_PAGE
 export const RING_WAKEUPS: number = RING_PRIVATE;
 /** u64: end of the last record that was reserved. */
 export const RING_PROD: number = RING_PRIVATE + 4;
-/** u64: where a producer position is put together before it is stored whole. */
-export const RING_NEXT: number = RING_PRIVATE + 12;
 /** u32: low half of the position up to which all records are known to be committed. */
-export const RING_PENDING: number = RING_PRIVATE + 20;
-/** u32: the lock, a multiple of 8. Beside it, u32: low half of the producer position when it was dropped. */
-export const RING_LOCK: number = RING_PRIVATE + 28;
-export const RING_LEFT: number = RING_LOCK + 4;
+export const RING_PENDING: number = RING_PRIVATE + 12;
 /** u32 that nobody reads: the mark of records that nobody answers for. */
-const RING_UNMARKED: number = RING_LEFT + 4;
+const RING_UNMARKED: number = RING_PRIVATE + 16;
+/** u32: the lock, a multiple of 8. Beside it, u32: low half of the producer position when it was dropped. */
+export const RING_LOCK: number = RING_PRIVATE + 20;
+export const RING_LEFT: number = RING_LOCK + 4;
 /** In the mapping: u64 pending position, beside the producer's as in the kernel's struct. */
 export const RING_PENDING_POS: number = RING_PROD_PAGE + 8;
 
@@ -204,11 +202,8 @@ function publish(mem: Memory, map: number, total: number, mark?: Mark): void {
   const next = (low + total) >>> 0;
   const nextHigh = u32[at + 1]! + (next < low ? 1 : 0);
   if (mem.shared) {
-    const staged = map + RING_NEXT;
-    u32[staged >>> 2] = next;
-    u32[(staged >>> 2) + 1] = nextHigh;
     const page = u32[(map + RING_BASE) >>> 2]! + RING_PROD_PAGE;
-    mem.atomics.moveOn(map + RING_PROD, staged, page, mark?.at ?? map + RING_UNMARKED, mark?.word ?? 0);
+    mem.atomics.moveOn(map + RING_PROD, next, nextHigh, page, mark?.at ?? map + RING_UNMARKED, mark?.word ?? 0);
     return;
   }
   u32[at] = next;

@@ -127,7 +127,6 @@ class Producer {
   }
 
   state(): string {
-    // Generated code does without.
     return this.side.state(RING_BASE, mappingSize(ENTRIES));
   }
 }

@@ -184,7 +184,9 @@ test("a run that is stopped ends the report, which says where and why; the exit 
     text: expect.stringMatching(/^read of 1 byte at 0x\w+, outside .*: 35 bytes behind the end of its packet$/),
   });
   const { out: told } = await bpfmaps("run", file, "--pcap", capture);
-  expect(told).toMatch(/: 1 run\nreturned 1 x XDP_ABORTED\nevents\n {2}2 x printk {2}read\n/);
+  expect(told).toMatch(
+    /: 1 run\nreturned 1 x XDP_ABORTED\n[\d,]+ packets a second: .*\nevents\n {2}2 x printk {2}read\n/,
+  );
 });
 
 test("programs that prog arrays hold are there to be gone on in", async () => {

@@ -32,6 +32,8 @@ const MOST_DIFFERENCES = 5;
 const RERUNS = 5;
 /** Random programs between two pauses. */
 const REST_EVERY = 100;
+/** And between two lines that say how far it is: a kernel's verifier may fall over, and take the process with it. */
+const TELL_EVERY = 5_000;
 /** Mappings that are done with go when their views are collected, and a process has a limited number of them. */
 const COLLECT_EVERY = 20;
 
@@ -135,6 +137,8 @@ async function comparePrograms(hosts: Hosts, args: Arguments, wanted: ProgramArg
     const difference = runner.compare(index);
     if (difference !== undefined) console.log(`\n${difference}\n`);
     if (index % REST_EVERY === 0) await rest(index);
+    const { count: done, differences } = runner.tally;
+    if (done % TELL_EVERY === 0) console.error(`${done} programs from ${first} on, ${differences} differences`);
   }
   runner.dispose();
   console.log(summary(runner.tally));

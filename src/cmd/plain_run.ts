@@ -3,12 +3,11 @@
  * BPF_PROG_TEST_RUN gives for them, without attributes, and set up by what is known from the run before. Whatever is out
  * of the ordinary is left to the command, before anything has happened.
  */
-import { prepareXdp } from "../contexts/xdp.ts";
+import { EMPTY_PACKET, prepareXdp } from "../contexts/xdp.ts";
 import { ETH_HLEN, XDP_HEADROOM } from "../helpers/xdp.ts";
 import { COMPILED, entryOf, goThrough } from "../jit/run.ts";
 import type { CompiledFunction, Engine } from "../kern/compiled.ts";
 import { acquireRun, PACKET_ROOM, releaseRun } from "../kern/cpus.ts";
-import { LOOPBACK } from "../kern/devices.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
 import { type Reopen, reopener } from "../kern/reopen.ts";
@@ -17,7 +16,7 @@ import type { RunEvent } from "../kern/scene.ts";
 import { OBJ_ID, OBJ_PROG } from "../mem/layout.ts";
 import { BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_XDP, xdp_md } from "../uapi/index.ts";
 import { begin, Machine, rewind } from "../vm/machine.ts";
-import { stopRun } from "./prog_test_data.ts";
+import { DURATION_MAX, stopRun } from "./prog_test_data.ts";
 import { hasXdpTestRun } from "./prog_test_xdp.ts";
 
 /** Of a run that came to its end. */
@@ -34,7 +33,6 @@ export interface PlainResult {
 
 /** Packets that lie in one piece. */
 const PACKET_MAX = PACKET_ROOM - XDP_HEADROOM;
-const DURATION_MAX = 0xffff_ffff;
 
 /** How runs on one CPU begin, of programs with a packet or of those without. */
 interface Beginning {
@@ -182,7 +180,7 @@ function begun(kernel: Kernel, prog: number, onPacket: boolean): Beginning | und
     const packet = u32[(run + RUN_PACKET) >>> 2]!;
     const ctx = u32[(run + RUN_CTX) >>> 2]!;
     if (onPacket) {
-      prepareXdp(kernel, run, { meta: 0, linear: 0, fragsSize: 0, ingressIfindex: LOOPBACK, rxQueueIndex: 0 });
+      prepareXdp(kernel, run, EMPTY_PACKET);
     }
     begin(new Machine(kernel, run), kernel.runBudget);
     mem.writeU64(run + RUN_BUDGET, kernel.runBudget);

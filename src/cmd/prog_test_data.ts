@@ -13,6 +13,8 @@ import { begin, Machine } from "../vm/machine.ts";
 import { pointerAt, putU32 } from "./attr.ts";
 
 const { test } = bpf_attr;
+/** A duration is a u32 of nanoseconds. */
+export const DURATION_MAX = 0xffff_ffff;
 const CTX_MAX = 4096;
 /** What stops a run with no address to it. 0: its budget is spent. */
 const kindsWithoutAddress: ReadonlySet<number> = new Set([0, FAULT_DEPTH, FAULT_SIZE, FAULT_NO_MEMORY]);
@@ -143,7 +145,7 @@ export function runProgram(
     }
     const elapsed = kernel.stopwatch() - start;
     if (status === RUN_EXITED) {
-      return finish(run, m.u32[m.regs]!, Math.min(Math.floor(elapsed / repeat), 0xffff_ffff));
+      return finish(run, m.u32[m.regs]!, Math.min(Math.floor(elapsed / repeat), DURATION_MAX));
     }
     return stopRun(kernel, run, status);
   } finally {

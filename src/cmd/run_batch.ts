@@ -2,13 +2,12 @@
  * Batches of packets for compiled XDP programs: what BPF_PROG_TEST_RUN of each of them would give, without a command for
  * each. For other kinds, and for what is interpreted, there is the command.
  */
-import { prepareXdp } from "../contexts/xdp.ts";
+import { EMPTY_PACKET, prepareXdp } from "../contexts/xdp.ts";
 import { ETH_HLEN, XDP_HEADROOM } from "../helpers/xdp.ts";
 import { runBatch } from "../jit/batch.ts";
 import { COPY_STEP } from "../jit/batch_loop.ts";
 import { entryOf } from "../jit/run.ts";
 import { acquireRun, PACKET_ROOM, releaseRun } from "../kern/cpus.ts";
-import { LOOPBACK } from "../kern/devices.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
 import { RUN_BATCH_INDEX, RUN_EXITED, RUN_PROG } from "../kern/run_record.ts";
@@ -91,8 +90,7 @@ function runOn(kernel: Kernel, prog: number, batch: PacketBatch): BatchResult | 
     begin(m, kernel.runBudget);
     const entry = entryOf(kernel, prog, 0);
     if (entry === undefined) return -EOPNOTSUPP;
-    const packet = { meta: 0, linear: 0, fragsSize: 0, ingressIfindex: LOOPBACK, rxQueueIndex: 0 };
-    if (prepareXdp(kernel, run, packet) === 0) return -ENOMEM;
+    if (prepareXdp(kernel, run, EMPTY_PACKET) === 0) return -ENOMEM;
     const eventPackets: number[] = [];
     scene.events = [];
     scene.stopped = undefined;

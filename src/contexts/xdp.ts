@@ -1,5 +1,6 @@
 /** XDP: the context is a struct xdp_md, the packet lies in a buffer with headroom and tail room. */
 import { showPacket, XDP_HEADROOM } from "../helpers/xdp.ts";
+import { LOOPBACK } from "../kern/devices.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import {
   RUN_CTX,
@@ -51,6 +52,15 @@ export interface XdpPacket {
   readonly ingressIfindex: number;
   readonly rxQueueIndex: number;
 }
+
+/** Where it comes from when nobody says so; its bytes are to come. */
+export const EMPTY_PACKET: XdpPacket = {
+  meta: 0,
+  linear: 0,
+  fragsSize: 0,
+  ingressIfindex: LOOPBACK,
+  rxQueueIndex: 0,
+};
 
 /**
  * Sets packet and context of a run up. Returns where the packet's bytes, metadata first, go: the caller puts them there,

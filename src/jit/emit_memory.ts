@@ -144,7 +144,7 @@ function orGiveUp(e: Emitter, op: Op): void {
   code.op(w.I32_WRAP_I64);
 }
 
-export function checkedAddress(e: Emitter, op: Op, base: number): void {
+function checkedAddress(e: Emitter, op: Op, base: number): void {
   const { code } = e;
   e.get(base);
   code.op(w.I32_WRAP_I64);

@@ -14,16 +14,12 @@ const OBSERVED: RanBy = { engine: "interp", why: "it is observed, instruction by
 /** Runs to the end: exit, fault, or a budget that is spent. Returns the status; `scene.ranBy` says what ran it. */
 export function run(m: Machine): number {
   const entry = entryOf(m.kernel, m.prog, m.pc);
-  return entry === undefined ? interpret(m) : runCompiled(m, entry);
-}
-
-/** The same by this code, whatever else might run it. */
-export function runCompiled(m: Machine, entry: CompiledFunction): number {
+  if (entry === undefined) return interpret(m);
   m.mem.writeU64(m.run + RUN_BUDGET, m.budget);
   return goThrough(m, entry);
 }
 
-/** The same where the run record has the budget already. */
+/** The same by this code, where the run record has the budget already. */
 export function goThrough(m: Machine, entry: CompiledFunction): number {
   try {
     enter(m, entry);

@@ -1,5 +1,5 @@
 /** Loads, stores and atomic instructions: whether the interpreter's exact check would say yes, and what they change. */
-import { FUNC_HIGH } from "../../kern/run_record.ts";
+import { FUNC_HIGH, STACK_FRAME } from "../../kern/run_record.ts";
 import type { Access } from "../facts.ts";
 import { fetchedInto, type Op } from "../program.ts";
 import type { Context } from "./context.ts";
@@ -22,7 +22,6 @@ import {
   type Val,
 } from "./value.ts";
 
-const FRAME = 512;
 const GRANULE = 65536;
 
 const PROVED: Access = { how: "proved" };
@@ -120,7 +119,7 @@ function judgeStack(context: Context, { pointer, size, atomic }: Place, low: num
   }
   context.touch(low, high);
   const aligned = low % size === 0 && pointer.step % size === 0;
-  if (aligned && low >= -FRAME && high <= context.frames * FRAME) return PROVED;
+  if (aligned && low >= -STACK_FRAME && high <= context.frames * STACK_FRAME) return PROVED;
   return atomic || low >= 0 ? CHECK : STACK;
 }
 
@@ -151,7 +150,7 @@ function loaded(context: Context, state: State, { pointer, off, size }: Place, s
       const known = context.packetBound(at, size) ?? context.shownBy(at, size);
       if (known !== undefined) return known;
     }
-    if (pointer.kind === K_STACK && pointer.step === 0 && at >= -FRAME && at + size <= 0) {
+    if (pointer.kind === K_STACK && pointer.step === 0 && at >= -STACK_FRAME && at + size <= 0) {
       const kept = state.get(at, size);
       if (kept !== undefined) return kept;
     }
@@ -171,7 +170,7 @@ function stored(context: Context, state: State, { pointer, off, size }: Place, v
     return;
   }
   const low = pointer.min + off;
-  const constantPlace = pointer.step === 0 && low >= -FRAME && low + size <= 0 && low % size === 0;
+  const constantPlace = pointer.step === 0 && low >= -STACK_FRAME && low + size <= 0 && low % size === 0;
   if (constantPlace) state.put(low, size, v);
   else context.wrote(state, low, pointer.max + off + size);
 }

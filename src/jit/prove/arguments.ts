@@ -1,4 +1,5 @@
 /** What is known of a call's arguments, as those ask who decide how it is made. */
+import { STACK_FRAME } from "../../kern/run_record.ts";
 import type { CallFacts, Range } from "../facts.ts";
 import { packetOk } from "./access.ts";
 import type { Context } from "./context.ts";
@@ -17,7 +18,6 @@ import {
   type Val,
 } from "./value.ts";
 
-const FRAME = 512;
 const FIRST = 1;
 const COUNT = 5;
 
@@ -67,7 +67,7 @@ export class Arguments implements CallFacts {
     const v = this.#given[register - FIRST]!;
     switch (v.kind) {
       case K_STACK:
-        return v.min >= -FRAME && v.max + size <= this.#frames * FRAME;
+        return v.min >= -STACK_FRAME && v.max + size <= this.#frames * STACK_FRAME;
       case K_REGION: {
         const allowed = (v.flags & F_NULL) === 0 && (!write || (v.flags & F_WRITE) !== 0);
         return allowed && v.min >= 0 && v.max + size <= v.size;

@@ -1,8 +1,10 @@
 /** What holds for all of a program, and what is being found out of it. */
+
 import { type ContextFamily, contextOf, type PacketBounds } from "../../contexts/table.ts";
 import type { Kernel } from "../../kern/kernel.ts";
 import { PROG_ARG_POINTERS, PROG_ATTACH_TYPE, PROG_TYPE, progMap } from "../../kern/prog.ts";
 import { valueArea } from "../../kern/reach.ts";
+import { STACK_FRAME } from "../../kern/run_record.ts";
 import {
   AREA_BASE,
   AREA_MAP,
@@ -36,8 +38,7 @@ import {
 /** No stack follows within so many bytes of a context: smaller ones lie where there is none, larger ones are in the way. */
 const CONTEXT_NEAR = 256;
 const ADDRESS_SIZE = 8;
-const FRAME = 512;
-const FRAMES: number = 8 * FRAME;
+const FRAMES: number = 8 * STACK_FRAME;
 
 /** What a function writes of the frames above its own: a range of offsets from its r10, or anything. */
 export class Writes {
@@ -172,15 +173,15 @@ export class Context {
 
   /** Bytes of the stack between these offsets of r10 may be touched. */
   touch(low: number, high: number): void {
-    if (low < 0 && high <= 0) this.lowest = Math.min(this.lowest, Math.max(low, -FRAME));
-    else if (low >= 0 && high <= FRAME) this.lowestOther = Math.min(this.lowestOther, low - FRAME);
+    if (low < 0 && high <= 0) this.lowest = Math.min(this.lowest, Math.max(low, -STACK_FRAME));
+    else if (low >= 0 && high <= STACK_FRAME) this.lowestOther = Math.min(this.lowestOther, low - STACK_FRAME);
     else this.touchAll();
   }
 
   /** Any byte of the stack may be touched. */
   touchAll(): void {
-    this.lowest = -FRAME;
-    this.lowestOther = -FRAME;
+    this.lowest = -STACK_FRAME;
+    this.lowestOther = -STACK_FRAME;
     this.astray = true;
   }
 }

@@ -4,7 +4,9 @@
  * what is not proved is left to that check, so a prover that knows little is slow, never wrong. A forward pass over the
  * blocks of each function until nothing changes: what was found at the last look at an instruction is what holds.
  */
+
 import type { Kernel } from "../../kern/kernel.ts";
+import { STACK_FRAME } from "../../kern/run_record.ts";
 import type { Access, Facts } from "../facts.ts";
 import type { Block, Func, JitProgram, Op } from "../program.ts";
 import { reversePostOrder } from "../structure.ts";
@@ -19,7 +21,6 @@ import { transferAlu, transferByteOrder } from "./transfer_alu.ts";
 import { callbackArguments, transferCall, transferPacketLoad } from "./transfer_call.ts";
 import { ctx, ELSEWHERE, K_FUNCTION, K_REGION, K_STACK, moved, stack, Val } from "./value.ts";
 
-const FRAME = 512;
 const FRAME_POINTER = 10;
 const FIRST_ARGUMENT = 1;
 const ARGUMENTS = 5;
@@ -260,14 +261,14 @@ class Prover {
       state.dropSlots();
       this.#context.wroteAnywhere();
     } else if (writes.high > 0) {
-      this.#context.wrote(state, writes.low - FRAME, writes.high - FRAME);
+      this.#context.wrote(state, writes.low - STACK_FRAME, writes.high - STACK_FRAME);
     }
   }
 
   #facts(): Facts {
     const { lowestOther } = this.#context;
     const depth = this.#flows.map(({ states, lowest }) => {
-      const own = states[0] === undefined ? -FRAME : lowest;
+      const own = states[0] === undefined ? -STACK_FRAME : lowest;
       return Math.floor(Math.min(own, lowestOther) / 8) * 8;
     });
     return { access: this.#access, calls: this.#calls, stackDepth: depth };
@@ -280,7 +281,7 @@ class Prover {
         for (const op of ops) if (op.row.size !== 0) access[op.index] = { how: "check" };
       }
     }
-    return { access, calls: [], stackDepth: this.#flows.map(() => -FRAME) };
+    return { access, calls: [], stackDepth: this.#flows.map(() => -STACK_FRAME) };
   }
 }
 
@@ -328,7 +329,7 @@ function entryOf(given: readonly Val[]): State {
 
 /** An argument as the function sees it that gets it. */
 function passed(v: Val): Val {
-  if (v.kind === K_STACK) return moved(v, v.min + FRAME, v.max + FRAME, v.step);
+  if (v.kind === K_STACK) return moved(v, v.min + STACK_FRAME, v.max + STACK_FRAME, v.step);
   // It has none of the caller's calls.
   if (v.kind !== K_REGION || v.id < 0) return v;
   return new Val(v.kind, v.min, v.max, v.step, ELSEWHERE, v.off, v.room, v.size, v.flags);

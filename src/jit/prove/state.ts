@@ -1,4 +1,5 @@
 /** What is known at one place of a function: of each register, and of what its frame holds. */
+import { STACK_FRAME } from "../../kern/run_record.ts";
 import {
   areLinked,
   ELSEWHERE,
@@ -15,7 +16,6 @@ import {
   Val,
 } from "./value.ts";
 
-const FRAME = 512;
 const REGISTERS = 11;
 /** The upper half of a word of 8 bytes. */
 const TAIL: Val = new Val(K_UNKNOWN, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -168,7 +168,7 @@ export class State {
   /** Any of the bytes from low to high may have been written. */
   forget(low: number, high: number): void {
     const { length } = this.#slots;
-    if (length === 0 || high <= -FRAME || low >= 0) return;
+    if (length === 0 || high <= -STACK_FRAME || low >= 0) return;
     const first = Math.max(0, Math.floor(wordOf(high)) + 1);
     const last = Math.min(length - 1, Math.ceil(wordOf(low)));
     for (let i = first; i <= last; i++) {

@@ -62,11 +62,10 @@ export function readsTheUnknown(
   args: ArgumentsRead,
   isCallback: (start: number) => boolean,
 ): string | undefined {
-  const { functions } = program;
-  const calls = callsOf(program);
   // All registers of the one function are known.
-  if (functions.length === 1 && calls.every((op) => (useOf(op) & SPOILS) === 0)) return undefined;
-  const called = new Set(calls.map(calledBy));
+  if (isAlone(program)) return undefined;
+  const { functions } = program;
+  const called = new Set(callsOf(program).map(calledBy));
   const uses = usesOf(program);
   const returned = returnCallers(program, uses, args);
   if (typeof returned === "string") return returned;
@@ -77,6 +76,11 @@ export function readsTheUnknown(
     if (!first && (live & CALLERS) !== 0) return readsCaller(func.start);
   }
   return undefined;
+}
+
+/** Whether there is but one function, which is called by none. */
+function isAlone(program: JitProgram): boolean {
+  return program.functions.length === 1 && callsOf(program).every((op) => (useOf(op) & SPOILS) === 0);
 }
 
 function callsOf({ functions }: JitProgram): Op[] {
@@ -97,6 +101,8 @@ function usesOf({ functions, insnCount }: JitProgram): Int32Array {
 /** What functions read, and what they hand on to others that do. Or why nothing is compiled. */
 export function argumentsRead(program: JitProgram): ArgumentsRead | string {
   const { functions } = program;
+  // To give it all costs less than to look which.
+  if (isAlone(program)) return new Map([[functions[0]!.start, SCRATCH]]);
   const known = new Map<number, number>();
   const none: ReadonlySet<number> = new Set();
   const uses = usesOf(program);

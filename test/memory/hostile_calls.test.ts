@@ -632,7 +632,7 @@ function close(world: World): void {
 }
 
 test.each([false, true])("every call of every kind of program, with hostile arguments (shared: %s)", (shared) => {
-  const seed = Number(process.env.BPFMAPS_SEED ?? Date.now() % 1_000_000);
+  const seed = Number(process.env.BPFMAPS_SEED ?? 1);
   console.log(`hostile calls, seed ${seed}`);
   const random = randomOf(seed);
   // What differs between them must make no difference.

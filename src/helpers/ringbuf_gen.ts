@@ -1,22 +1,12 @@
 /** The helpers of `ringbuf.ts` in compiled programs. What a run holds stands in its record, as always. */
-import {
-  HELD_ADDRESS,
-  HELD_BYTES,
-  HELD_KIND,
-  HELD_MAX,
-  HELD_OBJECT,
-  HELD_RING,
-  HELD_SIZE,
-  RUN_HELD,
-  RUN_HELD_COUNT,
-  RUN_HELD_ROOM,
-} from "../kern/run_record.ts";
+import { emitHold, heldEntry, heldIsFull } from "../kern/held_gen.ts";
+import { HELD_ADDRESS, HELD_KIND, HELD_OBJECT, HELD_RING, RUN_HELD_COUNT } from "../kern/run_record.ts";
 import { type Attempt, type HelperGen, UNDONE } from "../struct/gen.ts";
 import { WAKEUP_FLAGS } from "../struct/ring.ts";
 import { emitCommit, emitRecord, emitWake } from "../struct/ring_gen.ts";
 import { BPF_RINGBUF_HDR_SZ, EAGAIN } from "../uapi/index.ts";
 import type { Code } from "../wasm/code.ts";
-import { block, blockValue, const32, type Expr32, type Local32, local32, loop, when } from "../wasm/expr.ts";
+import { block, blockValue, const32, type Local32, local32, loop, when } from "../wasm/expr.ts";
 
 export const genOutput: HelperGen = {
   inline: false,
@@ -60,25 +50,14 @@ export const genReserve: HelperGen = {
     const [size, sizeHigh, flags, flagsHigh] = args as [Local32, Local32, Local32, Local32];
     return blockValue(code, (end) => {
       const count = local32(code, run.load(RUN_HELD_COUNT));
-      const isFull = count.geU(run.load(RUN_HELD_ROOM)).or(count.geU(HELD_MAX));
-      when(sizeHigh.or(flags).or(flagsHigh).or(isFull), () => end(call.helper));
+      when(sizeHigh.or(flags).or(flagsHigh).or(heldIsFull(run, count)), () => end(call.helper));
       const header = emitRecord(call, end, size, true, 0, undefined);
       const sample = local32(code, header.add(BPF_RINGBUF_HDR_SZ));
-      const entry = local32(code, entryAt(run, count));
-      entry.store(HELD_KIND, HELD_RING);
-      entry.store(HELD_OBJECT, map);
-      entry.store(HELD_ADDRESS, sample);
-      entry.store(HELD_BYTES, size);
-      run.store(RUN_HELD_COUNT, count.add(1));
+      emitHold(code, run, count, [HELD_RING, map, sample, size]);
       return sample;
     });
   },
 };
-
-/** Address of an entry of what the run holds. */
-function entryAt(run: Local32, number: Local32): Expr32 {
-  return run.load(RUN_HELD).add(number.mul(HELD_SIZE));
-}
 
 /** The record that the run reserved last, and nothing else since: then no other entry has its address. */
 function attemptCommit(discard: boolean): Attempt {
@@ -89,7 +68,7 @@ function attemptCommit(discard: boolean): Attempt {
       const count = local32(code, run.load(RUN_HELD_COUNT));
       when(count.eqz(), () => end(UNDONE));
       count.set(count.sub(1));
-      const entry = local32(code, entryAt(run, count));
+      const entry = local32(code, heldEntry(run, count));
       const differs = entry.load(HELD_KIND).xor(HELD_RING).or(entry.load(HELD_ADDRESS).xor(sample));
       when(differs.or(sampleHigh), () => end(UNDONE));
       run.store(RUN_HELD_COUNT, count);

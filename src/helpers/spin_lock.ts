@@ -8,10 +8,14 @@ import {
   LOCK_TAKEN,
   takeElementLock,
 } from "../kern/element_locks.ts";
+import { emitDropElementLock, emitTakeElementLock } from "../kern/element_locks_gen.ts";
 import { FAULT_LOCK_TWICE, FAULT_NO_MEMORY, FAULT_NOT_LOCKED } from "../kern/fault_kinds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { faultHelper } from "../kern/reach.ts";
+import { fieldAt } from "../struct/fields.ts";
+import type { AttemptCall, KnownGen, ValuePlace } from "../struct/gen.ts";
 import { BPF_FUNC_spin_lock, BPF_FUNC_spin_unlock, EDEADLK, ETIMEDOUT } from "../uapi/index.ts";
+import type { Expr32 } from "../wasm/expr.ts";
 import type { Helper, Kfunc } from "./types.ts";
 
 /** As long as the kernel's resilient locks wait. */
@@ -40,13 +44,23 @@ function resilientLock(kernel: Kernel, field: number): number {
   return errnos[takeElementLock(kernel, field >>> 0, PATIENCE_MS)]!;
 }
 
-function spin(name: string, fn: NonNullable<Helper["fn"]>): Helper {
-  return { name, since: "5.1", gplOnly: false, args: [{ field: FIELD_SPIN_LOCK }], result: "void", fn };
+/** Code for a field of this kind in a value of a known map. */
+function knownField(kind: number, emit: (call: AttemptCall, place: ValuePlace) => Expr32): KnownGen {
+  return (mem, known) => {
+    const place = known.value(1);
+    if (place === undefined || fieldAt(mem, place.map, place.offset, kind) === 0) return undefined;
+    return (call) => emit(call, place);
+  };
+}
+
+function spin(name: string, fn: NonNullable<Helper["fn"]>, emit: Parameters<typeof knownField>[1]): Helper {
+  const known = knownField(FIELD_SPIN_LOCK, emit);
+  return { name, since: "5.1", gplOnly: false, args: [{ field: FIELD_SPIN_LOCK }], result: "void", fn, known };
 }
 
 export const spinLockHelpers: Readonly<Record<number, Helper>> = {
-  [BPF_FUNC_spin_lock]: spin("bpf_spin_lock", spinLock),
-  [BPF_FUNC_spin_unlock]: spin("bpf_spin_unlock", spinUnlock),
+  [BPF_FUNC_spin_lock]: spin("bpf_spin_lock", spinLock, emitTakeElementLock),
+  [BPF_FUNC_spin_unlock]: spin("bpf_spin_unlock", spinUnlock, emitDropElementLock),
 };
 
 function resilient(name: string, irq: boolean, result: Kfunc["result"], fn: NonNullable<Kfunc["fn"]>): Kfunc {

@@ -9,7 +9,7 @@
  */
 import type { Kernel } from "../kern/kernel.ts";
 import type { StackObjectKind } from "../kern/stack_objects.ts";
-import type { Attempt, HelperGen, TurnsCall } from "../struct/gen.ts";
+import type { Attempt, HelperGen, KnownGen, TurnsCall } from "../struct/gen.ts";
 import type { Expr64 } from "../wasm/expr.ts";
 
 /**
@@ -112,7 +112,9 @@ export interface Callable {
   readonly fn?: HelperFn;
   /** Code for compiled programs, where it is not the map's type that has it: of all calls with one map, or of all calls. */
   readonly gen?: HelperGen;
+  /** What it does at every call, and where something is known of the arguments. */
   readonly attempt?: Attempt;
+  readonly known?: KnownGen;
 }
 
 export interface Helper extends Callable {

@@ -17,7 +17,13 @@ import type { JitProgram, Op } from "./program.ts";
 /** The map is the argument's, 0: the call has none. Of an inner map it is the template that it is like. */
 export type CallPlan =
   | { readonly how: "checked"; readonly plan: Plan }
-  | { readonly how: "attempt"; readonly plan: Plan; readonly attempt: Attempt }
+  | {
+      readonly how: "attempt";
+      readonly plan: Plan;
+      readonly attempt: Attempt;
+      /** It is code of this one call; else one function of the module for all calls. */
+      readonly inline: boolean;
+    }
   | { readonly how: "direct"; readonly plan: Plan }
   | {
       readonly how: "turns";
@@ -57,9 +63,10 @@ export function planCalls(kernel: Kernel, prog: number, program: JitProgram, pro
 function planCall(kernel: Kernel, prog: number, program: JitProgram, proof: Facts, op: Op): CallPlan {
   const plan = planOfCall(op.src, op.imm);
   const { callable, id } = plan;
-  const { attempt } = callable;
-  if (attempt !== undefined) return { how: "attempt", plan, attempt };
   const facts = proof.calls[op.index];
+  const known = facts && callable.known?.(kernel.mem, facts);
+  const attempt = known ?? callable.attempt;
+  if (attempt !== undefined) return { how: "attempt", plan, attempt, inline: known !== undefined };
   const turns = callable.callback?.gen;
   const callee = turns === undefined ? -1 : functionGiven(kernel, prog, program, callable, facts);
   const plain = (callable.fn !== undefined || callee >= 0) && callable.result !== "throw";

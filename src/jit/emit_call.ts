@@ -32,6 +32,7 @@ import {
   Local32,
   local32,
   loop,
+  type Operand32,
   type Operand64,
   push32,
   push64,
@@ -52,7 +53,7 @@ export function emitCall(e: Emitter, op: Op): void {
   }
   const call = e.unit.calls[op.index]!;
   if (call.how === "checked") emitCheckedCall(e, op, call.plan.callable);
-  else if (call.how === "attempt") emitAttempt(e, op, call.plan.callable);
+  else if (call.how === "attempt") emitAttempt(e, op, call);
   else if (call.how === "turns") emitTurns(e, op, call);
   else if (call.how === "tail") emitTailCall(e, op, call.plan.callable);
   else emitStraightCall(e, op, call);
@@ -192,13 +193,15 @@ function pushGenerated(e: Emitter, op: Op, { args }: Callable, inner = false): v
 }
 
 /** The code of the helper's own has done it; or everything is checked. */
-function emitAttempt(e: Emitter, op: Op, callable: Callable): void {
+function emitAttempt(e: Emitter, op: Op, call: Extract<CallPlan, { readonly how: "attempt" }>): void {
   const { code } = e;
-  code.get(RUN);
-  callable.args.forEach((_, i) => {
-    pushArgument(e, i + 1, true);
-  });
-  code.call(e.unit.generated(op.index));
+  const { callable } = call.plan;
+  const result = call.inline ? attemptHere(e, call) : attemptElsewhere(e, op, callable);
+  push32(code, result);
+  if (typeof result === "number") {
+    putResult(e, callable);
+    return;
+  }
   code.tee(e.address);
   code.i32(UNDONE);
   code.op(w.I32_EQ);
@@ -206,9 +209,33 @@ function emitAttempt(e: Emitter, op: Op, callable: Callable): void {
   emitCheckedCall(e, op, callable);
   code.op(w.ELSE);
   code.get(e.address);
-  code.op(w.I64_EXTEND_I32_U);
-  e.set(0);
+  putResult(e, callable);
   code.end();
+}
+
+/** What comes of it: a number that is known is none of UNDONE. */
+function attemptHere(e: Emitter, { plan, attempt }: Extract<CallPlan, { readonly how: "attempt" }>): Operand32 {
+  const { code, unit } = e;
+  const { callable } = plan;
+  const args = callable.args.flatMap((_, i) => {
+    pushArgument(e, i + 1, true);
+    const [low, high] = [e.temporary(2 * i), e.temporary(2 * i + 1)];
+    code.set(high);
+    code.set(low);
+    return [low, high];
+  });
+  return attempt(genCall({ code, unit, map: 0, args, callable, direct: () => unit.direct(callable) }));
+}
+
+function attemptElsewhere(e: Emitter, op: Op, callable: Callable): Expr32 {
+  const { code } = e;
+  return new Expr32(code, () => {
+    code.get(RUN);
+    callable.args.forEach((_, i) => {
+      pushArgument(e, i + 1, true);
+    });
+    code.call(e.unit.generated(op.index));
+  });
 }
 
 /** The arguments are right. */

@@ -1,4 +1,5 @@
 /** What the prover tells the emitter: see `prove/`. */
+import type { Known } from "../struct/gen.ts";
 
 /**
  * How a load, store or atomic instruction may reach its memory.
@@ -15,28 +16,14 @@ export interface Access {
   readonly size?: number;
 }
 
-/** Numbers without a sign; both ends are in it. */
-export interface Range {
-  readonly min: number;
-  readonly max: number;
-}
-
 /** What is known of r1 .. r5 before a call. */
-export interface CallFacts {
+export interface CallFacts extends Known {
   /** The map of the program whose handle the register holds; 0: none that is known. */
   map(register: number): number;
   /** The outer map of the program through which it came to the map in the register; 0: none that is known. */
   outer(register: number): number;
-  /** A number of at most 2^53 - 1; undefined: it may be anything. */
-  range(register: number): Range | undefined;
   /** The function of the program whose address the register holds, by its place there; -1: none that is known. */
   func(register: number): number;
-  /** Whether the register holds the context's address. */
-  isContext(register: number): boolean;
-  /** Whether it holds the address of a word on the stack: a multiple of 8 from r10. */
-  isStackWord(register: number): boolean;
-  /** Whether the helper may read, or write, so many bytes from there on. */
-  memory(register: number, size: number, write: boolean): boolean;
 }
 
 export interface Facts {

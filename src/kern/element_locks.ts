@@ -77,10 +77,11 @@ export function dropElementLock({ mem, run }: Kernel, field: number): boolean {
   return true;
 }
 
-/** Another lock of the run with the same word, or 0. */
+/** The oldest other lock of the run with the same word, or 0: all that have none are newer than the one that has it. */
 function otherOf(mem: Memory, run: number, word: number): number {
-  for (let nth = 0; ; nth++) {
-    const entry = heldLock(mem, run, 0, nth);
-    if (entry === 0 || wordOf(mem, mem.u32[(entry + HELD_ADDRESS) >>> 2]!) === word) return entry;
+  let entry = heldLock(mem, run, 0);
+  while (entry !== 0 && wordOf(mem, mem.u32[(entry + HELD_ADDRESS) >>> 2]!) !== word) {
+    entry = heldLock(mem, run, 0, entry);
   }
+  return entry;
 }

@@ -299,14 +299,12 @@ export function findHeld(mem: Memory, run: number, kind: number, address: number
   return 0;
 }
 
-/** The n-th entry of a lock that the run holds by this word, or 0. */
-export function heldLock({ u32 }: Memory, run: number, word: number, n = 0): number {
+/** The oldest entry behind `after` (0: of all) of a lock that the run holds by this word, or 0. */
+export function heldLock({ u32 }: Memory, run: number, word: number, after = 0): number {
   const list = u32[(run + RUN_HELD) >>> 2]!;
-  let left = n;
-  for (let i = u32[(run + RUN_HELD_COUNT) >>> 2]! - 1; i >= 0; i--) {
-    const entry = list + i * HELD_SIZE;
-    if (u32[(entry + HELD_KIND) >>> 2] !== HELD_LOCK || u32[(entry + HELD_OBJECT) >>> 2] !== word) continue;
-    if (left-- === 0) return entry;
+  const end = list + u32[(run + RUN_HELD_COUNT) >>> 2]! * HELD_SIZE;
+  for (let entry = after === 0 ? list : after + HELD_SIZE; entry < end; entry += HELD_SIZE) {
+    if (u32[(entry + HELD_KIND) >>> 2] === HELD_LOCK && u32[(entry + HELD_OBJECT) >>> 2] === word) return entry;
   }
   return 0;
 }

@@ -16,6 +16,7 @@ import { alloc, free } from "../mem/alloc.ts";
 import { holdsLock, lock, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import { BPF_F_LOCK } from "../uapi/index.ts";
+import type { Expr32 } from "../wasm/expr.ts";
 import { MAP_FIELDS, MAP_VALUE_SIZE } from "./map.ts";
 
 /** What values may hold: of types whose elements are updated one by one; of those that evict; of per-CPU ones. */
@@ -173,6 +174,17 @@ function lockOf(mem: Memory, map: number, value: number): number {
 export function elementLock({ u32 }: Memory, record: number, value: number): number {
   const locks = record + R_HEAD + u32[(record + R_COUNT) >>> 2]! * FIELD_SIZE;
   return locks + ((Math.imul(value >>> 3, 0x9e37_79b1) >>> (32 - LOCK_BITS)) << 2);
+}
+
+/** The same in compiled programs. */
+export function emitElementLock({ u32 }: Memory, record: number, value: Expr32): Expr32 {
+  const locks = record + R_HEAD + u32[(record + R_COUNT) >>> 2]! * FIELD_SIZE;
+  return value
+    .shrU(3)
+    .mul(0x9e37_79b1)
+    .shrU(32 - LOCK_BITS)
+    .shl(2)
+    .add(locks);
 }
 
 /** BPF_F_LOCK: overwrites an element under its lock. Taken inside a bucket's lock, never the other way round. */

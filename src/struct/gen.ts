@@ -57,6 +57,35 @@ export type AttemptCall = Pick<HelperGenCall, "code" | "mem" | "run" | "args" | 
  * or UNDONE where it has done nothing: then the call is made with all checks.
  */
 export type Attempt = (call: AttemptCall) => Operand32;
+/** Numbers without a sign; both ends are in it. */
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** A byte of a value of the map: how far into the value. */
+export interface ValuePlace {
+  readonly map: number;
+  readonly offset: number;
+}
+
+/** What is known of r1 .. r5 before a call. */
+export interface Known {
+  /** A number of at most 2^53 - 1; undefined: it may be anything. */
+  range(register: number): Range | undefined;
+  /** Whether the register holds the context's address. */
+  isContext(register: number): boolean;
+  /** Whether it holds the address of a word on the stack: a multiple of 8 from r10. */
+  isStackWord(register: number): boolean;
+  /** Where in a value of one of the program's maps, which may be written, the register points; undefined: it is not known. */
+  value(register: number): ValuePlace | undefined;
+  /** Whether the helper may read, or write, so many bytes from there on. */
+  memory(register: number, size: number, write: boolean): boolean;
+}
+
+/** Code for one call of which so much is known; undefined: that is too little for any. */
+export type KnownGen = (mem: Memory, known: Known) => Attempt | undefined;
+
 /** Neither an address nor 0. */
 export const UNDONE = -1;
 

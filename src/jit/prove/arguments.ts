@@ -1,6 +1,7 @@
 /** What is known of a call's arguments, as those ask who decide how it is made. */
 import { STACK_FRAME } from "../../kern/run_record.ts";
-import type { CallFacts, Range } from "../facts.ts";
+import type { Range, ValuePlace } from "../../struct/gen.ts";
+import type { CallFacts } from "../facts.ts";
 import { packetOk } from "./access.ts";
 import type { Context } from "./context.ts";
 import type { State } from "./state.ts";
@@ -61,6 +62,14 @@ export class Arguments implements CallFacts {
   isStackWord(register: number): boolean {
     const v = this.#given[register - FIRST]!;
     return v.kind === K_STACK && v.min === v.max && v.min % 8 === 0;
+  }
+
+  value(register: number): ValuePlace | undefined {
+    const v = this.#given[register - FIRST]!;
+    if (v.kind !== K_REGION || v.room === 0 || v.min !== v.max || (v.flags & (F_NULL | F_WRITE)) !== F_WRITE) {
+      return undefined;
+    }
+    return v.min >= 0 && v.min < v.size ? { map: v.room, offset: v.min } : undefined;
   }
 
   memory(register: number, size: number, write: boolean): boolean {

@@ -2,14 +2,18 @@
 import { expect, test } from "vitest";
 import {
   end,
+  firstValue,
   foreign,
   found,
+  globals,
   hash,
   type Items,
+  lookup,
   map,
   out,
   type Proofs,
   proofOf,
+  readOnly,
   small,
   someNumber,
   VALUE,
@@ -207,7 +211,7 @@ test("arguments that are memory", () => {
   const at = facts.calls.length - 1;
   const ok = (register: number, size: number): boolean => facts.calls[at]!.memory(register, size, true);
   expect([ok(1, VALUE), ok(1, VALUE + 1), ok(2, 16), ok(2, 17), ok(3, 1)]).toEqual([true, false, true, false, false]);
-  expect(known).toEqual([region(at - 5, VALUE, 0, F_WRITE), stack(-16, -16), UNKNOWN]);
+  expect(known).toEqual([region(at - 5, VALUE, 0, F_WRITE, hash), stack(-16, -16), UNKNOWN]);
 });
 
 test("arguments that are maps and numbers", () => {
@@ -217,4 +221,41 @@ test("arguments that are maps and numbers", () => {
   expect([1, 2, 3, 4, 5].map((register) => call.map(register))).toEqual([0, 0, hash, 0, 0]);
   const ranges = [1, 2, 3, 5].map((register) => call.range(register));
   expect(ranges.map((range) => range && [range.min, range.max])).toEqual([undefined, [0, 7], undefined, undefined]);
+});
+
+/** r1 = a value of this map or that one. */
+const either = (one: number, other: number): Items =>
+  [
+    found(one),
+    asm.mov64(R6, R0),
+    found(other),
+    asm.mov64(R1, R0),
+    asm.ldx("u64", R2, R0, 0),
+    asm.jmpImm("jeq", R2, 0, 1),
+    asm.mov64(R1, R6),
+  ].flat();
+
+const places: Readonly<Record<string, readonly [before: Items, place: unknown]>> = {
+  "of a lookup": [[found(hash), asm.mov64(R1, R0)].flat(), { map: hash, offset: 0 }],
+  "behind its beginning": [
+    [found(hash), asm.mov64(R1, R0), asm.alu64Imm("add", R1, 12)].flat(),
+    { map: hash, offset: 12 },
+  ],
+  "of a constant": [map(R1, firstValue(globals) + 8), { map: globals, offset: 8 }],
+  "that may be NULL": [[lookup(hash), asm.mov64(R1, R0)].flat(), undefined],
+  "that may only be read": [[found(readOnly), asm.mov64(R1, R0)].flat(), undefined],
+  "behind its end": [[found(hash), asm.mov64(R1, R0), asm.alu64Imm("add", R1, VALUE)].flat(), undefined],
+  "in front of it": [[found(hash), asm.mov64(R1, R0), asm.alu64Imm("add", R1, -4)].flat(), undefined],
+  "at one of several bytes": [
+    [someNumber, asm.alu64Imm("and", R6, 4), asm.mov64(R1, R0), asm.alu64("add", R1, R6)].flat(),
+    undefined,
+  ],
+  "of the same map, either way": [either(hash, hash), { map: hash, offset: 0 }],
+  "of one of two maps": [either(hash, small), undefined],
+  "of no map": [[asm.mov64(R1, R10), asm.alu64Imm("add", R1, -8)], undefined],
+};
+
+test.each(Object.entries(places))("a value %s", (_name, [before, place]) => {
+  const facts = proofOf([...before, asm.call(u.BPF_FUNC_ktime_get_ns), ...out]);
+  expect(facts.calls.at(-1)!.value(1)).toEqual(place);
 });

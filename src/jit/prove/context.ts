@@ -135,7 +135,8 @@ export class Context {
     const { u32 } = mem;
     if (progMap(mem, this.prog, low) !== 0) return mapHandle(low);
     const area = valueArea(mem, low);
-    if (area === 0 || progMap(mem, this.prog, u32[(area + AREA_MAP) >>> 2]!) === 0) return undefined;
+    const map = area === 0 ? 0 : u32[(area + AREA_MAP) >>> 2]!;
+    if (map === 0 || progMap(mem, this.prog, map) === 0) return undefined;
     const at = low - u32[(area + AREA_BASE) >>> 2]!;
     const inside = at % u32[(area + AREA_STRIDE) >>> 2]!;
     const size = u32[(area + AREA_VALUE_SIZE) >>> 2]!;
@@ -143,7 +144,7 @@ export class Context {
     if (inside >= size || at - inside + size > u32[(area + AREA_SIZE) >>> 2]! || (rights & AREA_PROG_READ) === 0) {
       return undefined;
     }
-    return region(-1 - (low - inside), size, inside, (rights & AREA_PROG_WRITE) === 0 ? 0 : F_WRITE);
+    return region(-1 - (low - inside), size, inside, (rights & AREA_PROG_WRITE) === 0 ? 0 : F_WRITE, map);
   }
 
   functionAt(insn: number): Val | undefined {

@@ -145,7 +145,7 @@ export class Joiner {
     if (a.kind !== b.kind) return orNull(a, b) ?? orNull(b, a) ?? anything();
     switch (a.kind) {
       case K_STACK:
-        return this.#ranged(a, b, a.flags, a.size, a.id);
+        return this.#ranged(a, b, a.flags, a.size, a.id, 0);
       case K_CTX:
         return a.min === b.min ? a : anything();
       case K_MAP:
@@ -157,7 +157,14 @@ export class Joiner {
         return a.flags === b.flags ? this.#packet(a, b) : anything();
       case K_REGION: {
         const flags = ((a.flags | b.flags) & ~F_WRITE) | (a.flags & b.flags & F_WRITE);
-        return this.#ranged(a, b, flags, Math.min(a.size, b.size), a.id === b.id ? a.id : ELSEWHERE);
+        return this.#ranged(
+          a,
+          b,
+          flags,
+          Math.min(a.size, b.size),
+          a.id === b.id ? a.id : ELSEWHERE,
+          a.room === b.room ? a.room : 0,
+        );
       }
       default:
         return a;
@@ -167,12 +174,12 @@ export class Joiner {
   /** Numbers, or one that is unknown and anything. */
   #numbers(a: Val, b: Val): Val {
     const both = a.kind === K_NUMBER && b.kind === K_NUMBER;
-    const content = both ? this.#ranged(a, b, 0, 0, 0) : (orNull(b, a) ?? anything());
+    const content = both ? this.#ranged(a, b, 0, 0, 0, 0) : (orNull(b, a) ?? anything());
     if (a.id === 0 || b.id === 0 || !isNumeric(b)) return content;
     return linked(content, this.#base(a.id, b.id, a.off - b.off), a.off);
   }
 
-  #ranged(a: Val, b: Val, flags: number, size: number, id: number): Val {
+  #ranged(a: Val, b: Val, flags: number, size: number, id: number, room: number): Val {
     const { kind } = a;
     const step = gcd(gcd(a.step, b.step), Math.abs(a.min - b.min));
     // NULL + something is not NULL, and not in the region either.
@@ -180,7 +187,7 @@ export class Joiner {
     const min = this.#lower(a, b, step);
     const max = this.#upper(a, b, step, min);
     if (kind === K_NUMBER) return number(min, max, step);
-    return moved(new Val(kind, 0, 0, 0, id, 0, 0, size, flags), min, max, step);
+    return moved(new Val(kind, 0, 0, 0, id, 0, room, size, flags), min, max, step);
   }
 
   #lower(a: Val, b: Val, step: number): number {
@@ -247,5 +254,5 @@ function firstFrom(stops: readonly number[], value: number): number {
 /** A region that is NULL in the other state. */
 function orNull(p: Val, zero: Val): Val | undefined {
   if (p.kind !== K_REGION || p.min !== 0 || p.max !== 0 || !isConstant(zero) || zero.min !== 0) return undefined;
-  return region(p.id, p.size, 0, p.flags | F_NULL);
+  return region(p.id, p.size, 0, p.flags | F_NULL, p.room);
 }

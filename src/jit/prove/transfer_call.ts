@@ -130,7 +130,7 @@ function valueOfMap(context: Context, map: Val, from: number, nullable: number):
   const flags = mapField(mem, shape, MAP_FLAGS);
   if (!valueTypes.has(mapField(mem, shape, MAP_TYPE)) || (flags & BPF_F_WRONLY_PROG) !== 0) return undefined;
   const write = (flags & BPF_F_RDONLY_PROG) === 0 ? F_WRITE : 0;
-  return region(from, mapField(mem, shape, MAP_VALUE_SIZE), 0, nullable | write);
+  return region(from, mapField(mem, shape, MAP_VALUE_SIZE), 0, nullable | write, map.kind === K_MAP ? map.id : 0);
 }
 
 /** r1 to r5 as a function gets them that the helper calls. What may be gone at a later turn is not handed on. */

@@ -23,7 +23,7 @@ export const K_PACKET = 4;
 export const K_PACKET_END = 5;
 /** The handle of a map of this program. */
 export const K_MAP = 6;
-/** Memory of `size` bytes + [min, max]; `id` says where it comes from. */
+/** Memory of `size` bytes + [min, max]; `id` says where it comes from. `room`: the map of which it is a value, or 0. */
 export const K_REGION = 7;
 /** The address of function `id` of the program, as it is given to helpers. */
 export const K_FUNCTION = 8;
@@ -136,8 +136,8 @@ export function packet(id: number, off: number, low: number, high: number, room:
   return new Val(K_PACKET, low, high, low === high ? 0 : 1, id, off, room, 0, flags);
 }
 
-export function region(from: number, size: number, offset: number, flags: number): Val {
-  return new Val(K_REGION, offset, offset, 0, from, 0, 0, size, flags);
+export function region(from: number, size: number, offset: number, flags: number, map = 0): Val {
+  return new Val(K_REGION, offset, offset, 0, from, 0, map, size, flags);
 }
 
 /** The same bits as `v`, linked. Or the value where it is none that is a number. */
@@ -160,7 +160,7 @@ export function isNumeric({ kind }: Val): boolean {
 export function moved(v: Val, min: number, max: number, step: number): Val {
   const near = min > -FAR && max < FAR;
   const [low, high, by] = near ? [min, max, min === max ? 0 : step] : [-LIMIT, LIMIT, 1];
-  return new Val(v.kind, low, high, by, v.id, 0, 0, v.size, v.flags);
+  return new Val(v.kind, low, high, by, v.id, 0, v.room, v.size, v.flags);
 }
 
 /** Whether the offsets of a pointer say anything. */

@@ -35,23 +35,57 @@ export class Expr32 extends Expr {
     });
   }
 
-  add = (other: Operand32): Expr32 => (other === 0 ? this : this.#binary(w.I32_ADD, other));
-  sub = (other: Operand32): Expr32 => (other === 0 ? this : this.#binary(w.I32_SUB, other));
-  mul = (other: Operand32): Expr32 => this.#binary(w.I32_MUL, other);
-  and = (other: Operand32): Expr32 => this.#binary(w.I32_AND, other);
-  or = (other: Operand32): Expr32 => this.#binary(w.I32_OR, other);
-  xor = (other: Operand32): Expr32 => this.#binary(w.I32_XOR, other);
-  shl = (other: Operand32): Expr32 => this.#binary(w.I32_SHL, other);
-  shrU = (other: Operand32): Expr32 => this.#binary(w.I32_SHR_U, other);
-  shrS = (other: Operand32): Expr32 => this.#binary(w.I32_SHR_S, other);
-  rotl = (other: Operand32): Expr32 => this.#binary(w.I32_ROTL, other);
-  eq = (other: Operand32): Expr32 => this.#binary(w.I32_EQ, other);
-  ne = (other: Operand32): Expr32 => this.#binary(w.I32_NE, other);
-  ltU = (other: Operand32): Expr32 => this.#binary(w.I32_LT_U, other);
-  ltS = (other: Operand32): Expr32 => this.#binary(w.I32_LT_S, other);
-  leU = (other: Operand32): Expr32 => this.#binary(w.I32_LE_U, other);
-  gtU = (other: Operand32): Expr32 => this.#binary(w.I32_GT_U, other);
-  geU = (other: Operand32): Expr32 => this.#binary(w.I32_GE_U, other);
+  add(other: Operand32): Expr32 {
+    return other === 0 ? this : this.#binary(w.I32_ADD, other);
+  }
+  sub(other: Operand32): Expr32 {
+    return other === 0 ? this : this.#binary(w.I32_SUB, other);
+  }
+  mul(other: Operand32): Expr32 {
+    return this.#binary(w.I32_MUL, other);
+  }
+  and(other: Operand32): Expr32 {
+    return this.#binary(w.I32_AND, other);
+  }
+  or(other: Operand32): Expr32 {
+    return this.#binary(w.I32_OR, other);
+  }
+  xor(other: Operand32): Expr32 {
+    return this.#binary(w.I32_XOR, other);
+  }
+  shl(other: Operand32): Expr32 {
+    return this.#binary(w.I32_SHL, other);
+  }
+  shrU(other: Operand32): Expr32 {
+    return this.#binary(w.I32_SHR_U, other);
+  }
+  shrS(other: Operand32): Expr32 {
+    return this.#binary(w.I32_SHR_S, other);
+  }
+  rotl(other: Operand32): Expr32 {
+    return this.#binary(w.I32_ROTL, other);
+  }
+  eq(other: Operand32): Expr32 {
+    return this.#binary(w.I32_EQ, other);
+  }
+  ne(other: Operand32): Expr32 {
+    return this.#binary(w.I32_NE, other);
+  }
+  ltU(other: Operand32): Expr32 {
+    return this.#binary(w.I32_LT_U, other);
+  }
+  ltS(other: Operand32): Expr32 {
+    return this.#binary(w.I32_LT_S, other);
+  }
+  leU(other: Operand32): Expr32 {
+    return this.#binary(w.I32_LE_U, other);
+  }
+  gtU(other: Operand32): Expr32 {
+    return this.#binary(w.I32_GT_U, other);
+  }
+  geU(other: Operand32): Expr32 {
+    return this.#binary(w.I32_GE_U, other);
+  }
 
   eqz(): Expr32 {
     return new Expr32(this.code, () => {
@@ -84,10 +118,18 @@ export class Expr32 extends Expr {
     };
   }
 
-  load = (offset = 0): Expr32 => new Expr32(this.code, this.#loading(w.I32_LOAD, offset));
-  load8 = (offset = 0): Expr32 => new Expr32(this.code, this.#loading(w.I32_LOAD8_U, offset));
-  load16 = (offset = 0): Expr32 => new Expr32(this.code, this.#loading(w.I32_LOAD16_U, offset));
-  load64 = (offset = 0): Expr64 => new Expr64(this.code, this.#loading(w.I64_LOAD, offset));
+  load(offset = 0): Expr32 {
+    return new Expr32(this.code, this.#loading(w.I32_LOAD, offset));
+  }
+  load8(offset = 0): Expr32 {
+    return new Expr32(this.code, this.#loading(w.I32_LOAD8_U, offset));
+  }
+  load16(offset = 0): Expr32 {
+    return new Expr32(this.code, this.#loading(w.I32_LOAD16_U, offset));
+  }
+  load64(offset = 0): Expr64 {
+    return new Expr64(this.code, this.#loading(w.I64_LOAD, offset));
+  }
 
   #store(opcode: number, offset: number, value: Operand32): void {
     this.push();
@@ -95,9 +137,15 @@ export class Expr32 extends Expr {
     this.code.memory(opcode, offset);
   }
 
-  store = (offset: number, value: Operand32): void => this.#store(w.I32_STORE, offset, value);
-  store8 = (offset: number, value: Operand32): void => this.#store(w.I32_STORE8, offset, value);
-  store16 = (offset: number, value: Operand32): void => this.#store(w.I32_STORE16, offset, value);
+  store(offset: number, value: Operand32): void {
+    this.#store(w.I32_STORE, offset, value);
+  }
+  store8(offset: number, value: Operand32): void {
+    this.#store(w.I32_STORE8, offset, value);
+  }
+  store16(offset: number, value: Operand32): void {
+    this.#store(w.I32_STORE16, offset, value);
+  }
 
   store64(offset: number, value: Operand64): void {
     this.push();
@@ -163,22 +211,51 @@ export class Expr64 extends Expr {
     };
   }
 
-  #binary = (opcode: number, other: Operand64): Expr64 => new Expr64(this.code, this.#with(opcode, other));
-  #compare = (opcode: number, other: Operand64): Expr32 => new Expr32(this.code, this.#with(opcode, other));
-
-  add = (other: Operand64): Expr64 => this.#binary(w.I64_ADD, other);
-  sub = (other: Operand64): Expr64 => this.#binary(w.I64_SUB, other);
-  mul = (other: Operand64): Expr64 => this.#binary(w.I64_MUL, other);
-  and = (other: Operand64): Expr64 => this.#binary(w.I64_AND, other);
-  or = (other: Operand64): Expr64 => this.#binary(w.I64_OR, other);
-  xor = (other: Operand64): Expr64 => this.#binary(w.I64_XOR, other);
-  shl = (other: Operand64): Expr64 => this.#binary(w.I64_SHL, other);
-  shrU = (other: Operand64): Expr64 => this.#binary(w.I64_SHR_U, other);
-  rotl = (other: Operand64): Expr64 => this.#binary(w.I64_ROTL, other);
-  eq = (other: Operand64): Expr32 => this.#compare(w.I64_EQ, other);
-  ne = (other: Operand64): Expr32 => this.#compare(w.I64_NE, other);
-  ltU = (other: Operand64): Expr32 => this.#compare(w.I64_LT_U, other);
-  leU = (other: Operand64): Expr32 => this.#compare(w.I64_LE_U, other);
+  #binary(opcode: number, other: Operand64): Expr64 {
+    return new Expr64(this.code, this.#with(opcode, other));
+  }
+  #compare(opcode: number, other: Operand64): Expr32 {
+    return new Expr32(this.code, this.#with(opcode, other));
+  }
+  add(other: Operand64): Expr64 {
+    return this.#binary(w.I64_ADD, other);
+  }
+  sub(other: Operand64): Expr64 {
+    return this.#binary(w.I64_SUB, other);
+  }
+  mul(other: Operand64): Expr64 {
+    return this.#binary(w.I64_MUL, other);
+  }
+  and(other: Operand64): Expr64 {
+    return this.#binary(w.I64_AND, other);
+  }
+  or(other: Operand64): Expr64 {
+    return this.#binary(w.I64_OR, other);
+  }
+  xor(other: Operand64): Expr64 {
+    return this.#binary(w.I64_XOR, other);
+  }
+  shl(other: Operand64): Expr64 {
+    return this.#binary(w.I64_SHL, other);
+  }
+  shrU(other: Operand64): Expr64 {
+    return this.#binary(w.I64_SHR_U, other);
+  }
+  rotl(other: Operand64): Expr64 {
+    return this.#binary(w.I64_ROTL, other);
+  }
+  eq(other: Operand64): Expr32 {
+    return this.#compare(w.I64_EQ, other);
+  }
+  ne(other: Operand64): Expr32 {
+    return this.#compare(w.I64_NE, other);
+  }
+  ltU(other: Operand64): Expr32 {
+    return this.#compare(w.I64_LT_U, other);
+  }
+  leU(other: Operand64): Expr32 {
+    return this.#compare(w.I64_LE_U, other);
+  }
 
   eqz(): Expr32 {
     return new Expr32(this.code, () => {

@@ -18,21 +18,21 @@ import type { Facts } from "./facts.ts";
 import { type ArgumentsRead, argumentsRead, readsTheUnknown } from "./liveness.ts";
 import { type JitProgram, readProgram } from "./program.ts";
 import { prove } from "./prove/index.ts";
-import { enterTarget, type RuntimeName, runtimeOf } from "./runtime.ts";
+import { type Caller, enterTarget, type RuntimeName } from "./runtime.ts";
+import { runtimeOf, runtimeSignature } from "./runtime_module.ts";
 import { TAIL_CALL, TAIL_ENTRY, tailCallsOf, tailEntry } from "./tail_calls.ts";
 
 /** Larger programs take longer to compile than they would take to run. */
 const MAX_INSNS = 100_000;
 const KERNEL = "kernel";
+const CALLER = "caller";
 /** The table of `tail_calls.ts`, and the program's own function for it. */
 const TAIL_CALL_NAME = "tailCall";
 const TAIL = "tail";
+/** What programs import that is WebAssembly already. */
+type OwnImport = RuntimeName | typeof TAIL_CALL_NAME;
 /** Of functions of helpers that call functions: the kernel, and two numbers. */
 const OF_TURNS: Signature = { params: [EXTERNREF, I32, I32], results: [I32] };
-
-/** V8 makes a wrapper for each signature that a module imports, which takes longer than a small program's own code. */
-const ACCESS: Signature = { params: [I32, I32, I32], results: [I32] };
-const RUNTIME: Signature = { params: [I32], results: [I32] };
 
 /** The program as compiled code, or the reason why there is none. */
 export function compiledOf(kernel: Kernel, prog: number): CompiledProgram {
@@ -62,13 +62,15 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
   const proof = prove(kernel, prog, program);
   const calls = planCalls(kernel, prog, program, proof);
   const functions = new Map<number, CompiledFunction>();
+  const caller: Caller = { kernel, prog, ops: program.ops, functions };
   const imports: WebAssembly.ModuleImports = {
-    ...runtimeOf(kernel, prog, program, functions),
     [MEMORY]: kernel.mem.wasm,
     [KERNEL]: new WebAssembly.Global({ value: "externref", mutable: false }, kernel),
+    [CALLER]: new WebAssembly.Global({ value: "externref", mutable: false }, caller),
   };
-  const bytes = moduleOf(kernel, prog, program, args, proof, calls, imports);
-  const instance = instantiate(kernel, bytes, imports);
+  const own = new Set<OwnImport>();
+  const bytes = moduleOf(kernel, prog, program, args, proof, calls, imports, own);
+  const instance = instantiate(kernel, bytes, imports, own);
   if (typeof instance === "string") return without(instance);
   const { [TAIL]: tail, ...entries } = instance.exports;
   for (const [name, func] of Object.entries(entries)) functions.set(Number(name), func as CompiledFunction);
@@ -86,9 +88,12 @@ function instantiate(
   kernel: Kernel,
   bytes: Uint8Array<ArrayBuffer>,
   imports: WebAssembly.ModuleImports,
+  own: ReadonlySet<OwnImport>,
 ): WebAssembly.Instance | string {
   try {
-    imports[TAIL_CALL_NAME] = tailCallsOf(kernel, enterTarget).call;
+    for (const name of own) {
+      imports[name] = name === TAIL_CALL_NAME ? tailCallsOf(kernel, enterTarget).call : runtimeOf(kernel)[name]!;
+    }
     return new WebAssembly.Instance(new WebAssembly.Module(bytes), { [IMPORTS]: imports });
   } catch (error) {
     if (!(error instanceof WebAssembly.CompileError || error instanceof RangeError)) throw error;
@@ -96,7 +101,7 @@ function instantiate(
   }
 }
 
-/** Adds to the imports the helpers' functions that the module calls. */
+/** Adds to the imports the helpers' functions that the module calls, and to `own` what else it does. */
 function moduleOf(
   kernel: Kernel,
   prog: number,
@@ -105,12 +110,14 @@ function moduleOf(
   proof: Facts,
   calls: readonly (CallPlan | undefined)[],
   imports: WebAssembly.ModuleImports,
+  own: Set<OwnImport>,
 ): Uint8Array<ArrayBuffer> {
   const { mem } = kernel;
   const module = new ModuleBuilder();
   const runtime = new Map<RuntimeName, number>();
   const helpers = new Map<Callable, number>();
   const global = module.importGlobal(KERNEL, EXTERNREF);
+  const caller = module.importGlobal(CALLER, EXTERNREF);
   const turned = new Map<string, number>();
   let tailCall: number | undefined;
   const given = program.functions.map(({ start }) => argumentCount(args.get(start)!));
@@ -122,13 +129,15 @@ function moduleOf(
     mem,
     facts: proof,
     calls,
-    imported: (name) => {
+    callRuntime: (code, name) => {
       let func = runtime.get(name);
       if (func === undefined) {
-        func = module.importFunction(name, name === "access" ? ACCESS : RUNTIME);
+        func = module.importFunction(name, runtimeSignature(name));
         runtime.set(name, func);
+        own.add(name);
       }
-      return func;
+      code.global(caller);
+      code.call(func);
     },
     kernel: global,
     direct: (callable) => {
@@ -152,6 +161,7 @@ function moduleOf(
     },
     tailCall: () => {
       tailCall ??= module.importFunction(TAIL_CALL_NAME, TAIL_CALL);
+      own.add(TAIL_CALL_NAME);
       return tailCall;
     },
     functions,

@@ -96,7 +96,7 @@ function goDeeper({ code, unit, depth }: Emitter, { index }: Op): void {
   code.op(w.I32_EQ);
   code.open(w.IF);
   code.i32(index);
-  code.call(unit.imported("deep"));
+  unit.callRuntime(code, "deep");
   code.op(w.UNREACHABLE);
   code.end();
   new Local32(code, RUN).store(RUN_DEPTH, new Local32(code, depth).add(1));
@@ -148,7 +148,7 @@ function emitCheckedCall(e: Emitter, op: Op, callable: Callable): void {
   // bpf_throw takes its argument from the record too.
   putRegisters(e, callable.result === "throw" ? ARGUMENTS : ARGUMENTS.slice(0, callable.args.length));
   code.i32(op.index);
-  code.call(unit.imported("helper"));
+  unit.callRuntime(code, "helper");
   if (callable.result === "program") {
     code.open(w.IF);
     code.get(RUN);
@@ -254,7 +254,7 @@ function emitStraightCall(e: Emitter, op: Op, call: Extract<CallPlan, { readonly
     code.memory(w.I32_LOAD, RUN_STATUS);
     code.open(w.IF);
     code.i32(op.index);
-    code.call(unit.imported("faulted"));
+    unit.callRuntime(code, "faulted");
     code.op(w.UNREACHABLE);
     code.end();
   } else if (call.gen.inline) {
@@ -314,7 +314,7 @@ function walkCall(e: Emitter, call: Extract<CallPlan, { readonly how: "turns" }>
 /** Where the code of a map's type is emitted to. */
 export interface GenPlace {
   readonly code: Code;
-  readonly unit: Pick<Program, "mem" | "imported" | "kernel">;
+  readonly unit: Pick<Program, "mem" | "callRuntime" | "kernel">;
   /** 0: the helper has none. */
   readonly map: number;
   /** The local with the address of a map that is found at run time, like `map`. */
@@ -341,7 +341,7 @@ export function genCall({ code, unit, map, found, args, callable, direct }: GenP
     run,
     wakeRing: (ring) => {
       push32(code, ring);
-      code.call(unit.imported("wakeRing"));
+      unit.callRuntime(code, "wakeRing");
       code.op(w.DROP);
     },
     cpu: run.load(RUN_CPU),

@@ -105,7 +105,7 @@ function goOnInterpreted(e: Emitter, mayGoto: boolean): void {
     code.memory(w.I32_STORE, RUN_FRAMES + FRAME_TURNS);
   }
   code.get(e.address);
-  code.call(e.unit.imported("goOn"));
+  e.unit.callRuntime(code, "goOn");
   code.op(w.DROP);
   e.takeBudget();
   code.get(RUN);
@@ -138,7 +138,7 @@ function stopWhenSpent({ code, unit }: Emitter, index: number): void {
   code.op(w.I64_LT_S);
   code.open(w.IF);
   code.i32(index);
-  code.call(unit.imported("spent"));
+  unit.callRuntime(code, "spent");
   // It does not return; V8 keeps registers free of what comes behind calls that do.
   code.op(w.UNREACHABLE);
   code.end();

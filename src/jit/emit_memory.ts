@@ -152,5 +152,5 @@ function checkedAddress(e: Emitter, op: Op, base: number): void {
   code.i64(32, 0);
   code.op(w.I64_SHR_U, w.I32_WRAP_I64);
   code.i32(op.index);
-  code.call(e.unit.imported("access"));
+  e.unit.callRuntime(code, "access");
 }

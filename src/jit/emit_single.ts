@@ -24,7 +24,7 @@ export function takeRegister(e: Emitter, register: number): void {
 export function emitSingle(e: Emitter, op: Op, reads: readonly number[], writes: readonly number[]): void {
   putRegisters(e, new Set(reads));
   e.code.i32(op.index);
-  e.code.call(e.unit.imported("single"));
+  e.unit.callRuntime(e.code, "single");
   e.code.op(w.DROP);
   for (const register of new Set(writes)) takeRegister(e, register);
 }
@@ -34,7 +34,7 @@ export function emitPacketLoad(e: Emitter, op: Op): void {
   const { code } = e;
   putRegisters(e, new Set([6, ...(op.row.src === "read" ? [op.src] : [])]));
   code.i32(op.index);
-  code.call(e.unit.imported("packet"));
+  e.unit.callRuntime(code, "packet");
   code.op(w.I32_EQZ);
   code.open(w.IF);
   code.i64(0, 0);

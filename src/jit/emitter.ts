@@ -35,8 +35,8 @@ export interface Program {
   readonly mem: Memory;
   readonly facts: Facts;
   readonly calls: readonly (CallPlan | undefined)[];
-  /** What `runtime.ts` has for compiled code, as the module calls it. */
-  imported(name: RuntimeName): number;
+  /** Calls what `runtime.ts` has for compiled code: its arguments are on the stack. */
+  callRuntime(code: Code, name: RuntimeName): void;
   /** The global that holds the kernel: the first argument of every helper's function. */
   readonly kernel: number;
   /** The helper's own function, as the module calls it. */

@@ -65,7 +65,7 @@ export function letGo(kept: number): void {
   m.lastMap = 0;
 }
 
-/** What compiled code may call. */
+/** What compiled code may call; its last argument is the program's `Caller`. */
 export type RuntimeName =
   | "access"
   | "single"
@@ -76,7 +76,14 @@ export type RuntimeName =
   | "faulted"
   | "wakeRing"
   | "goOn";
-type RuntimeFunctions = Readonly<Record<RuntimeName, (...args: number[]) => number>>;
+
+/** A compiled program, as what it calls knows it. */
+export interface Caller {
+  readonly kernel: Kernel;
+  readonly prog: number;
+  readonly ops: JitProgram["ops"];
+  readonly functions: ReadonlyMap<number, CompiledFunction>;
+}
 
 /** Goes on in the program of RUN_CURRENT, for a tail call. */
 export function enterTarget(): void {
@@ -84,129 +91,130 @@ export function enterTarget(): void {
   tailCall(m, m.u32[(m.run + RUN_CURRENT) >>> 2]!);
 }
 
-export function runtimeOf(
-  kernel: Kernel,
-  prog: number,
-  program: JitProgram,
-  functions: ReadonlyMap<number, CompiledFunction>,
-): RuntimeFunctions {
-  const { ops } = program;
-
-  /** The machine, as if the interpreter had just fetched this instruction. */
-  const at = (index: number): Machine => {
-    const m = machine!;
-    // Compiled code goes from program to program by itself.
-    if (m.prog !== prog) goOnIn(m, prog);
-    m.pc = index + 1;
-    m.stackLow = m.stackTop - (m.u32[(m.run + RUN_DEPTH) >>> 2]! + 1) * STACK_FRAME;
-    return m;
-  };
-
-  const access = (low: number, high: number, index: number): number => {
-    const m = at(index);
-    const { off, row } = ops[index]!;
-    const address = accessAt(m, low >>> 0, high, off, row.size, row.kind === "store");
-    if (address === 0) throw UNWIND;
-    return address;
-  };
-
-  const single = (index: number): number => {
-    const m = at(index);
-    m.pc = index;
-    // Compiled code counts by itself.
-    m.budget = 2;
-    step(m, 1);
-    if (m.status !== RUN_RUNNING) throw UNWIND;
-    return 0;
-  };
-
-  const callBack = (m: Machine, plan: Plan): void => {
-    const { callback } = plan.callable;
-    const { u32, run } = m;
-    const frame = openFrame(m, FRAME_HELPER);
-    if (frame === 0) throw UNWIND;
-    const fp = m.stackTop - u32[(run + RUN_DEPTH) >>> 2]! * STACK_FRAME;
-    let again = startCallback(m, frame, plan, callback!);
-    for (;;) {
-      if (helperFaulted(m)) throw UNWIND;
-      if (!again) break;
-      putCallbackArguments(m, frame);
-      functions.get(u32[(frame + FRAME_CALLBACK) >>> 2]!)!(run, fp);
-      again = callback!.next(m.kernel, frame, u32[m.regs]!, u32[m.regs + 1]!);
-    }
-    endCallback(m, frame);
-  };
-
-  /** 1: the function ends, with what stands in r0. */
-  const helper = (index: number): number => {
-    const m = at(index);
-    const { src, imm } = ops[index]!;
-    const plan = planOfCall(src, imm);
-    if (!argumentsOk(m, plan)) throw UNWIND;
-    const { callback, result } = plan.callable;
-    if (callback !== undefined) {
-      callBack(m, plan);
-      return 0;
-    }
-    const value = invoke(m, plan);
-    if (helperFaulted(m)) throw UNWIND;
-    if (result === "program" && value !== 0) {
-      tailCall(m, value);
-      goOnIn(m, prog);
-      return 1;
-    }
-    if (result === "throw") {
-      throwOut(m, m.u32[m.regs + 2]!, m.u32[m.regs + 3]!);
-      throw UNWIND;
-    }
-    putResult(m, result, value);
-    return 0;
-  };
-
-  const packet = (index: number): number => {
-    const m = at(index);
-    const { row, src, imm } = ops[index]!;
-    const offset = row.src === "read" ? (m.u32[m.regs + 2 * src]! + imm) | 0 : imm;
-    const there = loadPacket(m, offset, row.size);
-    if (m.status !== RUN_RUNNING) throw UNWIND;
-    return there ? 1 : 0;
-  };
-
-  const deep = (index: number): never => {
-    fault(at(index), FAULT_DEPTH, 0, 0, 0, false, 0);
-    throw UNWIND;
-  };
-
-  const spent = (index: number): never => {
-    const m = at(index);
-    m.pc = index;
-    m.status = RUN_SPENT;
-    throw UNWIND;
-  };
-
-  /** A helper that was called straight has found the run to be at fault. */
-  const faulted = (index: number): never => {
-    helperFaulted(at(index));
-    throw UNWIND;
-  };
-
-  /** From this instruction on the interpreter executes the function. */
-  const goOn = (index: number): number => {
-    const m = at(index);
-    m.pc = index;
-    interpretFrame(m, m.u32[(m.run + RUN_DEPTH) >>> 2]!);
-    // It may have gone on in another program by a tail call.
-    goOnIn(m, prog);
-    return 0;
-  };
-
-  const wakeRing = (map: number): number => {
-    ringWake(kernel, map >>> 0);
-    return 0;
-  };
-
-  return { access, single, helper, packet, deep, spent, faulted, wakeRing, goOn };
+/** The machine, as if the interpreter had just fetched this instruction. */
+function at(index: number, { prog }: Caller): Machine {
+  const m = machine!;
+  // Compiled code goes from program to program by itself.
+  if (m.prog !== prog) goOnIn(m, prog);
+  m.pc = index + 1;
+  m.stackLow = m.stackTop - (m.u32[(m.run + RUN_DEPTH) >>> 2]! + 1) * STACK_FRAME;
+  return m;
 }
+
+function access(low: number, high: number, index: number, caller: Caller): number {
+  const m = at(index, caller);
+  const { off, row } = caller.ops[index]!;
+  const address = accessAt(m, low >>> 0, high, off, row.size, row.kind === "store");
+  if (address === 0) throw UNWIND;
+  return address;
+}
+
+function single(index: number, caller: Caller): number {
+  const m = at(index, caller);
+  m.pc = index;
+  // Compiled code counts by itself.
+  m.budget = 2;
+  step(m, 1);
+  if (m.status !== RUN_RUNNING) throw UNWIND;
+  return 0;
+}
+
+function callBack(m: Machine, plan: Plan, caller: Caller): void {
+  const { callback } = plan.callable;
+  const { u32, run } = m;
+  const frame = openFrame(m, FRAME_HELPER);
+  if (frame === 0) throw UNWIND;
+  const fp = m.stackTop - u32[(run + RUN_DEPTH) >>> 2]! * STACK_FRAME;
+  let again = startCallback(m, frame, plan, callback!);
+  for (;;) {
+    if (helperFaulted(m)) throw UNWIND;
+    if (!again) break;
+    putCallbackArguments(m, frame);
+    caller.functions.get(u32[(frame + FRAME_CALLBACK) >>> 2]!)!(run, fp);
+    again = callback!.next(m.kernel, frame, u32[m.regs]!, u32[m.regs + 1]!);
+  }
+  endCallback(m, frame);
+}
+
+/** 1: the function ends, with what stands in r0. */
+function helper(index: number, caller: Caller): number {
+  const m = at(index, caller);
+  const { src, imm } = caller.ops[index]!;
+  const plan = planOfCall(src, imm);
+  if (!argumentsOk(m, plan)) throw UNWIND;
+  const { callback, result } = plan.callable;
+  if (callback !== undefined) {
+    callBack(m, plan, caller);
+    return 0;
+  }
+  const value = invoke(m, plan);
+  if (helperFaulted(m)) throw UNWIND;
+  if (result === "program" && value !== 0) {
+    tailCall(m, value);
+    goOnIn(m, caller.prog);
+    return 1;
+  }
+  if (result === "throw") {
+    throwOut(m, m.u32[m.regs + 2]!, m.u32[m.regs + 3]!);
+    throw UNWIND;
+  }
+  putResult(m, result, value);
+  return 0;
+}
+
+function packet(index: number, caller: Caller): number {
+  const m = at(index, caller);
+  const { row, src, imm } = caller.ops[index]!;
+  const offset = row.src === "read" ? (m.u32[m.regs + 2 * src]! + imm) | 0 : imm;
+  const there = loadPacket(m, offset, row.size);
+  if (m.status !== RUN_RUNNING) throw UNWIND;
+  return there ? 1 : 0;
+}
+
+function deep(index: number, caller: Caller): never {
+  fault(at(index, caller), FAULT_DEPTH, 0, 0, 0, false, 0);
+  throw UNWIND;
+}
+
+function spent(index: number, caller: Caller): never {
+  const m = at(index, caller);
+  m.pc = index;
+  m.status = RUN_SPENT;
+  throw UNWIND;
+}
+
+/** A helper that was called straight has found the run to be at fault. */
+function faulted(index: number, caller: Caller): never {
+  helperFaulted(at(index, caller));
+  throw UNWIND;
+}
+
+/** From this instruction on the interpreter executes the function. */
+function goOn(index: number, caller: Caller): number {
+  const m = at(index, caller);
+  m.pc = index;
+  interpretFrame(m, m.u32[(m.run + RUN_DEPTH) >>> 2]!);
+  // It may have gone on in another program by a tail call.
+  goOnIn(m, caller.prog);
+  return 0;
+}
+
+function wakeRing(map: number, caller: Caller): number {
+  ringWake(caller.kernel, map >>> 0);
+  return 0;
+}
+
+export const runtime: Readonly<Record<RuntimeName, WebAssembly.ImportValue>> = {
+  access,
+  single,
+  helper,
+  packet,
+  deep,
+  spent,
+  faulted,
+  wakeRing,
+  goOn,
+};
 
 /** Goes on in another program, in the frame of the function that called it, until that ends. r0 is its result. */
 function tailCall(m: Machine, prog: number): void {

@@ -27,29 +27,69 @@ const MAX_LENGTH = 65_536;
 
 /** `goOn`: goes on in the program of RUN_CURRENT; budget and r0 are in the run record. */
 export function tailCallsOf(kernel: Kernel, goOn: () => void): TailCalls {
-  const known = kernel.tailCalls;
-  if (known !== undefined) return known;
-  const exportOf = (bytes: Uint8Array<ArrayBuffer>, name: string, imports: WebAssembly.ModuleImports): unknown => {
+  kernel.tailCalls ??= new Tails(kernel, goOn);
+  return kernel.tailCalls;
+}
+
+/** Entries are kept until the first program makes a tail call: only then the table is made. */
+class Tails implements TailCalls {
+  readonly #kernel: Kernel;
+  readonly #goOn: () => void;
+  readonly #entries = new Map<number, WebAssembly.ExportValue>();
+  #made: Made | undefined;
+
+  constructor(kernel: Kernel, goOn: () => void) {
+    this.#kernel = kernel;
+    this.#goOn = goOn;
+  }
+
+  get call(): WebAssembly.ExportValue {
+    if (this.#made === undefined) {
+      this.#made = make(this.#kernel, this.#goOn);
+      for (const [id, entry] of this.#entries) put(this.#made, id, entry);
+      this.#entries.clear();
+    }
+    return this.#made.call;
+  }
+
+  set(id: number, entry: WebAssembly.ExportValue): void {
+    if (id >= MAX_LENGTH) return;
+    if (this.#made === undefined) this.#entries.set(id, entry);
+    else put(this.#made, id, entry);
+  }
+
+  forget(id: number): void {
+    this.#entries.delete(id);
+    if (this.#made !== undefined && id < this.#made.table.length) this.#made.table.set(id, this.#made.unknown);
+  }
+}
+
+interface Made {
+  readonly call: WebAssembly.ExportValue;
+  readonly table: WebAssembly.Table;
+  /** In the places of programs that are not in the table. */
+  readonly unknown: WebAssembly.ExportValue;
+}
+
+function put({ table, unknown }: Made, id: number, entry: WebAssembly.ExportValue): void {
+  const { length } = table;
+  if (id >= length) table.grow(Math.max(length, id + 1 - length), unknown);
+  table.set(id, entry);
+}
+
+function make(kernel: Kernel, goOn: () => void): Made {
+  const exportOf = (
+    bytes: Uint8Array<ArrayBuffer>,
+    name: string,
+    imports: WebAssembly.ModuleImports,
+  ): WebAssembly.ExportValue => {
     const module = new WebAssembly.Module(bytes);
     const given = { [MEMORY]: kernel.mem.wasm, ...imports };
-    return new WebAssembly.Instance(module, { [IMPORTS]: given }).exports[name];
+    return new WebAssembly.Instance(module, { [IMPORTS]: given }).exports[name]!;
   };
   const unknown = exportOf(goOnModule(kernel.mem), GO_ON, { [GO_ON]: goOn });
   const table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_LENGTH }, unknown);
-  const made: TailCalls = {
-    call: exportOf(callModule(kernel.mem), CALL, { [TABLE]: table }) as WebAssembly.ExportValue,
-    set: (id, entry) => {
-      if (id >= MAX_LENGTH) return;
-      const { length } = table;
-      if (id >= length) table.grow(Math.max(length, id + 1 - length), unknown);
-      table.set(id, entry);
-    },
-    forget: (id) => {
-      if (id < table.length) table.set(id, unknown);
-    },
-  };
-  kernel.tailCalls = made;
-  return made;
+  return { call: exportOf(callModule(kernel.mem), CALL, { [TABLE]: table }), table, unknown };
 }
 
 function goOnModule(mem: Memory): Uint8Array<ArrayBuffer> {

@@ -14,7 +14,7 @@ export type CompiledFunction = (run: number, fp: number) => void;
 
 /** Of each client: where tail calls go on, by the program's id. */
 export interface TailCalls {
-  /** What compiled programs import for it. */
+  /** What compiled programs import for it: made when the first one does. */
   readonly call: WebAssembly.ExportValue;
   set(id: number, entry: WebAssembly.ExportValue): void;
   /** The program is gone. */

@@ -99,6 +99,8 @@ export class Kernel implements MapEnv {
   readonly compiled: Map<number, CompiledProgram> = new Map();
   /** Made with the first program that is compiled. */
   tailCalls: TailCalls | undefined;
+  /** What compiled programs import: see `jit/runtime_module.ts`. */
+  runtime: WebAssembly.Exports | undefined;
   /** What runs programs: compiled code where that can be, or always the interpreter. */
   engine: Engine = "jit";
   /** Who is told of this client's runs. */

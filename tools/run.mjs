@@ -1,9 +1,11 @@
 /** Runs a TypeScript file of this project: Node 20 cannot. `node tools/run.mjs FILE.ts [args]`. */
 import { spawnSync } from "node:child_process";
+import { rmSync } from "node:fs";
 import { buildSync } from "esbuild";
 
 const [entry, ...args] = process.argv.slice(2);
-const outfile = `node_modules/.cache/bpfmaps/${entry.replace(/\.ts$/, "").replaceAll("/", "_")}.mjs`;
+// Its own: it may start itself again much later, when somebody else has built another one.
+const outfile = `node_modules/.cache/bpfmaps/${entry.replace(/\.ts$/, "").replaceAll("/", "_")}.${process.pid}.mjs`;
 buildSync({
   entryPoints: [entry],
   bundle: true,
@@ -15,3 +17,4 @@ buildSync({
   logLevel: "warning",
 });
 process.exitCode = spawnSync(process.execPath, [outfile, ...args], { stdio: "inherit" }).status ?? 1;
+rmSync(outfile);

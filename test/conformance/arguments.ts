@@ -14,6 +14,8 @@ export interface Arguments {
   readonly record: boolean;
   /** Random programs: in a whole run, or alone. */
   readonly programs: ProgramArguments | undefined;
+  /** What a run starts for its random programs: they are told of to it, and nothing else is done. Not in `USAGE`. */
+  readonly child: ProgramArguments | undefined;
   /** Programs that no verifier has seen, on both engines, and nothing else. */
   readonly unverified: ProgramArguments | undefined;
   /** Whether docs/conformance.md is written: a whole run, or asked for. */
@@ -47,7 +49,8 @@ Where bpf(2) is not permitted the recorded answers of Linux 6.18 stand in.
   --chunk N        of each seed only the sequence with this number
   --no-shrink      show a difference without making its sequence shorter
   --no-tables      random sequences only
-  --programs       random programs only: on the kernel, as compiled code and on the interpreter
+  --programs       random programs only: on the kernel, as compiled code and on the interpreter. Where the kernel falls
+                   over the program that did it is told, and left out
   --unverified     only this: random programs that no verifier has seen, as compiled code and on the interpreter, without
                    the kernel
   --count N        programs (${PROGRAMS.toLocaleString("en")})
@@ -87,7 +90,9 @@ export function parseArguments(args: readonly string[]): Arguments {
   let whole = true;
   for (let i = 0; i < args.length; i++) {
     const option = args[i]!;
-    if (["--no-shrink", "--no-tables", "--record", "--write", "--programs", "--unverified"].includes(option)) {
+    if (
+      ["--no-shrink", "--no-tables", "--record", "--write", "--programs", "--child", "--unverified"].includes(option)
+    ) {
       flags.add(option);
       continue;
     }
@@ -122,6 +127,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     suite,
     engine,
     programs: only || whole ? programs : undefined,
+    child: flags.has("--child") ? programs : undefined,
     unverified: flags.has("--unverified") ? programs : undefined,
     write: flags.has("--write") || (whole && !flags.has("--no-tables") && !only),
   };

@@ -1,9 +1,12 @@
 /** `npm run conformance`: see `USAGE`. */
+import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { createEmbeddedHost } from "../../src/host/embedded.ts";
+import { openKernelHost } from "../../src/host/kernel.ts";
 import { Engines, showTally } from "../jit/engines.ts";
+import { pinThread } from "../kernel.ts";
 import { type Arguments, type ProgramArguments, parseArguments, USAGE } from "./arguments.ts";
 import { tellSuite } from "./bpf_conformance/record.ts";
 import { runCase } from "./execute.ts";
@@ -17,8 +20,10 @@ import { CHUNK, differsAt, digestsOf, type Recording, recordedDigests } from "./
 import { showDifference, showOp } from "./random/show.ts";
 import { Side } from "./random/side.ts";
 import { Tally } from "./random/tally.ts";
-import { ProgramRunner, type ProgramTally, summary } from "./random_programs/run.ts";
+import { type Children, compareInChildren, TELL_FD, tellPrograms } from "./random_programs/children.ts";
+import { ProgramRunner } from "./random_programs/run.ts";
 import { programsSection, sectionIn, withSection } from "./random_programs/section.ts";
+import { type ProgramTally, summary } from "./random_programs/tally.ts";
 import { matrix, page, type TableResult } from "./report.ts";
 import { tables } from "./tables.ts";
 
@@ -32,8 +37,8 @@ const MOST_DIFFERENCES = 5;
 const RERUNS = 5;
 /** Random programs between two pauses. */
 const REST_EVERY = 100;
-/** And between two lines that say how far it is: a kernel's verifier may fall over, and take the process with it. */
-const TELL_EVERY = 5_000;
+/** Milliseconds that one of them may take, with all that makes a difference short. */
+const PATIENCE = 120_000;
 /** Mappings that are done with go when their views are collected, and a process has a limited number of them. */
 const COLLECT_EVERY = 20;
 
@@ -129,20 +134,35 @@ function tellDifference(
   console.log(`again: ${again}\n`);
 }
 
-/** Random programs. They go on after a difference, up to a number. */
-async function comparePrograms(hosts: Hosts, args: Arguments, wanted: ProgramArguments): Promise<ProgramTally> {
-  const { seed, first, count } = wanted;
-  const runner = new ProgramRunner(hosts.kernel!, seed, args.shrink);
-  for (let index = first; index < first + count && runner.tally.differences < MOST_DIFFERENCES; index++) {
-    const difference = runner.compare(index);
-    if (difference !== undefined) console.log(`\n${difference}\n`);
+/** Random programs, in processes of their own. */
+async function comparePrograms(wanted: ProgramArguments, shrink: boolean): Promise<ProgramTally> {
+  const children: Children = {
+    start: ({ first, count }) => {
+      const span = ["--seed", wanted.seed, "--first", first, "--count", count].map(String);
+      const args = [process.argv[1]!, "--child", ...span, ...(shrink ? [] : ["--no-shrink"])];
+      const stdio = Array.from({ length: TELL_FD }, () => "inherit" as const);
+      return spawn(process.execPath, args, { stdio: [...stdio, "pipe"] });
+    },
+    oopses: () => Number(readFileSync("/sys/kernel/oops_count", "utf8")),
+    patience: PATIENCE,
+  };
+  // Each pins the one thread of its own that calls the kernel.
+  pinThread(-1);
+  const tally = await compareInChildren(wanted.seed, wanted, children);
+  console.log(summary(tally));
+  return tally;
+}
+
+/** What such a process does. */
+async function tellOfPrograms(wanted: ProgramArguments, shrink: boolean): Promise<void> {
+  const kernel = openKernelHost();
+  pinThread(0);
+  const runner = new ProgramRunner(kernel, wanted.seed, shrink);
+  await tellPrograms(runner, wanted, async (index) => {
     if (index % REST_EVERY === 0) await rest(index);
-    const { count: done, differences } = runner.tally;
-    if (done % TELL_EVERY === 0) console.error(`${done} programs from ${first} on, ${differences} differences`);
-  }
+  });
   runner.dispose();
-  console.log(summary(runner.tally));
-  return runner.tally;
+  kernel.dispose();
 }
 
 /** On both engines, on an exclusive and a shared host in turn. The number of differences. */
@@ -181,7 +201,7 @@ async function compareAll(hosts: Hosts, args: Arguments): Promise<number> {
   }
   for (const side of [kernel, ...embedded]) side.dispose();
   if (random.size > 0) console.log(`\n${matrix(random)}\n`);
-  const programs = args.programs === undefined ? undefined : await comparePrograms(hosts, args, args.programs);
+  const programs = args.programs === undefined ? undefined : await comparePrograms(args.programs, args.shrink);
   const different = [...random.values()].reduce((sum, tally) => sum + tally.differing(), programs?.differences ?? 0);
   if (args.write) {
     const before = readFileSync(PAGE, "utf8");
@@ -262,6 +282,10 @@ async function main(): Promise<number> {
     return 2;
   }
   if (args.suite !== undefined) return (await tellSuite(args.suite, args.engine)) === 0 ? 0 : 1;
+  if (args.child !== undefined) {
+    await tellOfPrograms(args.child, args.shrink);
+    return 0;
+  }
   if (args.unverified !== undefined) return (await compareUnverified(args.unverified)) === 0 ? 0 : 1;
   const hosts = openHosts();
   try {

@@ -151,7 +151,8 @@ function piece(w: Writer): Items {
   if (kind < 86) return ctx ? packetAccess(w) : baseAccess(w);
   if (kind < 89) return ctx ? packetHelper(w) : baseAccess(w);
   if (kind < 91) return ctx ? contextField(w) : alu(w);
-  if (kind < 94 && ctx && w.draft.kind === "sched_cls") return w.chance(30) ? packetLoad(w) : skbHelper(w);
+  if (kind < 94 && ctx && w.draft.kind === "sched_cls")
+    return w.chance(30) && w.level === 0 ? packetLoad(w) : skbHelper(w);
   if (kind < 95) return callLocal(w);
   if (kind < 97) return callback(w);
   if (kind < 98) return ctx ? tailCall(w) : alu(w);

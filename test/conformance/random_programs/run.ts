@@ -5,6 +5,7 @@ import type { Engine } from "../../../src/kern/compiled.ts";
 import { EMBEDDED } from "../hosts.ts";
 import { compareProgram, type EngineWorlds, runRefused, showProgram, shrinkProgram } from "./compare.ts";
 import { generateProgram, insnsOf, type RandomProgram } from "./generate.ts";
+import type { Outcome } from "./tally.ts";
 import { World } from "./world.ts";
 import type { Kind } from "./writer.ts";
 
@@ -13,37 +14,6 @@ export const KINDS: readonly Kind[] = ["xdp", "sched_cls"];
 
 /** What a program of the generator's can need, many times over: what the kernel has refused may go round for ever. */
 const RUN_BUDGET = 20_000_000;
-/** Classes of refusals that are told. */
-const CLASSES = 20;
-
-/** What came of a run. */
-export interface ProgramTally {
-  readonly seed: number;
-  count: number;
-  instructions: number;
-  differences: number;
-  /** Programs that the kernel refused, by the last line of its log with the numbers taken out. */
-  readonly refused: Map<string, number>;
-  /** Of those that the kernel took and that made no difference: that ran as compiled code. */
-  compiled: number;
-  /** And why the interpreter ran the others in its place, numbers taken out. */
-  readonly fellBack: Map<string, number>;
-}
-
-export function refusedOf({ refused }: ProgramTally): number {
-  return [...refused.values()].reduce((sum, n) => sum + n, 0);
-}
-
-/** That the kernel took. */
-export function takenOf(tally: ProgramTally): number {
-  return tally.count - refusedOf(tally);
-}
-
-/** Per cent of the programs that the kernel took. */
-export function acceptedOf(tally: ProgramTally): number {
-  return tally.count === 0 ? 0 : (100 * takenOf(tally)) / tally.count;
-}
-
 /** The worlds of one kind of programs. */
 interface Worlds {
   readonly kernel: World;
@@ -54,7 +24,7 @@ interface Worlds {
 }
 
 export class ProgramRunner {
-  readonly tally: ProgramTally;
+  readonly #seed: number;
   readonly #shrink: boolean;
   readonly #hosts: readonly EmbeddedHost[];
   readonly #worlds: ReadonlyMap<Kind, Worlds>;
@@ -62,15 +32,7 @@ export class ProgramRunner {
   /** `shrink`: differences are made short, which takes many runs. */
   constructor(kernel: Host, seed: number, shrink: boolean = true) {
     this.#shrink = shrink;
-    this.tally = {
-      seed,
-      count: 0,
-      instructions: 0,
-      differences: 0,
-      refused: new Map(),
-      compiled: 0,
-      fellBack: new Map(),
-    };
+    this.#seed = seed;
     const options = { ...EMBEDDED, cpus: kernel.possibleCpus, runBudget: RUN_BUDGET };
     const hosts: EmbeddedHost[] = [];
     const open = (engine: Engine, shared: boolean): EmbeddedHost => {
@@ -94,31 +56,23 @@ export class ProgramRunner {
     this.#worlds = new Map(KINDS.map((kind) => [kind, worldsOf(kind)]));
   }
 
-  /** Compares program `index` of the seed; text when there is a difference. */
-  compare(index: number): string | undefined {
-    const { tally } = this;
-    const program = generateProgram(tally.seed, index, KINDS);
+  /** Compares program `index` of the seed. */
+  compare(index: number): Outcome {
+    const program = generateProgram(this.#seed, index, KINDS);
     const { kernel, embedded, scratch } = this.#worlds.get(program.kind)!;
     const worlds = embedded[index % embedded.length]!;
-    const input = tally.seed * 0x1_0001 + index;
-    tally.count++;
-    tally.instructions += insnsOf(program).length;
+    const input = this.#seed * 0x1_0001 + index;
+    const instructions = insnsOf(program).length;
     const verdict = compareProgram(program, worlds, kernel, input);
-    if (verdict.kind === "different") {
-      tally.differences++;
-      return this.#tell(program, worlds, kernel, index, input, verdict.what);
-    }
+    if (verdict.kind === "different")
+      return { kind: "different", instructions, what: this.#tell(program, worlds, kernel, index, input, verdict.what) };
     if (verdict.kind === "refused") {
-      const reason = reasonOf(kernel.log(program));
-      tally.refused.set(reason, (tally.refused.get(reason) ?? 0) + 1);
+      const why = reasonOf(kernel.log(program));
       for (const world of [scratch.jit, scratch.interp]) runRefused(program, world, input);
-    } else if (verdict.fellBack === undefined) {
-      tally.compiled++;
-    } else {
-      const why = withoutNumbers(verdict.fellBack);
-      tally.fellBack.set(why, (tally.fellBack.get(why) ?? 0) + 1);
+      return { kind: "refused", instructions, why };
     }
-    return undefined;
+    if (verdict.fellBack === undefined) return { kind: "compiled", instructions };
+    return { kind: "interpreted", instructions, why: verdict.fellBack };
   }
 
   #tell(
@@ -132,11 +86,11 @@ export class ProgramRunner {
     const short = this.#shrink ? shrinkProgram(program, worlds, kernel, input) : program;
     const again = compareProgram(short, worlds, kernel, input);
     return [
-      `${program.kind} program ${index} of seed ${this.tally.seed}: ${what}`,
+      `${program.kind} program ${index} of seed ${this.#seed}: ${what}`,
       `${insnsOf(short).length} instructions show it:`,
       showProgram(short),
       ...(again.kind === "different" ? [again.what] : ["not when it is run again"]),
-      `again: npm run conformance -- --programs --seed ${this.tally.seed} --first ${index} --count 1`,
+      `again: npm run conformance -- --programs --seed ${this.#seed} --first ${index} --count 1`,
     ].join("\n");
   }
 
@@ -153,28 +107,9 @@ export class ProgramRunner {
   }
 }
 
-/** The last line of a verifier's log that is no statistics, without what differs from program to program. */
+/** The last line of a verifier's log that is no statistics. */
 function reasonOf(log: string): string {
   const lines = log.trim().split("\n");
   const said = lines.filter((line) => !/^(processed|verification time|stack depth|insns_|max_states)/.test(line));
-  return withoutNumbers(said.at(-1) ?? "no log");
-}
-
-function withoutNumbers(text: string): string {
-  return text.replace(/-?0x[0-9a-f]+|-?\d+/g, "N").trim();
-}
-
-/** One line for the whole run, and one for each class of refusals. */
-export function summary(tally: ProgramTally): string {
-  const { seed, count, differences, instructions, refused, compiled, fellBack } = tally;
-  const n = (value: number): string => value.toLocaleString("en");
-  const reasons = (of: ReadonlyMap<string, number>): string[] =>
-    [...of].sort((a, b) => b[1] - a[1]).map(([reason, times]) => `  ${n(times)} x ${reason}`);
-  return [
-    `random programs of seed ${seed}: ${n(count)}, ${acceptedOf(tally).toFixed(1)} % accepted by the kernel, ${n(differences)} differences`,
-    `${(instructions / Math.max(1, count)).toFixed(0)} instructions each; refused: ${n(refusedOf(tally))}`,
-    ...reasons(refused).slice(0, CLASSES),
-    `${n(compiled)} of ${n(takenOf(tally))} compiled`,
-    ...reasons(fellBack),
-  ].join("\n");
+  return said.at(-1) ?? "no log";
 }

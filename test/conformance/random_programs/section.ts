@@ -1,7 +1,7 @@
 /** What docs/conformance.md says of programs: the random ones of the last run, and those of test/programs. */
 import { readdirSync } from "node:fs";
 import type { ProgramCase } from "../../programs/cases.ts";
-import { acceptedOf, type ProgramTally, takenOf } from "./run.ts";
+import { acceptedOf, type ProgramTally, takenOf } from "./tally.ts";
 
 const BEGIN = "<!-- programs:begin -->";
 const END = "<!-- programs:end -->";
@@ -21,7 +21,7 @@ async function testPrograms(): Promise<(readonly ProgramCase[])[]> {
 }
 
 export async function programsSection(tally: ProgramTally): Promise<string> {
-  const { seed, count, instructions, differences, compiled } = tally;
+  const { seed, count, instructions, differences, compiled, fallen } = tally;
   const objects = await testPrograms();
   const cases = objects.flat();
   const on = (kernel: ProgramCase["kernel"]): string => {
@@ -42,7 +42,7 @@ run on embedded hosts of its own, which must come to no harm.
 | programs | ${text(count)} of seed ${seed}, ${text(instructions)} instructions |
 | accepted by the kernel | ${text(takenOf(tally))} (${acceptedOf(tally).toFixed(1)} %) |
 | ran as compiled code | ${text(compiled)} of ${text(takenOf(tally))} |
-| **differences** | ${text(differences)} |
+| **differences** | ${text(differences)} |${fallen.map((index) => `\n| the kernel fell over | program ${text(index)}: left out |`).join("")}
 
 \`\`\`sh
 npm run conformance -- --programs --count 100000 --seed ${seed}

@@ -5,7 +5,12 @@ import type { Items, Writer } from "./writer.ts";
 
 const OFFSETS = [0, 12, 14, 15, 23, 24, 34, 40, 50, 63, 150, 0xffff, -1];
 
-/** r0 = a part of the packet in host order; ends the function where there is none. */
+/**
+ * r0 = a part of the packet in host order; ends the function where there is none. Of main alone: Linux 6.18 takes such an
+ * end of a called function for none when it looks back for what a number depends on (it expects BPF_EXIT). It then looks
+ * for the caller's registers in the function, and where one of r1 to r5 comes of it, at the call, it writes to a frame
+ * below the first one: into any memory.
+ */
 export function packetLoad(w: Writer): Items {
   const size = w.pick(["u8", "u16", "u32"] as const);
   const offset = w.chance(90) ? w.pick([0, 1, 4, 10, 12, 13, 14]) : w.pick(OFFSETS);

@@ -35,7 +35,8 @@ Programs as instructions: arithmetic of every kind, jumps, loops, memory of ever
 maps of many kinds, the packet, tail calls. Each is loaded on the kernel and on two embedded hosts, one that compiles and one
 that interprets (one exclusive, the other shared, in turn), and run on three packets; return values, packets and all maps
 are the same on all three. A program counts as compiled when compiled code did all of its runs. What the kernel refuses is
-run on embedded hosts of its own, which must come to no harm.
+run on embedded hosts of its own, which must come to no harm. Legacy packet loads are in main only: the verifier of Linux
+6.18 can be led to write anywhere by one that ends another function.
 
 | | |
 |---|---|

@@ -12,7 +12,7 @@ import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.t
 import { I64_STORE } from "../wasm/opcodes.ts";
 import { type CallPlan, planCalls } from "./calls.ts";
 import { genCall } from "./emit_call.ts";
-import { emitFunction } from "./emit_function.ts";
+import { emitFunction, GO_ON, goOnCode } from "./emit_function.ts";
 import { bpfFunction, FP, type Program, RUN } from "./emitter.ts";
 import type { Facts } from "./facts.ts";
 import { type ArgumentsRead, argumentsRead, readsTheUnknown } from "./liveness.ts";
@@ -119,7 +119,7 @@ function moduleOf(
   const global = module.importGlobal(KERNEL, EXTERNREF);
   const caller = module.importGlobal(CALLER, EXTERNREF);
   const turned = new Map<string, number>();
-  let tailCall: number | undefined;
+  let [goOn, tailCall]: (number | undefined)[] = [];
   const given = program.functions.map(({ start }) => argumentCount(args.get(start)!));
   const functions = given.map((count) => module.declare(bpfFunction(count)));
   const generated = new Map<string, number>();
@@ -158,6 +158,13 @@ function moduleOf(
         imports[name] = turns.functions[name]!;
       }
       return func;
+    },
+    goOn: () => {
+      if (goOn === undefined) {
+        goOn = module.declare(GO_ON);
+        module.define(goOn, goOnCode(unit));
+      }
+      return goOn;
     },
     tailCall: () => {
       tailCall ??= module.importFunction(TAIL_CALL_NAME, TAIL_CALL);

@@ -42,7 +42,7 @@ import * as w from "../wasm/opcodes.ts";
 import type { CallPlan } from "./calls.ts";
 import { emitSingle, putRegisters, takeRegister } from "./emit_single.ts";
 import { BUDGET, type Emitter, FP, type Program, RUN } from "./emitter.ts";
-import type { Op } from "./program.ts";
+import { type Op, runsCode } from "./program.ts";
 
 const ARGUMENTS = [1, 2, 3, 4, 5];
 
@@ -60,20 +60,10 @@ export function emitCall(e: Emitter, op: Op): void {
   keepWindow(e, op);
 }
 
-/** Whether the call runs other code that counts on. */
-export function handsBudget(e: Emitter, op: Op): boolean {
-  if (op.row.kind !== "call") return false;
-  return op.variant?.op === "local" || runsCode(e.unit.calls[op.index]!.plan.callable);
-}
-
 /** Whether the call is one of a function of this program, made by the code itself. */
 export function callsFunction(e: Emitter, op: Op): boolean {
   if (op.row.kind !== "call") return false;
   return op.variant?.op === "local" || e.unit.calls[op.index]!.how === "turns";
-}
-
-function runsCode({ callback, result }: Callable): boolean {
-  return callback !== undefined || result === "program";
 }
 
 function emitLocalCall(e: Emitter, op: Op): void {
@@ -143,7 +133,7 @@ function emitTurns(e: Emitter, op: Op, call: Extract<CallPlan, { readonly how: "
 /** Arguments lie in the run record, where they are checked by the helper's prototype; so does the result. */
 function emitCheckedCall(e: Emitter, op: Op, callable: Callable): void {
   const { code, unit } = e;
-  const counts = runsCode(callable);
+  const counts = runsCode(op);
   if (counts) e.putBudget();
   // bpf_throw takes its argument from the record too.
   putRegisters(e, callable.result === "throw" ? ARGUMENTS : ARGUMENTS.slice(0, callable.args.length));

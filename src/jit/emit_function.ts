@@ -1,19 +1,28 @@
 /** A function's skeleton: what it does at entry, at loops and at its end; its instructions by their kind. */
 import type { InsnKind } from "../insn/index.ts";
-import { FRAME_SIZE, FRAME_TURNS, RUN_DEPTH, RUN_FRAMES, RUN_REGS, STACK_FRAME } from "../kern/run_record.ts";
+import {
+  FRAME_SIZE,
+  FRAME_TURNS,
+  RUN_BUDGET,
+  RUN_DEPTH,
+  RUN_FRAMES,
+  RUN_REGS,
+  STACK_FRAME,
+} from "../kern/run_record.ts";
 import { emitZero } from "../struct/emit.ts";
 import { MAY_GOTO_TURNS } from "../vm/machine.ts";
-import { type Code, I32 } from "../wasm/code.ts";
-import { Local32 } from "../wasm/expr.ts";
+import { Code, I32, I64 } from "../wasm/code.ts";
+import { Local32, Local64 } from "../wasm/expr.ts";
+import type { Signature } from "../wasm/module.ts";
 import * as w from "../wasm/opcodes.ts";
 import { emitAlu, emitByteOrder, emitImmediate } from "./emit_alu.ts";
 import { emitAtomic } from "./emit_atomic.ts";
-import { callsFunction, emitCall, emitCast, handsBudget } from "./emit_call.ts";
+import { callsFunction, emitCall, emitCast } from "./emit_call.ts";
 import { emitCondition } from "./emit_jump.ts";
 import { emitLoad, emitStore } from "./emit_memory.ts";
-import { emitPacketLoad, putRegisters } from "./emit_single.ts";
-import { BUDGET, Emitter, FP, type Program, RUN } from "./emitter.ts";
-import type { Func, Op } from "./program.ts";
+import { emitPacketLoad } from "./emit_single.ts";
+import { BUDGET, bpfFunction, Emitter, FP, FRAME_POINTER, type Program, RUN } from "./emitter.ts";
+import { type Func, type Op, runsCode } from "./program.ts";
 import { emitStructured } from "./structure.ts";
 
 const nothing = (): void => {};
@@ -47,31 +56,30 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
   const e = new Emitter(unit, unit.args[number]!);
   const { code } = e;
   let mayGoto = false;
-  let guesses = false;
   let calls = false;
   for (const { ops } of func.blocks) {
     for (const op of ops) {
       const { index, row } = op;
       const { how, from = -1 } = unit.facts.access[index] ?? { how: "check" };
       if (how === "window" && from >= 0) e.addWindow(from);
-      if (how === "window" || how === "stack" || how === "context") guesses = true;
       if (row.kind === "mayGoto") mayGoto = true;
       if (callsFunction(e, op)) calls = true;
     }
   }
-  if (guesses) e.beGuessing();
+  e.beginCompiled();
   enter(e, unit.facts.stackDepth[number]!, mayGoto);
   if (calls) {
     code.get(RUN);
     code.memory(w.I32_LOAD, RUN_DEPTH);
     code.set(e.depth);
   }
-  stopWhenSpent(e, func.start);
   emitStructured(func, {
     code,
     charge: (count) => e.charge(count),
-    settles: ({ ops: own }) =>
-      own.some((op) => op.row.kind === "exit" || op.row.kind === "ldPacket" || handsBudget(e, op)),
+    settles: ({ ops }) => {
+      const last = ops.at(-1)!;
+      return last.row.kind === "exit" || last.row.kind === "ldPacket" || runsCode(last);
+    },
     body: ({ ops }, due) => {
       for (const [i, op] of ops.entries()) {
         e.due = due + i;
@@ -79,38 +87,51 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
       }
     },
     condition: (block) => emitCondition(e, block.ops.at(-1)!),
-    loopHead: (block) => stopWhenSpent(e, block.ops[0]!.index),
+    check: (block, need) => goOnWhenShort(e, block.ops[0]!, need),
     dispatchLocal: () => code.local(I32),
   });
   // Behind what never comes to its end.
   code.op(w.UNREACHABLE);
-  if (guesses) goOnInterpreted(e, mayGoto);
+  goOnInterpreted(e, mayGoto);
   return code;
 }
 
-/** All that the interpreter has to know, and then what it returns. */
+/** The interpreter executes the rest of the function, from the instruction on whose number is in `address`. */
 function goOnInterpreted(e: Emitter, mayGoto: boolean): void {
   const { code } = e;
   code.end();
-  putRegisters(e, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  e.putBudget();
   if (mayGoto) {
-    code.get(RUN);
-    code.memory(w.I32_LOAD, RUN_DEPTH);
-    code.i32(FRAME_SIZE);
-    code.op(w.I32_MUL);
-    code.get(RUN);
-    code.op(w.I32_ADD);
-    code.get(e.turns);
-    code.memory(w.I32_STORE, RUN_FRAMES + FRAME_TURNS);
+    const run = new Local32(code, RUN);
+    run.add(run.load(RUN_DEPTH).mul(FRAME_SIZE)).store(RUN_FRAMES + FRAME_TURNS, new Local32(code, e.turns));
   }
-  code.get(e.address);
-  e.unit.callRuntime(code, "goOn");
+  for (const local of [RUN, e.address, BUDGET]) code.get(local);
+  for (let register = 0; register < FRAME_POINTER; register++) e.get(register);
+  code.call(e.unit.goOn());
+}
+
+/** (run, instruction, budget, r0 .. r9) → what a BPF function returns. */
+export const GO_ON: Signature = {
+  params: [I32, I32, I64, ...Array.from({ length: FRAME_POINTER }, () => I64)],
+  results: bpfFunction(0).results,
+};
+
+/**
+ * All that the interpreter has to know, and then what it returns. A function of its own, which others end with: V8 would keep
+ * variables in memory, on the way that is taken too, for a call that anything comes behind.
+ */
+export function goOnCode(unit: Program): Code {
+  const code = new Code(GO_ON.params.length);
+  const [run, index] = [new Local32(code, RUN), new Local32(code, 1)];
+  run.store64(RUN_BUDGET, new Local64(code, BUDGET));
+  for (let register = 0; register < FRAME_POINTER; register++) {
+    run.store64(RUN_REGS + 8 * register, new Local64(code, BUDGET + 1 + register));
+  }
+  index.push();
+  unit.callRuntime(code, "goOn");
   code.op(w.DROP);
-  e.takeBudget();
-  code.get(RUN);
-  code.memory(w.I64_LOAD, RUN_REGS);
-  code.get(BUDGET);
+  run.load64(RUN_REGS).push();
+  run.load64(RUN_BUDGET).push();
+  return code;
 }
 
 /** The stack that can be reached is zero. */
@@ -130,16 +151,16 @@ function enter(e: Emitter, depth: number, mayGoto: boolean): void {
 }
 
 /**
- * Where functions and loops begin: calls of calls, and helpers that call functions again and again, take as long as loops.
+ * A budget that may end before the next look at it is the interpreter's to spend, to the instruction. Functions look too
+ * where they begin: calls of calls, and helpers that call functions again and again, take as long as loops.
  */
-function stopWhenSpent({ code, unit }: Emitter, index: number): void {
+function goOnWhenShort(e: Emitter, op: Op, need: number): void {
+  const { code } = e;
   code.get(BUDGET);
-  code.i64(0, 0);
+  code.i64(need, 0);
   code.op(w.I64_LT_S);
   code.open(w.IF);
-  code.i32(index);
-  unit.callRuntime(code, "spent");
-  // It does not return; V8 keeps registers free of what comes behind calls that do.
-  code.op(w.UNREACHABLE);
+  e.due = 0;
+  e.giveUp(op);
   code.end();
 }

@@ -43,6 +43,8 @@ export interface Program {
   direct(callable: Callable): number;
   /** A function of a helper that calls functions of the program, as the module calls it. */
   functionOf(turns: TurnsGen, name: string): number;
+  /** What functions end with that the interpreter goes on in, as the module calls it: GO_ON. */
+  goOn(): number;
   /** What tail calls go on by, as the module calls it: TAIL_CALL. */
   tailCall(): number;
   /** The module's own function for what the map's type emits: (run, arguments, a map that is found at run time) → result. */
@@ -72,8 +74,8 @@ export class Emitter {
   readonly turns: number;
   /** Instructions that ran in front of this one and were not charged; below 0: it and so many behind it were. */
   due = 0;
-  /** The block around all code: behind it the interpreter goes on. */
-  #guessing = 0;
+  /** The block around all compiled code: behind it the interpreter goes on. */
+  #compiled = 0;
 
   /** The frame's number: RUN_DEPTH, where the function calls others. */
   readonly depth: number;
@@ -144,13 +146,13 @@ export class Emitter {
     code.set(BUDGET);
   }
 
-  /** Before any code: some of it holds only as long as the program does what it did when it was proved. */
-  beGuessing(): void {
-    this.#guessing = this.code.open(BLOCK);
+  /** Before any code. */
+  beginCompiled(): void {
+    this.#compiled = this.code.open(BLOCK);
   }
 
   /**
-   * It did not: from this instruction on the interpreter executes the function, to its end. Nothing comes back, so that V8
+   * The program does not do what it did when it was proved, or its budget may end before it is looked at: from this instruction on the interpreter executes the function, to its end. Nothing comes back, so that V8
    * need not keep the variables of loops in memory, as it does around calls that return.
    */
   giveUp(op: Op): void {
@@ -158,7 +160,7 @@ export class Emitter {
     if (this.due !== 0) this.charge(this.due);
     code.i32(op.index);
     code.set(this.address);
-    code.br(this.#guessing);
+    code.br(this.#compiled);
   }
 
   /** Returns the i64 on the stack to who called the function. */

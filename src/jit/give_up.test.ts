@@ -1,4 +1,7 @@
-/** Accesses that are not where they were thought to be, and are right all the same: the interpreter goes on from there. */
+/**
+ * Compiled code leaves a function to the interpreter, which goes on from there: at accesses that are not where they were
+ * thought to be, and are right all the same; and where the budget may end. Then it ends at the same instruction.
+ */
 import { afterAll, expect, test } from "vitest";
 import { loadProgram, readStderr, resultMap, testRun } from "../../test/conformance/programs.ts";
 import { BtfBuilder } from "../btf/index.ts";
@@ -14,7 +17,7 @@ import { prove } from "./prove/index.ts";
 const { R0, R1, R2, R3, R4, R6, R7, R8, R10, label } = asm;
 type Items = readonly asm.AsmItem[];
 const SIZE = 256;
-const BUDGETS = 120;
+const BUDGETS = 150;
 
 interface Side {
   readonly kernel: Kernel & { runBudget: number };
@@ -149,40 +152,127 @@ const programs: Readonly<Record<string, (map: number) => Items>> = {
   ],
 };
 
-test.each(Object.entries(programs))("both engines do the same: %s", (name, make) => {
-  const fails = name.includes("fault");
-  const [jit, interp] = sides.map(({ kernel, host, map }) => {
-    const load = (): number => {
-      const { fd, log } = loadProgram(host, make(map));
-      if (fd < 0) throw new Error(log);
-      return fd;
-    };
+/** How the program ends on either engine with each budget, what it leaves in the map, and what is said. */
+function endsOf(make: (map: number) => Items, guesses: boolean): readonly (readonly [number, string, string])[][] {
+  return sides.map(({ kernel, host, map }) => {
+    const { fd, log } = loadProgram(host, make(map));
+    if (fd < 0) throw new Error(log);
+    if (guesses) expect(waysOf(kernel, fd)).toContain("stack");
     const key = new Uint8Array(4);
-    const run = (fd: number): readonly [number, string] => {
+    const ends = Array.from({ length: BUDGETS }, (_, i): readonly [number, string, string] => {
+      kernel.runBudget = i + 1;
       host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: map, key, value: new Uint8Array(SIZE) });
       const { ret, retval } = testRun(host, fd);
       const value = new Uint8Array(SIZE);
       host.bpf(u.BPF_MAP_LOOKUP_ELEM, { map_fd: map, key, value });
-      return [ret, `${retval} ${Buffer.from(value).toString("hex")}`];
-    };
-    const fd = load();
-    expect(waysOf(kernel, fd)).toContain("stack");
-    const rets: number[] = [];
-    for (let budget = 1; budget <= BUDGETS; budget++) {
-      kernel.runBudget = budget;
-      rets.push(run(fd)[0]);
-    }
+      // The program's number is another one on the other host.
+      const text = readStderr(host, fd).replace(/id \d+/, "");
+      return [ret, `${retval} ${Buffer.from(value).toString("hex")}`, text];
+    });
     expect(host.ranBy().engine).toBe(kernel.engine);
-    const again = load();
-    const last = run(again);
-    // The program's number is another one on the other host.
-    const text = readStderr(host, again).replace(/id \d+/, "");
     host.close(fd);
-    host.close(again);
-    return [...rets, ...last, text];
+    return ends;
   });
+}
+
+test.each(Object.entries(programs))("both engines do the same: %s", (name, make) => {
+  const [jit, interp] = endsOf(make, true);
   expect(jit).toEqual(interp);
-  expect([jit![0], jit![BUDGETS]]).toEqual([-u.ETIMEDOUT, fails ? -u.EFAULT : 0]);
+  const end = name.includes("fault") ? -u.EFAULT : 0;
+  expect([jit!.at(0)![0], jit!.at(-1)![0]]).toEqual([-u.ETIMEDOUT, end]);
+});
+
+/** The word of the map's value at `off` counts; r6 is where the value is. */
+const tick = (off: number): Items => [
+  asm.ldx("u64", R0, R6, off),
+  asm.alu64Imm("add", R0, 1),
+  asm.stx("u64", R6, R0, off),
+];
+const value = (map: number): Items => [asm.ldMapValue(R6, map, 0)];
+const turns = (n: number, callback: string): Items => [
+  asm.mov64Imm(R1, n),
+  asm.ldFunc(R2, callback),
+  asm.mov64Imm(R3, 0),
+  asm.mov64Imm(R4, 0),
+  asm.call(u.BPF_FUNC_loop),
+];
+const done: Items = [asm.mov64Imm(R0, 0), asm.exit()];
+
+const spenders: Readonly<Record<string, (map: number) => Items>> = {
+  "blocks one after the other, some of them skipped": (map) => [
+    value(map),
+    tick(0),
+    asm.jmpImm("jeq", R0, 5, "skip"),
+    [tick(8), tick(16)],
+    label("skip"),
+    [tick(24), tick(32)],
+    done,
+  ],
+  "loops in loops, with ways of different length": (map) => [
+    value(map),
+    asm.mov64Imm(R8, 0),
+    label("outer"),
+    count("inner", 3, [tick(0), asm.jmpImm("jset", R0, 1, 3), tick(8)]),
+    tick(16),
+    asm.alu64Imm("add", R8, 1),
+    asm.jmpImm("jlt", R8, 3, "outer"),
+    done,
+  ],
+  "functions, and what stands behind their calls": (map) => [
+    value(map),
+    [tick(0), asm.callRel("f"), tick(8), tick(16), asm.callRel("f"), tick(24)],
+    done,
+    [label("f"), value(map), count("in f", 2, tick(32)), asm.callRel("g"), tick(40), done],
+    [label("g"), value(map), tick(48), done],
+  ],
+  "turns of bpf_loop, which call functions and loop": (map) => [
+    value(map),
+    [turns(3, "turn"), tick(0), tick(8)],
+    done,
+    [label("turn"), value(map), tick(16), turns(2, "small"), tick(24), done],
+    [label("small"), value(map), tick(32), done],
+  ],
+  "elements of a map": (map) => [
+    value(map),
+    asm.ldMapFd(R1, map),
+    asm.ldFunc(R2, "each"),
+    asm.mov64Imm(R3, 0),
+    asm.mov64Imm(R4, 0),
+    asm.call(u.BPF_FUNC_for_each_map_elem),
+    tick(0),
+    done,
+    [label("each"), value(map), tick(8), tick(16), done],
+  ],
+  "a fault that the budget may not reach": (map) => [
+    value(map),
+    [tick(0), tick(8)],
+    asm.mov64Imm(R1, 0),
+    asm.ldx("u64", R0, R1, 0),
+    tick(16),
+    done,
+  ],
+  "may_goto, and two ways into a loop": (map) => [
+    value(map),
+    asm.mov64Imm(R7, 0),
+    asm.jmpImm("jeq", R7, 0, "in"),
+    label("again"),
+    tick(0),
+    label("in"),
+    [tick(8), asm.callRel("f")],
+    asm.raw(0xe5, 0, 0, 2, 0),
+    asm.alu64Imm("add", R7, 1),
+    asm.jmpImm("jlt", R7, 4, "again"),
+    tick(16),
+    done,
+    [label("f"), value(map), tick(24), done],
+  ],
+};
+
+test.each(Object.entries(spenders))("a budget ends both engines at the same instruction: %s", (name, make) => {
+  const [jit, interp] = endsOf(make, false);
+  for (const [i, end] of jit!.entries()) expect(end, `a budget of ${i + 1}`).toEqual(interp![i]);
+  const end = name.includes("fault") ? -u.EFAULT : 0;
+  expect([jit!.at(0)![0], jit!.at(-1)![0]]).toEqual([-u.ETIMEDOUT, end]);
 });
 
 test("a context that is shorter than what the program reads and writes of it", () => {

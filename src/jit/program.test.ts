@@ -43,7 +43,7 @@ const programs: Readonly<Record<string, readonly [Items, readonly string[]]>> = 
     ["0>1 1,2>1,2 3>"],
   ],
   "an immediate of two slots is one instruction": [[asm.ldImm64(R0, 5n), asm.exit()], ["0,2>"]],
-  "a call does not end a block": [[asm.call(u.BPF_FUNC_ktime_get_ns), end], ["0,1,2>"]],
+  "a helper's call does not end a block": [[asm.call(u.BPF_FUNC_ktime_get_ns), end], ["0,1,2>"]],
   "a tail call does: what is behind it may not be reached": [
     [asm.mov64(R6, R1), asm.call(u.BPF_FUNC_tail_call), end],
     ["0,1>1 2,3>"],
@@ -68,7 +68,7 @@ const programs: Readonly<Record<string, readonly [Items, readonly string[]]>> = 
       asm.mov64Imm(R0, 2),
       asm.exit(),
     ],
-    ["0,1,2>", "3>2,1 4>2 5,6>"],
+    ["0>1 1,2>", "3>2,1 4>2 5,6>"],
   ],
   "a call that does not come back may be the last": [
     [asm.jmpImm("jeq", R1, 0, 1), asm.exit(), asm.call(u.BPF_FUNC_ktime_get_ns)],

@@ -112,10 +112,18 @@ function isJump({ row }: Op): boolean {
   return row.kind === "jump" || row.kind === "goto" || row.kind === "mayGoto";
 }
 
-/** What is behind it may not be executed, and then must not have been counted: a tail call, bytes that are not there. */
-function mayEnd({ row, variant, src, imm }: Op): boolean {
-  if (row.kind === "ldPacket") return true;
-  return row.kind === "call" && variant?.op !== "local" && planOfCall(src, imm).callable.result === "program";
+/** Whether the call runs other code that counts on: a function of the program, or another program. */
+export function runsCode({ row, variant, src, imm }: Op): boolean {
+  if (row.kind !== "call") return false;
+  if (variant?.op === "local") return true;
+  const { callback, result } = planOfCall(src, imm).callable;
+  return callback !== undefined || result === "program";
+}
+
+/** What is behind it may not be executed, and must not have been counted by then. */
+function endsBlock(op: Op): boolean {
+  const { kind } = op.row;
+  return isJump(op) || kind === "exit" || kind === "ldPacket" || runsCode(op);
 }
 
 /** The function's blocks, or why it is none. */
@@ -128,15 +136,14 @@ function blocksOf(ops: readonly (Op | undefined)[], start: number, end: number):
     const op = ops[i];
     if (op === undefined) continue;
     last = op;
-    const jumps = isJump(op);
-    if (jumps) {
+    if (isJump(op)) {
       const target = targetOf(op);
       if (target < start || target >= end || ops[target] === undefined) {
         return `instruction ${i} jumps out of its function, to ${target}`;
       }
       leads[target - start] = 1;
     }
-    if (jumps || op.row.kind === "exit" || mayEnd(op)) leads[i + 1 - start] = 1;
+    if (endsBlock(op)) leads[i + 1 - start] = 1;
   }
   if (last?.row.kind !== "exit" && last?.row.kind !== "goto" && !endsForGood(last)) {
     return `the function at instruction ${start} runs off its end`;

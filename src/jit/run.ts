@@ -1,7 +1,7 @@
 /** Runs a program to its end: as compiled code where that can be, else, and where somebody watches, by the interpreter. */
 import type { CompiledFunction, RanBy } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { RUN_BUDGET, RUN_EXITED, RUN_SPENT } from "../kern/run_record.ts";
+import { RUN_BUDGET, RUN_EXITED } from "../kern/run_record.ts";
 import { run as interpret } from "../vm/interp.ts";
 import { type Machine, save } from "../vm/machine.ts";
 import { compiledOf } from "./compile.ts";
@@ -23,7 +23,7 @@ export function run(m: Machine): number {
 export function goThrough(m: Machine, entry: CompiledFunction): number {
   try {
     enter(m, entry);
-    m.status = m.i32[(m.run + RUN_BUDGET + 4) >>> 2]! < 0 ? RUN_SPENT : RUN_EXITED;
+    m.status = RUN_EXITED;
   } catch (error) {
     if (error !== UNWIND) throw error;
   }

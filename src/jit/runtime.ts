@@ -15,7 +15,6 @@ import {
   RUN_DEPTH,
   RUN_EXITED,
   RUN_RUNNING,
-  RUN_SPENT,
   RUN_STATUS,
   STACK_FRAME,
 } from "../kern/run_record.ts";
@@ -66,16 +65,7 @@ export function letGo(kept: number): void {
 }
 
 /** What compiled code may call; its last argument is the program's `Caller`. */
-export type RuntimeName =
-  | "access"
-  | "single"
-  | "helper"
-  | "packet"
-  | "deep"
-  | "spent"
-  | "faulted"
-  | "wakeRing"
-  | "goOn";
+export type RuntimeName = "access" | "single" | "helper" | "packet" | "deep" | "faulted" | "wakeRing" | "goOn";
 
 /** A compiled program, as what it calls knows it. */
 export interface Caller {
@@ -176,13 +166,6 @@ function deep(index: number, caller: Caller): never {
   throw UNWIND;
 }
 
-function spent(index: number, caller: Caller): never {
-  const m = at(index, caller);
-  m.pc = index;
-  m.status = RUN_SPENT;
-  throw UNWIND;
-}
-
 /** A helper that was called straight has found the run to be at fault. */
 function faulted(index: number, caller: Caller): never {
   helperFaulted(at(index, caller));
@@ -210,7 +193,6 @@ export const runtime: Readonly<Record<RuntimeName, WebAssembly.ImportValue>> = {
   helper,
   packet,
   deep,
-  spent,
   faulted,
   wakeRing,
   goOn,
@@ -235,10 +217,6 @@ function tailCall(m: Machine, prog: number): void {
 /** The interpreter runs until the frame's function ends. */
 function interpretFrame(m: Machine, depth: number): void {
   const { mem, run } = m;
-  if (m.i32[(run + RUN_BUDGET + 4) >>> 2]! < 0) {
-    m.status = RUN_SPENT;
-    throw UNWIND;
-  }
   const { floor } = m;
   m.floor = depth;
   m.budget = mem.readU64(run + RUN_BUDGET);

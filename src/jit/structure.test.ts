@@ -1,6 +1,6 @@
 /**
- * Structured code of graphs, run: it must come through the same blocks as a walk of the graph, and have charged what ran
- * wherever the budget is looked at.
+ * Structured code of graphs, run: it must come through the same blocks as a walk of the graph, have charged what ran
+ * wherever the budget is looked at, and not run on for longer than it asked for there.
  */
 import { expect, test } from "vitest";
 import { randomOf } from "../../test/random.ts";
@@ -35,7 +35,7 @@ function taken(seed: number, step: number): boolean {
   return ((Math.imul(seed ^ step, 0x9e37_79b1) ^ (step >>> 2)) & 0x1000) !== 0;
 }
 
-/** Some blocks look at the budget themselves, and all that are the end. */
+/** Some blocks hand the budget on, and all that are the end. */
 const settles = ({ id, next }: Block): boolean => next.length === 0 || id % 5 === 3;
 
 function walk({ blocks }: Func, seed: number): number[] {
@@ -51,10 +51,12 @@ function walk({ blocks }: Func, seed: number): number[] {
 /** The function of the graph; its result: the blocks it came through with this seed. */
 function compiled(func: Func): (seed: number) => number[] {
   const { blocks } = func;
+  const total = blocks.reduce((sum, { ops }) => sum + ops.length, 0);
   const module = new ModuleBuilder();
   const one = { params: [I32], results: [] } as const;
-  const imports = ["visit", "due", "charge", "head"].map((name) => module.importFunction(name, one));
-  const [visit, due, charge, head] = imports as [number, number, number, number];
+  const imports = ["visit", "due", "charge"].map((name) => module.importFunction(name, one));
+  const [visit, due, charge] = imports as [number, number, number];
+  const look = module.importFunction("look", { params: [I32, I32], results: [] });
   const condition = module.importFunction("condition", { params: [], results: [I32] });
   const code = new Code(0);
   const tell = (to: number, value: number): void => {
@@ -71,7 +73,10 @@ function compiled(func: Func): (seed: number) => number[] {
       if (next.length === 0) code.op(RETURN);
     },
     condition: () => code.call(condition),
-    loopHead: ({ id }) => tell(head, id),
+    check: ({ id }, need) => {
+      code.i32(id);
+      tell(look, need);
+    },
     dispatchLocal: () => code.local(I32),
   });
   code.op(UNREACHABLE);
@@ -79,7 +84,7 @@ function compiled(func: Func): (seed: number) => number[] {
   module.define(run, code);
   module.exportFunction("run", run);
 
-  let [seed, charged, ran, withoutHead] = [0, 0, 0, 0];
+  let [seed, charged, ran, enough] = [0, 0, 0, 0];
   let path: number[] = [];
   const isCharged = (where: string): void => {
     if (charged !== ran) expect.fail(`${where} ${charged} are charged, ${ran} ran`);
@@ -94,22 +99,26 @@ function compiled(func: Func): (seed: number) => number[] {
         if (path.length === STEPS) throw STOP;
         path.push(id);
         ran += blocks[id]!.ops.length;
-        if (settles(blocks[id]!)) isCharged(`in block ${id}`);
-        // However it turns, it comes to the head of a loop.
-        if (++withoutHead > blocks.length) expect.fail(`no loop head in ${path.slice(-withoutHead)}`);
+        // However it turns, it comes to where the budget is looked at.
+        if (ran > enough) expect.fail(`${enough} were asked for, ${ran} ran: ${path}`);
+        if (!settles(blocks[id]!)) return;
+        isCharged(`in block ${id}`);
+        // Who knows what is left.
+        enough = 0;
       },
       charge: (count: number) => {
         charged += count;
       },
-      head: (id: number) => {
-        isCharged(`at the loop of ${id}`);
-        withoutHead = 0;
+      look: (id: number, need: number) => {
+        isCharged(`in front of block ${id}`);
+        if (need > total) expect.fail(`${need} are asked for, there are ${total}`);
+        enough = ran + need;
       },
       condition: () => (taken(seed, path.length) ? 4 : 0),
     },
   });
   return (walked) => {
-    [seed, charged, ran, withoutHead] = [walked, 0, 0, 0];
+    [seed, charged, ran, enough] = [walked, 0, 0, 0];
     path = [];
     try {
       (instance.exports["run"] as () => void)();

@@ -14,7 +14,7 @@ export interface BlockEmitter {
   readonly code: Code;
   /** Takes so many instructions from the budget. */
   charge(count: number): void;
-  /** Whether the block's own code looks at the budget: then what is due is charged in front of it. */
+  /** Whether the block's own code hands on what is left of the budget: then what is due is charged in front of it. */
   settles(block: Block): boolean;
   /**
    * The block's instructions, without its last where that is a jump. `due`: how many ran in front of it and were not
@@ -23,8 +23,11 @@ export interface BlockEmitter {
   body(block: Block, due: number): void;
   /** Leaves a number on the stack that is not 0 where the conditional jump at the block's end is taken. */
   condition(block: Block): void;
-  /** At the beginning of a loop, `block` is its first. */
-  loopHead(block: Block): void;
+  /**
+   * In front of the block, where nothing is due: goes on only with a budget of `need`, as many instructions as run at most
+   * until the next such place.
+   */
+  check(block: Block, need: number): void;
   /** A local for the number of the next block. */
   dispatchLocal(): number;
 }
@@ -43,8 +46,33 @@ interface Shape {
 
 export function emitStructured(func: Func, emitter: BlockEmitter): void {
   const shape = shapeOf(func.blocks);
-  if (shape.reducible) emitTree(func.blocks, shape, emitter);
+  if (shape.reducible) emitTree(func.blocks, shape, needsOf(func.blocks, shape, emitter), emitter);
   else emitDispatch(func.blocks, emitter);
+}
+
+/**
+ * The budget is looked at where a function or a loop begins, and behind what may have taken from it. By block: what has to
+ * be left of it there; 0: it is not looked at.
+ */
+function needsOf(
+  blocks: readonly Block[],
+  { order, loop }: Shape,
+  { settles }: Pick<BlockEmitter, "settles">,
+): readonly number[] {
+  const checked = [...loop];
+  checked[0] = true;
+  for (const block of blocks) if (settles(block)) for (const to of block.next) checked[to] = true;
+  /** Instructions from the block on, until the next look. */
+  const longest: number[] = [];
+  for (let i = order.length - 1; i >= 0; i--) {
+    const id = order[i]!;
+    const { ops, next } = blocks[id]!;
+    longest[id] = next.reduce(
+      (most, to) => (checked[to] ? most : Math.max(most, ops.length + longest[to]!)),
+      ops.length,
+    );
+  }
+  return longest.map((need, id) => (checked[id] ? need : 0));
 }
 
 /** Blocks that can be reached only; the first is the entry. */
@@ -133,7 +161,7 @@ function dominates(dominator: readonly number[], position: readonly number[], a:
 }
 
 /** A work list instead of a recursion: programs may be chains of thousands of blocks. */
-function emitTree(blocks: readonly Block[], shape: Shape, emitter: BlockEmitter): void {
+function emitTree(blocks: readonly Block[], shape: Shape, needs: readonly number[], emitter: BlockEmitter): void {
   const { code } = emitter;
   /** Block → the level that a branch to it takes. */
   const levels: number[] = [];
@@ -207,7 +235,7 @@ function emitTree(blocks: readonly Block[], shape: Shape, emitter: BlockEmitter)
       });
     }
     work.push(() => {
-      if (isLoop) emitter.loopHead(blocks[id]!);
+      if (needs[id]! > 0) emitter.check(blocks[id]!, needs[id]!);
       leave(blocks[id]!, due);
     });
   };
@@ -219,7 +247,6 @@ function emitDispatch(blocks: readonly Block[], emitter: BlockEmitter): void {
   const { code } = emitter;
   const next = emitter.dispatchLocal();
   const loop = code.loop();
-  emitter.loopHead(blocks[0]!);
   const levels: number[] = [];
   for (let id = blocks.length - 1; id >= 0; id--) levels[id] = code.open(BLOCK);
   code.get(next);
@@ -233,6 +260,7 @@ function emitDispatch(blocks: readonly Block[], emitter: BlockEmitter): void {
   };
   for (const block of blocks) {
     code.end();
+    emitter.check(block, block.ops.length);
     emitter.charge(block.ops.length);
     emitter.body(block, -block.ops.length);
     const [first, second] = block.next;

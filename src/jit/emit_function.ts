@@ -25,6 +25,10 @@ import { BUDGET, bpfFunction, Emitter, FP, FRAME_POINTER, type Program, RUN } fr
 import { type Func, type Op, runsCode } from "./program.ts";
 import { emitStructured } from "./structure.ts";
 
+/** Bytes that functions begin and end with, and of an instruction, about. */
+const ROOM = 128;
+const INSN_ROOM = 12;
+
 const nothing = (): void => {};
 
 const byKind: Readonly<Record<InsnKind, (e: Emitter, op: Op) => void>> = {
@@ -53,19 +57,19 @@ const byKind: Readonly<Record<InsnKind, (e: Emitter, op: Op) => void>> = {
 
 /** The function's code; `number` is its place in the program. */
 export function emitFunction(unit: Program, func: Func, number: number): Code {
-  const e = new Emitter(unit, unit.args[number]!);
+  const e = new Emitter(unit, unit.args[number]!, ROOM + INSN_ROOM * (func.end - func.start));
   const { code } = e;
   let mayGoto = false;
-  let calls = false;
   for (const { ops } of func.blocks) {
     for (const op of ops) {
       const { index, row } = op;
-      const { how, from = -1 } = unit.facts.access[index] ?? { how: "check" };
-      if (how === "window" && from >= 0) e.addWindow(from);
       if (row.kind === "mayGoto") mayGoto = true;
-      if (callsFunction(e, op)) calls = true;
+      if (row.size === 0) continue;
+      const access = unit.facts.access[index];
+      if (access?.how === "window" && access.from! >= 0) e.addWindow(access.from!);
     }
   }
+  const calls = func.calls.some((op) => callsFunction(e, op));
   e.beginCompiled();
   enter(e, unit.facts.stackDepth[number]!, mayGoto);
   if (calls) {

@@ -1,5 +1,5 @@
 /** A function's skeleton: what it does at entry, at loops and at its end; its instructions by their kind. */
-import type { InsnKind } from "../insn/index.ts";
+import { type InsnKind, insnTable } from "../insn/index.ts";
 import {
   FRAME_SIZE,
   FRAME_TURNS,
@@ -31,7 +31,9 @@ const INSN_ROOM = 12;
 
 const nothing = (): void => {};
 
-const byKind: Readonly<Record<InsnKind, (e: Emitter, op: Op) => void>> = {
+type Emit = (e: Emitter, op: Op) => void;
+
+const byKind: Readonly<Record<InsnKind, Emit>> = {
   alu: (e, op) => (op.variant?.op === "addrSpaceCast" ? emitCast : emitAlu)(e, op),
   end: emitByteOrder,
   ldImm64: emitImmediate,
@@ -54,6 +56,9 @@ const byKind: Readonly<Record<InsnKind, (e: Emitter, op: Op) => void>> = {
     e.code.op(w.DROP);
   },
 };
+
+/** The same by opcode. */
+const emitOf: readonly (Emit | undefined)[] = insnTable.map((row) => row && byKind[row.kind]);
 
 /** The function's code; `number` is its place in the program. */
 export function emitFunction(unit: Program, func: Func, number: number): Code {
@@ -85,9 +90,10 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
       return last.row.kind === "exit" || last.row.kind === "ldPacket" || runsCode(last);
     },
     body: ({ ops }, due) => {
-      for (const [i, op] of ops.entries()) {
+      for (let i = 0; i < ops.length; i++) {
+        const op = ops[i]!;
         e.due = due + i;
-        byKind[op.row.kind](e, op);
+        emitOf[op.opcode]!(e, op);
       }
     },
     condition: (block) => emitCondition(e, block.ops.at(-1)!),

@@ -197,7 +197,8 @@ function emitTree(blocks: readonly Block[], shape: Shape, needs: readonly number
       due = 0;
     }
     emitter.body(block, due - count);
-    const [first, second] = block.next;
+    const first = block.next[0];
+    const second = block.next[1];
     if (first === undefined) return;
     if (second === undefined || second === first) {
       goTo(block.id, first, due);

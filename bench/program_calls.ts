@@ -131,7 +131,7 @@ function loadAll({ hosts }: ProgramBench, { insns, programs }: (typeof sizes)[nu
 function benchLoading(bench: ProgramBench): void {
   const { report, hosts } = bench;
   report.note(
-    `Loading: milliseconds of CPU time of the thread that loads, the median of ${sizes.map((s) => `${s.programs} programs of ${s.insns.toLocaleString("en")} instructions`).join(" and of ")}, none like the other, and that of the first of them, which finds V8 cold. The kernel's verifier and its JIT work while a program is loaded, in that thread too. "All threads": the time of the whole process while it compiles. That has V8's other threads in it, which nobody waits for: they optimize what of this library has run often, for programs to come, and whatever was begun before.`,
+    `Loading: milliseconds of CPU time of the thread that loads, the median of ${sizes.map((s) => `${s.programs} programs of ${s.insns.toLocaleString("en")} instructions`).join(" and of ")}, none like the other, and that of the first of them, which finds V8 cold. The kernel's verifier and its JIT work while a program is loaded, in that thread too. "All threads": the time of the whole process while it compiles. That has V8's other threads in it, which work beside the one that waits: they optimize what of this library has run often, for programs to come, and whatever was begun before.`,
   );
   const rows: string[][] = [];
   for (const size of sizes) {

@@ -255,7 +255,7 @@ export class MapProgram implements Side {
   #run(repeat: number): number {
     let mean = 0;
     const ns = cpuNs(() => {
-      mean = this.#program.run({ data: this.#packet, repeat }).duration;
+      mean = this.#program.run({ data: this.#packet, repeat }).duration!;
     });
     return this.#host.kind === "kernel" ? mean * repeat : ns;
   }

@@ -34,7 +34,7 @@ export class ProgramSide implements Side {
     const repeat = Math.max(1, Math.round(count / this.#operations));
     let mean = 0;
     const ns = cpuNs(() => {
-      mean = this.#program.run({ data: this.#data, repeat }).duration;
+      mean = this.#program.run({ data: this.#data, repeat }).duration!;
     });
     return (this.#kernel ? mean : ns / repeat) / this.#operations;
   }

@@ -64,5 +64,6 @@ export function runOwn(seam: Host, fd: number, options: RunOptions): RunResult |
     ...(args === undefined ? {} : { args: args.map(BigInt) }),
   });
   if (typeof result === "number") return result;
-  return { ...result, ctx: context, ...ranOn(seam) };
+  const duration = options.repeat === undefined ? undefined : result.duration;
+  return { ...result, duration, ctx: context, ...ranOn(seam) };
 }

@@ -2,12 +2,14 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { createTestHost } from "../../test/compiled.ts";
 import { randomOf } from "../../test/random.ts";
+import { parseBtf } from "../btf/index.ts";
 import { InputError } from "../errors.ts";
+import { kernelBtf } from "../helpers/kernel_btf.ts";
 import { EmbeddedHost } from "../host/embedded.ts";
 import type { Insn } from "../insn/index.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
-import { BpfError, createEmbedded, EmbeddedBpfHost, type Program, RunFault, type RunOptions } from "./index.ts";
+import { BpfError, createEmbedded, EmbeddedBpfHost, type Program, RunFault, type RunOptions, u32 } from "./index.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R10 } = asm;
 
@@ -51,6 +53,7 @@ function outcome(program: Program, given: RunOptions): unknown {
   }
 }
 
+const { types: kernelTypes } = parseBtf(kernelBtf());
 const noOp = [asm.mov64Imm(R0, 2), asm.exit()];
 const returns = (helper: number, ...args: readonly Insn[]): readonly Insn[] => [...args, asm.call(helper), asm.exit()];
 
@@ -97,6 +100,13 @@ const programs: Readonly<Record<string, readonly asm.AsmItem[]>> = {
     asm.exit(),
   ],
   events: [asm.mov64Imm(R1, 7), asm.mov64Imm(R2, 0), asm.call(u.BPF_FUNC_redirect), asm.exit()],
+  // After it the next one would read zero where there is nothing.
+  "a cast": [
+    asm.mov64Imm(R1, 0),
+    asm.mov64Imm(R2, 0),
+    asm.callKfunc(kernelTypes.findIndex((type) => type.kind === "func" && type.name === "bpf_rdonly_cast")),
+    asm.exit(),
+  ],
   "a fault": [asm.mov64Imm(R1, 7), asm.ldx("u8", R0, R1, 0), asm.exit()],
   "events, then a fault": [
     asm.mov64Imm(R1, 7),
@@ -109,7 +119,12 @@ const programs: Readonly<Record<string, readonly asm.AsmItem[]>> = {
   "a loop without an end": [asm.label("again"), asm.jmpImm("jne", R10, 0, "again"), ...noOp],
 };
 
-const packet = (length: number): Uint8Array => new Uint8Array(length + 8).subarray(8).fill(length);
+/** At any place in a word, no byte like its neighbours. */
+function packet(length: number, place = 0): Uint8Array {
+  const bytes = new Uint8Array(length + 8 + place).subarray(8 + place);
+  for (let i = 0; i < length; i++) bytes[i] = length + i * 7;
+  return bytes;
+}
 const packets = [undefined, packet(0), packet(13), packet(14), packet(64), packet(3520), packet(3521), packet(9000)];
 const on = [
   ["compiled", {}],
@@ -141,6 +156,45 @@ test.each(on)("programs that come to all kinds of ends, on all kinds of packets:
       for (const program of loaded) program.close();
     }
   }
+  expect(host.leaks()).toEqual([]);
+  host.close();
+});
+
+test.each(on.slice(0, 2))("one after the other, with no command in between: %s", (_, more) => {
+  const { host, load } = pairs(more);
+  host.addDevice(7);
+  const targets = host.createMap({ type: "prog_array", maxEntries: 1 });
+  const turns = host.createMap({ type: "array", value: u32, maxEntries: 1 });
+  const tailCalls = asm.assemble([
+    asm.ldMapValue(R2, turns.fd, 0),
+    asm.ldx("u32", R3, R2, 0),
+    asm.alu64Imm("add", R3, 1),
+    asm.stx("u32", R2, R3, 0),
+    asm.ldMapFd(R2, targets.fd),
+    asm.mov64Imm(R3, 0),
+    asm.call(u.BPF_FUNC_tail_call),
+    asm.mov64Imm(R0, 9),
+    asm.exit(),
+  ]);
+  const loaded = Object.values(programs).map((items) => load("xdp", asm.assemble(items)));
+  loaded.push(load("xdp", tailCalls));
+  targets.set(0, loaded.at(-1)![0]!);
+  const lengths = [14, 15, 63, 64, 65, 700, 3519, 3520];
+  const sequence = (way: number): unknown[] => {
+    const random = randomOf(7);
+    turns.set(0, 0);
+    return Array.from({ length: 500 }, () => {
+      const program = loaded[random(loaded.length)]![way]!;
+      const data = packet(lengths[random(lengths.length)]!, random(8));
+      return [outcome(program, { data }), turns.get(0)];
+    });
+  };
+  expect(sequence(0)).toEqual(sequence(1));
+  // The first and 33 more.
+  expect(turns.get(0)! % 34).toBe(0);
+  for (const program of loaded.flat()) program.close();
+  turns.close();
+  targets.close();
   expect(host.leaks()).toEqual([]);
   host.close();
 });

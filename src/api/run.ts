@@ -34,7 +34,7 @@ export interface RunOptions extends Surroundings {
    * (raw_tracepoint, tracing, lsm, struct_ops). Behind them, for fexit and fmod_ret, what the function returned.
    */
   readonly args?: readonly (number | bigint)[];
-  /** How often; the duration is the mean. */
+  /** How often; the result's duration, which is there with this option only, is the mean. */
   readonly repeat?: number;
   /**
    * The CPU to run on: with the flag BPF_F_TEST_RUN_ON_CPU, and where the type allows it; on embedded hosts for all types
@@ -55,8 +55,8 @@ export interface RunResult extends RanOn {
   readonly data: Uint8Array | undefined;
   /** The context afterwards; undefined for a run without one, or when the type does not give it back. */
   readonly ctx: Uint8Array | undefined;
-  /** Nanoseconds of one run. */
-  readonly duration: number;
+  /** Nanoseconds of one run, where `repeat` was given (1 will do): to read a clock takes longer than many a program. */
+  readonly duration: number | undefined;
   /** What the program did to the outside, on embedded hosts: what it printed, sent, redirected; the first 10,000 of it. */
   readonly events: readonly RunEvent[];
   /** What the system call returns that the program decides about (bpf_set_retval); undefined for other runs. */
@@ -162,7 +162,7 @@ export class Runner {
       retval: attr.getUint32(test.retval.offset, true),
       data: data === undefined ? undefined : bytes.slice(outAt, outAt + size),
       ctx: ctx === undefined ? undefined : this.#contextAfter(buffers, ctxTo, ctx.length, ctxAt, ctxOutAt),
-      duration: attr.getUint32(test.duration.offset, true),
+      duration: options.repeat === undefined ? undefined : attr.getUint32(test.duration.offset, true),
       events: seam.runEvents?.() ?? [],
       syscallRetval: undefined,
       ...ranOn(seam),

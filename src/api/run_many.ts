@@ -1,13 +1,13 @@
 /** Batches of packets: `program.runMany`. */
-import { BATCH_SLACK, type BatchResult } from "../cmd/run_batch.ts";
+import type { BatchResult } from "../cmd/run_batch.ts";
 import { InputError } from "../errors.ts";
-import type { UserBuffer } from "../host/host.ts";
 import type { RunEvent } from "../kern/scene.ts";
 import { EOPNOTSUPP } from "../uapi/index.ts";
 import type { HostContext } from "./context.ts";
 import { type RanOn, ranOn } from "./engine.ts";
 import { BpfError } from "./error.ts";
 import { PacketList } from "./packet_list.ts";
+import { CHUNK_BYTES, CHUNK_COUNT, PacketStage, WORD } from "./packet_stage.ts";
 import { progTypeName, runsOnPackets } from "./prog_types.ts";
 import type { Runner, RunTarget } from "./run.ts";
 
@@ -56,66 +56,18 @@ export interface RunManyResult extends RanOn {
   readonly milliseconds: number;
 }
 
-/** What is put into linear memory at a time: it stays in a processor's second cache. */
-const CHUNK_BYTES = 256 * 1024;
-const CHUNK_COUNT = 4096;
-const OUT_BYTES = CHUNK_BYTES + 64 * 1024;
-const U32 = 4;
 /** Return values that are counted without a map: verdicts are small. */
 const SMALL = 64;
-
-/** Columns of some packets in user memory. */
-class Stage {
-  readonly bytes: Uint8Array;
-  readonly ends: Uint32Array;
-  readonly retvals: Uint32Array;
-  readonly out: Uint8Array;
-  readonly outEnds: Uint32Array;
-  readonly #block: UserBuffer;
-  /** Packets that are in it, and their bytes. */
-  count = 0;
-  length = 0;
-  /** What the first one's beginning counts as in `ends`. */
-  base = 0;
-
-  constructor(context: HostContext) {
-    const columns = CHUNK_COUNT * U32;
-    this.#block = context.alloc(3 * columns + CHUNK_BYTES + BATCH_SLACK + OUT_BYTES);
-    const { buffer, byteOffset } = this.#block.bytes;
-    const column = (n: number): Uint32Array => new Uint32Array(buffer, byteOffset + n * columns, CHUNK_COUNT);
-    this.ends = column(0);
-    this.retvals = column(1);
-    this.outEnds = column(2);
-    this.bytes = new Uint8Array(buffer, byteOffset + 3 * columns, CHUNK_BYTES + BATCH_SLACK);
-    this.out = new Uint8Array(buffer, this.bytes.byteOffset + this.bytes.length, OUT_BYTES);
-  }
-
-  addressOf(view: ArrayBufferView): number {
-    return Number(this.#block.address) + view.byteOffset - this.#block.bytes.byteOffset;
-  }
-
-  at(index: number): Uint8Array {
-    const { base, ends } = this;
-    return this.bytes.subarray(index === 0 ? 0 : ends[index - 1]! - base, ends[index]! - base);
-  }
-
-  clear(): void {
-    this.count = 0;
-    this.length = 0;
-    this.base = 0;
-  }
-
-  free(): void {
-    this.#block.free();
-  }
-}
+/** Neighbours are counted apart: most are the same, and would wait for each other's sum. */
+const APART_SHIFT = 2;
+const APART: number = 1 << APART_SHIFT;
 
 /** One program's batches. Memory for one of them is kept from call to call. */
 export class ManyRunner {
   readonly #context: HostContext;
   readonly #target: RunTarget;
   readonly #runner: Runner;
-  #idle: Stage | undefined;
+  #idle: PacketStage | undefined;
   #closed = false;
 
   constructor(context: HostContext, target: RunTarget, runner: Runner) {
@@ -149,7 +101,7 @@ export class ManyRunner {
 
   #run(packets: Iterable<Uint8Array>, options: RunManyOptions, stderr: () => string): RunManyResult {
     // The caller's iterator may call this again.
-    const stage = this.#idle ?? new Stage(this.#context);
+    const stage = this.#idle ?? new PacketStage(this.#context);
     this.#idle = undefined;
     stage.clear();
     try {
@@ -173,14 +125,14 @@ class Batches {
   readonly #context: HostContext;
   readonly #target: RunTarget;
   readonly #runner: Runner;
-  readonly #stage: Stage;
+  readonly #stage: PacketStage;
   readonly #repeat: number;
   readonly #stops: boolean;
   readonly #stderr: () => string;
   #packets: PacketList | undefined;
   readonly #failures: PacketFailure[] = [];
   readonly #events: PacketEvent[] = [];
-  #retvals = new Uint32Array(CHUNK_COUNT);
+  #retvals = new Uint32Array(0);
   /** Packets of chunks that are done. */
   #done = 0;
   #stopped = false;
@@ -189,7 +141,7 @@ class Batches {
     context: HostContext,
     target: RunTarget,
     runner: Runner,
-    stage: Stage,
+    stage: PacketStage,
     { packets = false, repeat = 1, onFailure = "continue" }: RunManyOptions,
     stderr: () => string,
   ) {
@@ -218,7 +170,7 @@ class Batches {
         if (this.#stopped) break;
       }
     }
-    this.#flush();
+    this.#flushGathered();
     const count = this.#done;
     const { seam } = this.#context;
     return {
@@ -235,12 +187,12 @@ class Batches {
 
   #add(packet: Uint8Array): void {
     const stage = this.#stage;
-    if (stage.count === CHUNK_COUNT || stage.length + packet.length > CHUNK_BYTES) this.#flush();
+    if (stage.count === CHUNK_COUNT || stage.length + packet.length > CHUNK_BYTES) this.#flushGathered();
     if (packet.length > CHUNK_BYTES) {
       if (!this.#stopped) this.#runAlone(packet);
       return;
     }
-    stage.bytes.set(packet, stage.length);
+    stage.gathered.set(packet, stage.length);
     stage.length += packet.length;
     stage.ends[stage.count++] = stage.length;
   }
@@ -261,10 +213,17 @@ class Batches {
       stage.count = next - first;
       stage.length = ends[next - 1]! - start;
       stage.ends.set(ends.subarray(first, next));
-      stage.bytes.set(bytes.subarray(start, start + stage.length));
+      stage.at = (bytes.byteOffset + start) % WORD;
+      stage.bytes.set(bytes.subarray(start, start + stage.length), stage.at);
       this.#flush();
       first = next;
     }
+  }
+
+  #flushGathered(): void {
+    const { bytes, gathered, length } = this.#stage;
+    if (gathered !== bytes) bytes.set(gathered.subarray(0, length));
+    this.#flush();
   }
 
   /** Runs what is in the stage. */
@@ -275,7 +234,7 @@ class Batches {
       const result = this.#repeat === 1 ? this.#runPackets(first) : -EOPNOTSUPP;
       if (typeof result === "number") {
         if (result !== -EOPNOTSUPP) throw this.#runner.failure(-result, {}, undefined, this.#stderr);
-        while (first < count && !this.#stopped) this.#runAlone(stage.at(first++));
+        while (first < count && !this.#stopped) this.#runAlone(stage.packet(first++));
         break;
       }
       const { next, errno } = result;
@@ -283,9 +242,9 @@ class Batches {
       const events = this.#take(first, result);
       first = next;
       if (errno !== 0) {
-        this.#fail(this.#runner.failure(-errno, { data: stage.at(first++) }, undefined, this.#stderr, events));
+        this.#fail(this.#runner.failure(-errno, { data: stage.packet(first++) }, undefined, this.#stderr, events));
       } else if (before === 0) {
-        this.#runAlone(stage.at(first++));
+        this.#runAlone(stage.packet(first++));
       }
     }
     stage.clear();
@@ -295,28 +254,29 @@ class Batches {
     const { seam } = this.#context;
     const stage = this.#stage;
     if (seam.runPackets === undefined) return -EOPNOTSUPP;
+    if (this.#packets !== undefined) stage.outAt = this.#packets.startOf(this.#packets.length) % WORD;
     return seam.runPackets(this.#target.fd, {
-      data: stage.addressOf(stage.bytes),
+      data: stage.addressOf(stage.bytes) + stage.at,
       bytes: stage.length,
       base: stage.base,
       ends: stage.addressOf(stage.ends),
       count: stage.count,
       first,
       retvals: stage.addressOf(stage.retvals),
-      out: this.#packets === undefined ? 0 : stage.addressOf(stage.out),
-      outRoom: stage.out.length,
+      out: this.#packets === undefined ? 0 : stage.addressOf(stage.out) + stage.outAt,
+      outRoom: stage.out.length - stage.outAt,
       outEnds: stage.addressOf(stage.outEnds),
     });
   }
 
   /** Collects the results of the packets from `first` on. The events of the one behind them, that was stopped. */
   #take(first: number, { next, events, eventPackets }: BatchResult): RunEvent[] {
-    const { retvals, out, outEnds } = this.#stage;
+    const { retvals, out, outAt, outEnds } = this.#stage;
     const before = this.#done;
     if (next > first) {
       this.#grow(next - first);
       this.#retvals.set(retvals.subarray(first, next), before);
-      this.#packets?.append(out.subarray(0, outEnds[next - 1]!), outEnds.subarray(first, next));
+      this.#packets?.append(out.subarray(outAt, outAt + outEnds[next - 1]!), outEnds.subarray(first, next));
       this.#done += next - first;
     }
     const rest: RunEvent[] = [];
@@ -359,16 +319,19 @@ class Batches {
   }
 
   #counts(): Map<number, number> {
-    const small = new Uint32Array(SMALL);
+    const small = new Uint32Array(SMALL * APART);
     const counts = new Map<number, number>();
     const [retvals, done] = [this.#retvals, this.#done];
     for (let i = 0; i < done; i++) {
       const retval = retvals[i]!;
-      if (retval < SMALL) small[retval]!++;
+      if (retval < SMALL) small[(retval << APART_SHIFT) | (i & (APART - 1))]!++;
       else counts.set(retval, (counts.get(retval) ?? 0) + 1);
     }
-    small[0]! -= this.#failures.length;
-    for (const [retval, count] of small.entries()) if (count > 0) counts.set(retval, count);
+    for (let retval = 0; retval < SMALL; retval++) {
+      let count = retval === 0 ? -this.#failures.length : 0;
+      for (let i = 0; i < APART; i++) count += small[retval * APART + i]!;
+      if (count > 0) counts.set(retval, count);
+    }
     return new Map([...counts].sort(([a], [b]) => a - b));
   }
 }

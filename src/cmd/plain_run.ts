@@ -5,18 +5,29 @@
  */
 import { EMPTY_PACKET, prepareXdp } from "../contexts/xdp.ts";
 import { ETH_HLEN, XDP_HEADROOM } from "../helpers/xdp.ts";
-import { COMPILED, entryOf, goThrough } from "../jit/run.ts";
-import type { CompiledFunction, Engine } from "../kern/compiled.ts";
+import { COMPILED, runWhole, startOf } from "../jit/run.ts";
+import {
+  BLOCK_LENGTH,
+  BLOCK_PACKET,
+  BLOCK_RETVAL,
+  BLOCK_ROOM,
+  BLOCK_SIZE,
+  CLOSED,
+  NOT_BEGUN,
+  type WholeRun,
+  type WholeRuns,
+  wholeRuns,
+} from "../jit/whole_run.ts";
+import type { Engine } from "../kern/compiled.ts";
 import { acquireRun, PACKET_ROOM, releaseRun } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
-import { type Reopen, reopener } from "../kern/reopen.ts";
-import { RUN_BUDGET, RUN_CTX, RUN_DATA_END, RUN_EXITED, RUN_META, RUN_PACKET, RUN_PROG } from "../kern/run_record.ts";
+import { RUN_DATA_END, RUN_EXITED, RUN_KEPT, RUN_META, RUN_PACKET, RUN_PROG } from "../kern/run_record.ts";
 import type { RunEvent } from "../kern/scene.ts";
 import { OBJ_ID, OBJ_PROG } from "../mem/layout.ts";
-import { BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_XDP, xdp_md } from "../uapi/index.ts";
+import { BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_XDP } from "../uapi/index.ts";
 import { begin, Machine, rewind } from "../vm/machine.ts";
-import { DURATION_MAX, stopRun } from "./prog_test_data.ts";
+import { stopRun } from "./prog_test_data.ts";
 import { hasXdpTestRun } from "./prog_test_xdp.ts";
 
 /** Of a run that came to its end. */
@@ -24,7 +35,7 @@ export interface PlainResult {
   readonly retval: number;
   readonly data: Uint8Array | undefined;
   readonly ctx: undefined;
-  readonly duration: number;
+  readonly duration: undefined;
   readonly events: readonly RunEvent[];
   readonly syscallRetval: undefined;
   readonly engine: Engine;
@@ -33,15 +44,21 @@ export interface PlainResult {
 
 /** Packets that lie in one piece. */
 const PACKET_MAX = PACKET_ROOM - XDP_HEADROOM;
+/** Copies into shared memory go by words only where both sides have the same place in a word. */
+const WORD = 8;
 
 /** How runs on one CPU begin, of programs with a packet or of those without. */
 interface Beginning {
   readonly cpu: number;
   readonly run: number;
-  readonly reopen: Reopen;
-  /** Where the packet goes: its address, and all that there is room for. */
-  readonly start: number;
+  readonly whole: WholeRuns;
+  /** The client's block. */
+  readonly results: number;
+  /** Where the packet goes: all that there is room for, and its address. */
   readonly room: Uint8Array;
+  readonly at: number;
+  /** The packet that came last, as it is afterwards when the program has not moved its ends. */
+  packet: Uint8Array;
 }
 
 /** The program behind an fd, while it is the one with this address and id. */
@@ -49,7 +66,7 @@ interface Known {
   readonly prog: number;
   readonly id: number;
   readonly onPacket: boolean;
-  readonly entry: CompiledFunction;
+  readonly whole: WholeRun;
   readonly machine: Machine;
   readonly beginning: Beginning;
 }
@@ -73,59 +90,79 @@ export class PlainRun {
     if (known === undefined || known.beginning.cpu !== kernel.cpu) {
       known = look(kernel, this.#fd);
       if (known === undefined) return undefined;
+      this.#known = known;
     }
-    const { prog, id, onPacket, beginning } = known;
-    const { run, start, reopen } = beginning;
-    const length = data === undefined ? 0 : data.length;
-    const fits = onPacket
-      ? data instanceof Uint8Array && length >= ETH_HLEN && length <= PACKET_MAX
-      : data === undefined;
-    if (!fits) return undefined;
-    // While it runs nobody else has its machine; a run that is stopped leaves it anyhow.
-    this.#known = undefined;
-    if (reopen(this.#fd, prog, id, start + length) === 0) return undefined;
+    const { scene } = kernel;
+    const { prog, id, onPacket, whole, machine, beginning } = known;
+    let length = 0;
+    let from = 0;
+    if (onPacket) {
+      if (!(data instanceof Uint8Array)) return undefined;
+      length = data.length;
+      if (length < ETH_HLEN || length > PACKET_MAX) return undefined;
+      const { room, at } = beginning;
+      from = kernel.mem.shared ? data.byteOffset % WORD : 0;
+      room.set(data, from);
+      from += at;
+    } else if (data !== undefined) return undefined;
+    const { run } = beginning;
+    scene.events = [];
+    scene.stopped = undefined;
+    scene.ranBy = COMPILED;
+    rewind(machine, prog, kernel.runBudget);
     kernel.run = run;
     try {
-      const result = runOn(kernel, known, data);
-      if (typeof result !== "number") this.#known = known;
-      return result;
+      const how = runWhole(machine, whole, this.#fd, prog, id, length, from);
+      if (how === CLOSED) {
+        kernel.run = 0;
+        return closedResult(kernel, beginning, onPacket, length);
+      }
+      this.#known = undefined;
+      if (how === NOT_BEGUN) {
+        kernel.run = 0;
+        return undefined;
+      }
+      return machine.status === RUN_EXITED ? openResult(machine, onPacket) : stopRun(kernel, run, machine.status);
     } finally {
-      releaseRun(kernel, run);
-      kernel.done(prog);
+      if (kernel.run !== 0) {
+        kernel.mem.u32[(run + RUN_KEPT) >>> 2] = 0;
+        releaseRun(kernel, run);
+        kernel.done(prog);
+      }
     }
   }
 }
 
-function runOn(
-  kernel: Kernel,
-  { entry, machine, beginning }: Known,
-  data: Uint8Array | undefined,
-): PlainResult | number {
-  const { mem, scene } = kernel;
+function closedResult({ mem, scene }: Kernel, beginning: Beginning, onPacket: boolean, length: number): PlainResult {
   const { u32 } = mem;
-  const { run, room } = beginning;
-  scene.events = [];
-  scene.stopped = undefined;
-  scene.ranBy = COMPILED;
-  rewind(machine, kernel.runBudget);
-  let duration = 0;
-  let status: number;
-  if (data === undefined) {
-    // The command tells no duration of what has no packet.
-    status = goThrough(machine, entry);
-  } else {
-    room.set(data);
-    const start = kernel.stopwatch();
-    status = goThrough(machine, entry);
-    duration = Math.min(kernel.stopwatch() - start, DURATION_MAX);
+  const { results } = beginning;
+  let data: Uint8Array | undefined;
+  if (onPacket) {
+    const at = u32[(results + BLOCK_PACKET) >>> 2]!;
+    let { packet } = beginning;
+    if (packet.byteOffset !== at || packet.length !== u32[(results + BLOCK_LENGTH) >>> 2]) {
+      packet = mem.u8.subarray(at, at + u32[(results + BLOCK_LENGTH) >>> 2]!);
+      if (packet.length === length) beginning.packet = packet;
+    }
+    data = new Uint8Array(packet);
   }
-  if (status !== RUN_EXITED) return stopRun(kernel, run, status);
+  return resultOf(u32[(results + BLOCK_RETVAL) >>> 2]!, data, scene.events);
+}
+
+/** Of a run that has ended, and is still to be closed. */
+function openResult({ kernel, run, u32, regs }: Machine, onPacket: boolean): PlainResult {
+  const from = u32[(run + RUN_META) >>> 2]!;
+  const data = onPacket ? kernel.mem.u8.slice(from, u32[(run + RUN_DATA_END) >>> 2]!) : undefined;
+  return resultOf(u32[regs]!, data, kernel.scene.events);
+}
+
+function resultOf(retval: number, data: Uint8Array | undefined, events: readonly RunEvent[]): PlainResult {
   return {
-    retval: u32[machine.regs]!,
-    data: data === undefined ? undefined : mem.u8.slice(u32[(run + RUN_META) >>> 2]!, u32[(run + RUN_DATA_END) >>> 2]!),
+    retval,
+    data,
     ctx: undefined,
-    duration,
-    events: scene.events,
+    duration: undefined,
+    events,
     syscallRetval: undefined,
     engine: COMPILED.engine,
     whyInterpreted: undefined,
@@ -141,12 +178,12 @@ function look(kernel: Kernel, fd: number): Known | undefined {
     const type = u32[(prog + PROG_TYPE) >>> 2];
     const onPacket = type === BPF_PROG_TYPE_XDP;
     if (onPacket ? !hasXdpTestRun(kernel, prog) : type !== BPF_PROG_TYPE_RAW_TRACEPOINT) return undefined;
-    const entry = entryOf(kernel, prog, 0);
-    if (entry === undefined) return undefined;
+    const start = startOf(kernel, prog);
+    if (start === undefined) return undefined;
     const beginning = beginningOf(kernel, prog, onPacket);
     if (beginning === undefined) return undefined;
     const machine = new Machine(kernel, beginning.run);
-    return { prog, id: u32[(prog + OBJ_ID) >>> 2]!, onPacket, entry, machine, beginning };
+    return { prog, id: u32[(prog + OBJ_ID) >>> 2]!, onPacket, whole: beginning.whole.of(start), machine, beginning };
   } finally {
     kernel.done(prog);
   }
@@ -171,27 +208,22 @@ function beginningOf(kernel: Kernel, prog: number, onPacket: boolean): Beginning
 
 /** Begins a run as the command does, on a packet of no bytes, and keeps what its memory is like then. */
 function begun(kernel: Kernel, prog: number, onPacket: boolean): Beginning | undefined {
+  const results = kernel.results(BLOCK_SIZE);
+  if (results === 0) return undefined;
   const run = acquireRun(kernel, kernel.cpu);
   if (run < 0) return undefined;
   try {
     const { mem, cpu } = kernel;
     const { u32 } = mem;
     u32[(run + RUN_PROG) >>> 2] = prog;
-    const packet = u32[(run + RUN_PACKET) >>> 2]!;
-    const ctx = u32[(run + RUN_CTX) >>> 2]!;
     if (onPacket) {
       prepareXdp(kernel, run, EMPTY_PACKET);
     }
     begin(new Machine(kernel, run), kernel.runBudget);
-    mem.writeU64(run + RUN_BUDGET, kernel.runBudget);
-    const pieces = [
-      { address: ctx, bytes: xdp_md.size },
-      { address: packet, bytes: XDP_HEADROOM },
-    ];
-    const ends = [run + RUN_DATA_END, ctx + xdp_md.fields.data_end.offset];
-    const reopen = reopener(kernel, run, onPacket ? pieces : [], onPacket ? ends : []);
-    const start = packet + XDP_HEADROOM;
-    return { cpu, run, reopen, start, room: mem.u8.subarray(start, start + PACKET_MAX) };
+    const whole = wholeRuns(kernel, run, onPacket, results);
+    const at = mem.shared ? results + BLOCK_ROOM : u32[(run + RUN_PACKET) >>> 2]! + XDP_HEADROOM;
+    const room = mem.u8.subarray(at, at + PACKET_MAX + (mem.shared ? WORD : 0));
+    return { cpu, run, whole, results, room, at, packet: room };
   } finally {
     releaseRun(kernel, run);
   }

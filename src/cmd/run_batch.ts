@@ -5,8 +5,8 @@
 import { EMPTY_PACKET, prepareXdp } from "../contexts/xdp.ts";
 import { ETH_HLEN, XDP_HEADROOM } from "../helpers/xdp.ts";
 import { runBatch } from "../jit/batch.ts";
-import { COPY_STEP } from "../jit/batch_loop.ts";
-import { entryOf } from "../jit/run.ts";
+import { COPY_STEP } from "../jit/packet_copy.ts";
+import { startOf } from "../jit/run.ts";
 import { acquireRun, PACKET_ROOM, releaseRun } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
@@ -88,15 +88,15 @@ function runOn(kernel: Kernel, prog: number, batch: PacketBatch): BatchResult | 
     u32[(run + RUN_PROG) >>> 2] = prog;
     const m = new Machine(kernel, run);
     begin(m, kernel.runBudget);
-    const entry = entryOf(kernel, prog, 0);
-    if (entry === undefined) return -EOPNOTSUPP;
+    const start = startOf(kernel, prog);
+    if (start === undefined) return -EOPNOTSUPP;
     if (prepareXdp(kernel, run, EMPTY_PACKET) === 0) return -ENOMEM;
     const eventPackets: number[] = [];
     scene.events = [];
     scene.stopped = undefined;
     scene.batch = { packet: () => u32[(run + RUN_BATCH_INDEX) >>> 2]!, packets: eventPackets };
     const { data, bytes, base, first, ends, outRoom } = batch;
-    const { next, status } = runBatch(m, entry, {
+    const { next, status } = runBatch(m, start, {
       ...batch,
       data: (data - base) | 0,
       bytes: base + bytes,

@@ -2,12 +2,11 @@
  * Batches of packets: a compiled XDP program is called in a loop of WebAssembly, so that nothing crosses to JavaScript for
  * a packet. Each is a run of its own: its budget, its packet's room and what it holds are those of a run alone.
  */
-import type { CompiledFunction } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { RUN_BATCH_INDEX, RUN_BUDGET, RUN_CTX, RUN_EXITED, RUN_HELD_COUNT, RUN_SPENT } from "../kern/run_record.ts";
+import { RUN_BATCH_INDEX, RUN_CTX, RUN_EXITED, RUN_HELD_COUNT } from "../kern/run_record.ts";
 import { begin, type Machine, save } from "../vm/machine.ts";
 import { IMPORTS, MEMORY } from "../wasm/module.ts";
-import { DROP, ENTRY, LOOP, type Loop, loopModule } from "./batch_loop.ts";
+import { DROP, LOOP, type Loop, loopModule, START } from "./batch_loop.ts";
 import { enter, letGo, UNWIND } from "./runtime.ts";
 
 /** Packets in linear memory, and where the results go. */
@@ -43,17 +42,15 @@ export interface BatchEnd {
 }
 
 /** Runs packets from the batch's first on, until one is stopped or cannot be run so. The machine has begun. */
-export function runBatch(m: Machine, entry: CompiledFunction, batch: Batch): BatchEnd {
-  const { kernel, run, mem, u32, i32 } = m;
+export function runBatch(m: Machine, start: WebAssembly.ExportValue, batch: Batch): BatchEnd {
+  const { kernel, run, u32 } = m;
   const { data, bytes, ends, count, retvals, out, outLast, outEnds, shortest, longest } = batch;
   const { budget } = m;
-  const loop = loopOf(kernel, entry);
+  const loop = loopOf(kernel, start);
   const around = u32[(run + RUN_HELD_COUNT) >>> 2]!;
   const ctx = u32[(run + RUN_CTX) >>> 2]!;
   let { first, from, outAt } = batch;
   let thrown = 0;
-  // What is left of a run's budget tells whether it was too long.
-  mem.writeU64(run + RUN_BUDGET, 0);
   for (;;) {
     let next = first;
     try {
@@ -62,9 +59,9 @@ export function runBatch(m: Machine, entry: CompiledFunction, batch: Batch): Bat
         const results = [retvals, out, outLast, outAt, outEnds] as const;
         next = loop(record, fp, ctx, ...packets, ...results, around, thrown, BigInt(budget));
       });
-      m.status = i32[(run + RUN_BUDGET + 4) >>> 2]! < 0 ? RUN_SPENT : RUN_EXITED;
+      m.status = RUN_EXITED;
       save(m);
-      return { next, status: m.status };
+      return { next, status: RUN_EXITED };
     } catch (error) {
       if (error !== UNWIND) throw error;
     }
@@ -78,7 +75,6 @@ export function runBatch(m: Machine, entry: CompiledFunction, batch: Batch): Bat
     begin(m, budget);
     u32[m.regs] = low;
     u32[m.regs + 1] = high;
-    mem.writeU64(run + RUN_BUDGET, 0);
     if (index > first) {
       from = u32[(ends >>> 2) + index - 1]!;
       outAt = out === 0 ? 0 : u32[(outEnds >>> 2) + index - 1]!;
@@ -88,13 +84,13 @@ export function runBatch(m: Machine, entry: CompiledFunction, batch: Batch): Bat
   }
 }
 
-/** Of each client: the loop's module, and by a program's entry the loop that calls it. */
+/** Of each client: the loop's module, and by a program's start the loop that calls it. */
 const loops = new WeakMap<
   Kernel,
-  { readonly module: WebAssembly.Module; readonly of: WeakMap<CompiledFunction, Loop> }
+  { readonly module: WebAssembly.Module; readonly of: WeakMap<WebAssembly.ExportValue, Loop> }
 >();
 
-function loopOf(kernel: Kernel, entry: CompiledFunction): Loop {
+function loopOf(kernel: Kernel, start: WebAssembly.ExportValue): Loop {
   const { mem } = kernel;
   let known = loops.get(kernel);
   if (known === undefined) {
@@ -102,12 +98,12 @@ function loopOf(kernel: Kernel, entry: CompiledFunction): Loop {
     known = { module: new WebAssembly.Module(bytes), of: new WeakMap() };
     loops.set(kernel, known);
   }
-  let loop = known.of.get(entry);
+  let loop = known.of.get(start);
   if (loop === undefined) {
     const drop = (_run: number, around: number): void => letGo(around);
-    const imports = { [MEMORY]: mem.wasm, [ENTRY]: entry, [DROP]: drop };
+    const imports = { [MEMORY]: mem.wasm, [START]: start, [DROP]: drop };
     loop = new WebAssembly.Instance(known.module, { [IMPORTS]: imports }).exports[LOOP] as Loop;
-    known.of.set(entry, loop);
+    known.of.set(start, loop);
   }
   return loop;
 }

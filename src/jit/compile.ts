@@ -48,7 +48,7 @@ export function compiledOf(kernel: Kernel, prog: number): CompiledProgram {
 function compile(kernel: Kernel, prog: number): CompiledProgram {
   const start = performance.now();
   const without = (reason: string | undefined): CompiledProgram => {
-    return { why: reason, functions: new Map(), milliseconds: performance.now() - start, bytes: 0 };
+    return { why: reason, functions: new Map(), start: undefined, milliseconds: performance.now() - start, bytes: 0 };
   };
   const count = kernel.mem.u32[(prog + PROG_INSN_CNT) >>> 2]!;
   // Before it is read: that alone takes seconds of a million.
@@ -69,15 +69,14 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
     [CALLER]: new WebAssembly.Global({ value: "externref", mutable: false }, caller),
   };
   const own = new Set<OwnImport>();
-  const entries = entriesOf(kernel, prog, program);
-  const bytes = moduleOf(kernel, prog, program, args, proof, calls, entries, imports, own);
+  const bytes = moduleOf(kernel, prog, program, args, proof, calls, imports, own);
   const instance = instantiate(kernel, bytes, imports, own);
   if (typeof instance === "string") return without(instance);
-  const { exports } = instance;
-  for (const start of entries) functions.set(start, exports[start] as CompiledFunction);
+  const { [TAIL]: tail, ...entries } = instance.exports;
+  for (const [name, func] of Object.entries(entries)) functions.set(Number(name), func as CompiledFunction);
   const id = kernel.mem.u32[(prog + OBJ_ID) >>> 2]!;
-  if (id !== 0) tailCallsOf(kernel, enterTarget).set(id, exports[TAIL]!);
-  return { why: undefined, functions, milliseconds: performance.now() - start, bytes: bytes.length };
+  if (id !== 0) tailCallsOf(kernel, enterTarget).set(id, tail!);
+  return { why: undefined, functions, start: tail, milliseconds: performance.now() - start, bytes: bytes.length };
 }
 
 /**
@@ -110,7 +109,6 @@ function moduleOf(
   args: ArgumentsRead,
   proof: Facts,
   calls: readonly (CallPlan | undefined)[],
-  entries: readonly number[],
   imports: WebAssembly.ModuleImports,
   own: Set<OwnImport>,
 ): Uint8Array<ArrayBuffer> {
@@ -204,7 +202,7 @@ function moduleOf(
   program.functions.forEach((func, i) => {
     module.define(functions[i]!, emitFunction(unit, func, i));
   });
-  for (const start of entries) {
+  for (const start of entriesOf(kernel, prog, program)) {
     const entry = module.declare({ params: [I32, I32], results: [] });
     const place = program.functionAt.get(start)!;
     module.define(entry, entryCode(functions[place]!, given[place]!));

@@ -39,6 +39,7 @@ import { fault, firstRegisters, goOnIn, type Machine } from "../vm/machine.ts";
 import { loadPacket } from "../vm/packet_loads.ts";
 import { compiledOf } from "./compile.ts";
 import type { JitProgram } from "./program.ts";
+import type { WholeRun } from "./whole_run.ts";
 
 /** Thrown to end a run; its machine says how. */
 export const UNWIND: object = Object.freeze({});
@@ -52,6 +53,25 @@ export function enter(m: Machine, entry: CompiledFunction): void {
   machine = m;
   try {
     entry(m.run, m.stackTop);
+  } finally {
+    machine = outer;
+  }
+}
+
+/** The same by a whole run's function. How that went. */
+export function enterWhole(
+  m: Machine,
+  whole: WholeRun,
+  fd: number,
+  prog: number,
+  id: number,
+  length: number,
+  from: number,
+): number {
+  const outer = machine;
+  machine = m;
+  try {
+    return whole(fd, prog, id, length, from);
   } finally {
     machine = outer;
   }

@@ -26,6 +26,11 @@ export interface CompiledProgram {
   readonly why: string | undefined;
   /** By its first instruction: the program itself, and the functions whose address it takes. */
   readonly functions: ReadonlyMap<number, CompiledFunction>;
+  /**
+   * For modules that import it: (run, fp, budget) → (r0, what is left of the budget). Runs the program from its first
+   * instruction on, with its first registers. Those of the run record are not looked at.
+   */
+  readonly start: WebAssembly.ExportValue | undefined;
   /** Milliseconds that compiling took, and bytes of WebAssembly. */
   readonly milliseconds: number;
   readonly bytes: number;

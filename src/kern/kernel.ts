@@ -35,6 +35,7 @@ import {
   type ClientBlock,
   type ClientSlot,
   isClient,
+  RESULTS_BLOCK,
   releaseClient,
   rememberBlock,
   SCRATCH_BLOCK,
@@ -111,6 +112,7 @@ export class Kernel implements MapEnv {
   /** Threads count time each from its own beginning; the host's is that of the client that made it. */
   readonly #clockOffset: bigint;
   readonly #clockOffsetNumber: number;
+  #results = 0;
   #scratch = 0;
   #scratchSize = 0;
 
@@ -222,6 +224,15 @@ export class Kernel implements MapEnv {
     return block;
   }
 
+  /** A block of this client's own, of this size always, which stays. 0: out of memory. */
+  results(bytes: number): number {
+    if (this.#results === 0) {
+      this.#results = alloc(this.mem, bytes);
+      if (this.#results !== 0) rememberBlock(this.mem, this.client, RESULTS_BLOCK, this.#results, bytes);
+    }
+    return this.#results;
+  }
+
   /** User memory that goes with this client, if it is still there then; address 0: there is none. */
   stageAt(address: number, bytes: number): void {
     rememberBlock(this.mem, this.client, STAGE_BLOCK, address, bytes);
@@ -299,7 +310,11 @@ export class Kernel implements MapEnv {
 
   /** Drops a reference; the last one takes the object away. */
   put(object: number): void {
-    if (this.mem.atomics.add32(object + OBJ_REFS, -1) !== 1) return;
+    if (this.mem.atomics.add32(object + OBJ_REFS, -1) === 1) this.putLast(object);
+  }
+
+  /** The last reference was dropped. */
+  putLast(object: number): void {
     if (this.mem.shared && handOver(this.mem, object)) return;
     const { u32 } = this.mem;
     if (u32[(object + OBJ_ID) >>> 2] !== 0) removeId(this.mem, u32[(object + OBJ_KIND) >>> 2]!, object);

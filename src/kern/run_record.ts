@@ -81,12 +81,14 @@ export const RUN_STACK_OBJECTS = 240;
 export const RUN_GENERATION = 244;
 /** Not 0: the run has moved where its packet begins, and may have written in front of where that was. */
 export const RUN_PACKET_MOVED = 264;
+/** Who ended the run before and kept the record as runs begin, but for what he knows of: `jit/whole_run.ts`. 0: nobody. */
+export const RUN_KEPT = 268;
 /** One record a call that may be open. */
 export const RUN_FRAMES = 280;
 export const MAX_FRAMES = 8;
 export const FRAME_SIZE = 136;
 const RUN_HELD_FIRST: number = RUN_FRAMES + MAX_FRAMES * FRAME_SIZE;
-const HELD_FIRST_ROOM = 16;
+export const HELD_FIRST_ROOM = 16;
 
 /** What a frame is, FRAME_*; frame 0 is the program itself. */
 export const FRAME_KIND = 0;

@@ -91,13 +91,14 @@ export function begin(m: Machine, budget: number): void {
   u32[(run + RUN_DEPTH) >>> 2] = 0;
   u32[(run + RUN_TAIL_CALLS) >>> 2] = 0;
   u32[(run + RUN_FRAMES + FRAME_TURNS) >>> 2] = MAY_GOTO_TURNS;
-  rewind(m, budget);
+  rewind(m, u32[(run + RUN_PROG) >>> 2]!, budget);
+  u32[(run + RUN_CURRENT) >>> 2] = m.prog;
   save(m);
 }
 
-/** What `begin` does with the machine alone: for a run record that is at its beginning. */
-export function rewind(m: Machine, budget: number): void {
-  goOnIn(m, m.u32[(m.run + RUN_PROG) >>> 2]!);
+/** What `begin` does with the machine alone. */
+export function rewind(m: Machine, prog: number, budget: number): void {
+  readFrom(m, prog);
   m.stackLow = m.stackTop - STACK_FRAME;
   m.pc = 0;
   m.status = RUN_RUNNING;
@@ -106,11 +107,15 @@ export function rewind(m: Machine, budget: number): void {
 
 /** From now on the instructions are those of this program, which the run holds. */
 export function goOnIn(m: Machine, prog: number): void {
+  readFrom(m, prog);
+  m.u32[(m.run + RUN_CURRENT) >>> 2] = prog;
+}
+
+function readFrom(m: Machine, prog: number): void {
   m.prog = prog;
   m.code = m.u32[(prog + PROG_INSNS) >>> 2]! >>> 2;
   m.arena = m.u32[(prog + PROG_ARENA) >>> 2]!;
   m.lastMap = 0;
-  m.u32[(m.run + RUN_CURRENT) >>> 2] = prog;
 }
 
 /** Brings the run record up to date with what the machine keeps beside it. */

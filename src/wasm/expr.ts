@@ -253,6 +253,9 @@ export class Expr64 extends Expr {
   ltU(other: Operand64): Expr32 {
     return this.#compare(w.I64_LT_U, other);
   }
+  ltS(other: Operand64): Expr32 {
+    return this.#compare(w.I64_LT_S, other);
+  }
   leU(other: Operand64): Expr32 {
     return this.#compare(w.I64_LE_U, other);
   }

@@ -1,0 +1,262 @@
+/**
+ * A run from the look at the fd to the unlocked CPU as one function of WebAssembly, for what begins as a run before began:
+ * the memory of that one, when it had just begun, is what this one finds. Where anything is not as it was, or somebody
+ * else is there, it does nothing; what cannot be closed here is left open.
+ */
+import { XDP_HEADROOM } from "../helpers/xdp.ts";
+import { CPU_LEVELS, CPU_LOCK, cpuEntry, PACKET_ROOM } from "../kern/cpus.ts";
+import { MODE_MASK, PROCESS_CAPACITY, PROCESS_LOCK, PROCESS_TABLE } from "../kern/fds.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import {
+  HELD_FIRST_ROOM,
+  RUN_CASTS,
+  RUN_CTX,
+  RUN_CURRENT,
+  RUN_DATA_END,
+  RUN_FRAGS_ROOM,
+  RUN_HELD_COUNT,
+  RUN_HELD_ROOM,
+  RUN_IMAGE,
+  RUN_KEPT,
+  RUN_META,
+  RUN_PACKET,
+  RUN_PACKET_MOVED,
+  RUN_PROG,
+  RUN_REGS,
+  RUN_STACK_TOP,
+} from "../kern/run_record.ts";
+import { OBJ_ID, OBJ_KIND, OBJ_PROG, OBJ_REFS } from "../mem/layout.ts";
+import type { Memory } from "../mem/memory.ts";
+import { emitUnlock } from "../struct/emit.ts";
+import { xdp_md } from "../uapi/index.ts";
+import { Code, I32 } from "../wasm/code.ts";
+import { block, const32, type Exit, type Expr32, Local32, local32, local64, when } from "../wasm/expr.ts";
+import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
+import * as w from "../wasm/opcodes.ts";
+import { COPY_STEP, emitPacketCopy } from "./packet_copy.ts";
+import { TAIL_ENTRY } from "./tail_calls.ts";
+
+/**
+ * Of the program that has this address and id, if it is behind the fd, on a packet of `length` bytes that lies at `from`.
+ * How it went: see below.
+ */
+export type WholeRun = (fd: number, prog: number, id: number, length: number, from: number) => number;
+
+/** Nothing has changed. */
+export const NOT_BEGUN = 0;
+/** It is over and closed; its results are in the block. */
+export const CLOSED = 1;
+/** It has come to its end, with r0 in its record, and is open: the CPU and the program are the client's to give back. */
+export const OPEN = 2;
+
+/**
+ * The client's own block: what the program returned, where its packet is and how long, and room for packets. The packet
+ * of a run lies on its CPU, which on a shared host is anybody's before the run and behind it.
+ */
+export const BLOCK_RETVAL = 0;
+export const BLOCK_PACKET = 4;
+export const BLOCK_LENGTH = 8;
+export const BLOCK_ROOM = 16;
+/** With room for a packet at any place in a word. */
+export const BLOCK_SIZE: number = BLOCK_ROOM + PACKET_ROOM + COPY_STEP + 8;
+
+const SIGNATURE: Signature = { params: [I32, I32, I32, I32, I32], results: [I32] };
+const RUN = "run";
+const START = "start";
+const LAST = "last";
+const WORD = 8;
+/** In RUN_KEPT, beside the client: the record is that of runs with a packet. */
+const ON_PACKET = 0x8000_0000 | 0;
+
+/** How runs are made of a client's programs that run on a packet, or of those that run on nothing, on one CPU. */
+export interface WholeRuns {
+  of(start: WebAssembly.ExportValue): WholeRun;
+}
+
+/** As `run` is run, which has just begun, is the only one on its CPU, and holds nothing. */
+export function wholeRuns(kernel: Kernel, run: number, onPacket: boolean, results: number): WholeRuns {
+  const { mem } = kernel;
+  const builder = new ModuleBuilder();
+  const start = builder.importFunction(START, TAIL_ENTRY);
+  const last = builder.importFunction(LAST, { params: [I32], results: [] });
+  const func = builder.declare(SIGNATURE);
+  builder.define(func, new RunCode(kernel, run, onPacket, results).emit(start, last));
+  builder.exportFunction(RUN, func);
+  const module = new WebAssembly.Module(builder.bytes(mem.sharedPages));
+  const made = new WeakMap<WebAssembly.ExportValue, WholeRun>();
+  const dropLast = (prog: number): void => kernel.putLast(prog >>> 0);
+  return {
+    of: (program) => {
+      let whole = made.get(program);
+      if (whole === undefined) {
+        const imports = { [MEMORY]: mem.wasm, [START]: program, [LAST]: dropLast };
+        whole = new WebAssembly.Instance(module, { [IMPORTS]: imports }).exports[RUN] as WholeRun;
+        made.set(program, whole);
+      }
+      return whole;
+    },
+  };
+}
+
+class RunCode {
+  readonly #kernel: Kernel;
+  readonly #mem: Memory;
+  readonly #onPacket: boolean;
+  readonly #code = new Code(SIGNATURE.params.length);
+  readonly #record: Expr32;
+  readonly #results: Expr32;
+  /** The CPU's. */
+  readonly #entry: Expr32;
+  /** Of the run: its record, its context, and where its packet begins. */
+  readonly #run: number;
+  readonly #ctx: number;
+  readonly #start: number;
+
+  constructor(kernel: Kernel, run: number, onPacket: boolean, results: number) {
+    const { mem, cpu } = kernel;
+    this.#kernel = kernel;
+    this.#mem = mem;
+    this.#onPacket = onPacket;
+    this.#run = run;
+    this.#ctx = mem.u32[(run + RUN_CTX) >>> 2]!;
+    this.#start = mem.u32[(run + RUN_PACKET) >>> 2]! + XDP_HEADROOM;
+    this.#record = this.#at(run);
+    this.#results = this.#at(results);
+    this.#entry = this.#at(cpuEntry(mem, cpu));
+  }
+
+  #at(address: number): Expr32 {
+    return const32(this.#code, address);
+  }
+
+  emit(start: number, last: number): Code {
+    const code = this.#code;
+    const mem = this.#mem;
+    const record = this.#record;
+    const fds = this.#at(this.#kernel.process);
+    const [fd, prog, id, length, from] = [0, 1, 2, 3, 4].map((i) => new Local32(code, i)) as [
+      Local32,
+      Local32,
+      Local32,
+      Local32,
+      Local32,
+    ];
+    block(code, (locked) => {
+      this.#leaveUnlessFree(fds.add(PROCESS_LOCK), locked);
+      block(code, (refused) => {
+        refused.when(fd.geU(fds.load(PROCESS_CAPACITY)));
+        const object = fds.load(PROCESS_TABLE).add(fd.shl(2)).load().and(~MODE_MASK);
+        refused.when(object.ne(prog));
+        refused.when(prog.load(OBJ_KIND).ne(OBJ_PROG));
+        refused.when(prog.load(OBJ_ID).ne(id));
+        this.#leaveUnlessFree(this.#entry.add(CPU_LOCK), refused);
+        if (mem.shared) {
+          prog.atomic(w.ATOMIC_ADD, OBJ_REFS, 1).push();
+          code.op(w.DROP);
+        } else {
+          // Of a run inside a run.
+          refused.when(this.#entry.load(CPU_LEVELS));
+        }
+        emitUnlock(mem, fds.add(PROCESS_LOCK));
+        this.#open(prog, length, from);
+        for (const argument of [record, this.#at(mem.u32[(this.#run + RUN_STACK_TOP) >>> 2]!)]) argument.push();
+        const { runBudget } = this.#kernel;
+        code.i64(runBudget | 0, Math.floor(runBudget / 2 ** 32));
+        code.call(start);
+        const r0 = local64(code);
+        // What is left of the budget: who has spent it does not come back.
+        code.op(w.DROP);
+        code.set(r0.index);
+        record.store64(RUN_REGS, r0);
+        const holds = record.load(RUN_HELD_COUNT).or(record.load(RUN_FRAGS_ROOM));
+        when(holds.or(record.load(RUN_HELD_ROOM).xor(HELD_FIRST_ROOM)), () => this.#return(OPEN));
+        this.#results.store(BLOCK_RETVAL, r0.wrap());
+        this.#close(prog, last);
+        this.#return(CLOSED);
+      });
+      emitUnlock(mem, fds.add(PROCESS_LOCK));
+    });
+    code.i32(NOT_BEGUN);
+    return code;
+  }
+
+  #return(how: number): void {
+    this.#code.i32(how);
+    this.#code.op(w.RETURN);
+  }
+
+  /** Takes the lock, unless somebody has it, dead or alive. */
+  #leaveUnlessFree(lock: Expr32, out: Exit): void {
+    const { shared, owner } = this.#mem;
+    if (shared) out.when(lock.cmpxchg(0, 0, owner));
+  }
+
+  /** The record as all runs find it, then the packet. */
+  #open(prog: Local32, length: Local32, from: Local32): void {
+    const record = this.#record;
+    const kept = this.#mem.owner | (this.#onPacket ? ON_PACKET : 0);
+    when(
+      record.load(RUN_KEPT).ne(kept),
+      () => {
+        this.#putImage(this.#run, RUN_IMAGE);
+        if (this.#onPacket) {
+          this.#putImage(this.#ctx, xdp_md.size);
+          this.#putImage(this.#start - XDP_HEADROOM, XDP_HEADROOM);
+        }
+        record.store(RUN_KEPT, kept);
+      },
+      // The run before was closed here too, and so has held nothing, as tail calls do: no more is changed than this, and
+      // what is stored below.
+      () => record.store(RUN_CASTS, 0),
+    );
+    for (const field of [RUN_PROG, RUN_CURRENT]) record.store(field, prog);
+    if (this.#onPacket) {
+      const end = length.add(this.#start);
+      record.store(RUN_DATA_END, end);
+      this.#at(this.#ctx).store(xdp_md.fields.data_end.offset, end);
+    }
+    // As in `acquireRun`: what is taken over from a dead client is what counts.
+    this.#entry.store(CPU_LEVELS, 1);
+    if (this.#onPacket && this.#mem.shared) {
+      emitPacketCopy(local32(this.#code, this.#start), from, length);
+    }
+  }
+
+  /** What the memory is like now. */
+  #putImage(address: number, bytes: number): void {
+    const { u32 } = this.#mem;
+    for (let word = address; word < address + bytes; word += WORD) {
+      this.#code.i32(0);
+      this.#code.i64(u32[word >>> 2]!, u32[(word >>> 2) + 1]!);
+      this.#code.memory(w.I64_STORE, word);
+    }
+  }
+
+  #close(prog: Local32, last: number): void {
+    const code = this.#code;
+    const mem = this.#mem;
+    const record = this.#record;
+    if (this.#onPacket) {
+      // Bounds that are not where they were, and what may have been written in front of the packet.
+      when(record.load(RUN_PACKET_MOVED), () => record.store(RUN_KEPT, 0));
+      const packet = local32(code, record.load(RUN_META));
+      const length = local32(code, record.load(RUN_DATA_END).sub(packet));
+      this.#results.store(BLOCK_LENGTH, length);
+      if (mem.shared) {
+        const to = local32(code, this.#results.add(BLOCK_ROOM));
+        this.#results.store(BLOCK_PACKET, to);
+        emitPacketCopy(to, packet, length);
+      } else {
+        this.#results.store(BLOCK_PACKET, packet);
+      }
+    }
+    this.#entry.store(CPU_LEVELS, 0);
+    emitUnlock(mem, this.#entry.add(CPU_LOCK));
+    if (mem.shared) {
+      when(prog.atomic(w.ATOMIC_ADD, OBJ_REFS, -1).eq(1), () => {
+        prog.push();
+        code.call(last);
+      });
+    }
+  }
+}

@@ -2,9 +2,21 @@
  * Open-coded iterators: over numbers, and over the bits of some words. `next` gives the address of an int in the run's
  * table, which the program may read. Kernel counterpart: kernel/bpf/bpf_iter.c, helpers.c.
  */
+
+import { emitFindHeld, emitHold, emitLetGo, heldEntry, heldIsFull } from "../kern/held_gen.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { memoryOk } from "../kern/reach.ts";
-import { findHeld, HELD_ALLOCATED, HELD_OBJECT, HELD_READABLE, hold, letGo } from "../kern/run_record.ts";
+import {
+  findHeld,
+  HELD_ADDRESS,
+  HELD_ALLOCATED,
+  HELD_KIND,
+  HELD_OBJECT,
+  HELD_READABLE,
+  hold,
+  letGo,
+  RUN_HELD_COUNT,
+} from "../kern/run_record.ts";
 import {
   OBJECT_BITS,
   OBJECT_NUM,
@@ -13,9 +25,9 @@ import {
   stackObject,
   takeStackObject,
 } from "../kern/stack_objects.ts";
-import { emitStackObject } from "../kern/stack_objects_gen.ts";
+import { emitPutStackObject, emitStackObject, emitTakeStackObject } from "../kern/stack_objects_gen.ts";
 import { alloc, free } from "../mem/alloc.ts";
-import { type Attempt, UNDONE } from "../struct/gen.ts";
+import { type Attempt, type KnownGen, UNDONE } from "../struct/gen.ts";
 import { E2BIG, EFAULT, EINVAL, ENOMEM, ERANGE } from "../uapi/index.ts";
 import { blockValue, type Local32, local32, when } from "../wasm/expr.ts";
 import type { Kfunc } from "./types.ts";
@@ -86,12 +98,36 @@ function numDestroy(kernel: Kernel, at: number): number {
   return 0;
 }
 
+/** Code for an iterator that lies in a word of a frame, which the code may write. */
+function onWord(emit: Attempt): KnownGen {
+  return (_, known) => (known.isStackWord(1) && known.memory(1, NUM_BYTES, true) ? emit : undefined);
+}
+
+/** As `numNew`, where no other iterator of this place shows its int still. */
+const emitNew: Attempt = (call) => {
+  const { code, run, args } = call;
+  const [at, , start, , end] = args as [Local32, Local32, Local32, Local32, Local32];
+  return blockValue(code, (leave) => {
+    const count = local32(code, run.load(RUN_HELD_COUNT));
+    const numbers = local32(code, end.sub(start));
+    const isOdd = end.ltS(start).or(numbers.gtU(MAX_NUMBERS)).or(heldIsFull(run, count));
+    when(isOdd, () => leave(UNDONE));
+    const undone = (): void => leave(UNDONE);
+    const iterator = emitPutStackObject(call, at, OBJECT_NUM, undone, (entry) =>
+      when(emitFindHeld(code, run, HELD_READABLE, local32(code, entry.add(I_VALUE))), undone),
+    );
+    iterator.store(I_VALUE, start.sub(1));
+    iterator.store(I_END, end);
+    emitHold(code, run, count, [HELD_READABLE, 0, iterator.add(I_VALUE), INT_SIZE]);
+    return 0;
+  });
+};
+
 /** As `numNext`. */
-const attemptNext: Attempt = (call) => {
+const emitNext: Attempt = (call) => {
   const { code, args } = call;
-  const [at, high] = args as [Local32, Local32];
   return blockValue(code, (end) => {
-    const iterator = emitStackObject(call, at, high, OBJECT_NUM, () => end(UNDONE));
+    const iterator = emitStackObject(call, args[0]!, OBJECT_NUM, () => end(UNDONE));
     const next = local32(code, iterator.load(I_VALUE).add(1));
     when(next.ltS(iterator.load(I_END)), () => {
       iterator.store(I_VALUE, next);
@@ -99,6 +135,25 @@ const attemptNext: Attempt = (call) => {
     });
     iterator.store(I_VALUE, 0);
     iterator.store(I_END, 0);
+    return 0;
+  });
+};
+
+/** As `numDestroy`, where the run has come to hold nothing since that it still holds. */
+const emitDestroy: Attempt = (call) => {
+  const { code, run, args } = call;
+  return blockValue(code, (end) => {
+    const iterator = emitStackObject(call, args[0]!, OBJECT_NUM, () => end(UNDONE));
+    const count = local32(code, run.load(RUN_HELD_COUNT));
+    when(count.eqz(), () => end(UNDONE));
+    const newest = local32(code, heldEntry(run, count.sub(1)));
+    const isOther = newest
+      .load(HELD_KIND)
+      .xor(HELD_READABLE)
+      .or(newest.load(HELD_ADDRESS).xor(iterator.add(I_VALUE)));
+    when(isOther, () => end(UNDONE));
+    emitLetGo(run);
+    emitTakeStackObject(iterator);
     return 0;
   });
 };
@@ -164,6 +219,7 @@ export const iteratorKfuncs: readonly Kfunc[] = [
     args: [{ stack: NUM_BYTES }, "u32", "u32"],
     result: "errno",
     fn: numNew,
+    known: onWord(emitNew),
   },
   {
     name: NUM_NEXT,
@@ -171,9 +227,16 @@ export const iteratorKfuncs: readonly Kfunc[] = [
     args: [{ object: OBJECT_NUM }],
     result: "pointer",
     fn: numNext,
-    attempt: attemptNext,
+    known: onWord(emitNext),
   },
-  { name: NUM_DESTROY, since: "6.4", args: [{ object: OBJECT_NUM }], result: "void", fn: numDestroy },
+  {
+    name: NUM_DESTROY,
+    since: "6.4",
+    args: [{ object: OBJECT_NUM }],
+    result: "void",
+    fn: numDestroy,
+    known: onWord(emitDestroy),
+  },
   {
     name: "bpf_iter_bits_new",
     since: "6.11",

@@ -4,17 +4,12 @@
  */
 import { Bug } from "../errors.ts";
 import type { Callable } from "../helpers/types.ts";
+import { emitHoldsReference } from "../kern/held_gen.ts";
 import {
-  HELD_KIND,
-  HELD_OBJECT,
-  HELD_REFERENCE,
-  HELD_SIZE,
   MAX_FRAMES,
   RUN_CPU,
   RUN_CURRENT,
   RUN_DEPTH,
-  RUN_HELD,
-  RUN_HELD_COUNT,
   RUN_REGS,
   RUN_RESULT_HIGH,
   RUN_STATUS,
@@ -24,20 +19,7 @@ import { OBJ_ID } from "../mem/layout.ts";
 import { type GenCall, type HelperGenCall, UNDONE } from "../struct/gen.ts";
 import { mapField } from "../struct/map.ts";
 import type { Code } from "../wasm/code.ts";
-import {
-  blockValue,
-  const32,
-  Expr32,
-  Expr64,
-  Local32,
-  local32,
-  loop,
-  type Operand32,
-  type Operand64,
-  push32,
-  push64,
-  when,
-} from "../wasm/expr.ts";
+import { const32, Expr32, Expr64, Local32, type Operand32, type Operand64, push32, push64 } from "../wasm/expr.ts";
 import * as w from "../wasm/opcodes.ts";
 import type { CallPlan } from "./calls.ts";
 import { emitSingle, putRegisters, takeRegister } from "./emit_single.ts";
@@ -326,7 +308,7 @@ export function genCall({ code, unit, map, found, args, callable, direct }: GenP
     map,
     at: own ?? const32(code, map),
     field: (offset) => own?.load(offset) ?? mapField(mem, map, offset),
-    holds: (object) => holdsObject(code, run, object),
+    holds: (object) => emitHoldsReference(code, run, object),
     args: args.map((index) => new Local32(code, index)),
     run,
     wakeRing: (ring) => {
@@ -345,21 +327,6 @@ export function genCall({ code, unit, map, found, args, callable, direct }: GenP
       code.call(direct());
     }),
   };
-}
-
-/** `holdsReference`. */
-function holdsObject(code: Code, run: Local32, object: Local32): Expr32 {
-  return blockValue(code, (end) => {
-    const first = local32(code, run.load(RUN_HELD));
-    const entry = local32(code, first.add(run.load(RUN_HELD_COUNT).mul(HELD_SIZE)));
-    loop(code, (again) => {
-      when(entry.eq(first), () => end(0));
-      entry.set(entry.sub(HELD_SIZE));
-      again.when(entry.load(HELD_OBJECT).ne(object));
-      again.when(entry.load(HELD_KIND).ne(HELD_REFERENCE));
-    });
-    return 1;
-  });
 }
 
 /** The result of this call is what later accesses are measured against: from NULL everything is too far. */

@@ -76,9 +76,9 @@ export const RUN_BATCH_INDEX = 260;
 /** u64: what programs read and write where a page of their arena is not there. The first is always 0. */
 export const RUN_ABSENT_READ = 232;
 export const RUN_ABSENT_WRITE = 248;
-/** Dynptrs and iterators on its stack, 0: there were none yet; see stack_objects.ts. How many were set up. */
+/** Dynptrs and iterators on its stack, 0: there were none yet, and the generation of the first; see stack_objects.ts. */
 export const RUN_STACK_OBJECTS = 240;
-export const RUN_GENERATION = 244;
+export const RUN_FIRST_GENERATION = 244;
 /** Not 0: the run has moved where its packet begins, and may have written in front of where that was. */
 export const RUN_PACKET_MOVED = 264;
 /** Who ended the run before and kept the record as runs begin, but for what he knows of: `jit/whole_run.ts`. 0: nobody. */
@@ -117,9 +117,6 @@ export const FRAME_HELPER = 2;
 /** Bytes of stack of one frame. */
 export const STACK_FRAME = 512;
 export const STACK_SIZE: number = MAX_FRAMES * STACK_FRAME;
-/** The table behind RUN_STACK_OBJECTS: an entry for every 8 bytes of stack, and for every frame. */
-export const STACK_OBJECT_SIZE = 32;
-export const STACK_OBJECTS_BYTES: number = (STACK_SIZE / 8 + MAX_FRAMES) * STACK_OBJECT_SIZE;
 
 export const RUN_RUNNING = 0;
 export const RUN_EXITED = 1;
@@ -137,7 +134,7 @@ export const HELD_SIZE = 16;
 export const HELD_RING = 1;
 /** A reference to an object that the program found in a map: an inner map, or a program of a tail call. */
 export const HELD_REFERENCE = 2;
-/** The table of dynptrs and iterators; the object is the run. */
+/** Dynptrs and iterators on the stack; the object is the run. */
 export const HELD_STACK_OBJECTS = 32;
 /** A ring record that was reserved as a dynptr. */
 export const HELD_RING_DYNPTR = 33;
@@ -170,7 +167,9 @@ const undo: Readonly<Record<number, Undo>> = {
     ringCommit(env, map, sample, 0, true);
   },
   [HELD_REFERENCE]: (env, object) => env.put(object),
-  [HELD_STACK_OBJECTS]: ({ mem }, run) => dropStackObjects(mem, run),
+  [HELD_STACK_OBJECTS]: ({ mem: { u32 } }, run) => {
+    u32[(run + RUN_STACK_OBJECTS) >>> 2] = 0;
+  },
   [HELD_RING_DYNPTR]: (env, map, sample) => {
     ringCommit(env, map, sample, 0, true);
   },
@@ -191,7 +190,11 @@ const undo: Readonly<Record<number, Undo>> = {
   [HELD_KEY]: (env, block, key, bytes) => free(env.mem, block, key - block + rup8(bytes)),
 };
 
-export const RUN_SIZE: number = RUN_HELD_FIRST + HELD_FIRST_ROOM * HELD_SIZE;
+/** What stays from run to run: the table for RUN_STACK_OBJECTS, 0: none yet, and the last generation that it was given. */
+export const RUN_OBJECT_TABLE: number = RUN_HELD_FIRST + HELD_FIRST_ROOM * HELD_SIZE;
+export const RUN_GENERATION: number = RUN_OBJECT_TABLE + 4;
+
+export const RUN_SIZE: number = RUN_OBJECT_TABLE + 8;
 
 /**
  * The upper half of a function's address in a register; the lower half is the index of its first instruction. No
@@ -231,12 +234,6 @@ export function noteFault(
   u32[(run + RUN_FAULT_WRITE) >>> 2] = write ? 1 : 0;
   u32[(run + RUN_FAULT_ARG) >>> 2] = arg;
   u32[(run + RUN_STATUS) >>> 2] = RUN_FAULTED;
-}
-
-/** Dynptrs and iterators that the run has set up are no more. */
-export function dropStackObjects(mem: Memory, run: number): void {
-  free(mem, mem.u32[(run + RUN_STACK_OBJECTS) >>> 2]!, STACK_OBJECTS_BYTES);
-  mem.u32[(run + RUN_STACK_OBJECTS) >>> 2] = 0;
 }
 
 /** Bytes of a record that a new run finds as all do: up to what frames of calls begin with by themselves. */

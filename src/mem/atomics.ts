@@ -31,6 +31,8 @@ export interface AtomicOps {
   copyWords(to: number, from: number, bytes: number): void;
   /** Zeroes `bytes`, a multiple of 16 above 0, from a multiple of 8 on. */
   zeroWords(to: number, bytes: number): void;
+  /** Zeroes as many bytes as there are. */
+  zeroAll(to: number, bytes: number): void;
 }
 
 const I32 = 0x7f;
@@ -52,6 +54,8 @@ const ZERO_WORDS = [
   ...[0x20, 0x00, 0x20, 0x01, 0x6a, 0x42, 0x00, 0x37, 0x03, 0x08],
   ...[0x20, 0x01, 0x0d, 0x00, 0x0b],
 ];
+/** Drops an operand; memory.fill(to, 0, bytes) */
+const ZERO_ALL = [0x1a, 0x41, 0x00, 0x20, 0x01, 0xfc, 0x0b, 0x00];
 /** Drops the operands; drop(xchg(at, word)); load(load(table) + (index << 2)) */
 const ANNOUNCE = [
   ...[0x1a, 0x1a, 0x1a, 0x1a, 0x20, 0x00, 0x20, 0x01, ...on32(0x41), 0x1a],
@@ -84,6 +88,7 @@ const functions: readonly (readonly [keyof AtomicOps, number, boolean, readonly 
   ["xchgAnd", 4, false, XCHG_AND],
   ["copyWords", 3, false, COPY_WORDS],
   ["zeroWords", 2, false, ZERO_WORDS],
+  ["zeroAll", 2, false, ZERO_ALL],
 ];
 
 /** The module's bytes; every count and size in it stays below 128, so that each LEB128 number is one byte. */

@@ -100,6 +100,8 @@ export class Memory {
 
   zero(address: number, n: number): void {
     if (((address & 7) | (n & 15)) === 0 && n <= ZERO_LOOP_MAX && n !== 0) this.atomics.zeroWords(address, n);
+    // Of shared memory `fill` goes byte by byte.
+    else if (this.shared && n > ZERO_LOOP_MAX) this.atomics.zeroAll(address, n);
     else this.u8.fill(0, address, address + n);
   }
 

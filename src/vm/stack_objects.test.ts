@@ -41,12 +41,11 @@ function run(
   }
 }
 
-/** Bytes of the host's own that are in use: what a run leaves behind shows. The first run of all makes the CPU. */
+/** Bytes of the host's own that are in use: what a run leaves behind shows. */
 function metadata(host: Host): number {
   const memory = "memory" in host ? (host as typeof hosts.exclusive).memory() : undefined;
   return memory?.metadata ?? 0;
 }
-for (const [, host] of places) run(host, []);
 
 const at = (to: asm.Reg, offset: number): asm.AsmItem => [asm.mov64(to, R10), asm.alu64Imm("add", to, offset)];
 const storeResult = (word: number): asm.AsmItem => asm.stx("u64", R9, R0, word * 8);
@@ -59,6 +58,8 @@ const fromMem = (slot: number): asm.AsmItem => [
   at(R4, slot),
   asm.call(u.BPF_FUNC_dynptr_from_mem),
 ];
+// The first run of all makes the CPU and its table of objects.
+for (const [, host] of places) run(host, [fromMem(-24)]);
 const reserve = (slot: number, size = 16): asm.AsmItem => [
   asm.mov64(R1, R8),
   asm.mov64Imm(R2, size),

@@ -18,6 +18,7 @@ import {
   EINVAL,
   ENOMEM,
 } from "../uapi/index.ts";
+import { knownDynptrRead, knownDynptrWrite } from "./bytes_gen.ts";
 import { moveBytes } from "./dynptr_bytes.ts";
 import {
   addressIn,
@@ -164,20 +165,14 @@ export const dynptrHelpers: Readonly<Record<number, Helper>> = {
     "errno",
     fromMem,
   ),
-  [BPF_FUNC_dynptr_read]: helper(
-    "bpf_dynptr_read",
-    "5.19",
-    ["memOut", "sizeOrZero", DYNPTR, "u32", "u64"],
-    "errno",
-    read,
-  ),
-  [BPF_FUNC_dynptr_write]: helper(
-    "bpf_dynptr_write",
-    "5.19",
-    [DYNPTR, "u32", "mem", "sizeOrZero", "u64"],
-    "errno",
-    write,
-  ),
+  [BPF_FUNC_dynptr_read]: {
+    ...helper("bpf_dynptr_read", "5.19", ["memOut", "sizeOrZero", DYNPTR, "u32", "u64"], "errno", read),
+    known: knownDynptrRead,
+  },
+  [BPF_FUNC_dynptr_write]: {
+    ...helper("bpf_dynptr_write", "5.19", [DYNPTR, "u32", "mem", "sizeOrZero", "u64"], "errno", write),
+    known: knownDynptrWrite,
+  },
   [BPF_FUNC_dynptr_data]: helper("bpf_dynptr_data", "5.19", [DYNPTR, "u32", "u32"], "pointer", data),
   [BPF_FUNC_ringbuf_reserve_dynptr]: helper(
     "bpf_ringbuf_reserve_dynptr",

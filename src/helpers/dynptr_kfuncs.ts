@@ -17,6 +17,7 @@ import {
   ENOMEM,
   ERANGE,
 } from "../uapi/index.ts";
+import { knownDynptrSlice } from "./bytes_gen.ts";
 import { DYNPTR, dynptrOf, NEW_DYNPTR, writeDynptr } from "./dynptr.ts";
 import { moveBytes, packetDynptr, pieceAt } from "./dynptr_bytes.ts";
 import {
@@ -209,8 +210,14 @@ export const dynptrKfuncs: readonly Kfunc[] = [
   kfunc("bpf_dynptr_is_null", "6.5", [DYNPTR], "u32", isNullFn),
   kfunc("bpf_dynptr_is_rdonly", "6.5", [DYNPTR], "u32", isReadOnlyFn),
   kfunc("bpf_dynptr_size", "6.5", [DYNPTR], "u32", size),
-  kfunc("bpf_dynptr_slice", "6.4", [DYNPTR, "u32", "buffer", "size"], "pointer", slice),
-  kfunc("bpf_dynptr_slice_rdwr", "6.4", [DYNPTR, "u32", "buffer", "size"], "pointer", sliceToWrite),
+  {
+    ...kfunc("bpf_dynptr_slice", "6.4", [DYNPTR, "u32", "buffer", "size"], "pointer", slice),
+    known: knownDynptrSlice(false),
+  },
+  {
+    ...kfunc("bpf_dynptr_slice_rdwr", "6.4", [DYNPTR, "u32", "buffer", "size"], "pointer", sliceToWrite),
+    known: knownDynptrSlice(true),
+  },
   kfunc("bpf_dynptr_copy", "6.17", [DYNPTR, "u32", DYNPTR, "u32", "u32"], "errno", copy),
   kfunc("bpf_dynptr_memset", "6.17", [DYNPTR, "u32", "u32", "u32"], "errno", fill),
 ];

@@ -17,6 +17,7 @@ import {
   EFAULT,
   EINVAL,
 } from "../uapi/index.ts";
+import { knownProbeRead } from "./bytes_gen.ts";
 import { isUser, readableAt, type Space, textLengthAt, wrongSpace } from "./probe_memory.ts";
 import type { Helper, HelperFn } from "./types.ts";
 
@@ -77,7 +78,16 @@ function copyFromTask(
 
 function bytes(name: string, since: string, space: Space): Helper {
   const fn: HelperFn = (kernel, to, size, low, high) => read(kernel, to, size >>> 0, low, high, space);
-  return { name, since, gplOnly: true, args: ["memOutOrNull", "sizeOrZero", "u64"], result: "errno", fn };
+  const helper: Helper = {
+    name,
+    since,
+    gplOnly: true,
+    args: ["memOutOrNull", "sizeOrZero", "u64"],
+    result: "errno",
+    fn,
+  };
+  // What programs may touch is none of user space's.
+  return space === "user" ? helper : { ...helper, known: knownProbeRead };
 }
 
 function text(name: string, since: string, space: Space): Helper {

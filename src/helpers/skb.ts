@@ -26,6 +26,7 @@ import {
   ENOTSUPP,
   EOPNOTSUPP,
 } from "../uapi/index.ts";
+import { knownSkbLoad } from "./bytes_gen.ts";
 import {
   haveRoom,
   moveData,
@@ -199,6 +200,7 @@ export const skbHelpers: Readonly<Record<number, Helper>> = {
     args: ["ctx", "u32", "memOut", "size"],
     result: "errno",
     fn: loadBytes,
+    known: knownSkbLoad,
   },
   [BPF_FUNC_skb_load_bytes_relative]: {
     name: "bpf_skb_load_bytes_relative",

@@ -28,6 +28,7 @@ import {
   EINVAL,
   xdp_md,
 } from "../uapi/index.ts";
+import { knownXdpLoad, knownXdpStore } from "./bytes_gen.ts";
 import type { Helper } from "./types.ts";
 
 /** The headroom in front of a packet, and what the kernel keeps of it for a struct xdp_frame. */
@@ -207,6 +208,7 @@ export const xdpHelpers: Readonly<Record<number, Helper>> = {
     args: ["ctx", "u32", "memOut", "size"],
     result: "errno",
     fn: loadXdpBytes,
+    known: knownXdpLoad,
   },
   [BPF_FUNC_xdp_store_bytes]: {
     name: "bpf_xdp_store_bytes",
@@ -215,5 +217,6 @@ export const xdpHelpers: Readonly<Record<number, Helper>> = {
     args: ["ctx", "u32", "mem", "size"],
     result: "errno",
     fn: storeBytes,
+    known: knownXdpStore,
   },
 };

@@ -3,6 +3,7 @@ import type { Kernel } from "../kern/kernel.ts";
 import { RUN_RESULT_HIGH } from "../kern/run_record.ts";
 import { BPF_FUNC_csum_diff } from "../uapi/index.ts";
 import { foldSum, subSums, sumOf } from "./checksum.ts";
+import { knownCsumDiff } from "./csum_gen.ts";
 import type { Helper } from "./types.ts";
 
 /** `from` is taken out of the seed, `to` goes in; the result is folded to 16 bits. Any sizes since Linux 6.13. */
@@ -27,5 +28,6 @@ export const csumHelpers: Readonly<Record<number, Helper>> = {
     args: ["memOrNull", "sizeOrZero", "memOrNull", "sizeOrZero", "u32"],
     result: "u64",
     fn: csumDiff,
+    known: knownCsumDiff,
   },
 };

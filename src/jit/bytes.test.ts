@@ -226,3 +226,27 @@ test.each(Object.entries(reads))("bpf_probe_read_kernel %s", (_, places) => {
     return results;
   });
 });
+
+test("bpf_csum_diff", () => {
+  const pairs = [0, 1, 4, 7, 20, 64, 68].flatMap((from) => [0, 2, 4, 23, 40, 68].map((to) => [from, to] as const));
+  const sums = ([fromSize, toSize]: readonly [number, number], seed: number, zeros: boolean): Items => [
+    ...(fromSize === 0 ? [asm.mov64Imm(R1, 0)] : inFrame(R1, BUFFER)),
+    asm.mov64Imm(R2, fromSize),
+    ...(toSize === 0 ? [asm.mov64Imm(R3, 0)] : zeros ? inFrame(R3, BUFFER) : [asm.mov64(R3, R9)]),
+    asm.mov64Imm(R4, toSize),
+    asm.mov64Imm(R5, seed),
+    asm.call(u.BPF_FUNC_csum_diff),
+    ...mix,
+  ];
+  for (const seed of [0, -1, 0x1234_5678]) {
+    alike((host) => {
+      const map = resultMap(host, VALUE);
+      const all = pairs.flatMap((pair) => sums(pair, seed, false));
+      const zero = Array.from({ length: VALUE / 8 }, (_, i) => asm.st("u64", R10, BUFFER + 8 * i, 0));
+      const nothing = pairs.flatMap((pair) => sums(pair, seed, true));
+      const results = runs(host, [...fill(map), ...all, ...zero, ...nothing, ...end]);
+      host.close(map);
+      return results;
+    });
+  }
+});

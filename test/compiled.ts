@@ -1,5 +1,6 @@
 /** Embedded hosts on which programs run as compiled code: one that the interpreter took over instead fails its test. */
-import { createEmbeddedHost, type EmbeddedHost, type EmbeddedOptions } from "../src/host/embedded.ts";
+import { createEmbeddedHost, type EmbeddedHost } from "../src/host/embedded.ts";
+import type { EmbeddedOptions } from "../src/host/embedded_options.ts";
 import { EmbeddedBpfHost } from "../src/index.ts";
 import { BPF_PROG_TEST_RUN } from "../src/uapi/index.ts";
 

@@ -5,10 +5,10 @@ import {
   attachEmbeddedHost,
   createEmbeddedHost,
   type EmbeddedHost,
-  type EmbeddedOptions,
   type HostTicket,
   type WorkerLike,
 } from "../host/embedded.ts";
+import type { EmbeddedOptions } from "../host/embedded_options.ts";
 import { encodeInsns, INSN_SIZE, type Insn } from "../insn/index.ts";
 import { BpfHost, type HostMemory } from "./bpf_host.ts";
 import { type RanOn, ranOn } from "./engine.ts";

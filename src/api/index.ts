@@ -1,6 +1,7 @@
 /** The typed API: hosts, maps, programs, objects, errors. */
 
-export type { EmbeddedOptions, HostTicket, WorkerLike } from "../host/embedded.ts";
+export type { HostTicket, WorkerLike } from "../host/embedded.ts";
+export type { EmbeddedOptions } from "../host/embedded_options.ts";
 export type {
   Attr,
   AttrObject,

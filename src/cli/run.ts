@@ -14,7 +14,7 @@ import type { RunResult } from "../api/run.ts";
 import { formatValue, parseBtf } from "../btf/index.ts";
 import { type ObjectSpec, parseObject } from "../elf/index.ts";
 import { InputError } from "../errors.ts";
-import type { EmbeddedOptions } from "../host/embedded.ts";
+import type { EmbeddedOptions } from "../host/embedded_options.ts";
 import type { RunEvent } from "../kern/scene.ts";
 import { actionNames } from "../uapi/index.ts";
 import { Events } from "./events.ts";

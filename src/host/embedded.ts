@@ -12,19 +12,18 @@ import { givenKernelBtf, kernelBtfOf, setKernelBtf } from "../helpers/kernel_btf
 import { compiledOf } from "../jit/compile.ts";
 import type { ClientSlot } from "../kern/clients.ts";
 import type { CompiledProgram, Engine, RanBy } from "../kern/compiled.ts";
-import { attachKernel, createKernel, RUN_BUDGET } from "../kern/create.ts";
+import { attachKernel, createKernel } from "../kern/create.ts";
 import { addDevice, removeDevice } from "../kern/devices.ts";
 import { fdinfo } from "../kern/fdinfo.ts";
 import { FMODE_READ, nextOpenFd, openFds } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
-import { forgetView, type Mapping, mapMemory, unmap } from "../kern/mappings.ts";
 import type { Network } from "../kern/network.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
 import { setPerfEvent } from "../kern/perf_events.ts";
 import type { RunEvent, StoppedAt } from "../kern/scene.ts";
 import { bytesOfMap, type MemoryUse, memoryUse } from "../mem/alloc.ts";
-import { GRANULE, OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
+import { OBJ_MAP, OBJ_PROG, PAGE_SIZE } from "../mem/layout.ts";
 import {
   counterOf,
   MAP_ABI_VALUE_SIZE,
@@ -33,10 +32,12 @@ import {
   MAP_KEY_SIZE,
   MAP_TYPE,
 } from "../struct/map.ts";
-import { abiCursorSize, EINVAL } from "../uapi/index.ts";
+import { abiCursorSize } from "../uapi/index.ts";
 import { programCode } from "../vm/program_code.ts";
 import { embeddedBpffs } from "./bpffs.ts";
+import { EmbeddedMappings } from "./embedded_mappings.ts";
 import { EmbeddedMemory, refuse } from "./embedded_memory.ts";
+import { type EmbeddedOptions, engineOf, kernelOptions } from "./embedded_options.ts";
 import { HostTimers } from "./embedded_timers.ts";
 import { Wakes } from "./embedded_wait.ts";
 import { guardObserver } from "./guard_observer.ts";
@@ -53,28 +54,6 @@ import type {
 } from "./host.ts";
 import { defaultSize, type MapShape, Marshal } from "./marshal.ts";
 
-export interface EmbeddedOptions {
-  /** Bytes of linear memory: 1 MiB to 4 GiB, default 1 GiB. Reserved at once, touched as it is used. */
-  readonly memory?: number;
-  /** Possible CPUs: the slots of per-CPU values. Default 1. */
-  readonly cpus?: number;
-  /** True: workers can attach; needs SharedArrayBuffer. */
-  readonly shared?: boolean;
-  /** Makes hash seeds and random numbers repeatable. */
-  readonly seed?: number;
-  /** `virtual`: time stands still until `advance`. Default `real`. */
-  readonly clock?: "real" | "virtual";
-  /** Most instructions of one run of a program. Default 100,000,000. */
-  readonly runBudget?: number;
-  /** `jit` (the default) compiles programs to WebAssembly when they first run; `interp` interprets them. */
-  readonly engine?: Engine;
-  /**
-   * The BTF of a kernel, for the types that programs are relocated to (CO-RE): the bytes of /sys/kernel/btf/vmlinux, here
-   * or of another machine. They take their size of `memory`. Default: a small one with this host's kernel functions.
-   */
-  readonly kernelBtf?: Uint8Array;
-}
-
 /** What a worker needs to attach to a shared host: to be sent to it with `postMessage`. Good for one worker. */
 export interface HostTicket {
   readonly memory: WebAssembly.Memory;
@@ -86,11 +65,6 @@ export interface HostTicket {
 export interface WorkerLike {
   once(event: "exit", listener: () => void): unknown;
 }
-
-const MEMORY_MIN = 1024 * 1024;
-const MEMORY_MAX = 2 ** 32;
-const MEMORY_DEFAULT = 2 ** 30;
-const CPUS_MAX = 256;
 
 /** Linux 6.18, of which it is a likeness; it was configured by nobody, and nothing has an address. */
 const embeddedFacts: KernelFacts = {
@@ -109,12 +83,7 @@ export class EmbeddedHost implements Host {
   readonly #kernel: Kernel;
   readonly #memory: EmbeddedMemory;
   readonly #marshal: Marshal;
-  /**
-   * Mappings by the view that was handed out. User space can make others of it, of which nothing tells when they
-   * are gone: so what was mapped serves nothing else while the host is open, unless the caller said that it drops them.
-   */
-  readonly #views: WeakMap<Uint8Array, { readonly mapping: Mapping; readonly dropsViews: boolean; live: boolean }> =
-    new WeakMap();
+  readonly #mappings: EmbeddedMappings;
   readonly #timers: HostTimers;
   readonly #wakes: Wakes;
   #open = true;
@@ -133,6 +102,7 @@ export class EmbeddedHost implements Host {
       raw: (cmd, address, size) => bpf(kernel, cmd, address, size),
       keep: (address, bytes) => kernel.stageAt(address, bytes),
     });
+    this.#mappings = new EmbeddedMappings(kernel);
     this.#timers = new HostTimers(kernel);
     this.#wakes = new Wakes(kernel);
   }
@@ -172,33 +142,15 @@ export class EmbeddedHost implements Host {
 
   mmap(fd: number, options: MmapOptions): Uint8Array | number {
     if (!this.#open) refuse();
-    const { offset, length, prot, address: hint = 0n } = options;
-    const mapping = mapMemory(this.#kernel, fd, { offset, length, prot, hint });
-    if (typeof mapping === "number") return mapping;
-    const bytes = new Uint8Array(this.#kernel.mem.wasm.buffer, mapping.address, mapping.length);
-    this.#views.set(bytes, { mapping, dropsViews: options.dropsViews === true, live: true });
-    return bytes;
+    return this.#mappings.map(fd, options);
   }
 
   mappedAt(bytes: Uint8Array): bigint {
-    const view = this.#views.get(bytes);
-    return this.#open && view?.live === true ? view.mapping.userAddress : -1n;
+    return this.#open ? this.#mappings.mappedAt(bytes) : -1n;
   }
 
   munmap(bytes: Uint8Array): number {
-    const view = this.#views.get(bytes);
-    if (view === undefined) return -EINVAL;
-    // `dispose` has ended it.
-    if (!this.#open) return 0;
-    view.live = false;
-    const { record } = view.mapping;
-    if (view.dropsViews) {
-      this.#views.delete(bytes);
-      forgetView(this.#kernel, record);
-    } else {
-      unmap(this.#kernel, record);
-    }
-    return 0;
+    return this.#mappings.unmap(bytes, this.#open);
   }
 
   poll(fds: readonly number[], timeoutMs: number): number[] | number {
@@ -413,28 +365,10 @@ export class EmbeddedHost implements Host {
   }
 }
 
-function integer(name: string, value: number, min: number, max: number): number {
-  if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
-  throw new InputError(`${name} is ${value}: expected a whole number from ${min} to ${max}`);
-}
-
-function engineOf(engine: Engine): Engine {
-  if (engine === "jit" || engine === "interp") return engine;
-  throw new InputError(`engine is ${JSON.stringify(engine)}: expected "jit" or "interp"`);
-}
-
 /** A new embedded host; the caller is its first client. */
 export function createEmbeddedHost(options: EmbeddedOptions = {}): EmbeddedHost {
-  const memory = integer("memory", options.memory ?? MEMORY_DEFAULT, MEMORY_MIN, MEMORY_MAX);
-  const kernel = createKernel({
-    memory: Math.ceil(memory / GRANULE) * GRANULE,
-    cpus: integer("cpus", options.cpus ?? 1, 1, CPUS_MAX),
-    shared: options.shared ?? false,
-    seed: options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!,
-    virtualClock: options.clock === "virtual",
-    runBudget: integer("runBudget", options.runBudget ?? RUN_BUDGET, 1, 2 ** 53 - 1),
-  });
-  kernel.engine = engineOf(options.engine ?? "jit");
+  const kernel = createKernel(kernelOptions(options));
+  kernel.engine = engineOf(options);
   if (options.kernelBtf !== undefined) {
     // What is not well-formed must be refused here, not by a program that is loaded later.
     kernel.kernelBtf = parseBtf(options.kernelBtf);

@@ -6,7 +6,8 @@ import { InputError } from "../errors.ts";
 import { kernelBtf } from "../helpers/kernel_btf.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
-import { createEmbeddedHost, type EmbeddedHost, type EmbeddedOptions } from "./embedded.ts";
+import { createEmbeddedHost, type EmbeddedHost } from "./embedded.ts";
+import type { EmbeddedOptions } from "./embedded_options.ts";
 
 const { R0, R1, R2, R3, R4, R6, R7, R8, R9, R10 } = asm;
 const MS = 1_000_000;

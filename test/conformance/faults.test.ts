@@ -4,7 +4,7 @@
  */
 import { afterAll, describe, expect, test } from "vitest";
 import { BtfBuilder } from "../../src/btf/index.ts";
-import type { EmbeddedOptions } from "../../src/host/embedded.ts";
+import type { EmbeddedOptions } from "../../src/host/embedded_options.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
 import { createTestHost } from "../compiled.ts";

@@ -1,6 +1,7 @@
 /** The hosts that the tables run on, and why the kernel is not among them where it is not. */
 import { release } from "node:os";
-import type { EmbeddedHost, EmbeddedOptions } from "../../src/host/embedded.ts";
+import type { EmbeddedHost } from "../../src/host/embedded.ts";
+import type { EmbeddedOptions } from "../../src/host/embedded_options.ts";
 import { type Host, HostUnavailable } from "../../src/host/host.ts";
 import { openKernelHost } from "../../src/host/kernel.ts";
 import { createTestHost } from "../compiled.ts";

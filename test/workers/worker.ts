@@ -4,7 +4,8 @@ import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 import { buildSync } from "esbuild";
 import { onTestFinished } from "vitest";
-import { createEmbeddedHost, type EmbeddedHost, type EmbeddedOptions } from "../../src/host/embedded.ts";
+import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
+import type { EmbeddedOptions } from "../../src/host/embedded_options.ts";
 
 const root = `${import.meta.dirname}/../..`;
 /** What `load` of a thread can name. They share their modules, as the files of `dist/` do. */

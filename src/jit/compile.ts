@@ -41,7 +41,7 @@ export function compiledOf(kernel: Kernel, prog: number): CompiledProgram {
   if (known !== undefined) return known;
   const made = compile(kernel, prog);
   // What has no id is run once.
-  if (id !== 0) kernel.compiled.set(id, made);
+  if (id !== 0) kernel.compiled.set(id, made, (gone) => kernel.tailCalls?.forget(gone));
   return made;
 }
 

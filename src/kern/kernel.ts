@@ -8,9 +8,11 @@ import { AREA_BASE, AREA_READ_END, AREA_WRITE_END, alloc, free, USER_AREA } from
 import {
   GRANULE,
   GRANULE_SHIFT,
+  OBJ_BTF,
   OBJ_ID,
   OBJ_KIND,
   OBJ_MAP,
+  OBJ_PROG,
   OBJ_REFS,
   OBJ_USERS,
   SB_ALLOC_LOCK,
@@ -27,6 +29,7 @@ import type { Memory } from "../mem/memory.ts";
 import { random32 } from "../mem/random.ts";
 import type { MapEnv } from "../struct/env.ts";
 import { EBADF, EINVAL, EPERM } from "../uapi/index.ts";
+import { ById } from "./by_id.ts";
 import {
   ATTR_BLOCK,
   announceClient,
@@ -89,15 +92,15 @@ export class Kernel implements MapEnv {
   readonly runBudget: number;
   /** Room for one union bpf_attr: commands work on a copy in here. */
   readonly attr: number;
-  /** Parsed BTF by object address and id: a cache over the bytes in memory. */
-  readonly btfCache: Map<number, Btf> = new Map();
+  /** Parsed BTF: a cache over the bytes in memory. */
+  readonly btfCache: ById<Btf>;
   /** The kernel's own BTF, parsed: see `helpers/kernel_btf.ts`. */
   kernelBtf: Btf | undefined;
   readonly scene: Scene = emptyScene();
-  /** Programs as observers see them, by id. */
-  readonly codeCache: Map<number, ProgramCode> = new Map();
-  /** Programs as this client has compiled them, by id. */
-  readonly compiled: Map<number, CompiledProgram> = new Map();
+  /** Programs as observers see them. */
+  readonly codeCache: ById<ProgramCode>;
+  /** Programs as this client has compiled them. */
+  readonly compiled: ById<CompiledProgram>;
   /** Made with the first program that is compiled. */
   tailCalls: TailCalls | undefined;
   /** What compiled programs import: see `jit/runtime_module.ts`. */
@@ -119,6 +122,9 @@ export class Kernel implements MapEnv {
   constructor(mem: Memory, client: ClientSlot) {
     this.mem = mem;
     this.client = client;
+    this.btfCache = new ById(mem, OBJ_BTF);
+    this.codeCache = new ById(mem, OBJ_PROG);
+    this.compiled = new ById(mem, OBJ_PROG);
     this.process = attachClient(mem, client);
     if (this.process === 0) {
       throw new Bug(`client slot ${client.slot} was not announced, or somebody attached to it already`);

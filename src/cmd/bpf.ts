@@ -1,5 +1,7 @@
 /** bpf(cmd, attr, size): the entry. Sizes and tails are judged here, then the command's handler runs. */
+import { UNKNOWN } from "../kern/element_gen.ts";
 import type { Kernel } from "../kern/kernel.ts";
+import { LEFT } from "../struct/gen.ts";
 import {
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
@@ -19,12 +21,31 @@ const SIZE_MAX = 4096;
 const LOOKUP: number = BPF_MAP_LOOKUP_ELEM;
 const UPDATE: number = BPF_MAP_UPDATE_ELEM;
 const DELETE: number = BPF_MAP_DELETE_ELEM;
+const WHOLE: number = bpf_attr.elem.flags.offset + bpf_attr.elem.flags.size;
+const KEY_ONLY: number = bpf_attr.elem.key.offset + bpf_attr.elem.key.size;
+const UNMET: number = UNKNOWN;
 
 /**
  * `uattr` is an address in user memory. Every field is read from a copy, or, on an exclusive host, in place: nobody
  * else runs meanwhile.
  */
 export function bpf(kernel: Kernel, cmd: number, uattr: number, attrSize: number): number {
+  if (uattr >>> 0 === uattr && cmd <= DELETE) {
+    const ret = compiled(kernel, cmd, uattr, attrSize);
+    if (ret <= 0) return ret;
+    if (ret === UNMET) return thenMeet(kernel, cmd, uattr, attrSize);
+  }
+  return run(kernel, cmd, uattr, attrSize);
+}
+
+/** The command comes first: to meet the map its fd is looked up once more. */
+function thenMeet(kernel: Kernel, cmd: number, uattr: number, attrSize: number): number {
+  const ret = run(kernel, cmd, uattr, attrSize);
+  kernel.elements.meet(uattr);
+  return ret;
+}
+
+function run(kernel: Kernel, cmd: number, uattr: number, attrSize: number): number {
   const command = commandTable[cmd | 0];
   // Attributes that end with the command's last field have nothing behind it to judge.
   const exact = command !== undefined && attrSize === command.end && (uattr & 7) === 0 && uattr >>> 0 === uattr;
@@ -36,6 +57,15 @@ export function bpf(kernel: Kernel, cmd: number, uattr: number, attrSize: number
     return command.run(kernel, uattr, uattr, attrSize);
   }
   return bpfAny(kernel, command, uattr, attrSize >>> 0);
+}
+
+/** A command on one element as compiled code: its result, LEFT or UNKNOWN. */
+function compiled({ elements }: Kernel, cmd: number, uattr: number, attrSize: number): number {
+  if (attrSize === WHOLE) {
+    if (cmd === LOOKUP) return elements.lookup(uattr);
+    if (cmd === UPDATE) return elements.update(uattr);
+  }
+  return attrSize === KEY_ONLY && cmd === DELETE ? elements.delete(uattr) : LEFT;
 }
 
 function bpfAny(kernel: Kernel, command: Command | undefined, uattr: number, size: number): number {

@@ -22,14 +22,16 @@ const C_PROCESS = 4;
 /** Blocks that the client has for itself: address and size of each. Who reaps it gives them back. */
 const C_BLOCKS = 8;
 /** The map that a command of this client works on, with what it does there; 0: none. See `use.ts`. */
-const C_USE = 40;
+const C_USE = 48;
 export const ATTR_BLOCK = 0;
 export const SCRATCH_BLOCK = 1;
 /** User memory, in which the host stages what its caller gives. */
 export const STAGE_BLOCK = 2;
 /** What runs leave: see `jit/whole_run.ts`. */
 export const RESULTS_BLOCK = 3;
-const BLOCKS = 4;
+/** Of `ElementCode`, while it compiles. */
+export const ELEMENT_BLOCK = 4;
+const BLOCKS = 5;
 const STATE_MASK: number = (1 << CLIENT_STATE_BITS) - 1;
 
 export interface ClientSlot {

@@ -48,6 +48,8 @@ import {
 import type { CompiledProgram, Engine, TailCalls } from "./compiled.ts";
 import { endRunsOf } from "./cpus.ts";
 import { deviceExists } from "./devices.ts";
+import { ElementCode } from "./element_code.ts";
+import { KEY_MAX } from "./element_gen.ts";
 import {
   entryObject,
   entryOf,
@@ -78,7 +80,7 @@ const SHIFT: number = GRANULE_SHIFT;
 const MAP_KIND: number = OBJ_MAP;
 const W_KIND: number = OBJ_KIND >>> 2;
 const SCRATCH_MIN = 4096;
-const ATTR_ROOM = 256;
+const ATTR_ROOM = 192;
 
 export class Kernel implements MapEnv {
   readonly mem: Memory;
@@ -92,6 +94,8 @@ export class Kernel implements MapEnv {
   readonly runBudget: number;
   /** Room for one union bpf_attr: commands work on a copy in here. */
   readonly attr: number;
+  /** Room for a key of up to KEY_MAX bytes. */
+  readonly keyCopy: number;
   /** Parsed BTF: a cache over the bytes in memory. */
   readonly btfCache: ById<Btf>;
   /** The kernel's own BTF, parsed: see `helpers/kernel_btf.ts`. */
@@ -105,6 +109,8 @@ export class Kernel implements MapEnv {
   tailCalls: TailCalls | undefined;
   /** What compiled programs import: see `jit/runtime_module.ts`. */
   runtime: WebAssembly.Exports | undefined;
+  /** Commands on single elements, as this client has compiled them. */
+  readonly elements: ElementCode = new ElementCode(this);
   /** What runs programs: compiled code where that can be, or always the interpreter. */
   engine: Engine = "jit";
   /** Who is told of this client's runs. */
@@ -133,12 +139,13 @@ export class Kernel implements MapEnv {
     this.cpus = mem.u32[SB_CPUS >>> 2]!;
     this.cpu = client.slot % this.cpus;
     this.runBudget = mem.readU64(SB_RUN_BUDGET);
-    this.attr = alloc(mem, ATTR_ROOM);
+    this.attr = alloc(mem, ATTR_ROOM + KEY_MAX);
+    this.keyCopy = this.attr + ATTR_ROOM;
     if (this.attr === 0) {
       releaseClient(mem, client);
       throw new RangeError("the host's memory has no room for one more client: close maps, or give it more `memory`");
     }
-    rememberBlock(mem, client, ATTR_BLOCK, this.attr, ATTR_ROOM);
+    rememberBlock(mem, client, ATTR_BLOCK, this.attr, ATTR_ROOM + KEY_MAX);
     const origin = performance.timeOrigin - mem.view.getFloat64(SB_TIME_ORIGIN, true);
     this.#clockOffsetNumber = Math.round(origin * 1e6);
     this.#clockOffset = BigInt(this.#clockOffsetNumber);

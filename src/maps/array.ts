@@ -1,5 +1,5 @@
 /** BPF_MAP_TYPE_ARRAY: max_entries values, all there from the beginning. Kernel counterpart: arraymap.c. */
-import { genArray } from "../struct/array_gen.ts";
+import { genArray, genArrayElement } from "../struct/array_gen.ts";
 import * as array from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import { ELEMENT_FIELDS } from "../struct/fields.ts";
@@ -51,6 +51,7 @@ export const arrayMap: MapTypeEntry = {
     map_update_value: array.updateArray,
     map_delete_value: array.deleteArray,
     map_get_next_key: array.nextIndex,
+    map_gen_element: genArrayElement,
     map_count: array.countArray,
     map_lookup_batch: batchLookup(array.nextIndex, array.copyArray),
     map_update_batch: batchUpdate(array.updateArray),

@@ -3,7 +3,7 @@ import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { ELEMENT_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchHash } from "../struct/hash_batch.ts";
 import { countHash } from "../struct/hash_count.ts";
-import { genHash } from "../struct/hash_gen.ts";
+import { genHash, genHashElement } from "../struct/hash_gen.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { keyOfValue, walkHash } from "../struct/hash_walk.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
@@ -51,6 +51,7 @@ export const hashMap: MapTypeEntry = {
     map_delete_value: hash.deleteHash,
     map_lookup_and_delete_elem: hash.takeHash,
     map_get_next_key: nextKey,
+    map_gen_element: genHashElement,
     map_count: countHash,
     map_lookup_batch: lookupBatchHash,
     map_lookup_and_delete_batch: takeBatchHash,

@@ -1,6 +1,6 @@
 /** BPF_MAP_TYPE_LPM_TRIE: prefixes to values; a lookup finds the longest that fits. Kernel counterpart: lpm_trie.c. */
 import { batchDelete, batchLookup, batchUpdate } from "../struct/batch.ts";
-import { genLpm } from "../struct/lpm_gen.ts";
+import { genLpm, genLpmElement } from "../struct/lpm_gen.ts";
 import * as lpm from "../struct/lpm_ops.ts";
 import { lpmTrieUsage } from "../struct/mem_usage.ts";
 import {
@@ -33,6 +33,7 @@ export const lpmTrieMap: MapTypeEntry = {
     map_update_value: lpm.updateLpm,
     map_delete_value: lpm.deleteLpm,
     map_get_next_key: lpm.nextLpm,
+    map_gen_element: genLpmElement,
     map_count: lpm.countLpm,
     map_lookup_batch: batchLookup(lpm.nextLpm, lpm.copyLpm),
     map_update_batch: batchUpdate(lpm.updateLpm),

@@ -7,7 +7,7 @@ import type { Btf } from "../btf/index.ts";
 import type { Memory } from "../mem/memory.ts";
 import type { BatchOp } from "../struct/batch.ts";
 import type { MapCreateAttr, MapEnv } from "../struct/env.ts";
-import type { MapGen } from "../struct/gen.ts";
+import type { ElementGen, MapGen } from "../struct/gen.ts";
 import { metaEqual } from "../struct/inner_map.ts";
 import type { MemUsage } from "../struct/mem_usage.ts";
 import { BPF_MAP_TYPE_ARRAY, EINVAL, ENOTSUPP, EOPNOTSUPP } from "../uapi/index.ts";
@@ -95,6 +95,8 @@ export interface MapOps {
   map_lookup_and_delete_elem(env: MapEnv, map: number, key: number, value: number, flags: number): number;
   /** `key` 0 asks for the first. `next` may be the same address as `key`. */
   map_get_next_key(env: MapEnv, map: number, key: number, next: number): number;
+  /** Code for BPF_MAP_LOOKUP_ELEM, UPDATE or DELETE of maps without special fields; undefined: the operation above does it. */
+  map_gen_element(cmd: number): ElementGen | undefined;
 
   // From the batch commands: the fd's mode was judged, nothing else. All four see to flags, count and the caller's memory.
   readonly map_lookup_batch: BatchOp;
@@ -170,6 +172,7 @@ export const unsupportedOps: Omit<MapOps, "map_alloc_check" | "map_alloc" | "map
   map_delete_value: () => -ENOTSUPP,
   map_lookup_and_delete_elem: () => -ENOTSUPP,
   map_get_next_key: () => -ENOTSUPP,
+  map_gen_element: () => undefined,
   map_lookup_batch: () => -ENOTSUPP,
   map_lookup_and_delete_batch: () => -ENOTSUPP,
   map_update_batch: () => -ENOTSUPP,

@@ -23,7 +23,7 @@ export const CLIENT_ANNOUNCED = 1;
 export const CLIENT_ALIVE = 2;
 export const CLIENT_STATE_BITS = 2;
 /** The system's number of the client's thread, 0 where there is none: see `threads.ts`. */
-export const CLIENT_THREAD = 44;
+export const CLIENT_THREAD = 52;
 /** Generations that a slot counts before it starts again. */
 export const CLIENT_GENERATIONS: number = 1 << 24;
 

@@ -6,16 +6,19 @@ import {
   BPF_FUNC_map_lookup_elem,
   BPF_FUNC_map_lookup_percpu_elem,
   BPF_FUNC_map_update_elem,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_ELEM,
+  ENOENT,
 } from "../uapi/index.ts";
 import { choose, type Expr32, type Local32, local32 } from "../wasm/expr.ts";
 import { ARRAY_SPAN, ARRAY_VALUES } from "./array_ops.ts";
 import { emitCopy } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
-import type { GenCall, MapGen } from "./gen.ts";
+import type { ElementCall, ElementGen, GenCall, MapGen } from "./gen.ts";
 import { MAP_FIELDS, MAP_MAX_ENTRIES, MAP_VALUE_SIZE, mapField } from "./map.ts";
 
 /** Address of the element of an index that is one. */
-function elementAt({ mem, map, field }: GenCall, index: Expr32): Expr32 {
+function elementAt({ mem, map, field }: ElementCall, index: Expr32): Expr32 {
   const stride = rup8(mapField(mem, map, MAP_VALUE_SIZE));
   const isPower = (stride & (stride - 1)) === 0;
   const offset = isPower ? index.shl(31 - Math.clz32(stride)) : index.mul(stride);
@@ -61,25 +64,45 @@ function lookupOf(cpus: number): MapGen {
 }
 
 /** In place, where the index is one and no flag asks for more; a value that lies in the array is the element itself. */
-function updateOf(element: Place): MapGen {
-  return {
-    inline: false,
-    emit: (call) => {
-      const { code, mem, map, args } = call;
-      const [key, value, flags, flagsHigh] = args as readonly [Local32, Local32, Local32, Local32];
-      const index = local32(code, key.load());
-      const plain = flags.and(~BPF_EXIST).or(flagsHigh).eqz();
-      return choose(
-        plain.and(index.ltU(call.field(MAP_MAX_ENTRIES))),
-        () => {
-          index.set(element(call, index));
-          emitCopy(index, value, mapField(mem, map, MAP_VALUE_SIZE));
-          return 0;
-        },
-        () => call.helper,
-      );
+function emitUpdate<Call extends ElementCall>(call: Call, element: (call: Call, index: Expr32) => Expr32): Expr32 {
+  const { code, mem, map, args } = call;
+  const [key, value, flags, flagsHigh] = args as readonly [Local32, Local32, Local32, Local32];
+  const index = local32(code, key.load());
+  const plain = flags.and(~BPF_EXIST).or(flagsHigh).eqz();
+  return choose(
+    plain.and(index.ltU(call.field(MAP_MAX_ENTRIES))),
+    () => {
+      index.set(element(call, index));
+      emitCopy(index, value, mapField(mem, map, MAP_VALUE_SIZE));
+      return 0;
     },
-  };
+    () => call.helper,
+  );
+}
+
+function updateOf(element: Place): MapGen {
+  return { inline: false, emit: (call) => emitUpdate(call, element) };
+}
+
+function emitCopyOut(call: ElementCall): Expr32 {
+  const { code, mem, map, args } = call;
+  const [key, value] = args as readonly [Local32, Local32];
+  const index = local32(code, key.load());
+  return choose(
+    index.ltU(call.field(MAP_MAX_ENTRIES)),
+    () => {
+      index.set(elementAt(call, index));
+      emitCopy(value, index, mapField(mem, map, MAP_VALUE_SIZE));
+      return 0;
+    },
+    () => -ENOENT,
+  );
+}
+
+/** Commands on elements of ARRAY: nothing is deleted. */
+export function genArrayElement(cmd: number): ElementGen | undefined {
+  if (cmd === BPF_MAP_LOOKUP_ELEM) return emitCopyOut;
+  return cmd === BPF_MAP_UPDATE_ELEM ? (call) => emitUpdate(call, elementAt) : undefined;
 }
 
 /** The element of the index in the walk's state, which is copied to the key: see `walkArray`. */

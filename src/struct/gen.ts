@@ -6,8 +6,8 @@ import type { Memory } from "../mem/memory.ts";
 import type { Code } from "../wasm/code.ts";
 import type { Expr32, Expr64, Local32, Local64, Operand32, Operand64 } from "../wasm/expr.ts";
 
-/** A call of a helper, as the type that emits it sees it. */
-export interface GenCall {
+/** An operation on a map, as the type that emits it sees it. */
+export interface ElementCall {
   readonly code: Code;
   readonly mem: Memory;
   /** The map, or the template that it is like. */
@@ -16,14 +16,31 @@ export interface GenCall {
   readonly at: Expr32;
   /** A field of the map's own descriptor: of a map that is known a constant, which all that is emitted for it may use. */
   field(offset: number): Operand32;
+  /** The arguments behind the map, in the order of the operation's function: a u64 is two. They may be changed. */
+  readonly args: readonly Local32[];
+  /**
+   * What the operation's own function returns: calls it, with the arguments as they are then. Of commands LEFT: all is
+   * done in TypeScript. Nothing must have been done before.
+   */
+  readonly helper: Expr32;
+}
+
+/** No result of a command. */
+export const LEFT = 1;
+
+/**
+ * LOOKUP, UPDATE or DELETE of one element from user space, on a map that is found at run time and like a template: its
+ * type, sizes and flags are the template's, and its values have no special fields. The key and the value lie in memory
+ * that is not the map's, and the key does not change meanwhile. What is returned is 0 or an errno, or LEFT.
+ */
+export type ElementGen = (call: ElementCall) => Operand32;
+
+/** A call of a helper. */
+export interface GenCall extends ElementCall {
   /** Whether the run holds a reference to the object at this address: not 0. */
   holds(object: Local32): Expr32;
-  /** The arguments behind the map, in the order of the helper's function: a u64 is two. They may be changed. */
-  readonly args: readonly Local32[];
   /** The run's virtual CPU. */
   readonly cpu: Expr32;
-  /** What the helper's own function returns: calls it, with the arguments as they are then. */
-  readonly helper: Expr32;
 }
 
 /**

@@ -7,6 +7,9 @@ import {
   BPF_FUNC_map_lookup_elem,
   BPF_FUNC_map_lookup_percpu_elem,
   BPF_FUNC_map_update_elem,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_ELEM,
+  ENOENT,
 } from "../uapi/index.ts";
 import {
   block,
@@ -19,19 +22,20 @@ import {
   type Operand32,
   when,
 } from "../wasm/expr.ts";
+import { emitCopy } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
-import type { GenCall, MapGen } from "./gen.ts";
+import type { ElementCall, ElementGen, GenCall, MapGen } from "./gen.ts";
 import { emitHash, sameKey } from "./hash_gen_key.ts";
-import { genHashWrite, genPercpuWrite } from "./hash_gen_write.ts";
-import { HT_BUCKETS, HT_MASK, HT_SPAN, NODE_HASH, NODE_HEAD, NODE_VALUE } from "./hashtab.ts";
+import { elementDelete, elementUpdate, genHashWrite, genPercpuWrite } from "./hash_gen_write.ts";
+import { HT_BUCKETS, HT_MASK, HT_SPAN, NODE_HASH, NODE_HEAD, NODE_SEQ, NODE_VALUE, SEQ_LINKED } from "./hashtab.ts";
 import { REF } from "./lru_list.ts";
-import { MAP_KEY_SIZE, mapField } from "./map.ts";
+import { MAP_KEY_SIZE, MAP_VALUE_SIZE, mapField } from "./map.ts";
 
 /** Up to so many bytes of key a lookup is so short that it stands where it is called: that saves a fifth of its time. */
 const MAX_INLINE = 8;
 
 /** What `found` comes to for the node with this key, or NULL. */
-export function findThen(call: GenCall, key: Local32, hash: Local32, found: (node: Local32) => Operand32): Expr32 {
+export function findThen(call: ElementCall, key: Local32, hash: Local32, found: (node: Local32) => Operand32): Expr32 {
   const { code, mem } = call;
   return blockValue(code, (end) => {
     const bucket = local32(code, hash.and(call.field(HT_MASK)).shl(3));
@@ -59,6 +63,37 @@ export function findThen(call: GenCall, key: Local32, hash: Local32, found: (nod
     });
     return 0;
   });
+}
+
+/**
+ * What `copyHash` does. A node that was reused while it was copied is left to it: so is all that is rare.
+ */
+function emitCopyOut(call: ElementCall): Expr32 {
+  const { code, mem, map, args } = call;
+  const [key, value] = args as [Local32, Local32];
+  return blockValue(code, (end) => {
+    const node = local32(
+      code,
+      findThen(call, key, emitHash(call, key), (found) => found),
+    );
+    when(node.eqz(), () => end(-ENOENT));
+    const seq = mem.shared ? local32(code, node.load(NODE_SEQ)) : undefined;
+    emitCopy(value, local32(code, node.load(NODE_VALUE)), mapField(mem, map, MAP_VALUE_SIZE));
+    if (seq !== undefined) {
+      const same = seq
+        .and(SEQ_LINKED)
+        .and(sameKey(call, node, key))
+        .and(node.atomicLoad(NODE_SEQ).eq(seq));
+      when(same.eqz(), () => end(call.helper));
+    }
+    return 0;
+  });
+}
+
+/** Commands on elements of HASH. */
+export function genHashElement(cmd: number): ElementGen | undefined {
+  if (cmd === BPF_MAP_LOOKUP_ELEM) return emitCopyOut;
+  return cmd === BPF_MAP_UPDATE_ELEM ? elementUpdate : elementDelete;
 }
 
 /** What `referLruNode` does. */

@@ -1,7 +1,7 @@
 /** Keys in generated code: their hash, and whether two are the same. */
 import type { Code } from "../wasm/code.ts";
 import { blockValue, type Expr32, type Expr64, type Local32, local32, loop, when } from "../wasm/expr.ts";
-import type { GenCall } from "./gen.ts";
+import type { ElementCall } from "./gen.ts";
 import { HT_KEY, HT_SEED } from "./hashtab.ts";
 import { emitJhash } from "./jhash_gen.ts";
 import { MAP_KEY_SIZE, mapField } from "./map.ts";
@@ -10,18 +10,18 @@ import { MAP_KEY_SIZE, mapField } from "./map.ts";
 const MAX_UNROLLED = 32;
 
 /** Hash of the key, in a new local. */
-export function emitHash({ code, mem, map, field }: GenCall, key: Local32): Local32 {
+export function emitHash({ code, mem, map, field }: ElementCall, key: Local32): Local32 {
   return emitJhash(code, key, mapField(mem, map, MAP_KEY_SIZE), field(HT_SEED));
 }
 
 /** Where a node's key lies: so far behind this local. */
-export function keyIn({ code, field }: GenCall, node: Local32): readonly [Local32, number] {
+export function keyIn({ code, field }: ElementCall, node: Local32): readonly [Local32, number] {
   const offset = field(HT_KEY);
   return typeof offset === "number" ? [node, offset] : [local32(code, node.add(offset)), 0];
 }
 
 /** Whether the key in a node is the one at `key`: not 0. */
-export function sameKey(call: GenCall, of: Local32, key: Local32): Expr32 {
+export function sameKey(call: ElementCall, of: Local32, key: Local32): Expr32 {
   const { code, mem, map } = call;
   const [node, offset] = keyIn(call, of);
   const size = mapField(mem, map, MAP_KEY_SIZE);

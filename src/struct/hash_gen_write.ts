@@ -22,7 +22,7 @@ import {
 } from "../wasm/expr.ts";
 import { emitLock, emitMove, emitPublish, emitUnlock, emitZero } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
-import type { GenCall, MapGen } from "./gen.ts";
+import type { ElementCall, ElementGen, GenCall, MapGen } from "./gen.ts";
 import { emitHash, keyIn, sameKey } from "./hash_gen_key.ts";
 import { BUCKET_LOCK, FREE_END, SEQ_COUNTED } from "./hash_nodes.ts";
 import {
@@ -49,7 +49,7 @@ const MAX_ZEROED = 1024;
 
 /** A call, and where its key is. */
 interface Place {
-  readonly call: GenCall;
+  readonly call: ElementCall;
   /** The table. */
   readonly at: Expr32;
   readonly key: Local32;
@@ -65,11 +65,15 @@ function isPlain(mem: Memory, map: number): boolean {
   return mapField(mem, map, MAP_FIELDS) === 0;
 }
 
-/** Updates and deletions of HASH. */
+/** Updates and deletions of HASH, from programs. */
 export function genHashWrite({ mem }: MapEnv, map: number, helper: number): MapGen | undefined {
   if (!isPlain(mem, map)) return undefined;
   return { inline: false, emit: helper === BPF_FUNC_map_update_elem ? emitUpdate : emitDelete };
 }
+
+/** The same from commands; a deletion also of the per-CPU type. */
+export const elementUpdate: ElementGen = emitUpdate;
+export const elementDelete: ElementGen = emitDelete;
 
 /** Updates and deletions of PERCPU_HASH. */
 export function genPercpuWrite({ mem, cpus }: MapEnv, map: number, helper: number): MapGen | undefined {
@@ -83,7 +87,7 @@ export function genPercpuWrite({ mem, cpus }: MapEnv, map: number, helper: numbe
  * helper is called.
  */
 function emitWrite(
-  call: GenCall,
+  call: ElementCall,
   hasFlags: boolean,
   locked: (place: Place, refused: Exit, end: (result: number) => void) => void,
 ): Expr32 {
@@ -130,13 +134,13 @@ function emitTableWrite(
   refused.go();
 }
 
-function emitUpdate(call: GenCall): Expr32 {
+function emitUpdate(call: ElementCall): Expr32 {
   return emitWrite(call, true, (place, refused, end) => {
     emitTableWrite(place, refused, (full) => emitReplace(place, call.args[1]!, full), end);
   });
 }
 
-function emitDelete(call: GenCall): Expr32 {
+function emitDelete(call: ElementCall): Expr32 {
   return emitWrite(call, false, (place, refused, end) => {
     when(place.old.eqz(), () => end(-ENOENT));
     const drop = (): void => {

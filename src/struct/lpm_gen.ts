@@ -3,21 +3,24 @@
  * the same rules for readers. All else is the helper's own function: shorter keys, and on a shared host what a writer
  * may have spoiled.
  */
-import { BPF_FUNC_map_lookup_elem } from "../uapi/index.ts";
+import { BPF_FUNC_map_lookup_elem, BPF_MAP_LOOKUP_ELEM, ENOENT } from "../uapi/index.ts";
 import {
   block,
   blockValue,
+  choose,
   const32,
   type Exit,
   type Expr32,
   type Local32,
   local32,
   loop,
+  type Operand32,
   select,
   when,
 } from "../wasm/expr.ts";
+import { emitCopy } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
-import type { GenCall, MapGen } from "./gen.ts";
+import type { ElementCall, ElementGen, MapGen } from "./gen.ts";
 import { type KeyBits, keyBits } from "./lpm_gen_key.ts";
 import {
   BITS_SHIFT,
@@ -43,6 +46,7 @@ import {
   TABLED,
   VALUE,
 } from "./lpm_node.ts";
+import { MAP_VALUE_SIZE, mapField } from "./map.ts";
 
 /** No node and no list has more bytes. */
 const PIECE_MAX = 4096;
@@ -53,28 +57,56 @@ export function genLpm(_env: MapEnv, _map: number, helper: number): MapGen | und
   return helper === BPF_FUNC_map_lookup_elem ? { inline: false, emit: emitLookup } : undefined;
 }
 
-function emitLookup(call: GenCall): Expr32 {
-  const { code, mem, map, args } = call;
+function emitLookup(call: ElementCall): Expr32 {
+  return emitSearch(call, (value) => value);
+}
+
+/** What `copyLpm` does. */
+function emitCopyOut(call: ElementCall): Expr32 {
+  const { mem, map, args } = call;
+  return emitSearch(call, (from, checked) =>
+    choose(
+      from,
+      () => {
+        emitCopy(args[1]!, from, mapField(mem, map, MAP_VALUE_SIZE));
+        checked();
+        return 0;
+      },
+      () => -ENOENT,
+    ),
+  );
+}
+
+/** A lookup from user space; changes are left to the trie's own functions. */
+export function genLpmElement(cmd: number): ElementGen | undefined {
+  return cmd === BPF_MAP_LOOKUP_ELEM ? emitCopyOut : undefined;
+}
+
+/** `then` is given the value's address, or 0, and what to do once more was read. */
+function emitSearch(call: ElementCall, then: (value: Local32, checked: () => void) => Operand32): Expr32 {
+  const { code, mem, map, args, at } = call;
   const key = args[0]!;
-  const trie = const32(code, map);
   return blockValue(code, (end) => {
     block(code, (other) => {
       other.when(key.load().ne(maxPrefix(mem, map)));
       const seq = local32(code);
+      const checked = (): void => {
+        if (mem.shared) other.when(at.atomicLoad(LPM_SEQ).ne(seq));
+      };
       if (mem.shared) {
-        seq.set(trie.atomicLoad(LPM_SEQ));
+        seq.set(at.atomicLoad(LPM_SEQ));
         other.when(seq.and(1));
       }
       const value = local32(code, new Search(call, key, other).emit());
-      if (mem.shared) other.when(trie.atomicLoad(LPM_SEQ).ne(seq));
-      end(value);
+      checked();
+      end(then(value, checked));
     });
     return call.helper;
   });
 }
 
 class Search {
-  readonly #call: GenCall;
+  readonly #call: ElementCall;
   readonly #key: KeyBits;
   readonly #most: number;
   /** Where a reader ends who was led astray. */
@@ -85,7 +117,7 @@ class Search {
   readonly #at: Local32;
   readonly #steps: Local32;
 
-  constructor(call: GenCall, key: Local32, astray: Exit) {
+  constructor(call: ElementCall, key: Local32, astray: Exit) {
     const { code, mem, map } = call;
     this.#call = call;
     this.#key = keyBits(call, key);
@@ -98,10 +130,10 @@ class Search {
   }
 
   emit(): Expr32 {
-    const { code, map } = this.#call;
+    const { code, at } = this.#call;
     return blockValue(code, (end) => {
       const node = this.#node;
-      node.set(const32(code, map).load(LPM_ROOT));
+      node.set(at.load(LPM_ROOT));
       when(node.eqz(), () => end(0));
       block(code, (compare) => {
         loop(code, (next) => {

@@ -14,7 +14,7 @@ import {
   loop,
   when,
 } from "../wasm/expr.ts";
-import type { GenCall } from "./gen.ts";
+import type { ElementCall } from "./gen.ts";
 import { DATA, KEY_DATA, LIST_CHECK } from "./lpm_node.ts";
 import { MAP_KEY_SIZE, mapField } from "./map.ts";
 
@@ -39,14 +39,14 @@ function swapped(word: Expr32): Expr32 {
   });
 }
 
-export function keyBits(call: GenCall, key: Local32): KeyBits {
+export function keyBits(call: ElementCall, key: Local32): KeyBits {
   const size = mapField(call.mem, call.map, MAP_KEY_SIZE) - KEY_DATA;
   const words = inMemory(call, key, size);
   if (size === IPV4) return inWord(call, key);
   return size === IPV6 ? inHalves(call, key, words) : words;
 }
 
-function inMemory({ code }: GenCall, key: Local32, size: number): KeyBits {
+function inMemory({ code }: ElementCall, key: Local32, size: number): KeyBits {
   /** Where `differ` finds bits, of a word at a time: how many are the same before; at the end what `same` says. */
   const compare = (end: Expr32 | number, differ: (at: Local32) => Expr32): Expr32 =>
     blockValue(code, (found) => {
@@ -77,7 +77,7 @@ function inMemory({ code }: GenCall, key: Local32, size: number): KeyBits {
   };
 }
 
-function inWord({ code }: GenCall, key: Local32): KeyBits {
+function inWord({ code }: ElementCall, key: Local32): KeyBits {
   const data = local32(code, swapped(key.load(KEY_DATA)));
   return {
     word: (from) => data.shl(from),
@@ -86,7 +86,7 @@ function inWord({ code }: GenCall, key: Local32): KeyBits {
   };
 }
 
-function inHalves({ code }: GenCall, key: Local32, words: KeyBits): KeyBits {
+function inHalves({ code }: ElementCall, key: Local32, words: KeyBits): KeyBits {
   const half = (offset: number): Expr64 =>
     swapped(key.load(offset))
       .extendU()

@@ -386,9 +386,20 @@ const rows: readonly InsnRow[] = [
   packet(0x50, "ldInd", 1),
 ];
 
+/** One shape for all: JavaScript engines would tell dozens of those literals apart, and be slow wherever a row is read. */
+function rowOf(row: InsnRow): InsnRow {
+  const { opcode, kind, op, bits, operand, size, signed, dst, src, off, imm, selector, group, section } = row;
+  const variants = row.variants.map(variantIn);
+  return { opcode, kind, op, bits, operand, size, signed, dst, src, off, imm, selector, variants, group, section };
+}
+
+function variantIn({ value, op, width, group, dst, src, off, imm, nextImm }: InsnVariant): InsnVariant {
+  return { value, op, width, group, dst, src, off, imm, nextImm };
+}
+
 function byOpcode(): readonly (InsnRow | undefined)[] {
   const table: (InsnRow | undefined)[] = new Array<InsnRow | undefined>(256).fill(undefined);
-  for (const row of rows) table[row.opcode] = row;
+  for (const row of rows) table[row.opcode] = rowOf(row);
   return table;
 }
 
@@ -398,8 +409,9 @@ export const insnTable: readonly (InsnRow | undefined)[] = byOpcode();
 /** The variant that `insn` is; undefined when its row has none or the selecting field holds none of them. */
 export function variantOf(row: InsnRow, insn: Insn): InsnVariant | undefined {
   if (row.selector === "none") return undefined;
-  const value = insn[row.selector];
-  for (const candidate of row.variants) if (candidate.value === value) return candidate;
+  const { selector, variants } = row;
+  const value = selector === "src" ? insn.src : selector === "off" ? insn.off : insn.imm;
+  for (let i = 0; i < variants.length; i++) if (variants[i]!.value === value) return variants[i];
   return undefined;
 }
 

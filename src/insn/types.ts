@@ -135,13 +135,13 @@ export interface InsnVariant {
   readonly width: number;
   readonly group: ConformanceGroup;
   /** Register use where it differs from the row's. */
-  readonly dst?: RegUse;
-  readonly src?: RegUse;
+  readonly dst?: RegUse | undefined;
+  readonly src?: RegUse | undefined;
   /** Rules where they differ from the row's: a kfunc call's off is an index into fd_array. */
-  readonly off?: FieldRule;
-  readonly imm?: FieldRule;
+  readonly off?: FieldRule | undefined;
+  readonly imm?: FieldRule | undefined;
   /** 64-bit immediates: the rule for the second slot's imm. */
-  readonly nextImm?: FieldRule;
+  readonly nextImm?: FieldRule | undefined;
 }
 
 export interface InsnRow {

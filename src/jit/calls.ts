@@ -49,12 +49,9 @@ const SIGN = 0x8000_0000;
 /** By the index of the call. */
 export function planCalls(kernel: Kernel, prog: number, program: JitProgram, proof: Facts): CallPlan[] {
   const plans: CallPlan[] = [];
-  for (const { blocks } of program.functions) {
-    for (const { ops } of blocks) {
-      for (const op of ops) {
-        if (op.row.kind !== "call" || op.variant?.op === "local") continue;
-        plans[op.index] = planCall(kernel, prog, program, proof, op);
-      }
+  for (const { calls } of program.functions) {
+    for (const op of calls) {
+      if (op.variant?.op !== "local") plans[op.index] = planCall(kernel, prog, program, proof, op);
     }
   }
   return plans;

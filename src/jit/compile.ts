@@ -69,13 +69,15 @@ function compile(kernel: Kernel, prog: number): CompiledProgram {
     [CALLER]: new WebAssembly.Global({ value: "externref", mutable: false }, caller),
   };
   const own = new Set<OwnImport>();
-  const bytes = moduleOf(kernel, prog, program, args, proof, calls, imports, own);
+  const entries = entriesOf(kernel, prog, program);
+  const bytes = moduleOf(kernel, prog, program, args, proof, calls, entries, imports, own);
   const instance = instantiate(kernel, bytes, imports, own);
   if (typeof instance === "string") return without(instance);
-  const { [TAIL]: tail, ...entries } = instance.exports;
-  for (const [name, func] of Object.entries(entries)) functions.set(Number(name), func as CompiledFunction);
+  const { exports } = instance;
+  for (const start of entries) functions.set(start, exports[start] as CompiledFunction);
   const id = kernel.mem.u32[(prog + OBJ_ID) >>> 2]!;
-  if (id !== 0) tailCallsOf(kernel, enterTarget).set(id, tail!);
+  const tail = exports[TAIL]!;
+  if (id !== 0) tailCallsOf(kernel, enterTarget).set(id, tail);
   return { why: undefined, functions, start: tail, milliseconds: performance.now() - start, bytes: bytes.length };
 }
 
@@ -109,6 +111,7 @@ function moduleOf(
   args: ArgumentsRead,
   proof: Facts,
   calls: readonly (CallPlan | undefined)[],
+  entries: readonly number[],
   imports: WebAssembly.ModuleImports,
   own: Set<OwnImport>,
 ): Uint8Array<ArrayBuffer> {
@@ -202,7 +205,7 @@ function moduleOf(
   program.functions.forEach((func, i) => {
     module.define(functions[i]!, emitFunction(unit, func, i));
   });
-  for (const start of entriesOf(kernel, prog, program)) {
+  for (const start of entries) {
     const entry = module.declare({ params: [I32, I32], results: [] });
     const place = program.functionAt.get(start)!;
     module.define(entry, entryCode(functions[place]!, given[place]!));

@@ -1,5 +1,5 @@
 /** A function's skeleton: what it does at entry, at loops and at its end; its instructions by their kind. */
-import type { InsnKind } from "../insn/index.ts";
+import { type InsnKind, insnTable } from "../insn/index.ts";
 import {
   FRAME_SIZE,
   FRAME_TURNS,
@@ -25,9 +25,15 @@ import { BUDGET, bpfFunction, Emitter, FP, FRAME_POINTER, type Program, RUN } fr
 import { type Func, type Op, runsCode } from "./program.ts";
 import { emitStructured } from "./structure.ts";
 
+/** Bytes that functions begin and end with, and of an instruction, about. */
+const ROOM = 128;
+const INSN_ROOM = 12;
+
 const nothing = (): void => {};
 
-const byKind: Readonly<Record<InsnKind, (e: Emitter, op: Op) => void>> = {
+type Emit = (e: Emitter, op: Op) => void;
+
+const byKind: Readonly<Record<InsnKind, Emit>> = {
   alu: (e, op) => (op.variant?.op === "addrSpaceCast" ? emitCast : emitAlu)(e, op),
   end: emitByteOrder,
   ldImm64: emitImmediate,
@@ -51,21 +57,24 @@ const byKind: Readonly<Record<InsnKind, (e: Emitter, op: Op) => void>> = {
   },
 };
 
+/** The same by opcode. */
+const emitOf: readonly (Emit | undefined)[] = insnTable.map((row) => row && byKind[row.kind]);
+
 /** The function's code; `number` is its place in the program. */
 export function emitFunction(unit: Program, func: Func, number: number): Code {
-  const e = new Emitter(unit, unit.args[number]!);
+  const e = new Emitter(unit, unit.args[number]!, ROOM + INSN_ROOM * (func.end - func.start));
   const { code } = e;
   let mayGoto = false;
-  let calls = false;
   for (const { ops } of func.blocks) {
     for (const op of ops) {
       const { index, row } = op;
-      const { how, from = -1 } = unit.facts.access[index] ?? { how: "check" };
-      if (how === "window" && from >= 0) e.addWindow(from);
       if (row.kind === "mayGoto") mayGoto = true;
-      if (callsFunction(e, op)) calls = true;
+      if (row.size === 0) continue;
+      const access = unit.facts.access[index];
+      if (access?.how === "window" && access.from! >= 0) e.addWindow(access.from!);
     }
   }
+  const calls = func.calls.some((op) => callsFunction(e, op));
   e.beginCompiled();
   enter(e, unit.facts.stackDepth[number]!, mayGoto);
   if (calls) {
@@ -81,9 +90,10 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
       return last.row.kind === "exit" || last.row.kind === "ldPacket" || runsCode(last);
     },
     body: ({ ops }, due) => {
-      for (const [i, op] of ops.entries()) {
+      for (let i = 0; i < ops.length; i++) {
+        const op = ops[i]!;
         e.due = due + i;
-        byKind[op.row.kind](e, op);
+        emitOf[op.opcode]!(e, op);
       }
     },
     condition: (block) => emitCondition(e, block.ops.at(-1)!),

@@ -80,11 +80,11 @@ export class Emitter {
   /** The frame's number: RUN_DEPTH, where the function calls others. */
   readonly depth: number;
 
-  /** `args`: how many the function is given. */
-  constructor(unit: Program, args: number) {
+  /** `args`: how many the function is given; `room`: about so many bytes it comes to. */
+  constructor(unit: Program, args: number, room: number) {
     this.unit = unit;
     const params = bpfFunction(args).params.length;
-    this.code = new Code(params);
+    this.code = new Code(params, room);
     const { code } = this;
     this.wide = code.local(I64);
     const r0 = code.local(I64);

@@ -65,7 +65,7 @@ export function readsTheUnknown(
   // All registers of the one function are known.
   if (isAlone(program)) return undefined;
   const { functions } = program;
-  const called = new Set(callsOf(program).map(calledBy));
+  const called = new Set(functions.flatMap(({ calls }) => calls.map(calledBy)));
   const uses = usesOf(program);
   const returned = returnCallers(program, uses, args);
   if (typeof returned === "string") return returned;
@@ -79,16 +79,8 @@ export function readsTheUnknown(
 }
 
 /** Whether there is but one function, which is called by none. */
-function isAlone(program: JitProgram): boolean {
-  return program.functions.length === 1 && callsOf(program).every((op) => (useOf(op) & SPOILS) === 0);
-}
-
-function callsOf({ functions }: JitProgram): Op[] {
-  const calls: Op[] = [];
-  for (const { blocks } of functions) {
-    for (const { ops } of blocks) for (const op of ops) if (op.row.kind === "call") calls.push(op);
-  }
-  return calls;
+function isAlone({ functions }: JitProgram): boolean {
+  return functions.length === 1 && functions[0]!.calls.every((op) => (useOf(op) & SPOILS) === 0);
 }
 
 /** By the instruction's index. */

@@ -49,6 +49,8 @@ export interface Func {
   readonly end: number;
   /** The entry first, then in the order of their instructions. Blocks that nothing leads to are not in here. */
   readonly blocks: readonly Block[];
+  /** The calls in them. */
+  readonly calls: readonly Op[];
 }
 
 export interface JitProgram {
@@ -81,7 +83,7 @@ export function readProgram(mem: Memory, prog: number): JitProgram | string {
     const blocks = blocksOf(ops, start, end);
     if (typeof blocks === "string") return blocks;
     functionAt.set(start, i);
-    functions.push({ start, end, blocks });
+    functions.push({ start, end, blocks, calls: callsIn(blocks) });
   }
   return { functions, functionAt, insnCount, ops };
 }
@@ -101,6 +103,14 @@ function readOps({ u32, i32 }: Memory, prog: number): (Op | undefined)[] | strin
     if (wide && index + 1 < count) ops.push(undefined);
   }
   return ops;
+}
+
+function callsIn(blocks: readonly Block[]): Op[] {
+  const calls: Op[] = [];
+  for (const { ops } of blocks) {
+    for (let i = 0; i < ops.length; i++) if (ops[i]!.row.kind === "call") calls.push(ops[i]!);
+  }
+  return calls;
 }
 
 /** Where a jump leads. */
@@ -129,7 +139,7 @@ function endsBlock(op: Op): boolean {
 /** The function's blocks, or why it is none. */
 function blocksOf(ops: readonly (Op | undefined)[], start: number, end: number): Block[] | string {
   /** By instruction, from the function's first on: 1 where a block begins. */
-  const leads = new Uint8Array(end - start + 1);
+  const leads = new Int32Array(end - start + 1);
   leads[0] = 1;
   let last: Op | undefined;
   for (let i = start; i < end; i++) {
@@ -156,27 +166,35 @@ function endsForGood(op: Op | undefined): boolean {
   return op?.row.kind === "call";
 }
 
-function graphOf(ops: readonly (Op | undefined)[], start: number, leads: Uint8Array): Block[] {
+function graphOf(ops: readonly (Op | undefined)[], start: number, leads: Int32Array): Block[] {
   const size = leads.length - 1;
   const bodies: Op[][] = [];
-  /** By instruction: which of them begins there. */
-  const at = new Int32Array(size);
+  /** By instruction: 1 + which of them begins there. */
+  const at = leads;
+  let body: Op[] = [];
   for (let i = 0; i < size; i++) {
-    if (leads[i] === 1) at[i] = bodies.push([]) - 1;
+    if (leads[i] !== 0) {
+      body = [];
+      at[i] = bodies.push(body);
+    }
     const op = ops[start + i];
-    if (op !== undefined) bodies.at(-1)!.push(op);
+    if (op !== undefined) body.push(op);
   }
-  const follow = bodies.map((body, i): number[] => {
-    const last = body.at(-1)!;
-    if (last.row.kind === "exit") return [];
-    if (last.row.kind === "goto") return [at[targetOf(last) - start]!];
-    const next = i + 1 < bodies.length ? [i + 1] : [];
-    return isJump(last) ? [at[targetOf(last) - start]!, ...next] : next;
-  });
+  const follow: number[][] = [];
+  for (let i = 0; i < bodies.length; i++) {
+    const last = bodies[i]!.at(-1)!;
+    const { kind } = last.row;
+    const next: number[] = [];
+    if (isJump(last)) next.push(at[targetOf(last) - start]! - 1);
+    if (kind !== "exit" && kind !== "goto" && i + 1 < bodies.length) next.push(i + 1);
+    follow.push(next);
+  }
   const ids = idsOf(follow);
   const blocks: Block[] = [];
-  for (const [i, id] of ids.entries()) {
-    if (id >= 0) blocks.push({ id, ops: bodies[i]!, next: follow[i]!.map((to) => ids[to]!) });
+  for (let i = 0; i < ids.length; i++) {
+    const next = follow[i]!;
+    for (let n = 0; n < next.length; n++) next[n] = ids[next[n]!]!;
+    if (ids[i]! >= 0) blocks.push({ id: ids[i]!, ops: bodies[i]!, next });
   }
   return blocks;
 }

@@ -27,7 +27,7 @@ function graph(edges: readonly (readonly number[])[]): Func {
       next: edges[old]!.map((to) => ids.get(to)!),
     }),
   );
-  return { start: 0, end: 0, blocks };
+  return { start: 0, end: 0, blocks, calls: [] };
 }
 
 /** Whether the branch at this step of a walk is taken. */

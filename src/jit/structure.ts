@@ -78,12 +78,11 @@ function needsOf(
 /** Blocks that can be reached only; the first is the entry. */
 export function shapeOf(blocks: readonly Block[]): Shape {
   const order = reversePostOrder(blocks);
-  const position: number[] = [];
-  order.forEach((id, i) => {
-    position[id] = i;
-  });
-  const before: number[][] = blocks.map(() => []);
-  for (const { id, next } of blocks) for (const to of next) before[to]!.push(id);
+  const position: number[] = new Array<number>(blocks.length).fill(0);
+  for (let at = 0; at < order.length; at++) position[order[at]!] = at;
+  const before: number[][] = [];
+  for (let id = 0; id < blocks.length; id++) before.push([]);
+  for (let id = 0; id < blocks.length; id++) for (const to of blocks[id]!.next) before[to]!.push(id);
   const dominator = dominators(order, position, before);
   const merge: boolean[] = [];
   const loop: boolean[] = [];
@@ -108,20 +107,29 @@ export function shapeOf(blocks: readonly Block[]): Shape {
 
 /** Blocks that can be reached only. */
 export function reversePostOrder(blocks: readonly Block[]): number[] {
-  const post: number[] = [];
-  const seen = new Set([0]);
-  const open: { readonly id: number; at: number }[] = [{ id: 0, at: 0 }];
-  for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
-    const to = blocks[top.id]!.next[top.at++];
-    if (to === undefined) {
-      post.push(top.id);
+  const { length } = blocks;
+  const order: number[] = new Array<number>(length).fill(0);
+  /** By block: how many of those that follow were looked at; -1: it was not met. */
+  const looked: number[] = new Array<number>(length).fill(-1);
+  const open = [0];
+  looked[0] = 0;
+  let place = length;
+  while (open.length > 0) {
+    const id = open[open.length - 1]!;
+    const { next } = blocks[id]!;
+    const at = looked[id]!;
+    if (at === next.length) {
+      order[--place] = id;
       open.pop();
-    } else if (!seen.has(to)) {
-      seen.add(to);
-      open.push({ id: to, at: 0 });
+      continue;
     }
+    looked[id] = at + 1;
+    const to = next[at]!;
+    if (looked[to]! >= 0) continue;
+    looked[to] = 0;
+    open.push(to);
   }
-  return post.reverse();
+  return order;
 }
 
 /** Immediate dominators, by the iteration of Cooper, Harvey and Kennedy. */
@@ -129,7 +137,8 @@ function dominators(order: readonly number[], position: readonly number[], befor
   const dominator: number[] = [];
   dominator[0] = 0;
   const common = (a: number, b: number): number => {
-    let [x, y] = [a, b];
+    let x = a;
+    let y = b;
     while (x !== y) {
       while (position[x]! > position[y]!) x = dominator[x]!;
       while (position[y]! > position[x]!) y = dominator[y]!;
@@ -188,7 +197,8 @@ function emitTree(blocks: readonly Block[], shape: Shape, needs: readonly number
       due = 0;
     }
     emitter.body(block, due - count);
-    const [first, second] = block.next;
+    const first = block.next[0];
+    const second = block.next[1];
     if (first === undefined) return;
     if (second === undefined || second === first) {
       goTo(block.id, first, due);

@@ -27,15 +27,22 @@ export const EMPTY = 0x40;
 
 const ATOMIC_PREFIX = 0xfe;
 const BULK_PREFIX = 0xfc;
-const FIRST_ROOM = 256;
+/** Arrays of so many bytes lie on the heap of JavaScript; larger ones take much longer to make. */
+const FIRST_ROOM = 64;
+/** A length that is put in once it is known. */
+const LENGTH_BYTES = 5;
 /** The index of a module's own function takes so many bytes: it is put in once all imports are known. */
 const OWN_CALL = 3;
 /** So many functions there can be. */
 export const FUNCTIONS_MAX: number = 2 ** (7 * OWN_CALL);
 
 export class Bytes {
-  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_ROOM);
+  bytes: Uint8Array<ArrayBuffer>;
   length = 0;
+
+  constructor(room: number = FIRST_ROOM) {
+    this.bytes = new Uint8Array(room);
+  }
 
   byte(value: number): void {
     if (this.length === this.bytes.length) this.#grow(1);
@@ -48,10 +55,11 @@ export class Bytes {
     this.bytes = wider;
   }
 
-  append(other: Uint8Array): void {
-    if (this.length + other.length > this.bytes.length) this.#grow(other.length);
-    this.bytes.set(other, this.length);
-    this.length += other.length;
+  /** The first `count` bytes of it. */
+  append(other: Uint8Array, count: number = other.length): void {
+    if (this.length + count > this.bytes.length) this.#grow(count);
+    this.bytes.set(count === other.length ? other : other.subarray(0, count), this.length);
+    this.length += count;
   }
 
   /** Unsigned LEB128 of a u32. */
@@ -66,7 +74,8 @@ export class Bytes {
 
   /** Signed LEB128 of a 64-bit number in two halves. */
   s64(low: number, high: number): void {
-    let [l, h] = [low | 0, high | 0];
+    let l = low | 0;
+    let h = high | 0;
     for (;;) {
       const bits = l & 0x7f;
       l = (l >>> 7) | (h << 25);
@@ -77,6 +86,22 @@ export class Bytes {
       }
       this.byte(bits | 0x80);
     }
+  }
+
+  /** Leaves room for a length; `endLength` says that it is what was written since. */
+  beginLength(): number {
+    this.length += LENGTH_BYTES;
+    while (this.length > this.bytes.length) this.#grow(LENGTH_BYTES);
+    return this.length;
+  }
+
+  endLength(begin: number): void {
+    let rest = this.length - begin;
+    for (let at = begin - LENGTH_BYTES; at < begin - 1; at++) {
+      this.bytes[at] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    this.bytes[begin - 1] = rest;
   }
 
   get view(): Uint8Array {
@@ -93,8 +118,9 @@ export class Code extends Bytes {
   /** Blocks, loops and ifs that are open. */
   depth = 0;
 
-  constructor(params: number) {
-    super();
+  /** `room`: about so many bytes there will be. */
+  constructor(params: number, room?: number) {
+    super(room);
     this.#params = params;
   }
 
@@ -102,8 +128,10 @@ export class Code extends Bytes {
     return this.#params + this.#locals.push(type) - 1;
   }
 
-  op(...opcodes: readonly number[]): void {
-    for (const opcode of opcodes) this.byte(opcode);
+  op(first: number, second?: number, third?: number): void {
+    this.byte(first);
+    if (second !== undefined) this.byte(second);
+    if (third !== undefined) this.byte(third);
   }
 
   get(local: number): void {
@@ -212,8 +240,8 @@ export class Code extends Bytes {
     for (let i = 0; i < OWN_CALL; i++) this.byte(0);
   }
 
-  /** Locals and instructions, as the code section of a module with so many imported functions has them. */
-  body(imported: number): Bytes {
+  /** Writes locals and instructions, as the code section of a module with so many imported functions has them. */
+  writeBody(to: Bytes, imported: number): void {
     const calls = this.#calls;
     for (let i = 0; i < calls.length; i += 2) {
       const at = calls[i]!;
@@ -222,20 +250,18 @@ export class Code extends Bytes {
       this.bytes[at + 1] = ((func >>> 7) & 0x7f) | 0x80;
       this.bytes[at + 2] = func >>> 14;
     }
-    const body = new Bytes();
-    const runs: [number, ValueType][] = [];
-    for (const type of this.#locals) {
-      const last = runs.at(-1);
-      if (last?.[1] === type) last[0]++;
-      else runs.push([1, type]);
+    const locals = this.#locals;
+    const begins = (i: number): boolean => i === 0 || locals[i] !== locals[i - 1];
+    let runs = 0;
+    for (let i = 0; i < locals.length; i++) if (begins(i)) runs++;
+    to.u32(runs);
+    for (let i = 0, first = 0; i < locals.length; i++) {
+      if (begins(i)) first = i;
+      if (i + 1 < locals.length && !begins(i + 1)) continue;
+      to.u32(i + 1 - first);
+      to.byte(locals[i]!);
     }
-    body.u32(runs.length);
-    for (const [count, type] of runs) {
-      body.u32(count);
-      body.byte(type);
-    }
-    body.append(this.view);
-    body.byte(0x0b);
-    return body;
+    to.append(this.bytes, this.length);
+    to.byte(0x0b);
   }
 }

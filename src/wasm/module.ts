@@ -22,14 +22,14 @@ const EXTERNAL_MEMORY = 0x02;
 const EXTERNAL_GLOBAL = 0x03;
 const SHARED = 0x03;
 const FUNCREF = 0x70;
+const MODULE_ROOM = 4096;
 const MAGIC = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 /** Name of the module that everything is imported from. */
 export const IMPORTS = "i";
 export const MEMORY = "memory";
 
 export class ModuleBuilder {
-  readonly #types: Bytes[] = [];
-  readonly #typeIndex = new Map<string, number>();
+  readonly #types: Signature[] = [];
   readonly #imports: { readonly name: string; readonly type: number }[] = [];
   readonly #globals: { readonly name: string; readonly type: ValueType }[] = [];
   #table: string | undefined;
@@ -37,20 +37,10 @@ export class ModuleBuilder {
   readonly #exports: { readonly name: string; readonly func: number }[] = [];
 
   /** Its index for `Code.callIndirect`. */
-  typeOf({ params, results }: Signature): number {
-    const key = `${params.join()}:${results.join()}`;
-    let index = this.#typeIndex.get(key);
-    if (index === undefined) {
-      const type = new Bytes();
-      type.byte(FUNC_TYPE);
-      for (const list of [params, results]) {
-        type.u32(list.length);
-        for (const each of list) type.byte(each);
-      }
-      index = this.#types.push(type) - 1;
-      this.#typeIndex.set(key, index);
-    }
-    return index;
+  typeOf(signature: Signature): number {
+    const types = this.#types;
+    for (let i = 0; i < types.length; i++) if (isSame(types[i]!, signature)) return i;
+    return types.push(signature) - 1;
   }
 
   /** Its number for `Code.call`. */
@@ -85,10 +75,14 @@ export class ModuleBuilder {
   bytes(pages: number | undefined): Uint8Array<ArrayBuffer> {
     const imported = this.#imports.length;
     if (imported + this.#functions.length > FUNCTIONS_MAX) throw new Bug(`more than ${FUNCTIONS_MAX} functions`);
-    const out = new Bytes();
-    out.append(Uint8Array.from(MAGIC));
+    const out = new Bytes(MODULE_ROOM);
+    for (const byte of MAGIC) out.byte(byte);
     section(out, 1, this.#types.length, (body) => {
-      for (const type of this.#types) body.append(type.view);
+      for (const { params, results } of this.#types) {
+        body.byte(FUNC_TYPE);
+        types(body, params);
+        types(body, results);
+      }
     });
     const tables = this.#table === undefined ? [] : [this.#table];
     section(out, 2, imported + this.#globals.length + tables.length + 1, (body) => {
@@ -133,9 +127,9 @@ export class ModuleBuilder {
     });
     section(out, 10, this.#functions.length, (body) => {
       for (const { code } of this.#functions) {
-        const bytes = code!.body(imported);
-        body.u32(bytes.length);
-        body.append(bytes.view);
+        const begin = body.beginLength();
+        code!.writeBody(body, imported);
+        body.endLength(begin);
       }
     });
     return out.bytes.slice(0, out.length);
@@ -143,18 +137,40 @@ export class ModuleBuilder {
 }
 
 function section(out: Bytes, id: number, count: number, fill: (body: Bytes) => void): void {
-  const body = new Bytes();
-  body.u32(count);
-  fill(body);
   out.byte(id);
-  out.u32(body.length);
-  out.append(body.view);
+  const begin = out.beginLength();
+  out.u32(count);
+  fill(out);
+  out.endLength(begin);
+}
+
+function types(to: Bytes, list: readonly ValueType[]): void {
+  to.u32(list.length);
+  for (const type of list) to.byte(type);
+}
+
+function isSame(a: Signature, b: Signature): boolean {
+  return a === b || (areSame(a.params, b.params) && areSame(a.results, b.results));
+}
+
+function areSame(a: readonly ValueType[], b: readonly ValueType[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 const utf8 = new TextEncoder();
 
 function text(to: Bytes, s: string): void {
-  const bytes = utf8.encode(s);
-  to.u32(bytes.length);
-  to.append(bytes);
+  const begin = to.beginLength();
+  for (let i = 0; i < s.length; i++) {
+    const unit = s.charCodeAt(i);
+    if (unit >= 0x80) {
+      // From here on; what stands before is ASCII.
+      to.append(utf8.encode(s.slice(i)));
+      break;
+    }
+    to.byte(unit);
+  }
+  to.endLength(begin);
 }

@@ -81,7 +81,8 @@ function sameBase(a: Val, b: Val): boolean {
 /** Lower halves: they say something of registers whose upper half is 0. */
 function refine32(context: Context, state: State, a: Val, b: Val, relation: Relation, signed: boolean): boolean {
   if (nullTest(state, a, b, relation)) return true;
-  const [mine, other] = [isU32(a) ? a : UNKNOWN, lowOf(b)];
+  const mine = isU32(a) ? a : UNKNOWN;
+  const other = lowOf(b);
   if (mine === UNKNOWN && other === UNKNOWN) return true;
   if (!signed) {
     const x = mine === UNKNOWN ? number(0, 0xffff_ffff) : mine;
@@ -106,7 +107,9 @@ function lowOf(v: Val): Val {
 
 /** Whether this asks if a region or an inner map is NULL, and what follows. */
 function nullTest(state: State, a: Val, b: Val, relation: Relation): boolean {
-  const [p, zero] = mayBeNull(a) ? [a, b] : [b, a];
+  const first = mayBeNull(a);
+  const p = first ? a : b;
+  const zero = first ? b : a;
   if (!mayBeNull(p) || !isConstant(zero) || zero.min !== 0) return false;
   const { kind, min, max, step, id, off, room, size, flags } = p;
   if (relation === "eq") state.replace(p, constant(0));
@@ -121,7 +124,8 @@ function mayBeNull({ kind, flags }: Val): boolean {
 function numbers(context: Context, state: State, a: Val, b: Val, relation: Relation, signed: boolean): boolean {
   if (signed || relation === "eq" || relation === "ne") return compare(context, state, a, b, relation, LOWEST);
   // Without signs all that is negative is larger than everything else.
-  const [aPlain, bPlain] = [isPlain(a), isPlain(b)];
+  const aPlain = isPlain(a);
+  const bPlain = isPlain(b);
   if (aPlain && bPlain) return compare(context, state, a, b, relation, 0);
   if (bPlain && (relation === "lt" || relation === "le"))
     return narrow(state, a, 0, b.max - (relation === "lt" ? 1 : 0));

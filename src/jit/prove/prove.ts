@@ -153,9 +153,10 @@ class Prover {
       const block = func.blocks[id]!;
       this.#left -= block.ops.length + BLOCK_WORK;
       const state = states[id]!.copy();
-      for (const op of block.ops) {
-        this.#watch?.(op, state, context);
-        this.#execute(flow, state, op);
+      const { ops } = block;
+      for (let i = 0; i < ops.length; i++) {
+        this.#watch?.(ops[i]!, state, context);
+        this.#execute(flow, state, ops[i]!);
       }
       flow.lowest = context.lowest;
       at = Math.min(at + 1, this.#leave(flow, block, state));
@@ -169,7 +170,8 @@ class Prover {
   /** Hands the state at a block's end on. Returns the first place that has to be looked at again. */
   #leave(flow: Flow, { ops, next, id }: Block, state: State): number {
     const last = ops.at(-1);
-    const [first, second] = next;
+    const first = next[0];
+    const second = next[1];
     if (first === undefined) return flow.dirty.length;
     if (second === undefined) return this.#reach(flow, id, first, state);
     const other = state.copy();
@@ -202,16 +204,16 @@ class Prover {
       case "alu":
         transferAlu(context, state, op);
         return;
+      case "load":
+      case "store":
+      case "atomic":
+        this.#access[op.index] = transferMemory(context, state, op);
+        return;
       case "end":
         transferByteOrder(state, op);
         return;
       case "ldImm64":
         transferImmediate(context, state, op);
-        return;
-      case "load":
-      case "store":
-      case "atomic":
-        this.#access[op.index] = transferMemory(context, state, op);
         return;
       case "ldPacket":
         transferPacketLoad(state, op);

@@ -51,7 +51,8 @@ export class State {
 
   /** Joins the places of the frame. True: less is known than before. */
   joinSlots(from: State, join: (a: Val, b: Val) => Val): boolean {
-    const [mine, other] = [this.#slots, from.#slots];
+    const mine = this.#slots;
+    const other = from.#slots;
     if (mine.length === 0) return false;
     if (other.length === 0) {
       this.dropSlots();
@@ -96,7 +97,8 @@ export class State {
     this.#map((w) => {
       if (w === v || !areLinked(w, v)) return w;
       // As signed numbers: of these none is far enough off to wrap.
-      const [min, max] = [v.min + (w.off - v.off), v.max + (w.off - v.off)];
+      const min = v.min + (w.off - v.off);
+      const max = v.max + (w.off - v.off);
       if (min < -LIMIT || max > LIMIT) return w;
       return narrowed(w, min, max) ?? w;
     });

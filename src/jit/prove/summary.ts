@@ -186,20 +186,17 @@ export class Summary {
 
   constructor(program: JitProgram) {
     this.#program = program;
-    this.#functions = program.functions.map(({ blocks }, _, all) => {
+    this.#functions = program.functions.map(({ calls }, _, all) => {
       const callees = new Set<number>();
       const known = { keepsPacket: true, keepsHeld: true, callees };
-      for (const { ops } of blocks) {
-        for (const op of ops) {
-          if (op.row.kind !== "call") continue;
-          const callee = this.#calleeOf(op);
-          if (callee !== undefined) callees.add(callee);
-          else if (callsBack(op)) for (const i of all.keys()) callees.add(i);
-          // Another program goes on, and returns to the function's caller.
-          const effects = callee !== undefined || callsBack(op) ? NONE : isTailCall(op) ? ALL : helperEffectsOf(op);
-          known.keepsPacket &&= effects.keepsPacket;
-          known.keepsHeld &&= effects.keepsHeld;
-        }
+      for (const op of calls) {
+        const callee = this.#calleeOf(op);
+        if (callee !== undefined) callees.add(callee);
+        else if (callsBack(op)) for (const i of all.keys()) callees.add(i);
+        // Another program goes on, and returns to the function's caller.
+        const effects = callee !== undefined || callsBack(op) ? NONE : isTailCall(op) ? ALL : helperEffectsOf(op);
+        known.keepsPacket &&= effects.keepsPacket;
+        known.keepsHeld &&= effects.keepsHeld;
       }
       return known;
     });

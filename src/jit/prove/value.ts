@@ -158,9 +158,8 @@ export function isNumeric({ kind }: Val): boolean {
 
 /** The pointer into stack or region with other offsets; with none that are known, where they go too far. */
 export function moved(v: Val, min: number, max: number, step: number): Val {
-  const near = min > -FAR && max < FAR;
-  const [low, high, by] = near ? [min, max, min === max ? 0 : step] : [-LIMIT, LIMIT, 1];
-  return new Val(v.kind, low, high, by, v.id, 0, v.room, v.size, v.flags);
+  if (min <= -FAR || max >= FAR) return new Val(v.kind, -LIMIT, LIMIT, 1, v.id, 0, v.room, v.size, v.flags);
+  return new Val(v.kind, min, max, min === max ? 0 : step, v.id, 0, v.room, v.size, v.flags);
 }
 
 /** Whether the offsets of a pointer say anything. */
@@ -171,7 +170,8 @@ export function isNear(v: Val): boolean {
 /** The value, which lies between these bounds too; undefined: it cannot. Nothing known: both are numbers that are kept. */
 export function narrowed(v: Val, min: number, max: number): Val | undefined {
   if (v.kind === K_UNKNOWN) return min > max ? undefined : linked(number(min, max), v.id, v.off);
-  let [low, high] = [v.min, v.max];
+  let low = v.min;
+  let high = v.max;
   if (v.step === 0) return low >= min && high <= max ? v : undefined;
   if (min > low) low += Math.ceil((min - low) / v.step) * v.step;
   if (max < high) high -= Math.ceil((high - max) / v.step) * v.step;

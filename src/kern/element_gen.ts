@@ -144,7 +144,9 @@ class CommandEmitter {
     const field = (offset: number): number => mapField(mem, template, offset);
     const [keySize, valueSize] = [field(MAP_KEY_SIZE), field(MAP_ABI_VALUE_SIZE)];
     const fits = keySize <= KEY_MAX && valueSize <= VALUE_MAX;
-    const gen = fits ? entryOfMap(this.#kernel, template).ops.map_gen_element(this.#command.cmd) : undefined;
+    const gen = fits
+      ? entryOfMap(this.#kernel, template).ops.map_gen_element(this.#kernel, this.#command.cmd)
+      : undefined;
     block(code, (other) => {
       // The two are neighbours.
       other.when(at.load64(MAP_TYPE).ne(field(MAP_TYPE) + keySize * 2 ** 32));

@@ -6,7 +6,7 @@ import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { EVICTED_FIELDS } from "../struct/fields.ts";
 import { lookupBatchHash, takeBatchLru } from "../struct/hash_batch.ts";
 import { countLru } from "../struct/hash_count.ts";
-import { genLruLookup } from "../struct/hash_gen.ts";
+import { genLruElement, genLruLookup } from "../struct/hash_gen.ts";
 import { copyHash } from "../struct/hash_ops.ts";
 import { keyOfValue, walkHash } from "../struct/hash_walk.ts";
 import { nextKey } from "../struct/hashtab.ts";
@@ -55,6 +55,7 @@ export const lruHashMap: MapTypeEntry = {
     map_delete_value: lru.deleteLru,
     map_lookup_and_delete_elem: lru.takeLru,
     map_get_next_key: nextKey,
+    map_gen_element: genLruElement,
     map_count: countLru,
     map_lookup_batch: lookupBatchHash,
     map_lookup_and_delete_batch: takeBatchLru,

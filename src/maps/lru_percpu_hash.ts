@@ -5,7 +5,7 @@ import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchLruPercpu } from "../struct/hash_batch.ts";
 import { countLru } from "../struct/hash_count.ts";
-import { genPercpuLruLookup } from "../struct/hash_gen.ts";
+import { genPercpuLruElement, genPercpuLruLookup } from "../struct/hash_gen.ts";
 import { copyPercpu } from "../struct/hash_ops.ts";
 import { walkPercpuHash } from "../struct/hash_walk.ts";
 import { nextKey } from "../struct/hashtab.ts";
@@ -54,6 +54,7 @@ export const lruPercpuHashMap: MapTypeEntry = {
     map_delete_value: lru.deleteLru,
     map_lookup_and_delete_elem: lru.takeLruPercpu,
     map_get_next_key: nextKey,
+    map_gen_element: genPercpuLruElement,
     map_count: countLru,
     map_lookup_batch: lookupBatchPercpu,
     map_lookup_and_delete_batch: takeBatchLruPercpu,

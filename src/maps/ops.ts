@@ -96,7 +96,7 @@ export interface MapOps {
   /** `key` 0 asks for the first. `next` may be the same address as `key`. */
   map_get_next_key(env: MapEnv, map: number, key: number, next: number): number;
   /** Code for BPF_MAP_LOOKUP_ELEM, UPDATE or DELETE of maps without special fields; undefined: the operation above does it. */
-  map_gen_element(cmd: number): ElementGen | undefined;
+  map_gen_element(env: MapEnv, cmd: number): ElementGen | undefined;
 
   // From the batch commands: the fd's mode was judged, nothing else. All four see to flags, count and the caller's memory.
   readonly map_lookup_batch: BatchOp;

@@ -1,5 +1,5 @@
 /** BPF_MAP_TYPE_PERCPU_ARRAY: an array with one value a CPU. Kernel counterpart: arraymap.c. */
-import { genPercpuArray } from "../struct/array_gen.ts";
+import { genPercpuArray, genPercpuArrayElement } from "../struct/array_gen.ts";
 import * as array from "../struct/array_ops.ts";
 import { batchLookup, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
@@ -46,6 +46,7 @@ export const percpuArrayMap: MapTypeEntry = {
     map_update_value: array.updatePercpuArrayAll,
     map_delete_value: array.deleteArray,
     map_get_next_key: array.nextIndex,
+    map_gen_element: genPercpuArrayElement,
     map_count: array.countArray,
     map_lookup_batch: batchLookup(array.nextIndex, array.copyPercpuArray),
     map_update_batch: batchUpdate(array.updatePercpuArrayAll),

@@ -6,7 +6,7 @@ import { batchDelete, batchUpdate } from "../struct/batch.ts";
 import { PERCPU_FIELDS } from "../struct/fields.ts";
 import { lookupBatchPercpu, takeBatchPercpu } from "../struct/hash_batch.ts";
 import { countHash } from "../struct/hash_count.ts";
-import { genPercpuHash } from "../struct/hash_gen.ts";
+import { genPercpuHash, genPercpuHashElement } from "../struct/hash_gen.ts";
 import * as hash from "../struct/hash_ops.ts";
 import { walkPercpuHash } from "../struct/hash_walk.ts";
 import { freeTable, nextKey } from "../struct/hashtab.ts";
@@ -53,6 +53,7 @@ export const percpuHashMap: MapTypeEntry = {
     map_delete_value: hash.deleteHash,
     map_lookup_and_delete_elem: hash.takePercpu,
     map_get_next_key: nextKey,
+    map_gen_element: genPercpuHashElement,
     map_count: countHash,
     map_lookup_batch: lookupBatchPercpu,
     map_lookup_and_delete_batch: takeBatchPercpu,

@@ -12,7 +12,7 @@ import {
 } from "../uapi/index.ts";
 import { choose, type Expr32, type Local32, local32 } from "../wasm/expr.ts";
 import { ARRAY_SPAN, ARRAY_VALUES } from "./array_ops.ts";
-import { emitCopy } from "./emit.ts";
+import { emitCopy, emitCopyCpus, MAX_CPUS } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
 import type { ElementCall, ElementGen, GenCall, MapGen } from "./gen.ts";
 import { MAP_FIELDS, MAP_MAX_ENTRIES, MAP_VALUE_SIZE, mapField } from "./map.ts";
@@ -99,8 +99,28 @@ function emitCopyOut(call: ElementCall): Expr32 {
   );
 }
 
+/** A lookup in PERCPU_ARRAY: what `copyPercpuArray` does. */
+export function genPercpuArrayElement({ cpus }: MapEnv, cmd: number): ElementGen | undefined {
+  return cmd === BPF_MAP_LOOKUP_ELEM && cpus <= MAX_CPUS ? (call) => emitCopyAll(call, cpus) : undefined;
+}
+
+function emitCopyAll(call: ElementCall, cpus: number): Expr32 {
+  const { code, mem, map, args } = call;
+  const [key, value] = args as readonly [Local32, Local32];
+  const index = local32(code, key.load());
+  return choose(
+    index.ltU(call.field(MAP_MAX_ENTRIES)),
+    () => {
+      index.set(elementAt(call, index));
+      emitCopyCpus(value, index, rup8(mapField(mem, map, MAP_VALUE_SIZE)), call.field(ARRAY_SPAN), cpus);
+      return 0;
+    },
+    () => -ENOENT,
+  );
+}
+
 /** Commands on elements of ARRAY: nothing is deleted. */
-export function genArrayElement(cmd: number): ElementGen | undefined {
+export function genArrayElement(_env: MapEnv, cmd: number): ElementGen | undefined {
   if (cmd === BPF_MAP_LOOKUP_ELEM) return emitCopyOut;
   return cmd === BPF_MAP_UPDATE_ELEM ? (call) => emitUpdate(call, elementAt) : undefined;
 }

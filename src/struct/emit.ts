@@ -1,10 +1,12 @@
 /** What generated code of several map types is made of: locks of a shared host, and copies of a known size. */
 import type { Memory } from "../mem/memory.ts";
-import { type Expr32, type Local32, local32, local64, when } from "../wasm/expr.ts";
+import { type Expr32, type Local32, local32, local64, type Operand32, when } from "../wasm/expr.ts";
 import * as w from "../wasm/opcodes.ts";
 
 /** More bytes than this go through one instruction for all, which is slow to begin. */
 const MAX_UNROLLED = 128;
+/** Values of more CPUs than this are copied in TypeScript. */
+export const MAX_CPUS = 16;
 
 /** Takes the lock as `lock` does where nobody holds it. Else `contended` is done, which must leave. */
 export function emitLock(mem: Memory, lock: Expr32, contended: () => void): void {
@@ -91,6 +93,14 @@ export function emitMove(to: Local32, from: Local32, size: number, offset = 0): 
     });
   });
   for (const store of stores) store();
+}
+
+/** The values of all CPUs, so far apart, one behind the other: see `copyPercpuOut`. */
+export function emitCopyCpus(to: Local32, from: Local32, stride: number, span: Operand32, cpus: number): void {
+  for (let cpu = 0; cpu < cpus; cpu++) {
+    emitCopy(to, from, stride, cpu * stride);
+    from.set(from.add(span));
+  }
 }
 
 export function emitZero(at: Local32, size: number): void {

@@ -2,11 +2,13 @@
  * Lookups of the hash types in compiled programs, with the table's address, mask and seed as constants: what `findNode`
  * and the types' lookups do, by the same rules for readers. Kernel counterpart: htab_map_gen_lookup.
  */
+import { rup8 } from "../mem/layout.ts";
 import {
   BPF_FUNC_map_delete_elem,
   BPF_FUNC_map_lookup_elem,
   BPF_FUNC_map_lookup_percpu_elem,
   BPF_FUNC_map_update_elem,
+  BPF_MAP_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_ELEM,
   ENOENT,
@@ -22,7 +24,7 @@ import {
   type Operand32,
   when,
 } from "../wasm/expr.ts";
-import { emitCopy } from "./emit.ts";
+import { emitCopy, emitCopyCpus, MAX_CPUS } from "./emit.ts";
 import type { MapEnv } from "./env.ts";
 import type { ElementCall, ElementGen, GenCall, MapGen } from "./gen.ts";
 import { emitHash, sameKey } from "./hash_gen_key.ts";
@@ -90,8 +92,34 @@ function emitCopyOut(call: ElementCall): Expr32 {
   });
 }
 
+/** What `copyPercpu` does. */
+function emitCopyAll(call: ElementCall, cpus: number): Expr32 {
+  const { code, mem, map, args } = call;
+  const [key, value] = args as [Local32, Local32];
+  return blockValue(code, (end) => {
+    const node = findThen(call, key, emitHash(call, key), (found) => found.load(NODE_VALUE));
+    const from = local32(code, node);
+    when(from.eqz(), () => end(-ENOENT));
+    emitCopyCpus(value, from, rup8(mapField(mem, map, MAP_VALUE_SIZE)), call.field(HT_SPAN), cpus);
+    return 0;
+  });
+}
+
+/** A lookup of an LRU type is no use of the element. */
+export function genLruElement(_env: MapEnv, cmd: number): ElementGen | undefined {
+  return cmd === BPF_MAP_LOOKUP_ELEM ? emitCopyOut : undefined;
+}
+
+export function genPercpuLruElement({ cpus }: MapEnv, cmd: number): ElementGen | undefined {
+  return cmd === BPF_MAP_LOOKUP_ELEM && cpus <= MAX_CPUS ? (call) => emitCopyAll(call, cpus) : undefined;
+}
+
+export function genPercpuHashElement(env: MapEnv, cmd: number): ElementGen | undefined {
+  return cmd === BPF_MAP_DELETE_ELEM ? elementDelete : genPercpuLruElement(env, cmd);
+}
+
 /** Commands on elements of HASH. */
-export function genHashElement(cmd: number): ElementGen | undefined {
+export function genHashElement(_env: MapEnv, cmd: number): ElementGen | undefined {
   if (cmd === BPF_MAP_LOOKUP_ELEM) return emitCopyOut;
   return cmd === BPF_MAP_UPDATE_ELEM ? elementUpdate : elementDelete;
 }

@@ -78,7 +78,7 @@ function emitCopyOut(call: ElementCall): Expr32 {
 }
 
 /** A lookup from user space; changes are left to the trie's own functions. */
-export function genLpmElement(cmd: number): ElementGen | undefined {
+export function genLpmElement(_env: MapEnv, cmd: number): ElementGen | undefined {
   return cmd === BPF_MAP_LOOKUP_ELEM ? emitCopyOut : undefined;
 }
 

@@ -11,8 +11,20 @@ import type { Table } from "./step.ts";
 import { tables } from "./tables.ts";
 
 const CPUS = 2;
-const types: readonly string[] = ["BPF_MAP_TYPE_ARRAY", "BPF_MAP_TYPE_HASH", "BPF_MAP_TYPE_LPM_TRIE"];
-const mine: readonly Table[] = [...tables.filter(({ name }) => types.includes(name)), elemTable, freezeTable];
+const types: readonly string[] = [
+  "ARRAY",
+  "HASH",
+  "LPM_TRIE",
+  "LRU_HASH",
+  "PERCPU_ARRAY",
+  "PERCPU_HASH",
+  "LRU_PERCPU_HASH",
+];
+const mine: readonly Table[] = [
+  ...tables.filter(({ name }) => types.includes(name.replace("BPF_MAP_TYPE_", ""))),
+  elemTable,
+  freezeTable,
+];
 
 test.each([false, true])("as the kernel answers (shared: %s)", (shared) => {
   for (const table of mine) {

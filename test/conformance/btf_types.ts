@@ -36,7 +36,7 @@ const enumName = builder.typedef("state_t", state);
 const timer = builder.struct("bpf_timer", 16, [member("a", u64, 0), member("b", u64, 8)]);
 const timed = builder.struct("timed", 32, [member("a", u64, 0), member("timer", timer, 8), member("b", u64, 24)]);
 const owned = builder.ptr(builder.typeTag("kptr", pair));
-const pointed = builder.struct("pointed", 20, [member("a", u64, 0), member("k", owned, 8), member("b", u32, 16)]);
+const pointed = builder.struct("pointed", 24, [member("a", u64, 0), member("k", owned, 8), member("b", u64, 16)]);
 const resLock = builder.struct("bpf_res_spin_lock", 4, [member("val", u32, 0)]);
 const resLocked = builder.struct("resLocked", 32, [member("lock", resLock, 0), member("n", u64, 8)]);
 

@@ -146,22 +146,22 @@ export const fieldsTable: Table = {
         ],
       ],
     },
-    // Updates in place leave the fields alone; padding beside a value with fields is not stored.
+    // Updates in place leave the fields alone. No value with padding: the kernel hands out what was in its buffer there.
     {
       id: "fields.percpu",
-      attr: { map_type: "BPF_MAP_TYPE_PERCPU_ARRAY", value_size: 20 },
+      attr: { map_type: "BPF_MAP_TYPE_PERCPU_ARRAY", value_size: 24 },
       steps: [
         ["btf", "b"],
         ["create", { ...typed("pointed"), map_type: "BPF_MAP_TYPE_PERCPU_ARRAY" }, 0, "array"],
         ["use", "array"],
-        ["update", 1, "ff".repeat(20), 0, 0],
-        ["lookup", 1, `${"ff".repeat(8)}${"00".repeat(8)}ffffffff`],
+        ["update", 1, "ff".repeat(24), 0, 0],
+        ["lookup", 1, `${"ff".repeat(8)}${"00".repeat(8)}${"ff".repeat(8)}`],
         ["create", { ...typed("pointed"), map_type: "BPF_MAP_TYPE_PERCPU_HASH" }, 0, "hash"],
         ["use", "hash"],
-        ["update", 1, "ff".repeat(20), 0, 0],
-        ["update", 1, "ee".repeat(20), 0, 0],
-        ["lookup", 1, `${"ee".repeat(8)}${"00".repeat(8)}eeeeeeee`],
-        ["take", 1, `${"ee".repeat(8)}${"00".repeat(8)}eeeeeeee`],
+        ["update", 1, "ff".repeat(24), 0, 0],
+        ["update", 1, "ee".repeat(24), 0, 0],
+        ["lookup", 1, `${"ee".repeat(8)}${"00".repeat(8)}${"ee".repeat(8)}`],
+        ["take", 1, `${"ee".repeat(8)}${"00".repeat(8)}${"ee".repeat(8)}`],
       ],
     },
     {

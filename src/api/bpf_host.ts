@@ -18,11 +18,12 @@ import { HostContext } from "./context.ts";
 import { idFailure } from "./fd_of_id.ts";
 import { type MapInfo, readMapInfo } from "./info.ts";
 import { type LoadObjectOptions, loadObject } from "./load_object.ts";
+import { loadProgram, type ProgramOptions } from "./load_program.ts";
 import type { LoadedObject } from "./loaded_object.ts";
 import type { Observation, Observer } from "./observe/observer.ts";
 import { createMap, type MapRef, openMap } from "./open_map.ts";
 import { unpin } from "./pin.ts";
-import { loadProgram, openProgram, type Program, type ProgramOptions, type ProgramRef } from "./program.ts";
+import { openProgram, type Program, type ProgramRef } from "./program.ts";
 import type { ExactShape, ExactSpec, MapShape, MapSpec } from "./spec.ts";
 
 /** Something that is open. */

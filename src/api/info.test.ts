@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { nameAt } from "./info.ts";
-import { kernelName } from "./program.ts";
+import { kernelName } from "./load_program.ts";
 
 test("a name ends at its NUL, at its field's end, or where the bytes do", () => {
   const bytes = new TextEncoder().encode("..flows\0x");

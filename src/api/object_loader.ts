@@ -34,11 +34,12 @@ import { Externs } from "./externs.ts";
 import { Globals } from "./globals.ts";
 import { readMapInfo } from "./info.ts";
 import type { LoadObjectOptions } from "./load_object.ts";
+import { kernelName, loadProgram, type ProgramBtf } from "./load_program.ts";
 import { LoadedObject, named } from "./loaded_object.ts";
 import { mapTypeName } from "./map_types.ts";
 import { openOrPin, type PinnedMap, pathByName } from "./pin.ts";
 import { BPFFS_DIR } from "./pin_failure.ts";
-import { kernelName, loadProgram, type Program, type ProgramBtf } from "./program.ts";
+import type { Program } from "./program.ts";
 import type { MapShape } from "./spec.ts";
 import { kernelStruct } from "./struct_ops.ts";
 

@@ -280,3 +280,37 @@ test.each([false, true])("what is behind the fd is run, on the CPU that it is to
   seam.dispose();
   expect(() => run(undefined)).toThrow();
 });
+
+test.each([false, true])("a run that there was no room on the stack to begin; shared %s", (shared) => {
+  const seam = createTestHost({ ...options, shared });
+  const load = (): number =>
+    seam.bpf(u.BPF_PROG_LOAD, {
+      prog_type: u.BPF_PROG_TYPE_RAW_TRACEPOINT,
+      insn_cnt: noOp.length,
+      insns: asm.encodeInsns(noOp),
+      license: "GPL",
+    });
+  const [fd, other] = [load(), load()];
+  const { Instance } = WebAssembly;
+  class WithoutRoom {
+    readonly exports: WebAssembly.Exports;
+    constructor(module: WebAssembly.Module, imports?: WebAssembly.Imports) {
+      const isRun = WebAssembly.Module.imports(module).some(({ name }) => name === "last");
+      const run = (): never => {
+        throw new RangeError("no room");
+      };
+      this.exports = isRun ? { run } : new Instance(module, imports).exports;
+    }
+  }
+  const instances = vi.spyOn(WebAssembly, "Instance").mockImplementation(WithoutRoom);
+  expect(() => seam.plainRun(fd)(undefined)).toThrow("no room");
+  instances.mockRestore();
+  expect(seam.plainRun(other)(undefined)).toMatchObject({ retval: 2 });
+  const command = { prog_fd: fd, retval: 0 };
+  expect(seam.bpf(u.BPF_PROG_TEST_RUN, command)).toBe(0);
+  expect(command.retval).toBe(2);
+  for (const each of [fd, other]) seam.close(each);
+  // Nothing holds them any more.
+  expect(seam.bpf(u.BPF_PROG_GET_NEXT_ID, { start_id: 0 })).toBe(-u.ENOENT);
+  seam.dispose();
+});

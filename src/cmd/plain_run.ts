@@ -19,12 +19,13 @@ import {
   wholeRuns,
 } from "../jit/whole_run.ts";
 import type { Engine } from "../kern/compiled.ts";
-import { acquireRun, PACKET_ROOM, releaseRun } from "../kern/cpus.ts";
+import { acquireRun, CPU_LEVELS, CPU_LOCK, cpuEntry, PACKET_ROOM, releaseRun } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
 import { RUN_DATA_END, RUN_EXITED, RUN_KEPT, RUN_META, RUN_PACKET, RUN_PROG } from "../kern/run_record.ts";
 import type { RunEvent } from "../kern/scene.ts";
 import { OBJ_ID, OBJ_PROG } from "../mem/layout.ts";
+import { OWNER_MASK } from "../mem/locks.ts";
 import { BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_XDP } from "../uapi/index.ts";
 import { begin, Machine, rewind } from "../vm/machine.ts";
 import { stopRun } from "./prog_test_data.ts";
@@ -50,6 +51,8 @@ const WORD = 8;
 /** How runs on one CPU begin, of programs with a packet or of those without. */
 interface Beginning {
   readonly cpu: number;
+  /** The CPU's. */
+  readonly entry: number;
   readonly run: number;
   readonly whole: WholeRuns;
   /** The client's block. */
@@ -125,9 +128,20 @@ export class PlainRun {
       return machine.status === RUN_EXITED ? openResult(machine, onPacket) : stopRun(kernel, run, machine.status);
     } finally {
       if (kernel.run !== 0) {
-        kernel.mem.u32[(run + RUN_KEPT) >>> 2] = 0;
-        releaseRun(kernel, run);
-        kernel.done(prog);
+        const { mem } = kernel;
+        const { u32 } = mem;
+        const { entry } = beginning;
+        // No call is made to find out: it may have thrown for want of stack, before the run was begun or behind its end.
+        const open = mem.shared
+          ? (u32[(entry + CPU_LOCK) >>> 2]! & OWNER_MASK) === mem.owner
+          : u32[(entry + CPU_LEVELS) >>> 2] !== 0;
+        if (open) {
+          u32[(run + RUN_KEPT) >>> 2] = 0;
+          releaseRun(kernel, run);
+          kernel.done(prog);
+        } else {
+          kernel.run = 0;
+        }
       }
     }
   }
@@ -223,7 +237,7 @@ function begun(kernel: Kernel, prog: number, onPacket: boolean): Beginning | und
     const whole = wholeRuns(kernel, run, onPacket, results);
     const at = mem.shared ? results + BLOCK_ROOM : u32[(run + RUN_PACKET) >>> 2]! + XDP_HEADROOM;
     const room = mem.u8.subarray(at, at + PACKET_MAX + (mem.shared ? WORD : 0));
-    return { cpu, run, whole, results, room, at, packet: room };
+    return { cpu, entry: cpuEntry(mem, cpu), run, whole, results, room, at, packet: room };
   } finally {
     releaseRun(kernel, run);
   }

@@ -79,9 +79,18 @@ function refusal(kernel: Kernel, batch: PacketBatch): number {
   return outRoom >= BATCH_SLACK && kernel.userOk(out, outRoom, true) ? 0 : -EFAULT;
 }
 
+/** Where the first packet begins, from where on no end leads out of the bytes; -EINVAL: not in there. */
+function beginsAt(u32: Uint32Array, { base, bytes, ends, first }: PacketBatch): number {
+  if (first === 0) return base;
+  const from = u32[(ends >>> 2) + first - 1]!;
+  return from >= base && from <= base + bytes ? from : -EINVAL;
+}
+
 function runOn(kernel: Kernel, prog: number, batch: PacketBatch): BatchResult | number {
   const { mem, scene } = kernel;
   const { u32 } = mem;
+  const from = beginsAt(u32, batch);
+  if (from < 0) return from;
   const run = acquireRun(kernel, kernel.cpu);
   if (run < 0) return run;
   try {
@@ -95,12 +104,12 @@ function runOn(kernel: Kernel, prog: number, batch: PacketBatch): BatchResult | 
     scene.events = [];
     scene.stopped = undefined;
     scene.batch = { packet: () => u32[(run + RUN_BATCH_INDEX) >>> 2]!, packets: eventPackets };
-    const { data, bytes, base, first, ends, outRoom } = batch;
+    const { data, bytes, base, outRoom } = batch;
     const { next, status } = runBatch(m, start, {
       ...batch,
       data: (data - base) | 0,
       bytes: base + bytes,
-      from: first === 0 ? base : u32[(ends >>> 2) + first - 1]!,
+      from,
       outAt: 0,
       outLast: outRoom - BATCH_SLACK,
       shortest: ETH_HLEN,

@@ -1,5 +1,10 @@
 /** What one packet of a batch leaves behind is not there for the next one. */
 import { expect, test } from "vitest";
+import { loadProgram } from "../../test/conformance/programs.ts";
+import { parseBtf } from "../btf/index.ts";
+import { kernelBtf } from "../helpers/kernel_btf.ts";
+import { createEmbeddedHost, type EmbeddedHost } from "../host/embedded.ts";
+import type { UserBuffer } from "../host/host.ts";
 import { createEmbedded, u32, u64 } from "../index.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
@@ -55,4 +60,87 @@ test("a value of a map that an earlier packet found in another map", () => {
     [3, "EFAULT"],
   ]);
   expect([...retvals]).toEqual([2, 0, 2, 0]);
+});
+
+const DATA = 4096;
+const OUT = 32_768;
+const SECRET = 0xaa;
+
+/** Runs packets of a buffer that has other bytes in front of them; `ends`: where their ends lie. */
+function runFrom(
+  host: EmbeddedHost,
+  fd: number,
+  { bytes, address }: UserBuffer,
+  ends: number,
+  at: { readonly base: number; readonly count: number; readonly first: number },
+): ReturnType<EmbeddedHost["runPackets"]> {
+  bytes.fill(SECRET, 0, DATA);
+  bytes.fill(0, OUT);
+  const user = Number(address);
+  return host.runPackets(fd, {
+    ...at,
+    data: user + DATA,
+    bytes: 200,
+    ends,
+    retvals: user + 16_384,
+    out: user + OUT,
+    outRoom: 20_000,
+    outEnds: user + 20_480,
+  });
+}
+
+test.each([
+  [0, -256, 20],
+  [100, 40, 120],
+  [0, 201, 220],
+])("a first packet that does not begin among the bytes, which are counted from %i: %i to %i", (base, from, end) => {
+  const host = createEmbeddedHost({ memory: 8 << 20 });
+  const { fd } = loadProgram(host, [asm.mov64Imm(R0, 2), asm.exit()]);
+  const buffer = host.user.alloc(1 << 16);
+  const ends = buffer.bytes.byteOffset + 24_576;
+  new Int32Array(buffer.bytes.buffer, ends, 2).set([from, end]);
+  expect(runFrom(host, fd, buffer, ends, { base, count: 2, first: 1 })).toBe(-u.EINVAL);
+  expect(buffer.bytes.subarray(OUT)).not.toContain(SECRET);
+  new Int32Array(buffer.bytes.buffer, ends, 2).set([base + 50, base + 70]);
+  expect(runFrom(host, fd, buffer, ends, { base, count: 2, first: 1 })).toMatchObject({ next: 2, errno: 0 });
+  host.dispose();
+});
+
+test("a program that moves the ends of packets, and then throws", () => {
+  const host = createEmbeddedHost({ memory: 8 << 20 });
+  const map_flags = u.BPF_F_MMAPABLE;
+  const map = host.bpf(u.BPF_MAP_CREATE, {
+    map_type: u.BPF_MAP_TYPE_ARRAY,
+    key_size: 4,
+    value_size: 64,
+    max_entries: 1,
+    map_flags,
+  });
+  const mapping = host.mmap(map, { length: 4096, offset: 0, prot: 3 }) as Uint8Array;
+  const thrower = parseBtf(kernelBtf()).types.findIndex((type) => type.kind === "func" && type.name === "bpf_throw");
+  // The second of three packets: the ends are in front of the base then.
+  const moved = [10, 30, 60].flatMap((end, i) => asm.st("u32", R9, 4 * i, end));
+  const { fd, log } = loadProgram(host, [
+    asm.ldMapValue(R9, map, 0),
+    asm.ldx("u32", R2, R9, 16),
+    asm.alu64Imm("add", R2, 1),
+    asm.stx("u32", R9, R2, 16),
+    asm.mov64Imm(R0, 2),
+    asm.jmpImm("jne", R2, 2, "end"),
+    ...moved,
+    asm.mov64Imm(R1, 0),
+    asm.callKfunc(thrower),
+    label("end"),
+    asm.mov64Imm(R0, 2),
+    asm.exit(),
+  ]);
+  expect(log).toBe("");
+  const buffer = host.user.alloc(1 << 16);
+  const ends = new Uint32Array(mapping.buffer, mapping.byteOffset, 3);
+  ends.set([120, 140, 160]);
+  const result = runFrom(host, fd, buffer, mapping.byteOffset, { base: 100, count: 3, first: 0 });
+  expect([...ends]).toEqual([10, 30, 60]);
+  expect(result).toMatchObject({ next: 1, errno: 0 });
+  expect(buffer.bytes.subarray(OUT)).not.toContain(SECRET);
+  host.dispose();
 });

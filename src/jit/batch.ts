@@ -76,7 +76,8 @@ export function runBatch(m: Machine, start: WebAssembly.ExportValue, batch: Batc
     u32[m.regs] = low;
     u32[m.regs + 1] = high;
     if (index > first) {
-      from = u32[(ends >>> 2) + index - 1]!;
+      // The program may have changed it since: nothing begins in front of the batch, nor behind its bytes.
+      from = Math.min(Math.max(u32[(ends >>> 2) + index - 1]!, batch.from), bytes);
       outAt = out === 0 ? 0 : u32[(outEnds >>> 2) + index - 1]!;
     }
     first = index;

@@ -198,6 +198,29 @@ describe.each([false, true])("shared: %s", (shared) => {
     expect(host.compiled("lookup", fd, 1)).toBe(0);
   });
 
+  test("a value that goes where its key is", () => {
+    const fd = host.create(HASH);
+    for (let i = 0; i < 3; i++) expect(host.update(fd, 1, 5)).toBe(0);
+    const { mem, elements } = host.kernel;
+    // On a shared host the value may be copied more than once, and what has to look for it again needs the key.
+    for (const [from, taken] of [
+      [-8, 0],
+      [-7, shared ? LEFT : 0],
+      [0, shared ? LEFT : 0],
+      [3, shared ? LEFT : 0],
+      [4, 0],
+    ] as const) {
+      const at = host.key + 16;
+      host.fill(fd, 0, 0, 0, { 8: at, 16: at + from });
+      for (const run of [elements.lookup, (attr: number) => bpf(host.kernel, u.BPF_MAP_LOOKUP_ELEM, attr, WHOLE)]) {
+        mem.u32.set([0, 0, 1, 0], (at - 8) >>> 2);
+        const ret = run(host.attr);
+        expect([from, ret]).toEqual([from, run === elements.lookup ? taken : 0]);
+        expect(mem.u8[ret === 0 ? at + from : at]).toBe(ret === 0 ? 5 : 1);
+      }
+    }
+  });
+
   test("whatever is wrong with a call, it is what TypeScript says", () => {
     const plain = new User(shared, Number.POSITIVE_INFINITY);
     const users = [host, plain];

@@ -24,7 +24,17 @@ import {
 } from "../struct/map.ts";
 import { BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, bpf_attr } from "../uapi/index.ts";
 import { Code, I32 } from "../wasm/code.ts";
-import { block, const32, type Exit, Local32, local32, type Operand32, push32, when } from "../wasm/expr.ts";
+import {
+  block,
+  const32,
+  type Exit,
+  type Expr32,
+  Local32,
+  local32,
+  type Operand32,
+  push32,
+  when,
+} from "../wasm/expr.ts";
 import { ModuleBuilder, type Signature } from "../wasm/module.ts";
 import * as w from "../wasm/opcodes.ts";
 import { FMODE_READ, FMODE_WRITE, MODE_MASK, PROCESS_CAPACITY, PROCESS_TABLE } from "./fds.ts";
@@ -162,6 +172,8 @@ class CommandEmitter {
         leaveUnlessUser(mem, key, keySize, left);
         if (value !== undefined) leaveUnlessUser(mem, value, valueSize, left);
         if (mem.shared) {
+          // A value that was copied in vain has spoiled no key that TypeScript reads again.
+          if (this.#command.mode === FMODE_READ) left.when(overlap(key, keySize, value!, valueSize));
           const copy = local32(code, this.#kernel.keyCopy);
           emitCopy(copy, key, keySize);
           key.set(copy);
@@ -208,6 +220,11 @@ class CommandEmitter {
     if (mem.shared) when(const32(code, use).cmpxchg(0, this.#use, 0).ne(this.#use), () => code.call(this.#end));
     code.op(w.RETURN);
   }
+}
+
+/** Whether two places have a byte in common. */
+function overlap(a: Local32, aSize: number, b: Local32, bSize: number): Expr32 {
+  return a.sub(b).ltU(bSize).or(b.sub(a).ltU(aSize));
 }
 
 /** As `userOk`, but for mappings, and for what lies in more than one granule. */

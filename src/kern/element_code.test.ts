@@ -198,25 +198,33 @@ describe.each([false, true])("shared: %s", (shared) => {
     expect(host.compiled("lookup", fd, 1)).toBe(0);
   });
 
-  test("a value that goes where its key is", () => {
+  test("a value that goes where its key or the attributes are", () => {
     const fd = host.create(HASH);
     for (let i = 0; i < 3; i++) expect(host.update(fd, 1, 5)).toBe(0);
     const { mem, elements } = host.kernel;
-    // On a shared host the value may be copied more than once, and what has to look for it again needs the key.
-    for (const [from, taken] of [
-      [-8, 0],
-      [-7, shared ? LEFT : 0],
-      [0, shared ? LEFT : 0],
-      [3, shared ? LEFT : 0],
-      [4, 0],
+    const key = host.key + 16;
+    const run = (attr: number): number => bpf(host.kernel, u.BPF_MAP_LOOKUP_ELEM, attr, WHOLE);
+    // On a shared host the value may be copied more than once, and what has to look for it again needs the others.
+    const left = shared ? LEFT : 0;
+    for (const [value, taken] of [
+      [key - 8, 0],
+      [key - 7, left],
+      [key, left],
+      [key + 3, left],
+      [key + 4, 0],
+      [host.attr, left],
+      [host.attr + 31, left],
+      [host.attr + 32, 0],
     ] as const) {
-      const at = host.key + 16;
-      host.fill(fd, 0, 0, 0, { 8: at, 16: at + from });
-      for (const run of [elements.lookup, (attr: number) => bpf(host.kernel, u.BPF_MAP_LOOKUP_ELEM, attr, WHOLE)]) {
-        mem.u32.set([0, 0, 1, 0], (at - 8) >>> 2);
-        const ret = run(host.attr);
-        expect([from, ret]).toEqual([from, run === elements.lookup ? taken : 0]);
-        expect(mem.u8[ret === 0 ? at + from : at]).toBe(ret === 0 ? 5 : 1);
+      for (const [lookup, expected] of [
+        [elements.lookup, taken],
+        [run, 0],
+      ] as const) {
+        host.fill(fd, 0, 0, 0, { 8: key, 16: value });
+        mem.u32.set([0, 0, 1, 0], (key - 8) >>> 2);
+        expect([value, lookup(host.attr)]).toEqual([value, expected]);
+        if (expected === 0) expect(mem.u8[value]).toBe(5);
+        else expect([mem.u32[key >>> 2], mem.u32[host.attr >>> 2]]).toEqual([1, fd]);
       }
     }
   });

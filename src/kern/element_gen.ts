@@ -172,8 +172,11 @@ class CommandEmitter {
         leaveUnlessUser(mem, key, keySize, left);
         if (value !== undefined) leaveUnlessUser(mem, value, valueSize, left);
         if (mem.shared) {
-          // A value that was copied in vain has spoiled no key that TypeScript reads again.
-          if (this.#command.mode === FMODE_READ) left.when(overlap(key, keySize, value!, valueSize));
+          if (this.#command.mode === FMODE_READ) {
+            // A value that was copied in vain must not have spoiled what TypeScript reads again.
+            const attr = new Local32(code, 0);
+            left.when(overlap(key, keySize, value!, valueSize).or(overlap(attr, ALL, value!, valueSize)));
+          }
           const copy = local32(code, this.#kernel.keyCopy);
           emitCopy(copy, key, keySize);
           key.set(copy);

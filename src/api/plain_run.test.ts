@@ -8,6 +8,9 @@ import { kernelBtf } from "../helpers/kernel_btf.ts";
 import { EmbeddedHost } from "../host/embedded.ts";
 import type { Insn } from "../insn/index.ts";
 import * as asm from "../insn/index.ts";
+import { createKernel } from "../kern/create.ts";
+import { RUN_PROG } from "../kern/run_record.ts";
+import { OBJ_PROG } from "../mem/layout.ts";
 import * as u from "../uapi/index.ts";
 import { BpfError, createEmbedded, EmbeddedBpfHost, type Program, RunFault, type RunOptions, u32 } from "./index.ts";
 
@@ -312,5 +315,33 @@ test.each([false, true])("a run that there was no room on the stack to begin; sh
   for (const each of [fd, other]) seam.close(each);
   // Nothing holds them any more.
   expect(seam.bpf(u.BPF_PROG_GET_NEXT_ID, { start_id: 0 })).toBe(-u.ENOENT);
+  seam.dispose();
+});
+
+test("a program is compiled in a run of its own, which ends with a client that dies meanwhile", () => {
+  const kernel = createKernel({ memory: 8 << 20, cpus: 2, shared: true, seed: 1, virtualClock: true });
+  const seam = new EmbeddedHost(kernel);
+  const fd = seam.bpf(u.BPF_PROG_LOAD, {
+    prog_type: u.BPF_PROG_TYPE_RAW_TRACEPOINT,
+    insn_cnt: noOp.length,
+    insns: asm.encodeInsns(noOp),
+    license: "GPL",
+  });
+  const prog = kernel.get(fd, OBJ_PROG);
+  kernel.done(prog);
+  const { Module } = WebAssembly;
+  const runs: boolean[] = [];
+  class Watched extends Module {
+    constructor(bytes: BufferSource) {
+      super(bytes);
+      runs.push(kernel.run !== 0 && kernel.mem.u32[(kernel.run + RUN_PROG) >>> 2] === prog);
+    }
+  }
+  vi.spyOn(WebAssembly, "Module").mockImplementation(Watched);
+  expect(seam.plainRun(fd)(undefined)).toMatchObject({ retval: 2 });
+  // The program, what it imports, and what runs it.
+  expect(runs.length).toBeGreaterThan(1);
+  expect(new Set(runs)).toEqual(new Set([true]));
+  expect(kernel.run).toBe(0);
   seam.dispose();
 });

@@ -188,18 +188,30 @@ function look(kernel: Kernel, fd: number): Known | undefined {
   const prog = kernel.get(fd, OBJ_PROG);
   if (prog < 0) return undefined;
   try {
-    const { u32 } = kernel.mem;
-    const type = u32[(prog + PROG_TYPE) >>> 2];
+    const type = kernel.mem.u32[(prog + PROG_TYPE) >>> 2];
     const onPacket = type === BPF_PROG_TYPE_XDP;
     if (onPacket ? !hasXdpTestRun(kernel, prog) : type !== BPF_PROG_TYPE_RAW_TRACEPOINT) return undefined;
-    const start = startOf(kernel, prog);
-    if (start === undefined) return undefined;
-    const beginning = beginningOf(kernel, prog, onPacket);
-    if (beginning === undefined) return undefined;
-    const machine = new Machine(kernel, beginning.run);
-    return { prog, id: u32[(prog + OBJ_ID) >>> 2]!, onPacket, whole: beginning.whole.of(start), machine, beginning };
+    return lookInRun(kernel, prog, onPacket);
   } finally {
     kernel.done(prog);
+  }
+}
+
+/** The same in a run of the program: compiling it takes long, and with a client that dies meanwhile the run ends. */
+function lookInRun(kernel: Kernel, prog: number, onPacket: boolean): Known | undefined {
+  const { u32 } = kernel.mem;
+  const run = acquireRun(kernel, kernel.cpu);
+  if (run < 0) return undefined;
+  try {
+    u32[(run + RUN_PROG) >>> 2] = prog;
+    const start = startOf(kernel, prog);
+    if (start === undefined) return undefined;
+    const beginning = beginningOf(kernel, run, onPacket);
+    if (beginning === undefined) return undefined;
+    const machine = new Machine(kernel, run);
+    return { prog, id: u32[(prog + OBJ_ID) >>> 2]!, onPacket, whole: beginning.whole.of(start), machine, beginning };
+  } finally {
+    releaseRun(kernel, run);
   }
 }
 
@@ -208,7 +220,7 @@ type Slots = (Beginning | undefined)[];
 /** Of each client: how its runs begin, those without a packet and those with one, on each CPU. */
 const beginnings = new WeakMap<Kernel, readonly [without: Slots, withPacket: Slots]>();
 
-function beginningOf(kernel: Kernel, prog: number, onPacket: boolean): Beginning | undefined {
+function beginningOf(kernel: Kernel, run: number, onPacket: boolean): Beginning | undefined {
   let all = beginnings.get(kernel);
   if (all === undefined) {
     all = [[], []];
@@ -216,29 +228,19 @@ function beginningOf(kernel: Kernel, prog: number, onPacket: boolean): Beginning
   }
   const { cpu } = kernel;
   const ofKind = all[onPacket ? 1 : 0];
-  ofKind[cpu] ??= begun(kernel, prog, onPacket);
+  ofKind[cpu] ??= begun(kernel, run, onPacket);
   return ofKind[cpu];
 }
 
-/** Begins a run as the command does, on a packet of no bytes, and keeps what its memory is like then. */
-function begun(kernel: Kernel, prog: number, onPacket: boolean): Beginning | undefined {
+/** Begins the run as the command does, on a packet of no bytes, and keeps what its memory is like then. */
+function begun(kernel: Kernel, run: number, onPacket: boolean): Beginning | undefined {
   const results = kernel.results(BLOCK_SIZE);
   if (results === 0) return undefined;
-  const run = acquireRun(kernel, kernel.cpu);
-  if (run < 0) return undefined;
-  try {
-    const { mem, cpu } = kernel;
-    const { u32 } = mem;
-    u32[(run + RUN_PROG) >>> 2] = prog;
-    if (onPacket) {
-      prepareXdp(kernel, run, EMPTY_PACKET);
-    }
-    begin(new Machine(kernel, run), kernel.runBudget);
-    const whole = wholeRuns(kernel, run, onPacket, results);
-    const at = mem.shared ? results + BLOCK_ROOM : u32[(run + RUN_PACKET) >>> 2]! + XDP_HEADROOM;
-    const room = mem.u8.subarray(at, at + PACKET_MAX + (mem.shared ? WORD : 0));
-    return { cpu, entry: cpuEntry(mem, cpu), run, whole, results, room, at, packet: room };
-  } finally {
-    releaseRun(kernel, run);
-  }
+  const { mem, cpu } = kernel;
+  if (onPacket) prepareXdp(kernel, run, EMPTY_PACKET);
+  begin(new Machine(kernel, run), kernel.runBudget);
+  const whole = wholeRuns(kernel, run, onPacket, results);
+  const at = mem.shared ? results + BLOCK_ROOM : mem.u32[(run + RUN_PACKET) >>> 2]! + XDP_HEADROOM;
+  const room = mem.u8.subarray(at, at + PACKET_MAX + (mem.shared ? WORD : 0));
+  return { cpu, entry: cpuEntry(mem, cpu), run, whole, results, room, at, packet: room };
 }

@@ -4,12 +4,14 @@ import { XDP_HEADROOM } from "../helpers/xdp.ts";
 import {
   RUN_BATCH_INDEX,
   RUN_CASTS,
+  RUN_CURRENT,
   RUN_DATA,
   RUN_DATA_END,
   RUN_HELD_COUNT,
   RUN_META,
   RUN_PACKET,
   RUN_PACKET_MOVED,
+  RUN_PROG,
   RUN_REGS,
   RUN_TAIL_CALLS,
 } from "../kern/run_record.ts";
@@ -142,6 +144,7 @@ function open({ run, ctx, index }: Parameters, begins: Expr32, length: Expr32): 
   ctx.store(data_end.offset, begins.add(length));
   run.store(RUN_BATCH_INDEX, index);
   for (const field of [RUN_TAIL_CALLS, RUN_CASTS]) run.store(field, 0);
+  run.store(RUN_CURRENT, run.load(RUN_PROG));
 }
 
 /** The packet as the run has left it goes behind the others. */

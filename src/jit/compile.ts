@@ -4,7 +4,7 @@ import type { Callable } from "../helpers/types.ts";
 import type { CompiledFunction, CompiledProgram } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { isCallback, PROG_INSN_CNT } from "../kern/prog.ts";
-import { RUN_BUDGET, RUN_REGS } from "../kern/run_record.ts";
+import { RUN_BUDGET, RUN_CURRENT, RUN_REGS } from "../kern/run_record.ts";
 import { OBJ_ID } from "../mem/layout.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../wasm/code.ts";
 import { Local32, local64, push32 } from "../wasm/expr.ts";
@@ -125,6 +125,7 @@ function moduleOf(
   let [goOn, tailCall]: (number | undefined)[] = [];
   const given = program.functions.map(({ start }) => argumentCount(args.get(start)!));
   const functions = given.map((count) => module.declare(bpfFunction(count)));
+  const goesOn = program.functions.map((func) => func.calls.some(({ index }) => calls[index]?.how === "tail"));
   const generated = new Map<string, number>();
   const unit: Program = {
     prog,
@@ -176,6 +177,7 @@ function moduleOf(
     },
     functions,
     args: given,
+    goesOn,
     generated: (index) => {
       const call = calls[index]!;
       if (call.how !== "gen" && call.how !== "tail" && call.how !== "attempt")
@@ -208,7 +210,7 @@ function moduleOf(
   for (const start of entries) {
     const entry = module.declare({ params: [I32, I32], results: [] });
     const place = program.functionAt.get(start)!;
-    module.define(entry, entryCode(functions[place]!, given[place]!));
+    module.define(entry, entryCode(unit, place));
     module.exportFunction(String(start), entry);
   }
   const tail = module.declare(TAIL_ENTRY);
@@ -236,7 +238,7 @@ function argumentCount(read: number): number {
 }
 
 /** (run, fp): budget and r1 .. r5 come from the run record, what is left and r0 go there. */
-function entryCode(func: number, args: number): Code {
+function entryCode({ prog, functions, args, goesOn }: Program, place: number): Code {
   const code = new Code(2);
   const left = local64(code);
   const run = new Local32(code, RUN);
@@ -244,10 +246,11 @@ function entryCode(func: number, args: number): Code {
   code.get(RUN);
   code.get(FP);
   run.load64(RUN_BUDGET).push();
-  for (let register = 1; register <= args; register++) run.load64(RUN_REGS + 8 * register).push();
-  code.call(func);
+  for (let register = 1; register <= args[place]!; register++) run.load64(RUN_REGS + 8 * register).push();
+  code.call(functions[place]!);
   code.set(left.index);
   code.memory(I64_STORE, RUN_REGS);
   run.store64(RUN_BUDGET, left);
+  if (goesOn[place]!) run.store(RUN_CURRENT, prog);
   return code;
 }

@@ -52,6 +52,8 @@ export interface Program {
   /** By the function's place in the program: its number in the module, and how many arguments it is given. */
   readonly functions: readonly number[];
   readonly args: readonly number[];
+  /** The same: whether it makes tail calls, and so may come back from another program. */
+  readonly goesOn: readonly boolean[];
 }
 
 /** Where the result of a call is kept, and a local that is all ones where it is NULL, else 0. */

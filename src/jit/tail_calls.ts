@@ -117,7 +117,7 @@ function callModule(mem: Memory): Uint8Array<ArrayBuffer> {
   const length = new Expr32(code, () => code.tableSize());
   // No program has the id 0: there the function that goes on in JavaScript stays.
   select(id.ltU(length), id, 0).push();
-  code.callIndirect(module.typeOf(TAIL_ENTRY));
+  code.returnCallIndirect(module.typeOf(TAIL_ENTRY));
   module.define(func, code);
   module.exportFunction(CALL, func);
   return module.bytes(mem.sharedPages);
@@ -129,6 +129,6 @@ export function tailEntry(func: number, args: number): Code {
   for (const local of [RUN, FP, BUDGET]) code.get(local);
   if (args > 0) new Local32(code, RUN).load(RUN_CTX).extendU().push();
   for (let i = 1; i < args; i++) code.i64(0, 0);
-  code.call(func);
+  code.returnCall(func);
   return code;
 }

@@ -1,5 +1,6 @@
 /** The instructions of one function as bytes, and its locals. */
 import { Bug } from "../errors.ts";
+import { RETURN_CALLS } from "./features.ts";
 import {
   BLOCK,
   BR,
@@ -14,6 +15,9 @@ import {
   LOCAL_TEE,
   LOOP,
   MEMORY_COPY,
+  RETURN,
+  RETURN_CALL,
+  RETURN_CALL_INDIRECT,
   TABLE_SIZE,
 } from "./opcodes.ts";
 
@@ -215,12 +219,12 @@ export class Code extends Bytes {
     this.u32(index);
   }
 
-  /** As `ModuleBuilder` names functions. */
-  /** Calls the function of this type at the index on the stack, of the module's table. */
-  callIndirect(type: number): void {
-    this.byte(CALL_INDIRECT);
+  /** Returns what the function of this type at the index on the stack returns, of the module's table. */
+  returnCallIndirect(type: number): void {
+    this.byte(RETURN_CALLS ? RETURN_CALL_INDIRECT : CALL_INDIRECT);
     this.u32(type);
     this.byte(0);
+    if (!RETURN_CALLS) this.byte(RETURN);
   }
 
   /** How long the module's table is. */
@@ -230,8 +234,20 @@ export class Code extends Bytes {
     this.byte(0);
   }
 
+  /** `func`: as `ModuleBuilder` names functions. */
   call(func: number): void {
     this.byte(CALL);
+    this.#callee(func);
+  }
+
+  /** Returns what it returns, in the place of this function where the engine can do that. */
+  returnCall(func: number): void {
+    this.byte(RETURN_CALLS ? RETURN_CALL : CALL);
+    this.#callee(func);
+    if (!RETURN_CALLS) this.byte(RETURN);
+  }
+
+  #callee(func: number): void {
     if (func >= 0) {
       this.u32(func);
       return;

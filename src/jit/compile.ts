@@ -180,8 +180,7 @@ function moduleOf(
     goesOn,
     generated: (index) => {
       const call = calls[index]!;
-      if (call.how !== "gen" && call.how !== "tail" && call.how !== "attempt")
-        throw new Bug(`call ${index} is not generated`);
+      if (call.how !== "gen" && call.how !== "attempt") throw new Bug(`call ${index} is not generated`);
       const map = call.how === "attempt" ? 0 : call.map;
       const inner = call.how === "gen" && call.inner;
       const key = `${map}.${call.plan.callable.name}`;

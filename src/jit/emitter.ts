@@ -4,10 +4,10 @@
  */
 
 import type { Callable, TurnsGen } from "../helpers/types.ts";
-import { RUN_BUDGET } from "../kern/run_record.ts";
+import { RUN_BUDGET, RUN_CTX } from "../kern/run_record.ts";
 import type { Memory } from "../mem/memory.ts";
 import { Code, I32, I64 } from "../wasm/code.ts";
-import { Local64 } from "../wasm/expr.ts";
+import { Local32, Local64 } from "../wasm/expr.ts";
 import type { Signature } from "../wasm/module.ts";
 import { BLOCK, I64_EXTEND_I32_U, I64_LOAD, I64_STORE, I64_SUB, RETURN } from "../wasm/opcodes.ts";
 import type { CallPlan } from "./calls.ts";
@@ -25,6 +25,12 @@ export const FRAME_POINTER = 10;
 
 export function bpfFunction(args: number): Signature {
   return { params: [I32, I32, I64, ...Array.from({ length: args }, () => I64)], results: [I64, I64] };
+}
+
+/** What a program begins with: r1 is the context, the others are 0. */
+export function pushFirstArguments(code: Code, count: number): void {
+  if (count > 0) new Local32(code, RUN).load(RUN_CTX).extendU().push();
+  for (let i = 1; i < count; i++) code.i64(0, 0);
 }
 
 /** What is the same for all functions of a program. */

@@ -4,7 +4,7 @@
  */
 import { afterAll, expect, test } from "vitest";
 import { loadProgram, readStderr, resultMap, testRun } from "../../test/conformance/programs.ts";
-import { BtfBuilder } from "../btf/index.ts";
+import { loadFunction } from "../../test/jit/pairs.ts";
 import { EmbeddedHost } from "../host/embedded.ts";
 import * as asm from "../insn/index.ts";
 import { createKernel } from "../kern/create.ts";
@@ -301,27 +301,6 @@ test("a context that is shorter than what the program reads and writes of it", (
   expect(jit).toEqual(interp);
   expect(jit!.map(([ret]) => ret)).toEqual([-u.EFAULT, -u.EFAULT, -u.EFAULT, -u.EFAULT, -u.EFAULT, 0]);
 });
-
-/** With BTF, without which functions may make no tail calls; `f` is the last function. */
-function loadFunction(host: EmbeddedHost, main: Items, f: Items): number {
-  const types = new BtfBuilder();
-  const func = types.func("f", types.funcProto(types.int("int", 4, { signed: true }), []), "static");
-  const btf = types.build();
-  const prog_btf_fd = host.bpf(u.BPF_BTF_LOAD, { btf, btf_size: btf.length });
-  const insns = asm.assemble([main, label("f"), f].flat());
-  const fd = host.bpf(u.BPF_PROG_LOAD, {
-    prog_type: u.BPF_PROG_TYPE_XDP,
-    insn_cnt: insns.length,
-    insns: asm.encodeInsns(insns),
-    license: "GPL",
-    prog_btf_fd,
-    func_info: Uint32Array.of(0, func, insns.length - asm.assemble(f).length, func),
-    func_info_rec_size: 8,
-    func_info_cnt: 2,
-  });
-  host.close(prog_btf_fd);
-  return fd;
-}
 
 test("a tail call behind it, from a function: the caller goes on in its own program", () => {
   const ends = sides.map(({ kernel, host, map }) => {

@@ -6,12 +6,12 @@
  */
 import type { TailCalls } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { RUN_BUDGET, RUN_CTX, RUN_REGS } from "../kern/run_record.ts";
+import { RUN_BUDGET, RUN_REGS } from "../kern/run_record.ts";
 import type { Memory } from "../mem/memory.ts";
 import { Code, I32 } from "../wasm/code.ts";
 import { Expr32, Local32, Local64, select } from "../wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
-import { BUDGET, bpfFunction, FP, RUN } from "./emitter.ts";
+import { BUDGET, bpfFunction, FP, pushFirstArguments, RUN } from "./emitter.ts";
 
 /** (run, fp, budget) → (r0, budget): goes on in the program of RUN_CURRENT, in the frame at fp. */
 export const TAIL_ENTRY: Signature = bpfFunction(0);
@@ -123,12 +123,11 @@ function callModule(mem: Memory): Uint8Array<ArrayBuffer> {
   return module.bytes(mem.sharedPages);
 }
 
-/** The entry of a program: r1 is the context, the others are 0. */
+/** The entry of a program. */
 export function tailEntry(func: number, args: number): Code {
   const code = new Code(params.length);
   for (const local of [RUN, FP, BUDGET]) code.get(local);
-  if (args > 0) new Local32(code, RUN).load(RUN_CTX).extendU().push();
-  for (let i = 1; i < args; i++) code.i64(0, 0);
+  pushFirstArguments(code, args);
   code.returnCall(func);
   return code;
 }

@@ -24,6 +24,7 @@ import {
   RUN_PROG,
   RUN_REGS,
   RUN_STACK_TOP,
+  RUN_TAIL_CALLS,
 } from "../kern/run_record.ts";
 import { OBJ_ID, OBJ_KIND, OBJ_PROG, OBJ_REFS } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
@@ -205,9 +206,10 @@ class RunCode {
         }
         record.store(RUN_KEPT, kept);
       },
-      // The run before was closed here too, and so has held nothing, as tail calls do: no more is changed than this, and
-      // what is stored below.
-      () => record.store(RUN_CASTS, 0),
+      // The run before was closed here too, and so has held nothing: no more is changed than this, and what is stored below.
+      () => {
+        for (const field of [RUN_CASTS, RUN_TAIL_CALLS]) record.store(field, 0);
+      },
     );
     for (const field of [RUN_PROG, RUN_CURRENT]) record.store(field, prog);
     if (this.#onPacket) {

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { Bug } from "../errors.ts";
 import { Bytes, Code, EXTERNREF, I32, I64 } from "./code.ts";
+import { RETURN_CALLS } from "./features.ts";
 import { IMPORTS, MEMORY, ModuleBuilder } from "./module.ts";
 import { BLOCK, I32_ADD, I32_EQZ, I32_SUB, I64_ADD, IF } from "./opcodes.ts";
 
@@ -181,4 +182,39 @@ test("a branch to a level that is not open is a bug", () => {
   code.end();
   expect(() => code.br(level)).toThrow(Bug);
   expect(() => code.br(0)).toThrow(Bug);
+});
+
+/** The sum of 1 to n. */
+function sumModule(returnCalls: boolean): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  const sum = module.declare({ params: [I32, I32], results: [I32] });
+  const code = new Code(2, undefined, returnCalls);
+  code.get(0);
+  code.open(IF);
+  code.get(0);
+  code.i32(1);
+  code.op(I32_SUB);
+  code.get(0);
+  code.get(1);
+  code.op(I32_ADD);
+  code.returnCall(sum);
+  code.end();
+  code.get(1);
+  module.define(sum, code);
+  module.exportFunction("sum", sum);
+  return module.bytes(undefined);
+}
+
+test("calls in the place of a function, and the same for engines without them", () => {
+  const memory = new WebAssembly.Memory({ initial: 1 });
+  const [inPlace, nested] = [true, false].map((returnCalls) => {
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(sumModule(returnCalls)), {
+      [IMPORTS]: { [MEMORY]: memory },
+    });
+    return exports.sum as (n: number, sum: number) => number;
+  });
+  expect([inPlace!(100, 0), nested!(100, 0)]).toEqual([5050, 5050]);
+  expect(inPlace!(1_000_000, 0)).toBe(1_784_293_664);
+  expect(() => nested!(1_000_000, 0)).toThrow(RangeError);
+  expect(RETURN_CALLS).toBe(true);
 });

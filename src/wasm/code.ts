@@ -117,15 +117,17 @@ export class Bytes {
 export class Code extends Bytes {
   readonly #locals: ValueType[] = [];
   readonly #params: number;
+  readonly #returnCalls: boolean;
   /** Calls of the module's own functions: where, and which. */
   readonly #calls: number[] = [];
   /** Blocks, loops and ifs that are open. */
   depth = 0;
 
-  /** `room`: about so many bytes there will be. */
-  constructor(params: number, room?: number) {
+  /** `room`: about so many bytes there will be. `returnCalls`: whether the engine has such calls. */
+  constructor(params: number, room?: number, returnCalls: boolean = RETURN_CALLS) {
     super(room);
     this.#params = params;
+    this.#returnCalls = returnCalls;
   }
 
   local(type: ValueType): number {
@@ -221,10 +223,10 @@ export class Code extends Bytes {
 
   /** Returns what the function of this type at the index on the stack returns, of the module's table. */
   returnCallIndirect(type: number): void {
-    this.byte(RETURN_CALLS ? RETURN_CALL_INDIRECT : CALL_INDIRECT);
+    this.byte(this.#returnCalls ? RETURN_CALL_INDIRECT : CALL_INDIRECT);
     this.u32(type);
     this.byte(0);
-    if (!RETURN_CALLS) this.byte(RETURN);
+    if (!this.#returnCalls) this.byte(RETURN);
   }
 
   /** How long the module's table is. */
@@ -242,9 +244,9 @@ export class Code extends Bytes {
 
   /** Returns what it returns, in the place of this function where the engine can do that. */
   returnCall(func: number): void {
-    this.byte(RETURN_CALLS ? RETURN_CALL : CALL);
+    this.byte(this.#returnCalls ? RETURN_CALL : CALL);
     this.#callee(func);
-    if (!RETURN_CALLS) this.byte(RETURN);
+    if (!this.#returnCalls) this.byte(RETURN);
   }
 
   #callee(func: number): void {

@@ -1,5 +1,6 @@
 /** The same program on both engines, on exclusive and on shared hosts. */
 import { expect } from "vitest";
+import { BtfBuilder } from "../../src/btf/index.ts";
 import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
@@ -14,6 +15,27 @@ const options = { memory: 8 << 20, cpus: 2, seed: 1, runBudget: 20_000 };
 export function load(host: EmbeddedHost, items: Items, type?: number): number {
   const { fd, log } = loadProgram(host, items, type === undefined ? {} : { type });
   if (fd < 0) throw new Error(log);
+  return fd;
+}
+
+/** With BTF, without which functions may make no tail calls; `f` is the last function. */
+export function loadFunction(host: EmbeddedHost, main: Items, f: Items): number {
+  const types = new BtfBuilder();
+  const func = types.func("f", types.funcProto(types.int("int", 4, { signed: true }), []), "static");
+  const btf = types.build();
+  const prog_btf_fd = host.bpf(u.BPF_BTF_LOAD, { btf, btf_size: btf.length });
+  const insns = asm.assemble([main, label("f"), f].flat());
+  const fd = host.bpf(u.BPF_PROG_LOAD, {
+    prog_type: u.BPF_PROG_TYPE_XDP,
+    insn_cnt: insns.length,
+    insns: asm.encodeInsns(insns),
+    license: "GPL",
+    prog_btf_fd,
+    func_info: Uint32Array.of(0, func, insns.length - asm.assemble(f).length, func),
+    func_info_rec_size: 8,
+    func_info_cnt: 2,
+  });
+  host.close(prog_btf_fd);
   return fd;
 }
 

@@ -107,7 +107,8 @@ const gen: TurnsGen = {
       const value = local32(code);
       block(code, (end) => {
         loop(code, (again) => {
-          value.set(nextOf?.(walk, key) ?? call("walkNext", map, walk));
+          const next = call("walkNext", map, walk);
+          value.set(nextOf?.(walk, key, next) ?? next);
           end.when(value.eqz());
           done.set(done.add(1));
           again.when(turn(const32(code, map).extendU(), key.extendU(), value.extendU(), ctx).eqz());

@@ -111,7 +111,7 @@ function emitTurns(e: Emitter, op: Op, call: Extract<CallPlan, { readonly how: "
     code,
     map: call.map,
     args: ARGUMENTS.map((register) => e.register(register)),
-    next: call.gen && ((walk, key) => call.gen!.emit(walkCall(e, call, [walk, key]))),
+    next: call.gen && ((walk, key, helper) => call.gen!.emit(walkCall(e, call, [walk, key], helper))),
     turn: (...args) => new Expr64(code, () => pushCall(e, call.callee, args)),
     call: (name, a, b) =>
       new Expr32(code, () => {
@@ -301,13 +301,19 @@ function putResult(e: Emitter, { result }: Callable): void {
   e.set(0);
 }
 
-function walkCall(e: Emitter, call: Extract<CallPlan, { readonly how: "turns" }>, args: readonly Local32[]): GenCall {
+/** Of `map_for_each`. */
+function walkCall(
+  e: Emitter,
+  { plan, map }: Extract<CallPlan, { readonly how: "turns" }>,
+  args: readonly Local32[],
+  helper: Expr32,
+): GenCall {
   const { code, unit } = e;
-  const { plan, map } = call;
   const direct = (): never => {
     throw new Bug(`a walk over map ${map} calls ${plan.callable.name}`);
   };
-  return genCall({ code, unit, map, args: args.map(({ index }) => index), callable: plan.callable, direct });
+  const place = { code, unit, map, args: args.map(({ index }) => index), callable: plan.callable, direct };
+  return { ...genCall(place), helper };
 }
 
 /** Where the code of a map's type is emitted to. */

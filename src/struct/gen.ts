@@ -115,8 +115,11 @@ export interface TurnsCall {
   readonly args: readonly Local64[];
   /** What the function returns: calls it with these arguments, the others 0. */
   turn(...args: readonly Operand64[]): Expr64;
-  /** Of helpers that walk over a map whose type has code for it: the next value, its key copied; 0: there is none. */
-  readonly next: ((walk: Local32, key: Local32) => Operand32) | undefined;
+  /**
+   * Of helpers that walk over a map whose type has code for it: the next value, its key copied; 0: there is none.
+   * `helper`: the same in TypeScript.
+   */
+  readonly next: ((walk: Local32, key: Local32, helper: Expr32) => Operand32) | undefined;
   /** What one of the helper's own functions returns: calls it, with the kernel in front. */
   call(name: string, a: Operand32, b: Operand32): Expr32;
 }

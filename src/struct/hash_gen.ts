@@ -4,6 +4,7 @@
  */
 import { rup8 } from "../mem/layout.ts";
 import {
+  BPF_FUNC_for_each_map_elem,
   BPF_FUNC_map_delete_elem,
   BPF_FUNC_map_lookup_elem,
   BPF_FUNC_map_lookup_percpu_elem,
@@ -29,6 +30,7 @@ import type { MapEnv } from "./env.ts";
 import type { ElementCall, ElementGen, GenCall, MapGen } from "./gen.ts";
 import { emitHash, sameKey } from "./hash_gen_key.ts";
 import { elementDelete, elementUpdate, genHashWrite, genPercpuWrite } from "./hash_gen_write.ts";
+import { hashWalk, percpuHashWalk } from "./hash_walk_gen.ts";
 import { HT_BUCKETS, HT_MASK, HT_SPAN, NODE_HASH, NODE_HEAD, NODE_SEQ, NODE_VALUE, SEQ_LINKED } from "./hashtab.ts";
 import { REF } from "./lru_list.ts";
 import { MAP_KEY_SIZE, MAP_VALUE_SIZE, mapField } from "./map.ts";
@@ -164,18 +166,22 @@ function isWrite(helper: number): boolean {
 
 export function genHash(env: MapEnv, map: number, helper: number): MapGen | undefined {
   if (helper === BPF_FUNC_map_lookup_elem) return lookup(env, map, false);
+  if (helper === BPF_FUNC_for_each_map_elem) return hashWalk;
   return isWrite(helper) ? genHashWrite(env, map, helper) : undefined;
 }
 
 export function genLruLookup(env: MapEnv, map: number, helper: number): MapGen | undefined {
+  if (helper === BPF_FUNC_for_each_map_elem) return hashWalk;
   return helper === BPF_FUNC_map_lookup_elem ? lookup(env, map, true) : undefined;
 }
 
 export function genPercpuHash(env: MapEnv, map: number, helper: number): MapGen | undefined {
+  if (helper === BPF_FUNC_for_each_map_elem) return percpuHashWalk;
   return isWrite(helper) ? genPercpuWrite(env, map, helper) : genPercpu(env, map, helper, false);
 }
 
 export function genPercpuLruLookup(env: MapEnv, map: number, helper: number): MapGen | undefined {
+  if (helper === BPF_FUNC_for_each_map_elem) return percpuHashWalk;
   return genPercpu(env, map, helper, true);
 }
 

@@ -29,10 +29,10 @@ import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "./map.ts";
  * The walk's state: the next bucket, how many nodes of the present one are known to follow, and these, each with its
  * sequence number: when the function removes some of them, the others tell where to go on.
  */
-const S_BUCKET = 0;
-const S_COUNT = 4;
-const S_NODES = 16;
-const WINDOW = 14;
+export const S_BUCKET = 0;
+export const S_COUNT = 4;
+export const S_NODES = 16;
+export const WINDOW = 14;
 export const WALK_SIZE: number = S_NODES + WINDOW * 8;
 
 /** Address of the next element's value, its key copied to `key`; 0: there is none. */

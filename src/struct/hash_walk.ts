@@ -20,7 +20,6 @@ import {
   isNode,
   NODE_SEQ,
   NODE_VALUE,
-  SEQ_LINKED,
 } from "./hashtab.ts";
 import { lockChain, unlockChain } from "./lru.ts";
 import { MAP_KEY_SIZE, MAP_VALUE_SIZE } from "./map.ts";
@@ -67,15 +66,29 @@ export function keyOfValue({ mem }: MapEnv, map: number, value: number, key: num
 function nextNode(env: MapEnv, map: number, state: number): number {
   const { u32 } = env.mem;
   const last = u32[(map + HT_MASK) >>> 2]!;
-  for (;;) {
-    const node = followingNode(env, map, state);
-    if (node !== 0) return node;
+  let node = followingNode(env, map, state);
+  while (node === 0) {
     const index = u32[(state + S_BUCKET) >>> 2]!;
     if (index > last) return 0;
+    const bucket = bucketAt(env.mem, map, index);
+    if (isNode(u32[bucket >>> 2]!)) node = firstNode(env, map, state, bucket);
     u32[(state + S_BUCKET) >>> 2] = index + 1;
-    const bucket = u32[(map + HT_BUCKETS) >>> 2]! + index * BUCKET_SIZE;
-    if (u32[bucket >>> 2] !== 0) look(env, map, state, bucket, bucket);
   }
+  return node;
+}
+
+function bucketAt({ u32 }: Memory, map: number, index: number): number {
+  return u32[(map + HT_BUCKETS) >>> 2]! + index * BUCKET_SIZE;
+}
+
+/** The first node of the bucket, or 0. */
+function firstNode(env: MapEnv, map: number, state: number, bucket: number): number {
+  lockChain(env, map, bucket);
+  const node = env.mem.u32[bucket >>> 2]!;
+  const found = isNode(node);
+  if (found) look(env.mem, state, node);
+  unlockChain(env, map, bucket);
+  return found ? node : 0;
 }
 
 /**
@@ -90,42 +103,40 @@ function followingNode(env: MapEnv, map: number, state: number): number {
     const at = (state + S_NODES + i * 8) >>> 2;
     const node = u32[at]!;
     const was = u32[at + 1]!;
-    const linked = u32[(node + NODE_SEQ) >>> 2] === was;
-    if (!linked && (i > 0 || !leftChain(mem, node, was))) continue;
-    forget(mem, state, i + 1);
-    if (linked) look(env, map, state, presentBucket(mem, map, state), node);
+    if (u32[(node + NODE_SEQ) >>> 2] === was && isLinked(env, map, state, node, was)) return node;
+    if (i > 0 || !leftChain(mem, node, was)) continue;
+    forgetFirst(mem, state, count);
     return node;
   }
   u32[(state + S_COUNT) >>> 2] = 0;
   return 0;
 }
 
-function presentBucket(mem: Memory, map: number, state: number): number {
-  return mem.u32[(map + HT_BUCKETS) >>> 2]! + (mem.u32[(state + S_BUCKET) >>> 2]! - 1) * BUCKET_SIZE;
-}
-
-/** The first `n` known nodes are behind us. */
-function forget(mem: Memory, state: number, n: number): void {
-  const { u32, u8 } = mem;
-  const count = u32[(state + S_COUNT) >>> 2]!;
-  u8.copyWithin(state + S_NODES, state + S_NODES + n * 8, state + S_NODES + count * 8);
-  u32[(state + S_COUNT) >>> 2] = count - n;
-}
-
-/** Notes which nodes follow `from`, a node in the chain or the bucket itself. */
-function look(env: MapEnv, map: number, state: number, bucket: number, from: number): void {
+/** Whether the node is still what it was, now that nobody else changes the chain; then what follows it is noted. */
+function isLinked(env: MapEnv, map: number, state: number, node: number, was: number): boolean {
   const { u32 } = env.mem;
+  const bucket = bucketAt(env.mem, map, u32[(state + S_BUCKET) >>> 2]! - 1);
   lockChain(env, map, bucket);
-  // It may have left the chain since the caller saw it: what was known before stands then.
-  if (from === bucket || u32[(from + NODE_SEQ) >>> 2]! & SEQ_LINKED) {
-    let count = 0;
-    for (let node = u32[from >>> 2]!; isNode(node) && count < WINDOW; node = u32[node >>> 2]!) {
-      const at = (state + S_NODES + count * 8) >>> 2;
-      u32[at] = node;
-      u32[at + 1] = u32[(node + NODE_SEQ) >>> 2]!;
-      count++;
-    }
-    u32[(state + S_COUNT) >>> 2] = count;
-  }
+  const linked = u32[(node + NODE_SEQ) >>> 2] === was;
+  if (linked) look(env.mem, state, node);
   unlockChain(env, map, bucket);
+  return linked;
+}
+
+/** The first of the known nodes is behind us. */
+function forgetFirst({ u32, u8 }: Memory, state: number, count: number): void {
+  u8.copyWithin(state + S_NODES, state + S_NODES + 8, state + S_NODES + count * 8);
+  u32[(state + S_COUNT) >>> 2] = count - 1;
+}
+
+/** Notes which nodes follow this one of a locked chain. */
+function look({ u32 }: Memory, state: number, from: number): void {
+  let count = 0;
+  for (let node = u32[from >>> 2]!; isNode(node) && count < WINDOW; node = u32[node >>> 2]!) {
+    const at = (state + S_NODES + count * 8) >>> 2;
+    u32[at] = node;
+    u32[at + 1] = u32[(node + NODE_SEQ) >>> 2]!;
+    count++;
+  }
+  u32[(state + S_COUNT) >>> 2] = count;
 }

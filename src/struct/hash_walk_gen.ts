@@ -29,7 +29,6 @@ function walkWith(found: (call: GenCall, values: Expr32) => Expr32): MapGen {
         block(code, (left) => {
           const node = local32(code);
           const bucket = local32(code);
-          // `look` and `followingNode` in one: what follows is noted under the lock that the node is found under.
           when(
             state.load(S_COUNT),
             () => emitFollowing(call, bucket, node, left),

@@ -1,9 +1,11 @@
 /** What a map's type emits for a helper, as a function that can be called without a program around it. */
 import { mapHelpers } from "../../src/helpers/map.ts";
+import type { Helper } from "../../src/helpers/types.ts";
 import type { Kernel } from "../../src/kern/kernel.ts";
 import { entryOfMap } from "../../src/kern/map.ts";
 import { GRANULE } from "../../src/mem/layout.ts";
 import { mapField } from "../../src/struct/map.ts";
+import { BPF_FUNC_for_each_map_elem } from "../../src/uapi/index.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../../src/wasm/code.ts";
 import { Expr32, Local32, push32 } from "../../src/wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder } from "../../src/wasm/module.ts";
@@ -43,11 +45,18 @@ interface Hooks {
   readonly write?: () => void;
 }
 
+/** `map_for_each` as a helper: the walk's state, and where the key goes. */
+const walk: Pick<Helper, "args" | "fn"> = {
+  args: ["map", "u32", "u32"],
+  fn: (kernel, map, state, key) =>
+    entryOfMap(kernel, map! >>> 0).ops.map_for_each(kernel, map! >>> 0, state! >>> 0, key! >>> 0),
+};
+
 export function generated(kernel: Kernel, map: number, helper: number, hooks: Hooks = {}): Generated {
   const { mem } = kernel;
   const gen = entryOfMap(kernel, map).ops.map_gen(kernel, map, helper);
   if (gen === undefined) throw new Error(`nothing is generated for helper ${helper}`);
-  const { args, fn } = mapHelpers[helper]!;
+  const { args, fn } = helper === BPF_FUNC_for_each_map_elem ? walk : mapHelpers[helper]!;
   const params = args.slice(1).flatMap((arg): ValueType[] => (arg === "u64" ? [I32, I32] : [I32]));
   const module = new ModuleBuilder();
   const direct = module.importFunction("helper", { params: [EXTERNREF, I32, ...params], results: [I32] });

@@ -1,6 +1,6 @@
-/** Threads beside a test. Workers cannot load TypeScript under Node 20, so they run a bundle that is made once a test file. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+/** Threads beside a test. Workers cannot load TypeScript under Node 20, so they run a bundle that is made once a process. */
 import { pathToFileURL } from "node:url";
+import { Script } from "node:vm";
 import { Worker } from "node:worker_threads";
 import { buildSync } from "esbuild";
 import { onTestFinished } from "vitest";
@@ -8,27 +8,32 @@ import { createEmbeddedHost, type EmbeddedHost } from "../../src/host/embedded.t
 import type { EmbeddedOptions } from "../../src/host/embedded_options.ts";
 
 const root = `${import.meta.dirname}/../..`;
-/** What `load` of a thread can name. They share their modules, as the files of `dist/` do. */
+/** What `load` of a thread can name. */
 const entries = ["index", "host/embedded", "kern/create", "mem/alloc", "mem/layout", "mem/locks", "struct/ring"];
-const bundles = bundle();
+const bundle = bundled();
 
-/** Of a few files, since a thread that loads each module of its own takes three times as long to start. */
-function bundle(): string {
-  // Below node_modules, for koffi to be found.
-  mkdirSync(`${root}/node_modules/.cache`, { recursive: true });
-  const folder = mkdtempSync(`${root}/node_modules/.cache/bpfmaps-threads-`);
-  process.once("exit", () => rmSync(folder, { recursive: true }));
-  buildSync({
-    entryPoints: entries.map((entry) => `${root}/src/${entry}.ts`),
-    outbase: `${root}/src`,
-    outdir: folder,
+/**
+ * A script whose value is the modules by name, and what V8 has made of it: a thread that compiles it anew, or loads each
+ * module of its own, takes several times as long to start.
+ */
+function bundled(): { readonly text: string; readonly compiled: Uint8Array } {
+  const imports = entries.map((entry, i) => `import * as m${i} from "./src/${entry}.ts";`).join("\n");
+  const names = entries.map((entry, i) => `${JSON.stringify(entry)}: m${i}`).join();
+  const { outputFiles } = buildSync({
+    stdin: { contents: `${imports}\nexport const modules = { ${names} };`, resolveDir: root },
     bundle: true,
-    splitting: true,
-    platform: "node",
-    format: "esm",
-    outExtension: { ".js": ".mjs" },
+    write: false,
+    format: "cjs",
+    banner: { js: "(() => {\nconst module = {};" },
+    footer: { js: "return module.exports.modules;\n})()" },
+    // Where koffi is looked for.
+    define: { "import.meta.url": JSON.stringify(pathToFileURL(`${root}/bundle.js`).href) },
   });
-  return pathToFileURL(`${folder}/`).href;
+  const { text } = outputFiles[0]!;
+  const script = new Script(text);
+  // Functions that have run are compiled, and are kept.
+  script.runInThisContext();
+  return { text, compiled: script.createCachedData() };
 }
 
 export interface Started<T> {
@@ -57,18 +62,23 @@ export function sharedHost(options: EmbeddedOptions = {}): EmbeddedHost {
 }
 
 /**
- * Runs the inside of an async function in a thread of its own. It has `data`, `ready()` and `load(file)`, which imports
+ * Runs the inside of an async function in a thread of its own. It has `data`, `ready()` and `load(file)`, which gives
  * one of `entries`.
  */
 export function startThread<T>(body: string, data: object, atExit: () => void = () => undefined): Started<T> {
   const text = `
     const { parentPort, workerData } = require("node:worker_threads");
-    const { bundles, data } = workerData;
-    const load = (file) => import(new URL(file + ".mjs", bundles).href);
+    const { bundle, data } = workerData;
+    let modules;
+    const load = (file) => {
+      const { Script } = require("node:vm");
+      modules ??= new Script(bundle.text, { cachedData: bundle.compiled }).runInThisContext();
+      return modules[file];
+    };
     const ready = () => parentPort.postMessage("ready");
     const body = async () => {${body}};
     body().then((result) => parentPort.postMessage({ result }));`;
-  const worker = new Worker(text, { eval: true, workerData: { bundles, data } });
+  const worker = new Worker(text, { eval: true, workerData: { bundle, data } });
   const gone = new Promise<void>((resolve) => {
     worker.once("exit", () => {
       atExit();

@@ -1,12 +1,11 @@
 /**
  * The example on both hosts: the same packets through the same program must leave the same maps, byte for byte. Per-CPU
- * values are summed and times are left out. `npm test` has built dist/ before.
+ * values are summed and times are left out. cli.test.ts runs it as a program.
  */
-import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { kernelHost, notRun } from "../kernel.ts";
+import { kernelHost, pinThread } from "../kernel.ts";
+import { bpfmaps } from "./in_process.ts";
 
 interface Report {
   readonly host: string;
@@ -23,7 +22,7 @@ interface Report {
 }
 
 const root = join(import.meta.dirname, "../..");
-const example = (file: string): string => join("examples/traffic", file);
+const example = (file: string): string => join(root, "examples/traffic", file);
 
 /** Bytes of values that are times: they differ from run to run. */
 const times: Readonly<Record<string, readonly [number, number]>> = {
@@ -32,12 +31,10 @@ const times: Readonly<Record<string, readonly [number, number]>> = {
   new_flows: [40, 48],
 };
 
-function run(...more: string[]): Report {
-  const args = ["dist/cli/main.js", "run", example("traffic.bpf.o"), "--pcap", example("traffic.pcap")];
-  // The LRU evicts by CPU: what it keeps can be compared when all runs are on one.
-  const pinned = pins ? ["taskset", "-c", "0"] : [];
-  const command = [...pinned, process.execPath, ...args, "--fill", example("networks.json"), "--json", ...more];
-  const out = execFileSync(command[0]!, command.slice(1), { cwd: root, encoding: "utf8", maxBuffer: 64 * 1024 * 1024 });
+async function run(...more: string[]): Promise<Report> {
+  const args = ["run", example("traffic.bpf.o"), "--pcap", example("traffic.pcap"), "--fill", example("networks.json")];
+  const { code, out, err } = await bpfmaps(...args, "--json", ...more);
+  expect([code, err]).toEqual([0, ""]);
   return JSON.parse(out) as Report;
 }
 
@@ -59,16 +56,14 @@ function mapsOf(report: Report): unknown {
   }));
 }
 
-const pins = (process.env.PATH ?? "").split(":").some((dir) => existsSync(join(dir, "taskset")));
-if (!pins) notRun("traffic: the comparison with the kernel", "taskset is not here");
-const kernelSide = pins ? kernelHost() : undefined;
+const kernelSide = kernelHost();
 const cpus = kernelSide?.possibleCpus;
 kernelSide?.dispose();
 
 const engines = ["jit", "interp"] as const;
 
-test.each(engines)("the embedded host, %s: counts that were checked against tcpdump", (engine) => {
-  const report = run("--engine", engine);
+test.each(engines)("the embedded host, %s: counts that were checked against tcpdump", async (engine) => {
+  const report = await run("--engine", engine);
   expect(report).toMatchObject({ host: "embedded", engine, runs: 1465, returns: { 1: 21, 2: 1419, 3: 25 } });
   const sizes = Object.fromEntries(report.maps.map((m) => [m.name, m.entries.length]));
   expect(sizes).toMatchObject({
@@ -81,22 +76,27 @@ test.each(engines)("the embedded host, %s: counts that were checked against tcpd
   });
 });
 
-test.runIf(cpus !== undefined)("embedded and kernel: equal return values, packet, and all maps byte for byte", () => {
-  const kernel = run("--host", "kernel");
-  for (const engine of engines) {
-    const embedded = run("--cpus", String(cpus), "--engine", engine);
-    expect(embedded.returns, engine).toEqual(kernel.returns);
-    expect(embedded.dataOut, engine).toBe(kernel.dataOut);
-    expect(mapsOf(embedded), engine).toEqual(mapsOf(kernel));
-  }
-  const entries = kernel.maps.reduce((n, m) => n + m.entries.length, 0);
-  console.log(
-    `traffic: ${kernel.runs} runs and ${entries} entries of ${kernel.maps.length} maps compared with the kernel`,
-  );
-});
+test.runIf(cpus !== undefined)(
+  "embedded and kernel: equal return values, packet, and all maps byte for byte",
+  async () => {
+    // The LRU evicts by CPU: what it keeps can be compared when all runs are on one.
+    pinThread(0);
+    const kernel = await run("--host", "kernel").finally(() => pinThread(-1));
+    for (const engine of engines) {
+      const embedded = await run("--cpus", String(cpus), "--engine", engine);
+      expect(embedded.returns, engine).toEqual(kernel.returns);
+      expect(embedded.dataOut, engine).toBe(kernel.dataOut);
+      expect(mapsOf(embedded), engine).toEqual(mapsOf(kernel));
+    }
+    const entries = kernel.maps.reduce((n, m) => n + m.entries.length, 0);
+    console.log(
+      `traffic: ${kernel.runs} runs and ${entries} entries of ${kernel.maps.length} maps compared with the kernel`,
+    );
+  },
+);
 
-test("--repeat runs each packet N times, and counts them", () => {
-  const report = run("--repeat", "2");
+test("--repeat runs each packet N times, and counts them", async () => {
+  const report = await run("--repeat", "2");
   expect(report.runs).toBe(2930);
   expect(Object.values(report.returns).reduce((a, b) => a + b, 0)).toBe(2930);
 });

@@ -19,12 +19,24 @@ export function kernelHost(): Host | undefined {
   }
 }
 
-/** Keeps the calling thread on one CPU; with -1, on any. For those who have a `kernelHost`, which needs koffi too. */
-export function pinThread(cpu: number): void {
+interface Affinity {
+  readonly set: (pid: number, size: number, mask: Uint8Array) => number;
+  readonly errno: () => number;
+}
+
+let affinity: Affinity | undefined;
+
+function openAffinity(): Affinity {
   const koffi = createRequire(import.meta.url)("koffi");
   const set = koffi.load(null).func("int sched_setaffinity(int pid, size_t size, const void *mask)");
+  return { set, errno: () => koffi.errno() };
+}
+
+/** Keeps the calling thread on one CPU; with -1, on any. For those who have a `kernelHost`, which needs koffi too. */
+export function pinThread(cpu: number): void {
+  affinity ??= openAffinity();
   const mask = new Uint8Array(128);
   if (cpu < 0) mask.fill(0xff);
   else mask[cpu >> 3] = 1 << (cpu & 7);
-  if (set(0, mask.length, mask) !== 0) throw new Error(`sched_setaffinity: errno ${koffi.errno()}`);
+  if (affinity.set(0, mask.length, mask) !== 0) throw new Error(`sched_setaffinity: errno ${affinity.errno()}`);
 }

@@ -9,11 +9,13 @@ out=${1:-.}
 if [ $# -eq 0 ]; then set -- *.bpf.c; fi
 
 for source in "$@"; do
+  shift
   source=${source%.bpf.c}.bpf.c
   # <asm/types.h> lies in the folder of the machine's architecture.
   "${CLANG:-clang}" -target bpfel -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter \
     -I include -idirafter "/usr/include/$(uname -m)-linux-gnu" "-fdebug-prefix-map=$PWD=." \
     -c "$source" -o "$out/${source%.c}.o"
-  # Takes the DWARF away and leaves the BTF.
-  "${LLVM_STRIP:-llvm-strip}" --strip-debug "$out/${source%.c}.o"
+  set -- "$@" "$out/${source%.c}.o"
 done
+# Takes the DWARF away and leaves the BTF.
+"${LLVM_STRIP:-llvm-strip}" --strip-debug "$@"

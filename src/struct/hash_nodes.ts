@@ -107,8 +107,13 @@ export function unlockBucket(mem: Memory, bucket: number): void {
   unlock(mem, bucket + BUCKET_LOCK);
 }
 
-/** A node that was in a chain with the sequence number `was` has left it, and serves no other element yet. */
+/**
+ * A node that was in a chain with the sequence number `was` has left it, and neither serves another element yet nor was
+ * taken for one: the key that was read before this is its own.
+ */
 export function leftChain(mem: Memory, node: number, was: number): boolean {
+  // In this order: who takes a node marks its link, fills in the key, and only then changes the number.
+  if (inFlight(mem.atomics.load32(node) >>> 0)) return false;
   const is = mem.atomics.load32(node + NODE_SEQ);
   return (is & ~SEQ_COUNTED) === (((was & ~(LINKED | SEQ_COUNTED)) + USE) | 0);
 }

@@ -35,9 +35,9 @@ function walkWith(found: (call: GenCall, values: Expr32) => Expr32): MapGen {
             () => emitFirst(call, bucket, node, left, () => end(0)),
           );
           emitLook(call, node);
-          emitUnlock(mem, lockOf(call, bucket));
           const [from, offset] = keyIn(call, node);
           emitCopy(key, offset === 0 ? from : local32(code, from.add(offset)), mapField(mem, map, MAP_KEY_SIZE));
+          emitUnlock(mem, lockOf(call, bucket));
           end(found(call, node.load(NODE_VALUE)));
         });
         return call.helper;

@@ -8,9 +8,10 @@ import type { Kernel } from "../../src/kern/kernel.ts";
 import { allocMap } from "../../src/kern/map.ts";
 import { mapEntry } from "../../src/maps/registry.ts";
 import { alloc } from "../../src/mem/alloc.ts";
+import type { Memory } from "../../src/mem/memory.ts";
 import { BUCKET_LOCK } from "../../src/struct/hash_nodes.ts";
-import { WALK_SIZE } from "../../src/struct/hash_walk.ts";
-import { BUCKET_SIZE, bucketOf, HT_BUCKETS, HT_COUNTED, hashOf } from "../../src/struct/hashtab.ts";
+import { S_COUNT, S_NODES, WALK_SIZE } from "../../src/struct/hash_walk.ts";
+import { BUCKET_SIZE, bucketOf, HT_BUCKETS, HT_COUNTED, HT_KEY, hashOf } from "../../src/struct/hashtab.ts";
 import { MAP_LOCK, mapField } from "../../src/struct/map.ts";
 import * as u from "../../src/uapi/index.ts";
 import { randomOf } from "../random.ts";
@@ -42,6 +43,27 @@ function keysOf({ mem }: Kernel, map: number, key: number): number[] {
   return keys;
 }
 
+function newMap(kernel: Kernel, type: number, keySize: number, max: number): number {
+  return allocMap(kernel, mapEntry(type)!, {
+    map_type: type,
+    key_size: keySize,
+    value_size: VALUE,
+    max_entries: max,
+    map_flags: 0,
+    numa_node: 0,
+    map_extra_lo: 0,
+    map_extra_hi: 0,
+    inner_map_fd: 0,
+    btf_key_type_id: 0,
+    btf_value_type_id: 0,
+  });
+}
+
+/** Where the lock of the bucket's chain is. */
+function lockAt(mem: Memory, map: number, bucket: number): number {
+  return mapField(mem, map, HT_COUNTED) === 0 ? map + MAP_LOCK : bucket + BUCKET_LOCK;
+}
+
 describe.each(types)("%s", (_, type) => {
   const { ops } = mapEntry(type)!;
 
@@ -54,19 +76,7 @@ describe.each(types)("%s", (_, type) => {
     const shared = host === "shared";
     const twins = [0, 1].map((i) => {
       const kernel = createKernel({ memory: 2 << 20, cpus: 3, shared, seed: 5, virtualClock: true });
-      const map = allocMap(kernel, mapEntry(type)!, {
-        map_type: type,
-        key_size: keySize,
-        value_size: VALUE,
-        max_entries: MAX,
-        map_flags: 0,
-        numa_node: 0,
-        map_extra_lo: 0,
-        map_extra_hi: 0,
-        inner_map_fd: 0,
-        btf_key_type_id: 0,
-        btf_value_type_id: 0,
-      });
+      const map = newMap(kernel, type, keySize, MAX);
       const gen = generated(kernel, map, u.BPF_FUNC_for_each_map_elem);
       const next = (state: number, key: number): number =>
         i === 0 ? ops.map_for_each(kernel, map, state, key) : gen(kernel.cpu, state, key) >>> 0;
@@ -115,8 +125,7 @@ describe.each(types)("%s", (_, type) => {
         const turn = random(BUCKETS.length);
         onBoth(({ mem }) => {
           const bucket = mapField(mem, map, HT_BUCKETS) + BUCKETS[turn]! * BUCKET_SIZE;
-          const lock = mapField(mem, map, HT_COUNTED) === 0 ? map + MAP_LOCK : bucket + BUCKET_LOCK;
-          mem.u32[lock >>> 2] = DEAD;
+          mem.u32[lockAt(mem, map, bucket) >>> 2] = DEAD;
         });
       },
     ];
@@ -141,4 +150,107 @@ describe.each(types)("%s", (_, type) => {
     }
     expect(visited).toBeGreaterThan(WALKS * 10);
   });
+
+  test.each(["operation", "generated code"])("keys are whole, whatever others do between two writes: %s", (how) => {
+    const kernel = createKernel({ memory: 2 << 20, cpus: 1, shared: true, seed: 5, virtualClock: true });
+    const { mem } = kernel;
+    // A few buckets: nodes go from one to the other.
+    const map = newMap(kernel, type, 20, 8);
+    const block = alloc(mem, 1024);
+    const [state, key, other] = [block, block + WALK_SIZE, block + 512];
+    const fill = (n: number): void => void mem.u8.fill(n, other, other + 20);
+    const bucket = (): number => bucketOf(mem, map, hashOf(mem, map, other));
+    const isFree = (): boolean => mem.u32[lockAt(mem, map, bucket()) >>> 2] === 0;
+    const remove = (n: number): void => {
+      fill(n);
+      if (isFree()) ops.map_delete_elem(kernel, map, other);
+    };
+    const insert = (n: number): void => {
+      fill(n);
+      if (isFree()) ops.map_update_elem(kernel, map, other, other, 0);
+    };
+    const KEYS = Array.from({ length: 12 }, (_, i) => i + 1);
+    // After so many writes and halves of copies others come, whom locks keep out.
+    let [left, busy] = [0, true];
+    const others = (): void => {
+      if (busy || --left !== 0) return;
+      busy = true;
+      for (const n of KEYS) remove(n);
+      for (const n of KEYS.slice(6)) insert(n);
+      busy = false;
+    };
+    const { copy } = mem;
+    mem.copy = (to, from, size) => {
+      if (busy) return copy.call(mem, to, from, size);
+      copy.call(mem, to, from, 8);
+      others();
+      copy.call(mem, to + 8, from + 8, size - 8);
+    };
+    const gen = generated(kernel, map, u.BPF_FUNC_for_each_map_elem, { write: others });
+    for (const removed of [false, true]) {
+      for (let after = 1; after < 64; after++) {
+        for (const n of KEYS) remove(n);
+        for (const n of KEYS.slice(0, 6)) insert(n);
+        mem.zero(state, WALK_SIZE);
+        [left, busy] = [after, false];
+        for (;;) {
+          const value = how === "operation" ? ops.map_for_each(kernel, map, state, key) : gen(0, state, key);
+          if (value === 0) break;
+          const bytes = mem.u8.slice(key, key + 20);
+          expect(new Set(bytes).size, `${bytes} after ${after} writes`).toBe(1);
+          busy = true;
+          // What comes next leaves the chain.
+          const next = mem.u32[(state + S_COUNT) >>> 2] === 0 ? 0 : mem.u32[(state + S_NODES) >>> 2]!;
+          if (removed && next !== 0) remove(mem.u8[next + mapField(mem, map, HT_KEY)]!);
+          busy = false;
+        }
+        busy = true;
+      }
+    }
+  });
+
+  // LRU types fill nodes under the lock of all chains.
+  const fillsAlone = type === u.BPF_MAP_TYPE_HASH || type === u.BPF_MAP_TYPE_PERCPU_HASH;
+  test.runIf(fillsAlone).each(["operation", "generated code"])(
+    "a node that another is filling is left out: %s",
+    (how) => {
+      const kernel = createKernel({ memory: 2 << 20, cpus: 1, shared: true, seed: 5, virtualClock: true });
+      const { mem } = kernel;
+      const map = newMap(kernel, type, 20, 8);
+      const block = alloc(mem, 1024);
+      const [state, key, other] = [block, block + WALK_SIZE, block + 512];
+      const gen = generated(kernel, map, u.BPF_FUNC_for_each_map_elem);
+      const next = (): number =>
+        how === "operation" ? ops.map_for_each(kernel, map, state, key) : gen(0, state, key) >>> 0;
+      const fill = (n: number): number => {
+        mem.u8.fill(n, other, other + 20);
+        return bucketOf(mem, map, hashOf(mem, map, other));
+      };
+      const insert = (n: number): void => {
+        fill(n);
+        expect(ops.map_update_elem(kernel, map, other, other, 0)).toBe(0);
+      };
+      const numbers = Array.from({ length: 40 }, (_, i) => i + 1);
+      const last = fill(1);
+      const [, second] = numbers.filter((n) => fill(n) === last);
+      const before = numbers.find((n) => fill(n) < last)!;
+      insert(second!);
+      insert(1);
+      mem.zero(state, WALK_SIZE);
+      next();
+      expect(mem.u8[key]).toBe(1);
+      fill(second!);
+      expect(ops.map_delete_elem(kernel, map, other)).toBe(0);
+      const { copy } = mem;
+      let found: number | undefined;
+      mem.copy = (to, from, size) => {
+        mem.copy = copy;
+        copy.call(mem, to, from, 8);
+        found = next();
+        copy.call(mem, to + 8, from + 8, size - 8);
+      };
+      insert(before);
+      expect(found).toBe(0);
+    },
+  );
 });

@@ -119,3 +119,22 @@ test.each<[string, KconfigValue, RegExp]>([
   expect(() => encoded(name, value)).toThrow(InputError);
   expect(() => encoded(name, value)).toThrow(message);
 });
+
+test("options whose values are larger than any", () => {
+  const bytes = readFixture("externs").slice();
+  const view = new DataView(bytes.buffer);
+  // The length of CONFIG_DEFAULT_HOSTNAME, behind struct btf_type of an array and two types.
+  const isLength = (at: number): boolean =>
+    view.getUint32(at, true) === 8 && view.getUint32(at - 16, true) === 3 << 24 && view.getUint32(at - 12, true) === 0;
+  const places = Array.from({ length: bytes.length / 4 - 4 }, (_, i) => 4 * (i + 4)).filter(isLength);
+  expect(places).toHaveLength(1);
+  for (const length of [1 << 20, 0xffff_ffff]) {
+    view.setUint32(places[0]!, length, true);
+    const parse = (): ObjectSpec => parseObject(bytes, { name: "externs" });
+    expect(parse).toThrow(
+      new InputError(
+        `ELF: extern CONFIG_DEFAULT_HOSTNAME: found ${length} bytes, expected at most 1048576 in .kconfig with all others`,
+      ),
+    );
+  }
+});

@@ -12,6 +12,8 @@ import { type ElfSymbol, SHN_UNDEF, STB_WEAK } from "./types.ts";
 
 export const KCONFIG = ".kconfig";
 export const KSYMS = ".ksyms";
+/** More room than the values of all options of a kernel take. */
+const KCONFIG_MAX = 1024 * 1024;
 
 type Symbols = ReadonlyMap<number, ReadonlyMap<string, ElfSymbol>>;
 
@@ -39,6 +41,9 @@ function kconfigOf(btf: Btf, isWeak: (name: string) => boolean): ExternSpec[] {
   return found.map(({ name, typeId, align, size }): ExternSpec => {
     const offset = Math.ceil(end / align) * align;
     end = offset + size;
+    // An option's value is a number, a character or a line of text.
+    if (end > KCONFIG_MAX)
+      fail(`extern ${name}`, `${size} bytes`, `at most ${KCONFIG_MAX} in ${KCONFIG} with all others`);
     return { name, kind: "kconfig", weak: isWeak(name), typeId, offset, size };
   });
 }

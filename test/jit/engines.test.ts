@@ -2,14 +2,15 @@
  * Programs that no verifier has seen, on both engines: the same status, result, packet, context, fault and memory.
  * BPFMAPS_RANDOM_SEED: others. Many more: `npm run conformance -- --unverified`.
  */
+
 import { expect, test } from "vitest";
 import { createEmbeddedHost } from "../../src/host/embedded.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
+import { SEED } from "../random.ts";
 import { Engines, showTally } from "./engines.ts";
 
 const PROGRAMS = 250;
-const SEED = Number(process.env.BPFMAPS_RANDOM_SEED ?? 1);
 
 test.each([false, true])("unverified programs, shared: %s", (shared) => {
   const engines = new Engines(shared);

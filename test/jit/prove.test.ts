@@ -12,14 +12,13 @@ import type { Kernel } from "../../src/kern/kernel.ts";
 import { generateProgram } from "../conformance/random_programs/generate.ts";
 import { randomPacket, World } from "../conformance/random_programs/world.ts";
 import { casesOf, play, programNames, readProgram } from "../programs/harness.ts";
-import { randomOf } from "../random.ts";
+import { randomOf, SEED } from "../random.ts";
 import { checkRuns } from "./prove_check.ts";
 
 const MANY = process.env.BPFMAPS_PROVE_PROGRAMS;
 const PROGRAMS = Number(MANY ?? 20);
 /** One of so many test programs; all of them in the longer mode. */
 const EVERY = MANY === undefined ? 7 : 1;
-const SEED = Number(process.env.BPFMAPS_RANDOM_SEED ?? 1);
 const RUNS = 3;
 const SHARES = process.env.BPFMAPS_PROVE_SHARES !== undefined;
 

@@ -7,12 +7,11 @@ import { EmbeddedHost } from "../../src/host/embedded.ts";
 import { createKernel } from "../../src/kern/create.ts";
 import * as u from "../../src/uapi/index.ts";
 import { loadProgram, readStderr, testRun } from "../conformance/programs.ts";
-import { randomOf } from "../random.ts";
+import { randomOf, SEED } from "../random.ts";
 import { checkRuns } from "./prove_check.ts";
 import { EDGES, SMALL_SIZE, type SoupMaps, soup, VALUE_SIZE } from "./soup.ts";
 
 const PROGRAMS = Number(process.env.BPFMAPS_SOUP ?? 20);
-const SEED = Number(process.env.BPFMAPS_RANDOM_SEED ?? 1);
 const FIRST = Number(process.env.BPFMAPS_SOUP_FIRST ?? 0);
 const RUNS = 3;
 const BUDGET = 1500;

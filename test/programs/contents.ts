@@ -52,6 +52,8 @@ export function allContents(
   skip: Readonly<Record<string, string>>,
 ): Record<string, readonly string[]> {
   const all: Record<string, readonly string[]> = {};
+  const named = new Set([...object.maps.keys(), ...object.spec.globals.map(({ name }) => name)]);
+  for (const name of Object.keys(skip)) if (!named.has(name)) throw new Error(`skip: nothing is called ${name}`);
   for (const [name, map] of object.maps) {
     if (skip[name] !== undefined) continue;
     const blank = object.spec.globals.filter((global) => global.map === name && skip[global.name] !== undefined);

@@ -3,8 +3,10 @@
  * verifier that its machine did not survive unharmed. BPFMAPS_RANDOM_SEED: others. Many more: `npm run conformance --
  * --programs`, on a machine of your own.
  */
+
 import { afterAll, expect, test } from "vitest";
 import * as asm from "../../../src/insn/index.ts";
+import { SEED } from "../../random.ts";
 import { closeHosts, openHosts, placesOf } from "../hosts.ts";
 import { generateProgram, insnsOf, type RandomProgram } from "./generate.ts";
 import { KINDS, ProgramRunner } from "./run.ts";
@@ -19,12 +21,11 @@ const hosts = openHosts();
 afterAll(() => closeHosts(hosts));
 
 test.runIf(hosts.kernel !== undefined)("both engines and the kernel agree", () => {
-  const seed = Number(process.env.BPFMAPS_RANDOM_SEED ?? 1);
-  const runner = new ProgramRunner(hosts.kernel!, seed);
-  const tally = emptyTally(seed);
+  const runner = new ProgramRunner(hosts.kernel!, SEED);
+  const tally = emptyTally(SEED);
   for (let index = 0; index < PROGRAMS; index++) {
     const outcome = runner.compare(index);
-    if (outcome.kind === "different") expect.fail(`BPFMAPS_RANDOM_SEED=${seed}\n${outcome.what}`);
+    if (outcome.kind === "different") expect.fail(`BPFMAPS_RANDOM_SEED=${SEED}\n${outcome.what}`);
     addOutcome(tally, outcome);
   }
   runner.dispose();

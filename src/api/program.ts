@@ -24,7 +24,7 @@ import type { Observer } from "./observe/observer.ts";
 import { permissionHint } from "./permission.ts";
 import { fdKind, openPinned, pin } from "./pin.ts";
 import { progTypeName } from "./prog_types.ts";
-import { Runner, type RunOptions, type RunResult } from "./run.ts";
+import { NOTHING, Runner, type RunOptions, type RunResult } from "./run.ts";
 import { ManyRunner, type RunManyOptions, type RunManyResult } from "./run_many.ts";
 
 const STREAM_CHUNK = 4096;
@@ -84,7 +84,7 @@ export class Program implements Owned, Disposable {
    *
    *     const { retval, data } = program.run({ data: packet });
    */
-  run(options: RunOptions = {}): RunResult {
+  run(options: RunOptions = NOTHING): RunResult {
     if (this.#fd < 0) this.#failClosed("run");
     if (options.observe === undefined) return this.#runner.run(options, this.#readStderr);
     return this.#observed(options.observe, () => this.#runner.run(options, this.#readStderr));

@@ -63,6 +63,9 @@ export interface RunResult extends RanOn {
   readonly syscallRetval: number | undefined;
 }
 
+/** No options. */
+export const NOTHING: RunOptions = Object.freeze({});
+
 const { test } = bpf_attr;
 const ATTR_SIZE = test.batch_size.offset + test.batch_size.size;
 const ATTR_ROOM = Math.ceil(ATTR_SIZE / 16) * 16;

@@ -43,8 +43,6 @@ export interface PlainResult {
   readonly whyInterpreted: undefined;
 }
 
-const NO_EVENTS: readonly RunEvent[] = Object.freeze([]);
-
 /** Packets that lie in one piece. */
 const PACKET_MAX = PACKET_ROOM - XDP_HEADROOM;
 /** Copies into shared memory go by words only where both sides have the same place in a word. */
@@ -111,7 +109,7 @@ export class PlainRun {
       from += at;
     } else if (data !== undefined) return undefined;
     const { run } = beginning;
-    if (scene.events.length > 0) scene.events = [];
+    scene.events = [];
     scene.stopped = undefined;
     scene.ranBy = COMPILED;
     rewind(machine, prog, kernel.runBudget);
@@ -178,8 +176,7 @@ function resultOf(retval: number, data: Uint8Array | undefined, events: readonly
     data,
     ctx: undefined,
     duration: undefined,
-    // An array that is empty is the next run's.
-    events: events.length > 0 ? events : NO_EVENTS,
+    events,
     syscallRetval: undefined,
     engine: COMPILED.engine,
     whyInterpreted: undefined,

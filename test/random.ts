@@ -1,8 +1,5 @@
 /** Repeatable random numbers for tests. */
 
-/** Of random tests: BPFMAPS_RANDOM_SEED runs others. */
-export const SEED: number = Number(process.env.BPFMAPS_RANDOM_SEED ?? 1);
-
 /** A function of n: an integer from 0 to n - 1 (mulberry32). */
 export function randomOf(seed: number): (n: number) => number {
   let state = seed >>> 0;

@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { fixtureNames, readFixture } from "../../test/fixtures/bpf/read.ts";
-import { SEED } from "../../test/random.ts";
+import { SEED } from "../../test/seed.ts";
 import { InputError } from "../errors.ts";
 import { parseObject } from "./object.ts";
 import type { ObjectSpec } from "./spec.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { kernelHost } from "../../test/kernel.ts";
-import { SEED } from "../../test/random.ts";
+import { SEED } from "../../test/seed.ts";
 import { BPF_PROG_LOAD, BPF_PROG_TYPE_SOCKET_FILTER, E2BIG, EACCES, EINVAL } from "../uapi/index.ts";
 import * as asm from "./asm.ts";
 import { encodeInsns } from "./codec.ts";

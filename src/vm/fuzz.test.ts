@@ -1,7 +1,7 @@
 /** Random programs with forged pointers: whatever they do, no byte is read or written that is not theirs. */
 
 import { expect, test } from "vitest";
-import { SEED } from "../../test/random.ts";
+import { SEED } from "../../test/seed.ts";
 import { prepareXdp } from "../contexts/xdp.ts";
 import { type AsmItem, assemble, encodeInsns, type Insn, insnTable, raw, validateProgram } from "../insn/index.ts";
 import { run as compiled } from "../jit/run.ts";

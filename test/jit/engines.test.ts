@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 import { createEmbeddedHost } from "../../src/host/embedded.ts";
 import * as asm from "../../src/insn/index.ts";
 import * as u from "../../src/uapi/index.ts";
-import { SEED } from "../random.ts";
+import { SEED } from "../seed.ts";
 import { Engines, showTally } from "./engines.ts";
 
 const PROGRAMS = 250;

@@ -12,7 +12,8 @@ import type { Kernel } from "../../src/kern/kernel.ts";
 import { generateProgram } from "../conformance/random_programs/generate.ts";
 import { randomPacket, World } from "../conformance/random_programs/world.ts";
 import { casesOf, play, programNames, readProgram } from "../programs/harness.ts";
-import { randomOf, SEED } from "../random.ts";
+import { randomOf } from "../random.ts";
+import { SEED } from "../seed.ts";
 import { checkRuns } from "./prove_check.ts";
 
 const MANY = process.env.BPFMAPS_PROVE_PROGRAMS;

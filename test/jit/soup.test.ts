@@ -7,7 +7,8 @@ import { EmbeddedHost } from "../../src/host/embedded.ts";
 import { createKernel } from "../../src/kern/create.ts";
 import * as u from "../../src/uapi/index.ts";
 import { loadProgram, readStderr, testRun } from "../conformance/programs.ts";
-import { randomOf, SEED } from "../random.ts";
+import { randomOf } from "../random.ts";
+import { SEED } from "../seed.ts";
 import { checkRuns } from "./prove_check.ts";
 import { EDGES, SMALL_SIZE, type SoupMaps, soup, VALUE_SIZE } from "./soup.ts";
 

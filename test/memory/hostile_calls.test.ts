@@ -26,7 +26,8 @@ import type { Engine } from "../../src/kern/compiled.ts";
 import { OBJECT_DYNPTR, OBJECT_NUM } from "../../src/kern/stack_objects.ts";
 import * as u from "../../src/uapi/index.ts";
 import { createTestHost } from "../compiled.ts";
-import { randomOf, SEED } from "../random.ts";
+import { randomOf } from "../random.ts";
+import { SEED } from "../seed.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 } = asm;
 const ARGS: readonly asm.Reg[] = [R1, R2, R3, R4, R5];

@@ -6,7 +6,7 @@
 
 import { afterAll, expect, test } from "vitest";
 import * as asm from "../../../src/insn/index.ts";
-import { SEED } from "../../random.ts";
+import { SEED } from "../../seed.ts";
 import { closeHosts, openHosts, placesOf } from "../hosts.ts";
 import { generateProgram, insnsOf, type RandomProgram } from "./generate.ts";
 import { KINDS, ProgramRunner } from "./run.ts";

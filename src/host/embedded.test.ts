@@ -1,6 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { InputError } from "../errors.ts";
 import { attachKernel } from "../kern/create.ts";
+import { detach } from "../kern/leave.ts";
 import {
   BPF_F_MMAPABLE,
   BPF_MAP_CREATE,
@@ -350,6 +351,6 @@ test("a wake-up is told to the system only while somebody sleeps", async () => {
   other.wake();
   expect(woken()).toEqual([]);
   notify.mockRestore();
-  other.detach();
+  detach(other);
   host.dispose();
 });

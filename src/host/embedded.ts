@@ -17,6 +17,7 @@ import { addDevice, removeDevice } from "../kern/devices.ts";
 import { fdinfo } from "../kern/fdinfo.ts";
 import { FMODE_READ, nextOpenFd, openFds } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
+import { detach, reap } from "../kern/leave.ts";
 import { entryOfMap } from "../kern/map.ts";
 import type { Network } from "../kern/network.ts";
 import type { ProgramCode, RunObserver } from "../kern/observer.ts";
@@ -349,7 +350,7 @@ export class EmbeddedHost implements Host {
   /** Cleans up after a worker that has ended. */
   reap(ticket: HostTicket): void {
     if (!this.#open) return;
-    this.#kernel.reap(ticket.client);
+    reap(this.#kernel, ticket.client);
     // Timers that it started run here from now on.
     this.#timers.look();
   }
@@ -361,7 +362,7 @@ export class EmbeddedHost implements Host {
     this.#memory.end();
     this.#wakes.end();
     this.#timers.end();
-    this.#kernel.detach();
+    detach(this.#kernel);
   }
 }
 

@@ -8,6 +8,7 @@ import * as u from "../uapi/index.ts";
 import { attachKernel, createKernel } from "./create.ts";
 import { UNKNOWN } from "./element_gen.ts";
 import type { Kernel } from "./kernel.ts";
+import { detach, reap } from "./leave.ts";
 
 const WHOLE = 32;
 const KEY_ONLY = 16;
@@ -95,7 +96,7 @@ describe.each([false, true])("shared: %s", (shared) => {
   afterEach(() => {
     // Whatever ran, nothing is in use.
     expect(host.kernel.mem.u32[host.kernel.use >>> 2]).toBe(0);
-    host.kernel.detach();
+    detach(host.kernel);
   });
 
   test("a shape gets code when its maps were met often enough, others go on as before", () => {
@@ -278,7 +279,7 @@ describe.each([false, true])("shared: %s", (shared) => {
       });
       expect({ at, is }).toEqual({ at, is: expected });
     }
-    plain.kernel.detach();
+    detach(plain.kernel);
   });
 
   test("more shapes than there is code for", () => {
@@ -311,7 +312,7 @@ test("addresses from 2 GiB on", () => {
   }
   for (let i = 0; i < 300; i++) expect(host.delete(hash, i)).toBe(0);
   expect(host.lookup(hash, 7)).toBe(-u.ENOENT);
-  host.kernel.detach();
+  detach(host.kernel);
 });
 
 test("a client that ends, one way or the other, leaves no memory of its own", () => {
@@ -330,12 +331,12 @@ test("a client that ends, one way or the other, leaves no memory of its own", ()
   };
   const used: unknown[] = [];
   for (let i = 0; i < 3; i++) {
-    use((other) => other.detach());
-    use((other) => kernel.reap(other.client));
+    use((other) => detach(other));
+    use((other) => reap(kernel, other.client));
     used.push(memoryUse(kernel.mem));
   }
   expect(used[2]).toEqual(used[0]);
   // Each client has its own code.
   expect(host.compiled("lookup", fd, 1)).toBe(UNKNOWN);
-  kernel.detach();
+  detach(kernel);
 });

@@ -15,7 +15,6 @@ import {
   OBJ_PROG,
   OBJ_REFS,
   OBJ_USERS,
-  SB_ALLOC_LOCK,
   SB_CLOCK,
   SB_CLOCK_VIRTUAL,
   SB_CPUS,
@@ -34,10 +33,7 @@ import {
   ATTR_BLOCK,
   announceClient,
   attachClient,
-  blocksOf,
-  type ClientBlock,
   type ClientSlot,
-  isClient,
   RESULTS_BLOCK,
   releaseClient,
   rememberBlock,
@@ -46,31 +42,19 @@ import {
   useOf,
 } from "./clients.ts";
 import type { CompiledProgram, Engine, TailCalls } from "./compiled.ts";
-import { endRunsOf } from "./cpus.ts";
 import { deviceExists } from "./devices.ts";
 import { ElementCode } from "./element_code.ts";
 import { KEY_MAX } from "./element_gen.ts";
-import {
-  entryObject,
-  entryOf,
-  freeProcess,
-  getEntry,
-  installFd,
-  nextOpenFd,
-  PROCESS_CLIENTS,
-  PROCESS_LOCK,
-  removeFd,
-} from "./fds.ts";
+import { entryObject, entryOf, getEntry, installFd, removeFd } from "./fds.ts";
 import { addId, removeId } from "./ids.ts";
 import { entryOfMap } from "./map.ts";
-import { dropMappingsOf } from "./mappings.ts";
 import { destroyObject, releaseUsers } from "./objects.ts";
 import type { ProgramCode, RunObserver } from "./observer.ts";
 import { ownerFits } from "./owner.ts";
 import { PROG_ATTACH_TYPE, PROG_TYPE } from "./prog.ts";
 import { keepReference } from "./run_record.ts";
 import { emptyScene, type Scene } from "./scene.ts";
-import { abandonUse, beginUse, endUse, handOver } from "./use.ts";
+import { beginUse, endUse, handOver } from "./use.ts";
 
 // Constants of this module are folded into compiled code; imported ones are read and checked each time.
 const USER: number = USER_AREA;
@@ -378,58 +362,5 @@ export class Kernel implements MapEnv {
   /** A slot for a worker of this process; undefined when all are taken. */
   announce(): ClientSlot | undefined {
     return announceClient(this.mem, this.process);
-  }
-
-  /** This thread leaves; the last one of a process closes its fds. */
-  detach(): void {
-    if (!isClient(this.mem, this.client)) return;
-    this.#cleanUp(this.client);
-    // While this client still counts as alive, nobody takes its locks over.
-    if (this.mem.u32[(this.process + PROCESS_CLIENTS) >>> 2] === 1) this.#closeAll(this.process);
-    const process = releaseClient(this.mem, this.client);
-    if (process > 0) this.#endProcess(process);
-  }
-
-  /** Cleans up after a thread that ended, however it ended. Called by the thread that announced it. */
-  reap(client: ClientSlot): void {
-    if (!isClient(this.mem, client)) return;
-    const blocks = blocksOf(this.mem, client);
-    const owned = abandonUse(this.mem, client.slot);
-    // First of all its locks must be free to be taken over: what follows may need them.
-    const process = releaseClient(this.mem, client);
-    if (process >= 0) this.#cleanUpAfter(client, blocks, owned, process);
-  }
-
-  /**
-   * Where the system does not tell that a thread is gone (`threadGone`: browsers, all but Linux), others may have died
-   * with a lock whose `exit` event this thread has not got to yet: to wait for it in here would be to wait for ever.
-   */
-  #cleanUpAfter(client: ClientSlot, blocks: readonly ClientBlock[], owned: number, process: number): void {
-    const { mem } = this;
-    if (!isClient(mem, this.client)) return;
-    if (mem.atomics.load32(SB_ALLOC_LOCK) !== 0 || mem.atomics.load32(this.process + PROCESS_LOCK) !== 0) {
-      setTimeout(() => this.#cleanUpAfter(client, blocks, owned, process), 1);
-      return;
-    }
-    if (owned !== 0) this.put(owned);
-    this.#cleanUp(client, blocks);
-    if (process !== 0) this.#endProcess(process);
-  }
-
-  #cleanUp(client: ClientSlot, blocks: readonly ClientBlock[] = blocksOf(this.mem, client)): void {
-    dropMappingsOf(this, client);
-    endRunsOf(this, client);
-    for (const { address, size, pool } of blocks) free(this.mem, address, size, pool);
-  }
-
-  #endProcess(process: number): void {
-    this.#closeAll(process);
-    freeProcess(this.mem, process);
-  }
-
-  #closeAll(process: number): void {
-    for (let fd = nextOpenFd(this.mem, process, 0); fd >= 0; fd = nextOpenFd(this.mem, process, fd)) {
-      this.putUser(removeFd(this.mem, process, fd));
-    }
   }
 }

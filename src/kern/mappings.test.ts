@@ -14,6 +14,7 @@ import {
 import type { ClientSlot } from "./clients.ts";
 import { attachKernel, createKernel } from "./create.ts";
 import type { Kernel } from "./kernel.ts";
+import { reap } from "./leave.ts";
 import { forgetView, type Mapping, mapMemory } from "./mappings.ts";
 
 let a: Kernel;
@@ -59,7 +60,7 @@ test("what a dead client had mapped goes, while others end mappings of theirs", 
     put(object);
     forgetView(b, other.record);
   };
-  a.reap(gone);
+  reap(a, gone);
   expect(memoryUse(a.mem).used).toBe(before);
 });
 

@@ -17,6 +17,7 @@ import {
 import { attachKernel, createKernel } from "./create.ts";
 import { FMODE_READ, FMODE_WRITE } from "./fds.ts";
 import type { Kernel } from "./kernel.ts";
+import { reap } from "./leave.ts";
 
 let a: Kernel;
 let b: Kernel;
@@ -85,11 +86,11 @@ test("a client that dies at work leaves no map behind, whoever drops the last re
   const first = create(a);
   b.getMap(first, FMODE_READ);
   a.close(first);
-  a.reap(b.client);
+  reap(a, b.client);
   expect(used()).toBe(before);
   const second = create(a);
   c.getMap(second, FMODE_WRITE);
-  a.reap(c.client);
+  reap(a, c.client);
   expect(freeze(a, second)).toBe(0);
   a.close(second);
   expect(used()).toBe(before);

@@ -5,6 +5,7 @@ import { BPF_MAP_TYPE_HASH } from "../uapi/index.ts";
 import { createKernel } from "./create.ts";
 import { FMODE_READ } from "./fds.ts";
 import type { Kernel } from "./kernel.ts";
+import { detach } from "./leave.ts";
 import { allocMap } from "./map.ts";
 
 function newMap(kernel: Kernel): number {
@@ -47,7 +48,7 @@ test.each([false, true])("fds and pins count as users; the map hears when the la
   kernel.hold(map);
   kernel.install(map, FMODE_READ);
   kernel.put(map);
-  kernel.detach();
+  detach(kernel);
   expect(seen).toEqual([2, 1]);
   heard.mockRestore();
 });

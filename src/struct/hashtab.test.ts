@@ -1,7 +1,9 @@
 /** What a client that died in the middle of an update leaves behind, step by step. The rest is in test/conformance. */
+
 import { beforeEach, expect, test } from "vitest";
 import { attachKernel, createKernel } from "../kern/create.ts";
 import type { Kernel } from "../kern/kernel.ts";
+import { reap } from "../kern/leave.ts";
 import { allocMap } from "../kern/map.ts";
 import { hashMap } from "../maps/hash.ts";
 import { alloc } from "../mem/alloc.ts";
@@ -64,7 +66,7 @@ function fill(): number {
 for (const steps of ["locked", "taken", "linked"] as const) {
   test(`a new element, ${steps}: the next one at the bucket repairs, and the map holds all that it can`, () => {
     begin(1, steps, true);
-    a.reap(b.client);
+    reap(a, b.client);
     expect(put(a, 1)).toBe(0);
     expect(a.mem.u32[(map + HT_COUNT) >>> 2]).toBe(1);
     expect(fill()).toBe(MAX - 1);
@@ -73,7 +75,7 @@ for (const steps of ["locked", "taken", "linked"] as const) {
   test(`a replacement, ${steps}: the key is there once`, () => {
     put(a, 1);
     begin(1, steps, false);
-    a.reap(b.client);
+    reap(a, b.client);
     expect(put(a, 1)).toBe(0);
     expect(deleteHash(a, map, key)).toBe(0);
     expect(lookupHash(a, map, key)).toBe(0);
@@ -84,13 +86,13 @@ for (const steps of ["locked", "taken", "linked"] as const) {
   test(`an element, ${steps}: counting repairs as well`, () => {
     put(a, 1);
     begin(2, steps, true);
-    a.reap(b.client);
+    reap(a, b.client);
     const there = steps === "linked" ? 2 : 1;
     expect(countHash(a, map)).toBe(there);
     b = attachKernel(a.mem.wasm, a.announce()!);
     // A replacement whose old node is in the chain still is one element.
     begin(1, steps, false);
-    a.reap(b.client);
+    reap(a, b.client);
     expect(countHash(a, map)).toBe(there);
   });
 }
@@ -110,7 +112,7 @@ test("what a client that lives has taken stays its own", () => {
   const hash = hashOf(c.mem, map, other);
   lockBucket(c.mem, map, second![1]);
   const node = takeNode(c.mem, map, other, hash, true);
-  a.reap(b.client);
+  reap(a, b.client);
   expect(put(a, first![0])).toBe(0);
   expect(a.mem.u32[(map + HT_COUNT) >>> 2]).toBe(2);
   linkHead(c.mem, map, second![1], node);

@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from "vitest";
 import { attachKernel, createKernel } from "../kern/create.ts";
 import type { Kernel } from "../kern/kernel.ts";
+import { reap } from "../kern/leave.ts";
 import { allocMap, destroyMap } from "../kern/map.ts";
 import { lruHashMap } from "../maps/lru_hash.ts";
 import { AREA_MAP, AREA_SIZE, alloc, areaOf, memoryUse } from "../mem/alloc.ts";
@@ -204,7 +205,7 @@ test.each([0, BPF_F_NO_COMMON_LRU])("lists are made again after a client died ch
   linkHead(victim.mem, lru.map, bucketOf(k.mem, lru.map, hash), taken[2]!);
   const lists = k.mem.u32[(lru.map + HT_PRIVATE) >>> 2]!;
   k.mem.u8.fill(0x5a, lists, lists + 3 * LISTS_SIZE);
-  k.reap(ticket);
+  reap(k, ticket);
   expect(countLru(k, lru.map)).toBe(5);
   const cpus = flags === 0 ? [0] : [0, 1];
   const each = 16 / cpus.length;

@@ -18,7 +18,7 @@ import type { RuntimeName } from "./runtime.ts";
 /** Parameters. */
 export const RUN = 0;
 export const FP = 1;
-/** Instructions that may still be executed, less than 0: too many were. */
+/** Instructions that may still be executed. */
 export const BUDGET = 2;
 const ARGS = 5;
 export const FRAME_POINTER = 10;
@@ -160,8 +160,9 @@ export class Emitter {
   }
 
   /**
-   * The program does not do what it did when it was proved, or its budget may end before it is looked at: from this instruction on the interpreter executes the function, to its end. Nothing comes back, so that V8
-   * need not keep the variables of loops in memory, as it does around calls that return.
+   * The program does not do what it did when it was proved, or its budget may end before it is looked at: from this
+   * instruction on the interpreter executes the function, to its end. Nothing comes back, so that V8 need not keep the
+   * variables of loops in memory, as it does around calls that return.
    */
   giveUp(op: Op): void {
     const { code } = this;

@@ -84,15 +84,15 @@ function updateOf(element: Place): MapGen {
   return { inline: false, emit: (call) => emitUpdate(call, element) };
 }
 
-function emitCopyOut(call: ElementCall): Expr32 {
-  const { code, mem, map, args } = call;
-  const [key, value] = args as readonly [Local32, Local32];
-  const index = local32(code, key.load());
+/** A lookup from user space: `copy` brings the element out. */
+function emitCopyOut(call: ElementCall, copy: (to: Local32, from: Local32) => void): Expr32 {
+  const [key, value] = call.args as readonly [Local32, Local32];
+  const index = local32(call.code, key.load());
   return choose(
     index.ltU(call.field(MAP_MAX_ENTRIES)),
     () => {
       index.set(elementAt(call, index));
-      emitCopy(value, index, mapField(mem, map, MAP_VALUE_SIZE));
+      copy(value, index);
       return 0;
     },
     () => -ENOENT,
@@ -101,27 +101,19 @@ function emitCopyOut(call: ElementCall): Expr32 {
 
 /** A lookup in PERCPU_ARRAY: what `copyPercpuArray` does. */
 export function genPercpuArrayElement({ cpus }: MapEnv, cmd: number): ElementGen | undefined {
-  return cmd === BPF_MAP_LOOKUP_ELEM && cpus <= MAX_CPUS ? (call) => emitCopyAll(call, cpus) : undefined;
-}
-
-function emitCopyAll(call: ElementCall, cpus: number): Expr32 {
-  const { code, mem, map, args } = call;
-  const [key, value] = args as readonly [Local32, Local32];
-  const index = local32(code, key.load());
-  return choose(
-    index.ltU(call.field(MAP_MAX_ENTRIES)),
-    () => {
-      index.set(elementAt(call, index));
-      emitCopyCpus(value, index, rup8(mapField(mem, map, MAP_VALUE_SIZE)), call.field(ARRAY_SPAN), cpus);
-      return 0;
-    },
-    () => -ENOENT,
-  );
+  if (cmd !== BPF_MAP_LOOKUP_ELEM || cpus > MAX_CPUS) return undefined;
+  return (call) =>
+    emitCopyOut(call, (to, from) => {
+      const size = rup8(mapField(call.mem, call.map, MAP_VALUE_SIZE));
+      emitCopyCpus(to, from, size, call.field(ARRAY_SPAN), cpus);
+    });
 }
 
 /** Commands on elements of ARRAY: nothing is deleted. */
 export function genArrayElement(_env: MapEnv, cmd: number): ElementGen | undefined {
-  if (cmd === BPF_MAP_LOOKUP_ELEM) return emitCopyOut;
+  if (cmd === BPF_MAP_LOOKUP_ELEM) {
+    return (call) => emitCopyOut(call, (to, from) => emitCopy(to, from, mapField(call.mem, call.map, MAP_VALUE_SIZE)));
+  }
   return cmd === BPF_MAP_UPDATE_ELEM ? (call) => emitUpdate(call, elementAt) : undefined;
 }
 

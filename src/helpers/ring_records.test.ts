@@ -1,5 +1,7 @@
 /** A thread that ends in the middle of a reservation, or of giving a record back, leaves no record that stays busy. */
+
 import { expect, test } from "vitest";
+import { PLAIN_MAP } from "../../test/plain_map.ts";
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
 import { createKernel } from "../kern/create.ts";
 import type { Kernel } from "../kern/kernel.ts";
@@ -21,14 +23,6 @@ const PAYLOAD = 24;
 const POINTS = 30;
 
 const attr = { map_type: BPF_MAP_TYPE_RINGBUF, key_size: 0, value_size: 0, max_entries: SIZE, map_flags: 0 };
-const rest = {
-  numa_node: 0,
-  map_extra_lo: 0,
-  map_extra_hi: 0,
-  inner_map_fd: 0,
-  btf_key_type_id: 0,
-  btf_value_type_id: 0,
-};
 const THE_END = new Error("the thread ends");
 
 /** Runs `work`, which ends in front of the n-th atomic operation from now on, or behind it. True: it came so far. */
@@ -84,7 +78,7 @@ test.each(Object.entries(works))("in the middle of %s", (_name, work) => {
     for (let n = 0; n < POINTS; n++) {
       const kernel = createKernel({ memory: 4 << 20, cpus: 1, shared: true, seed: 1, virtualClock: true });
       const { mem } = kernel;
-      const ring = allocMap(kernel, ringbufMap, { ...attr, ...rest });
+      const ring = allocMap(kernel, ringbufMap, { ...attr, ...PLAIN_MAP });
       const run = acquireRun(kernel, 0);
       const other = reserveRecord(kernel, ring, PAYLOAD, HELD_RING);
       const sample = reserveRecord(kernel, ring, PAYLOAD, HELD_RING);

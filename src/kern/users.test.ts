@@ -1,4 +1,5 @@
 import { expect, test, vi } from "vitest";
+import { PLAIN_MAP } from "../../test/plain_map.ts";
 import { hashMap } from "../maps/hash.ts";
 import { OBJ_REFS, OBJ_USERS } from "../mem/layout.ts";
 import { BPF_MAP_TYPE_HASH } from "../uapi/index.ts";
@@ -15,12 +16,7 @@ function newMap(kernel: Kernel): number {
     value_size: 4,
     max_entries: 1,
     map_flags: 0,
-    numa_node: 0,
-    map_extra_lo: 0,
-    map_extra_hi: 0,
-    inner_map_fd: 0,
-    btf_key_type_id: 0,
-    btf_value_type_id: 0,
+    ...PLAIN_MAP,
   });
 }
 

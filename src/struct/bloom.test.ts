@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { PLAIN_MAP } from "../../test/plain_map.ts";
 import { createKernel } from "../kern/create.ts";
 import { allocMap, destroyMap } from "../kern/map.ts";
 import { bloomFilterMap } from "../maps/bloom_filter.ts";
@@ -19,12 +20,7 @@ function attr(over: Partial<MapCreateAttr>): MapCreateAttr {
     value_size: 8,
     max_entries: 16,
     map_flags: BPF_F_ZERO_SEED,
-    numa_node: 0,
-    map_extra_lo: 0,
-    map_extra_hi: 0,
-    inner_map_fd: 0,
-    btf_key_type_id: 0,
-    btf_value_type_id: 0,
+    ...PLAIN_MAP,
     ...over,
   };
 }

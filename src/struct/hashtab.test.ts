@@ -1,6 +1,7 @@
 /** What a client that died in the middle of an update leaves behind, step by step. The rest is in test/conformance. */
 
 import { beforeEach, expect, test } from "vitest";
+import { PLAIN_MAP } from "../../test/plain_map.ts";
 import { attachKernel, createKernel } from "../kern/create.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { reap } from "../kern/leave.ts";
@@ -29,12 +30,7 @@ beforeEach(() => {
     value_size: 8,
     max_entries: MAX,
     map_flags: 0,
-    numa_node: 0,
-    map_extra_lo: 0,
-    map_extra_hi: 0,
-    inner_map_fd: 0,
-    btf_key_type_id: 0,
-    btf_value_type_id: 0,
+    ...PLAIN_MAP,
   });
 });
 

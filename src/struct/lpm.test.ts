@@ -1,4 +1,5 @@
 import { afterAll, expect, test } from "vitest";
+import { PLAIN_MAP } from "../../test/plain_map.ts";
 import { randomOf } from "../../test/random.ts";
 import { BtfBuilder } from "../btf/builder.ts";
 import { parseBtf } from "../btf/index.ts";
@@ -63,12 +64,7 @@ function attr(over: Partial<MapCreateAttr>): MapCreateAttr {
     value_size: 4,
     max_entries: 100_000,
     map_flags: BPF_F_NO_PREALLOC,
-    numa_node: 0,
-    map_extra_lo: 0,
-    map_extra_hi: 0,
-    inner_map_fd: 0,
-    btf_key_type_id: 0,
-    btf_value_type_id: 0,
+    ...PLAIN_MAP,
     ...over,
   };
 }

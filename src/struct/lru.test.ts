@@ -1,4 +1,5 @@
 import { afterAll, expect, test } from "vitest";
+import { PLAIN_MAP } from "../../test/plain_map.ts";
 import { attachKernel, createKernel } from "../kern/create.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { reap } from "../kern/leave.ts";
@@ -38,12 +39,7 @@ function attr(max_entries: number, map_flags = 0): MapCreateAttr {
     value_size: 8,
     max_entries,
     map_flags: map_flags | BPF_F_ZERO_SEED,
-    numa_node: 0,
-    map_extra_lo: 0,
-    map_extra_hi: 0,
-    inner_map_fd: 0,
-    btf_key_type_id: 0,
-    btf_value_type_id: 0,
+    ...PLAIN_MAP,
   };
 }
 

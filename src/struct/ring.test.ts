@@ -1,4 +1,5 @@
 import { afterAll, expect, test } from "vitest";
+import { PLAIN_MAP } from "../../test/plain_map.ts";
 import { createKernel } from "../kern/create.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { allocMap, destroyMap } from "../kern/map.ts";
@@ -29,12 +30,7 @@ function attr(over: Partial<MapCreateAttr>): MapCreateAttr {
     value_size: 0,
     max_entries: 4096,
     map_flags: 0,
-    numa_node: 0,
-    map_extra_lo: 0,
-    map_extra_hi: 0,
-    inner_map_fd: 0,
-    btf_key_type_id: 0,
-    btf_value_type_id: 0,
+    ...PLAIN_MAP,
     ...over,
   };
 }

@@ -1,5 +1,7 @@
 /** Every access of every size around every edge: allowed exactly where it should be. */
+
 import { expect, test } from "vitest";
+import { PLAIN_MAP } from "../../test/plain_map.ts";
 import { prepareXdp } from "../contexts/xdp.ts";
 import { encodeInsns, type Insn, ldImm64, ldx, raw, st } from "../insn/index.ts";
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
@@ -24,12 +26,7 @@ function makeMap(type: number, key: number, value: number, max: number, flags = 
     value_size: value,
     max_entries: max,
     map_flags: flags,
-    numa_node: 0,
-    map_extra_lo: 0,
-    map_extra_hi: 0,
-    inner_map_fd: 0,
-    btf_key_type_id: 0,
-    btf_value_type_id: 0,
+    ...PLAIN_MAP,
   });
 }
 

@@ -1,6 +1,7 @@
 /** Random programs with forged pointers: whatever they do, no byte is read or written that is not theirs. */
 
 import { expect, test } from "vitest";
+import { PLAIN_MAP } from "../../test/plain_map.ts";
 import { SEED } from "../../test/seed.ts";
 import { prepareXdp } from "../contexts/xdp.ts";
 import { type AsmItem, assemble, encodeInsns, type Insn, insnTable, raw, validateProgram } from "../insn/index.ts";
@@ -29,12 +30,7 @@ function makeArray(k: Kernel, valueSize: number, entries: number): number {
     value_size: valueSize,
     max_entries: entries,
     map_flags: 0,
-    numa_node: 0,
-    map_extra_lo: 0,
-    map_extra_hi: 0,
-    inner_map_fd: 0,
-    btf_key_type_id: 0,
-    btf_value_type_id: 0,
+    ...PLAIN_MAP,
   });
   expect(map).toBeGreaterThan(0);
   return map;

@@ -2,6 +2,7 @@
  * What the hash types emit for compiled programs does what their operations do: on two hosts that are the same to the
  * byte, one goes by the operations and the other by generated code, and they must stay so.
  */
+
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { describe, expect, test } from "vitest";
@@ -29,6 +30,7 @@ import {
 } from "../../src/struct/hashtab.ts";
 import { mapField } from "../../src/struct/map.ts";
 import * as u from "../../src/uapi/index.ts";
+import { PLAIN_MAP } from "../plain_map.ts";
 import { randomOf } from "../random.ts";
 import { generated } from "./generated.ts";
 import { DEAD } from "./map_code.ts";
@@ -79,12 +81,7 @@ function attrOf(type: number, keySize: number, valueSize: number, flags: number)
     value_size: valueSize,
     max_entries: MAX,
     map_flags: flags,
-    numa_node: 0,
-    map_extra_lo: 0,
-    map_extra_hi: 0,
-    inner_map_fd: 0,
-    btf_key_type_id: 0,
-    btf_value_type_id: 0,
+    ...PLAIN_MAP,
   };
 }
 

@@ -2,6 +2,7 @@
  * Walks over hash types in compiled programs do what the operation does, whatever happens to the table between two
  * elements: two hosts that are the same to the byte stay so, one by the operation, one by generated code.
  */
+
 import { describe, expect, test } from "vitest";
 import { createKernel } from "../../src/kern/create.ts";
 import type { Kernel } from "../../src/kern/kernel.ts";
@@ -14,6 +15,7 @@ import { S_COUNT, S_NODES, WALK_SIZE } from "../../src/struct/hash_walk.ts";
 import { BUCKET_SIZE, bucketOf, HT_BUCKETS, HT_COUNTED, HT_KEY, hashOf } from "../../src/struct/hashtab.ts";
 import { MAP_LOCK, mapField } from "../../src/struct/map.ts";
 import * as u from "../../src/uapi/index.ts";
+import { PLAIN_MAP } from "../plain_map.ts";
 import { randomOf } from "../random.ts";
 import { generated } from "./generated.ts";
 import { DEAD } from "./map_code.ts";
@@ -50,12 +52,7 @@ function newMap(kernel: Kernel, type: number, keySize: number, max: number): num
     value_size: VALUE,
     max_entries: max,
     map_flags: 0,
-    numa_node: 0,
-    map_extra_lo: 0,
-    map_extra_hi: 0,
-    inner_map_fd: 0,
-    btf_key_type_id: 0,
-    btf_value_type_id: 0,
+    ...PLAIN_MAP,
   });
 }
 

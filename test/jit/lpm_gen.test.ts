@@ -1,4 +1,5 @@
 /** Lookups that LPM_TRIE emits for compiled programs, held against the type's own function on the same map. */
+
 import { expect, test } from "vitest";
 import { mapHelpers } from "../../src/helpers/map.ts";
 import { EmbeddedHost } from "../../src/host/embedded.ts";
@@ -11,6 +12,7 @@ import { GRANULE, OBJ_MAP } from "../../src/mem/layout.ts";
 import { CHILD, LPM_ROOT, LPM_SEQ, PARENT, TABLE, tableBits, VALUE } from "../../src/struct/lpm_node.ts";
 import { MAP_LOCK } from "../../src/struct/map.ts";
 import * as u from "../../src/uapi/index.ts";
+import { PLAIN_MAP } from "../plain_map.ts";
 import { randomOf } from "../random.ts";
 import { startOn, times } from "../workers/worker.ts";
 import { type Generated, generated } from "./generated.ts";
@@ -40,12 +42,7 @@ class Trie {
         value_size: 4,
         max_entries: 10_000,
         map_flags: u.BPF_F_NO_PREALLOC,
-        numa_node: 0,
-        map_extra_lo: 0,
-        map_extra_hi: 0,
-        inner_map_fd: 0,
-        btf_key_type_id: 0,
-        btf_value_type_id: 0,
+        ...PLAIN_MAP,
       });
     this.at = alloc(kernel.mem, 1024);
     this.code = generated(kernel, this.map, u.BPF_FUNC_map_lookup_elem);

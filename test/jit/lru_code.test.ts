@@ -2,6 +2,7 @@
  * What the LRU types emit for compiled programs: all that turns lists and evicts does what the types' own functions do,
  * to the byte; and whoever dies in it, wherever that is, leaves a map that the next one makes good.
  */
+
 import { describe, expect, test, vi } from "vitest";
 import { mapHelpers } from "../../src/helpers/map.ts";
 import { createKernel } from "../../src/kern/create.ts";
@@ -36,6 +37,7 @@ import {
 } from "../../src/struct/lru_list.ts";
 import { MAP_FLAGS, MAP_LOCK, MAP_MAX_ENTRIES, mapField } from "../../src/struct/map.ts";
 import * as u from "../../src/uapi/index.ts";
+import { PLAIN_MAP } from "../plain_map.ts";
 import { randomOf } from "../random.ts";
 import { type Generated, generated } from "./generated.ts";
 import { DEAD } from "./map_code.ts";
@@ -63,9 +65,7 @@ interface Side {
 function side(shared: boolean, type: number, flags: number, max: number, callsOf: (side: Side) => Generated[]): Side {
   const kernel = createKernel({ memory: 2 << 20, cpus: CPUS, shared, seed: 1, virtualClock: true });
   const sizes = { map_type: type, key_size: 4, value_size: 8, max_entries: max, map_flags: flags | u.BPF_F_ZERO_SEED };
-  const rest = { numa_node: 0, map_extra_lo: 0, map_extra_hi: 0, inner_map_fd: 0 };
-  const attr = { ...sizes, ...rest, btf_key_type_id: 0, btf_value_type_id: 0 };
-  const map = allocMap(kernel, mapEntry(type)!, attr);
+  const map = allocMap(kernel, mapEntry(type)!, { ...sizes, ...PLAIN_MAP });
   expect(map).toBeGreaterThan(0);
   const made = { kernel, map, key: alloc(kernel.mem, 64), calls: [] };
   return { ...made, calls: callsOf(made) };

@@ -1,4 +1,5 @@
 /** Programs for the prover's tests, made by hand, and what is proved of their accesses. */
+
 import * as asm from "../../src/insn/index.ts";
 import type { Facts } from "../../src/jit/facts.ts";
 import { readProgram } from "../../src/jit/program.ts";
@@ -11,6 +12,7 @@ import { FUNC_HIGH } from "../../src/kern/run_record.ts";
 import { mapEntry } from "../../src/maps/registry.ts";
 import { alloc } from "../../src/mem/alloc.ts";
 import * as u from "../../src/uapi/index.ts";
+import { PLAIN_MAP } from "../plain_map.ts";
 
 const { R0, R1, R2, R3, R6, R7, R10, label } = asm;
 
@@ -28,12 +30,7 @@ function makeMap(type: number, key: number, value: number, max: number, flags = 
     value_size: value,
     max_entries: max,
     map_flags: flags,
-    numa_node: 0,
-    map_extra_lo: 0,
-    map_extra_hi: 0,
-    inner_map_fd: 0,
-    btf_key_type_id: 0,
-    btf_value_type_id: 0,
+    ...PLAIN_MAP,
   });
 }
 

@@ -3,6 +3,7 @@
  * here, and results, positions, headers, data, readiness and wake-ups are compared. Consumers read, lag behind and
  * store nonsense between the programs.
  */
+
 import { afterAll, expect, test } from "vitest";
 import type { Host, UserBuffer } from "../../src/host/host.ts";
 import { type Libc, openLibc } from "../../src/host/kernel_libc.ts";
@@ -16,6 +17,7 @@ import { RING_WAKEUPS, ringCommit, ringOutput, ringQuery, ringReserve } from "..
 import { RING_BASE, RING_DATA, RING_PROD_PAGE } from "../../src/struct/ring_map.ts";
 import * as u from "../../src/uapi/index.ts";
 import { kernelHost } from "../kernel.ts";
+import { PLAIN_MAP } from "../plain_map.ts";
 import { randomOf } from "../random.ts";
 
 type Op =
@@ -215,12 +217,7 @@ class EmbeddedRing extends Side {
       value_size: 0,
       max_entries: ringSize,
       map_flags: 0,
-      numa_node: 0,
-      map_extra_lo: 0,
-      map_extra_hi: 0,
-      inner_map_fd: 0,
-      btf_key_type_id: 0,
-      btf_value_type_id: 0,
+      ...PLAIN_MAP,
     });
     this.#data = alloc(k.mem, DATA_SIZE);
     this.#high = alloc(k.mem, 8);

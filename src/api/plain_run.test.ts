@@ -8,6 +8,7 @@ import { kernelBtf } from "../helpers/kernel_btf.ts";
 import { EmbeddedHost } from "../host/embedded.ts";
 import type { Insn } from "../insn/index.ts";
 import * as asm from "../insn/index.ts";
+import { CPU_BORROWED, CPU_LOCK, CPU_OWED, cpuEntry } from "../kern/cpus.ts";
 import { createKernel } from "../kern/create.ts";
 import { RUN_PROG } from "../kern/run_record.ts";
 import { OBJ_PROG } from "../mem/layout.ts";
@@ -298,7 +299,7 @@ test.each([false, true])("a run that there was no room on the stack to begin; sh
   class WithoutRoom {
     readonly exports: WebAssembly.Exports;
     constructor(module: WebAssembly.Module, imports?: WebAssembly.Imports) {
-      const isRun = WebAssembly.Module.imports(module).some(({ name }) => name === "last");
+      const isRun = WebAssembly.Module.imports(module).some(({ name }) => name === "dropOwed");
       const run = (): never => {
         throw new RangeError("no room");
       };
@@ -343,5 +344,55 @@ test("a program is compiled in a run of its own, which ends with a client that d
   expect(runs.length).toBeGreaterThan(1);
   expect(new Set(runs)).toEqual(new Set([true]));
   expect(kernel.run).toBe(0);
+  seam.dispose();
+});
+
+test("a program that is dropped while it is borrowed: the borrower's, whether that ends before, or has another's to drop", () => {
+  const kernel = createKernel({ memory: 8 << 20, cpus: 2, shared: true, seed: 1, virtualClock: true });
+  const { mem } = kernel;
+  const seam = new EmbeddedHost(kernel);
+  const load = (): { readonly fd: number; readonly prog: number } => {
+    const fd = seam.bpf(u.BPF_PROG_LOAD, {
+      prog_type: u.BPF_PROG_TYPE_RAW_TRACEPOINT,
+      insn_cnt: noOp.length,
+      insns: asm.encodeInsns(noOp),
+      license: "GPL",
+    });
+    expect(seam.plainRun(fd)(undefined)).toMatchObject({ retval: 2 });
+    const prog = kernel.get(fd, OBJ_PROG);
+    kernel.done(prog);
+    return { fd, prog };
+  };
+  const left = (): number => seam.bpf(u.BPF_PROG_GET_NEXT_ID, { start_id: 0 });
+  const word = (offset: number): number => (cpuEntry(mem, kernel.cpu) + offset) >>> 2;
+  const others = mem.owner + 1;
+
+  // In the middle of a run of another client.
+  const first = load();
+  const second = load();
+  mem.u32[word(CPU_LOCK)] = others;
+  mem.u32[word(CPU_BORROWED)] = first.prog;
+  seam.close(first.fd);
+  expect([left(), mem.u32[word(CPU_OWED)]]).toEqual([0, first.prog]);
+  // That has ended and died before it could drop the program; the run is one of the other program now.
+  mem.u32[word(CPU_BORROWED)] = second.prog;
+  seam.close(second.fd);
+  expect([left(), mem.u32[word(CPU_OWED)]]).toEqual([0, second.prog]);
+  mem.u32[word(CPU_LOCK)] = 0;
+  const third = load();
+  // A run of this client's has found it.
+  expect(mem.u32[word(CPU_OWED)]).toBe(0);
+
+  // The run ends while the program is handed over, and has not seen it.
+  mem.u32[word(CPU_LOCK)] = others;
+  mem.u32[word(CPU_BORROWED)] = third.prog;
+  const xchg32 = (address: number, value: number): number => {
+    if (value === third.prog) mem.u32[word(CPU_LOCK)] = 0;
+    return atomics.xchg32(address, value);
+  };
+  const { atomics } = mem;
+  Object.defineProperty(mem, "atomics", { value: { ...atomics, xchg32 } });
+  seam.close(third.fd);
+  expect([left(), mem.u32[word(CPU_OWED)]]).toEqual([-u.ENOENT, 0]);
   seam.dispose();
 });

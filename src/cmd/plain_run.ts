@@ -23,7 +23,7 @@ import { acquireRun, CPU_LEVELS, CPU_LOCK, cpuEntry, PACKET_ROOM, releaseRun } f
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
 import { RUN_DATA_END, RUN_EXITED, RUN_KEPT, RUN_META, RUN_PACKET, RUN_PROG } from "../kern/run_record.ts";
-import type { RunEvent } from "../kern/scene.ts";
+import { NO_EVENTS, type RunEvent } from "../kern/scene.ts";
 import { OBJ_ID, OBJ_PROG } from "../mem/layout.ts";
 import { OWNER_MASK } from "../mem/locks.ts";
 import { BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_XDP } from "../uapi/index.ts";
@@ -47,6 +47,8 @@ export interface PlainResult {
 const PACKET_MAX = PACKET_ROOM - XDP_HEADROOM;
 /** Copies into shared memory go by words only where both sides have the same place in a word. */
 const WORD = 8;
+/** Packets from here on are worth finding that out. */
+const LONG = 128;
 
 /** How runs on one CPU begin, of programs with a packet or of those without. */
 interface Beginning {
@@ -60,8 +62,10 @@ interface Beginning {
   /** Where the packet goes: all that there is room for, and its address. */
   readonly room: Uint8Array;
   readonly at: number;
-  /** The packet that came last, as it is afterwards when the program has not moved its ends. */
+  /** The packet that came last, as it is afterwards when the program has not moved its ends, and where that is. */
   packet: Uint8Array;
+  packetAt: number;
+  packetLength: number;
 }
 
 /** The program behind an fd, while it is the one with this address and id. */
@@ -104,12 +108,12 @@ export class PlainRun {
       length = data.length;
       if (length < ETH_HLEN || length > PACKET_MAX) return undefined;
       const { room, at } = beginning;
-      from = kernel.mem.shared ? data.byteOffset % WORD : 0;
+      from = length >= LONG && kernel.mem.shared ? data.byteOffset % WORD : 0;
       room.set(data, from);
       from += at;
     } else if (data !== undefined) return undefined;
     const { run } = beginning;
-    scene.events = [];
+    if (scene.events !== NO_EVENTS) scene.events = NO_EVENTS;
     scene.stopped = undefined;
     scene.ranBy = COMPILED;
     rewind(machine, prog, kernel.runBudget);
@@ -138,7 +142,6 @@ export class PlainRun {
         if (open) {
           u32[(run + RUN_KEPT) >>> 2] = 0;
           releaseRun(kernel, run);
-          kernel.done(prog);
         } else {
           kernel.run = 0;
         }
@@ -153,10 +156,15 @@ function closedResult({ mem, scene }: Kernel, beginning: Beginning, onPacket: bo
   let data: Uint8Array | undefined;
   if (onPacket) {
     const at = u32[(results + BLOCK_PACKET) >>> 2]!;
+    const size = u32[(results + BLOCK_LENGTH) >>> 2]!;
     let { packet } = beginning;
-    if (packet.byteOffset !== at || packet.length !== u32[(results + BLOCK_LENGTH) >>> 2]) {
-      packet = mem.u8.subarray(at, at + u32[(results + BLOCK_LENGTH) >>> 2]!);
-      if (packet.length === length) beginning.packet = packet;
+    if (beginning.packetAt !== at || beginning.packetLength !== size) {
+      packet = mem.u8.subarray(at, at + size);
+      if (size === length) {
+        beginning.packet = packet;
+        beginning.packetAt = at;
+        beginning.packetLength = size;
+      }
     }
     data = new Uint8Array(packet);
   }
@@ -242,5 +250,16 @@ function begun(kernel: Kernel, run: number, onPacket: boolean): Beginning | unde
   const whole = wholeRuns(kernel, run, onPacket, results);
   const at = mem.shared ? results + BLOCK_ROOM : mem.u32[(run + RUN_PACKET) >>> 2]! + XDP_HEADROOM;
   const room = mem.u8.subarray(at, at + PACKET_MAX + (mem.shared ? WORD : 0));
-  return { cpu, entry: cpuEntry(mem, cpu), run, whole, results, room, at, packet: room };
+  return {
+    cpu,
+    entry: cpuEntry(mem, cpu),
+    run,
+    whole,
+    results,
+    room,
+    at,
+    packet: room,
+    packetAt: at,
+    packetLength: room.length,
+  };
 }

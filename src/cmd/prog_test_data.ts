@@ -6,6 +6,7 @@ import { FAULT_DEPTH, FAULT_NO_MEMORY, FAULT_SIZE } from "../kern/fault_kinds.ts
 import type { Kernel } from "../kern/kernel.ts";
 import { progStream } from "../kern/prog.ts";
 import { dropHeld, RUN_EXITED, RUN_FAULTED, RUN_HELD_COUNT, RUN_PROG } from "../kern/run_record.ts";
+import { NO_EVENTS } from "../kern/scene.ts";
 import { writeStream } from "../kern/stream.ts";
 import { BPF_STDERR, bpf_attr, E2BIG, EFAULT, ENOSPC, ETIMEDOUT } from "../uapi/index.ts";
 import { describeFault } from "../vm/fault.ts";
@@ -125,7 +126,7 @@ export function runProgram(
   // A bug of ours that throws in here must not take the CPU with it.
   try {
     kernel.mem.u32[(run + RUN_PROG) >>> 2] = prog;
-    kernel.scene.events = [];
+    kernel.scene.events = NO_EVENTS;
     kernel.scene.stopped = undefined;
     const bad = prepare(run);
     if (bad !== 0) return bad;

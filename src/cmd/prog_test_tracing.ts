@@ -8,7 +8,7 @@ import type { Kernel } from "../kern/kernel.ts";
 import { type AttachedProg, attachedTo } from "../kern/link.ts";
 import { PROG_ARG_COUNT, PROG_ATTACH_TYPE } from "../kern/prog.ts";
 import { KERNEL_HIGH, RUN_REGS } from "../kern/run_record.ts";
-import { type GivenMemory, nowhere, type RunEvent } from "../kern/scene.ts";
+import { type GivenMemory, NO_EVENTS, nowhere, type RunEvent } from "../kern/scene.ts";
 import {
   BPF_MODIFY_RETURN,
   BPF_TRACE_FENTRY,
@@ -85,7 +85,7 @@ export function testRunTracing(run: TestRun): number {
   const stack: Stack = { b: Int32Array.of(FIRST_B), struct: new BigUint64Array(1), retval: new Uint32Array(1) };
   const tracing: Tracing = { kernel, stack, events: [], bad: 0 };
   const { scene } = kernel;
-  scene.events = [];
+  scene.events = NO_EVENTS;
   try {
     const retval = callAll(tracing, kernel.mem.u32[(prog + PROG_ATTACH_TYPE) >>> 2]!);
     return retval < 0 ? retval : putU32(kernel, uattr + test.retval.offset, retval);

@@ -11,7 +11,7 @@ import { acquireRun, PACKET_ROOM, releaseRun } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
 import { RUN_BATCH_INDEX, RUN_EXITED, RUN_PROG } from "../kern/run_record.ts";
-import type { RunEvent } from "../kern/scene.ts";
+import { NO_EVENTS, type RunEvent } from "../kern/scene.ts";
 import { OBJ_PROG } from "../mem/layout.ts";
 import { BPF_PROG_TYPE_XDP, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP } from "../uapi/index.ts";
 import { begin, Machine } from "../vm/machine.ts";
@@ -101,7 +101,7 @@ function runOn(kernel: Kernel, prog: number, batch: PacketBatch): BatchResult | 
     if (start === undefined) return -EOPNOTSUPP;
     if (prepareXdp(kernel, run, EMPTY_PACKET) === 0) return -ENOMEM;
     const eventPackets: number[] = [];
-    scene.events = [];
+    scene.events = NO_EVENTS;
     scene.stopped = undefined;
     scene.batch = { packet: () => u32[(run + RUN_BATCH_INDEX) >>> 2]!, packets: eventPackets };
     const { data, bytes, base, outRoom } = batch;

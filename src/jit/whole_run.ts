@@ -4,8 +4,8 @@
  * else is there, it does nothing; what cannot be closed here is left open.
  */
 import { XDP_HEADROOM } from "../helpers/xdp.ts";
-import { CPU_LEVELS, CPU_LOCK, cpuEntry, PACKET_ROOM } from "../kern/cpus.ts";
-import { MODE_MASK, PROCESS_CAPACITY, PROCESS_LOCK, PROCESS_TABLE } from "../kern/fds.ts";
+import { CPU_BORROWED, CPU_LEVELS, CPU_LOCK, CPU_OWED, cpuEntry, dropOwed, PACKET_ROOM } from "../kern/cpus.ts";
+import { MODE_MASK, PROCESS_CAPACITY, PROCESS_TABLE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import {
   HELD_FIRST_ROOM,
@@ -26,7 +26,7 @@ import {
   RUN_STACK_TOP,
   RUN_TAIL_CALLS,
 } from "../kern/run_record.ts";
-import { OBJ_ID, OBJ_KIND, OBJ_PROG, OBJ_REFS } from "../mem/layout.ts";
+import { OBJ_ID, OBJ_KIND, OBJ_PROG } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { emitUnlock } from "../struct/emit.ts";
 import { xdp_md } from "../uapi/index.ts";
@@ -47,7 +47,7 @@ export type WholeRun = (fd: number, prog: number, id: number, length: number, fr
 export const NOT_BEGUN = 0;
 /** It is over and closed; its results are in the block. */
 export const CLOSED = 1;
-/** It has come to its end, with r0 in its record, and is open: the CPU and the program are the client's to give back. */
+/** It has come to its end, with r0 in its record, and is open: the CPU is the client's to give back. */
 export const OPEN = 2;
 
 /**
@@ -64,7 +64,7 @@ export const BLOCK_SIZE: number = BLOCK_ROOM + PACKET_ROOM + COPY_STEP + 8;
 const SIGNATURE: Signature = { params: [I32, I32, I32, I32, I32], results: [I32] };
 const RUN = "run";
 const START = "start";
-const LAST = "last";
+const DROP_OWED = "dropOwed";
 const WORD = 8;
 /** In RUN_KEPT, beside the client: the record is that of runs with a packet. */
 const ON_PACKET = 0x8000_0000 | 0;
@@ -79,18 +79,18 @@ export function wholeRuns(kernel: Kernel, run: number, onPacket: boolean, result
   const { mem } = kernel;
   const builder = new ModuleBuilder();
   const start = builder.importFunction(START, TAIL_ENTRY);
-  const last = builder.importFunction(LAST, { params: [I32], results: [] });
+  const owed = builder.importFunction(DROP_OWED, { params: [], results: [] });
   const func = builder.declare(SIGNATURE);
-  builder.define(func, new RunCode(kernel, run, onPacket, results).emit(start, last));
+  builder.define(func, new RunCode(kernel, run, onPacket, results).emit(start, owed));
   builder.exportFunction(RUN, func);
   const module = new WebAssembly.Module(builder.bytes(mem.sharedPages));
   const made = new WeakMap<WebAssembly.ExportValue, WholeRun>();
-  const dropLast = (prog: number): void => kernel.putLast(prog >>> 0);
+  const entry = cpuEntry(mem, kernel.cpu);
   return {
     of: (program) => {
       let whole = made.get(program);
       if (whole === undefined) {
-        const imports = { [MEMORY]: mem.wasm, [START]: program, [LAST]: dropLast };
+        const imports = { [MEMORY]: mem.wasm, [START]: program, [DROP_OWED]: () => dropOwed(kernel, entry) };
         whole = new WebAssembly.Instance(module, { [IMPORTS]: imports }).exports[RUN] as WholeRun;
         made.set(program, whole);
       }
@@ -130,7 +130,8 @@ class RunCode {
     return const32(this.#code, address);
   }
 
-  emit(start: number, last: number): Code {
+  /** `owed`: drops what is owed on the CPU. */
+  emit(start: number, owed: number): Code {
     const code = this.#code;
     const mem = this.#mem;
     const record = this.#record;
@@ -142,23 +143,16 @@ class RunCode {
       Local32,
       Local32,
     ];
-    block(code, (locked) => {
-      this.#leaveUnlessFree(fds.add(PROCESS_LOCK), locked);
+    block(code, (busy) => {
+      this.#leaveUnlessFree(busy);
       block(code, (refused) => {
-        refused.when(fd.geU(fds.load(PROCESS_CAPACITY)));
-        const object = fds.load(PROCESS_TABLE).add(fd.shl(2)).load().and(~MODE_MASK);
+        this.#borrow(prog, refused);
+        // The lock of the table is not taken: while it moves, what the old one says was so behind the announcement.
+        refused.when(fd.geU(fds.atomicLoad(PROCESS_CAPACITY)));
+        const object = fds.atomicLoad(PROCESS_TABLE).add(fd.shl(2)).load().and(~MODE_MASK);
         refused.when(object.ne(prog));
         refused.when(prog.load(OBJ_KIND).ne(OBJ_PROG));
         refused.when(prog.load(OBJ_ID).ne(id));
-        this.#leaveUnlessFree(this.#entry.add(CPU_LOCK), refused);
-        if (mem.shared) {
-          prog.atomic(w.ATOMIC_ADD, OBJ_REFS, 1).push();
-          code.op(w.DROP);
-        } else {
-          // Of a run inside a run.
-          refused.when(this.#entry.load(CPU_LEVELS));
-        }
-        emitUnlock(mem, fds.add(PROCESS_LOCK));
         this.#open(prog, length, from);
         for (const argument of [record, this.#at(mem.u32[(this.#run + RUN_STACK_TOP) >>> 2]!)]) argument.push();
         const { runBudget } = this.#kernel;
@@ -172,10 +166,11 @@ class RunCode {
         const holds = record.load(RUN_HELD_COUNT).or(record.load(RUN_FRAGS_ROOM));
         when(holds.or(record.load(RUN_HELD_ROOM).xor(HELD_FIRST_ROOM)), () => this.#return(OPEN));
         this.#results.store(BLOCK_RETVAL, r0.wrap());
-        this.#close(prog, last);
+        this.#close();
+        this.#leave(owed);
         this.#return(CLOSED);
       });
-      emitUnlock(mem, fds.add(PROCESS_LOCK));
+      this.#leave(owed);
     });
     code.i32(NOT_BEGUN);
     return code;
@@ -186,10 +181,27 @@ class RunCode {
     this.#code.op(w.RETURN);
   }
 
-  /** Takes the lock, unless somebody has it, dead or alive. */
-  #leaveUnlessFree(lock: Expr32, out: Exit): void {
+  /** Takes the CPU, unless somebody has it, dead or alive. */
+  #leaveUnlessFree(busy: Exit): void {
     const { shared, owner } = this.#mem;
-    if (shared) out.when(lock.cmpxchg(0, 0, owner));
+    if (shared) busy.when(this.#entry.add(CPU_LOCK).cmpxchg(0, 0, owner));
+  }
+
+  /** Announces that the program is used on this CPU: see `oweToBorrower`. */
+  #borrow(prog: Local32, refused: Exit): void {
+    const entry = this.#entry;
+    if (this.#mem.shared) {
+      when(entry.load(CPU_BORROWED).ne(prog), () => entry.atomicStore(CPU_BORROWED, prog));
+    } else {
+      // Of a run inside a run.
+      refused.when(entry.load(CPU_LEVELS));
+    }
+  }
+
+  #leave(owed: number): void {
+    if (!this.#mem.shared) return;
+    emitUnlock(this.#mem, this.#entry.add(CPU_LOCK));
+    when(this.#entry.load(CPU_OWED), () => this.#code.call(owed));
   }
 
   /** The record as all runs find it, then the packet. */
@@ -234,7 +246,7 @@ class RunCode {
     }
   }
 
-  #close(prog: Local32, last: number): void {
+  #close(): void {
     const code = this.#code;
     const mem = this.#mem;
     const record = this.#record;
@@ -253,12 +265,5 @@ class RunCode {
       }
     }
     this.#entry.store(CPU_LEVELS, 0);
-    emitUnlock(mem, this.#entry.add(CPU_LOCK));
-    if (mem.shared) {
-      when(prog.atomic(w.ATOMIC_ADD, OBJ_REFS, -1).eq(1), () => {
-        prog.push();
-        code.call(last);
-      });
-    }
   }
 }

@@ -3,7 +3,7 @@
  * Each level has a run record, and an area of its own for stack, context and packet.
  */
 import { AREA_RUN, alloc, allocAreas, free } from "../mem/alloc.ts";
-import { SB_CPU_TABLE } from "../mem/layout.ts";
+import { OBJ_REFS, SB_CPU_TABLE } from "../mem/layout.ts";
 import { lock, OWNER_MASK, ownerOf, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import { EBUSY, ENOMEM } from "../uapi/index.ts";
@@ -29,7 +29,15 @@ export const CPU_LOCK = 0;
 export const CPU_LEVELS = 4;
 const CPU_RUNS = 8;
 const CPU_AREA = 12;
-const CPU_SIZE = 16;
+/**
+ * On a shared host, while the lock is taken: the program that the outermost run borrows, which has no reference for it
+ * then; 0: that run has one. It stays behind the run, so that the next run of the same program announces it by taking
+ * the lock.
+ */
+export const CPU_BORROWED = 16;
+/** A program whose last reference was dropped while it was borrowed: who finds it with the lock free drops it again. */
+export const CPU_OWED = 20;
+const CPU_SIZE = 24;
 
 const MAX_LEVELS = 4;
 /** A packet's buffer: what a page holds in front of the kernel's own data at its end. */
@@ -65,10 +73,13 @@ export function acquireRun(kernel: Kernel, cpu: number): number {
   if (table === 0) return -ENOMEM;
   const nested = kernel.run !== 0;
   const entry = table + (nested ? kernel.cpu : cpu) * CPU_SIZE;
-  if (!nested && lock(mem, entry + CPU_LOCK)) endRuns(kernel, entry);
+  if (!nested) {
+    if (lock(mem, entry + CPU_LOCK)) endRuns(kernel, entry);
+    mem.u32[(entry + CPU_BORROWED) >>> 2] = 0;
+  }
   const run = takeLevel(mem, entry);
   if (run < 0) {
-    if (!nested) unlock(mem, entry + CPU_LOCK);
+    if (!nested) leaveCpu(kernel, entry);
     return run;
   }
   mem.u32[(run + RUN_OUTER) >>> 2] = kernel.run;
@@ -124,10 +135,46 @@ export function releaseRun(kernel: Kernel, run: number): void {
   u32[(entry + CPU_LEVELS) >>> 2]!--;
   kernel.run = u32[(run + RUN_OUTER) >>> 2]!;
   kernel.cpu = u32[(run + RUN_HOME_CPU) >>> 2]!;
-  if (kernel.run === 0) unlock(mem, entry + CPU_LOCK);
+  if (kernel.run === 0) leaveCpu(kernel, entry);
 }
 
-/** Ends the runs that a client was in when it died, as they would have ended; each held a reference to its program. */
+function leaveCpu(kernel: Kernel, entry: number): void {
+  const { mem } = kernel;
+  unlock(mem, entry + CPU_LOCK);
+  if (mem.u32[(entry + CPU_OWED) >>> 2] !== 0) dropOwed(kernel, entry);
+}
+
+/** Drops what is owed on a CPU whose lock was dropped. */
+export function dropOwed(kernel: Kernel, entry: number): void {
+  const prog = kernel.mem.atomics.xchg32(entry + CPU_OWED, 0) >>> 0;
+  if (prog !== 0) kernel.put(prog);
+}
+
+/**
+ * The last reference to the program was dropped. True: a run borrows it, and it has a reference again. Who borrows takes
+ * the lock before it looks whether the program is still there, so that one of the two sees the other.
+ */
+export function oweToBorrower(kernel: Kernel, prog: number): boolean {
+  const { mem, cpus } = kernel;
+  const { atomics } = mem;
+  const table = mem.u32[SB_CPU_TABLE >>> 2]!;
+  if (table === 0) return false;
+  for (let entry = table; entry < table + cpus * CPU_SIZE; entry += CPU_SIZE) {
+    if (atomics.load32(entry + CPU_LOCK) === 0 || atomics.load32(entry + CPU_BORROWED) !== prog) continue;
+    atomics.store32(prog + OBJ_REFS, 1);
+    // Another program is there when the run that has borrowed it is over: if it is borrowed again, it comes back here.
+    const other = atomics.xchg32(entry + CPU_OWED, prog) >>> 0;
+    if (other !== 0) kernel.put(other);
+    if (atomics.load32(entry + CPU_LOCK) === 0) dropOwed(kernel, entry);
+    return true;
+  }
+  return false;
+}
+
+/**
+ * Ends the runs that a client was in when it died, as they would have ended; each held a reference to its program, but
+ * for one that has borrowed it.
+ */
 function endRuns(kernel: Kernel, entry: number): void {
   const { u32 } = kernel.mem;
   for (let level = u32[(entry + CPU_LEVELS) >>> 2]! - 1; level >= 0; level--) {
@@ -135,7 +182,8 @@ function endRuns(kernel: Kernel, entry: number): void {
     endRun(kernel, run);
     u32[(entry + CPU_LEVELS) >>> 2] = level;
     const prog = u32[(run + RUN_PROG) >>> 2]!;
-    if (prog !== 0) kernel.put(prog);
+    const borrowed = level === 0 && u32[(entry + CPU_BORROWED) >>> 2] !== 0;
+    if (prog !== 0 && !borrowed) kernel.put(prog);
   }
 }
 
@@ -149,6 +197,6 @@ export function endRunsOf(kernel: Kernel, client: ClientSlot): void {
     if ((mem.atomics.load32(entry + CPU_LOCK) & OWNER_MASK) !== owner) continue;
     // Another client that waits for this CPU may take it over first, and does the same.
     if (lock(mem, entry + CPU_LOCK)) endRuns(kernel, entry);
-    unlock(mem, entry + CPU_LOCK);
+    leaveCpu(kernel, entry);
   }
 }

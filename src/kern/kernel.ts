@@ -42,6 +42,7 @@ import {
   useOf,
 } from "./clients.ts";
 import type { CompiledProgram, Engine, TailCalls } from "./compiled.ts";
+import { oweToBorrower } from "./cpus.ts";
 import { deviceExists } from "./devices.ts";
 import { ElementCode } from "./element_code.ts";
 import { KEY_MAX } from "./element_gen.ts";
@@ -312,8 +313,11 @@ export class Kernel implements MapEnv {
 
   /** The last reference was dropped. */
   putLast(object: number): void {
-    if (this.mem.shared && handOver(this.mem, object)) return;
-    const { u32 } = this.mem;
+    const { u32, shared } = this.mem;
+    if (shared) {
+      if (handOver(this.mem, object)) return;
+      if (u32[(object + OBJ_KIND) >>> 2] === OBJ_PROG && oweToBorrower(this, object)) return;
+    }
     if (u32[(object + OBJ_ID) >>> 2] !== 0) removeId(this.mem, u32[(object + OBJ_KIND) >>> 2]!, object);
     destroyObject(this, object);
   }

@@ -177,7 +177,7 @@ export interface Scene {
   placed: readonly PlacedMemory[];
   /** What an iterator program has written for its element; undefined: none runs. */
   output: Uint8Array[] | undefined;
-  /** Of the run under way, or the last one. */
+  /** Of the run under way, or the last one: NO_EVENTS, or a list of its own. */
   events: RunEvent[];
   /** While a batch of packets is run: which packet a run is of, and that of each event. */
   batch: { readonly packet: () => number; readonly packets: number[] } | undefined;
@@ -209,8 +209,13 @@ export function nowhere(): Attachment {
 /** Events of one run that are kept: a program in a loop would fill the memory of the caller. */
 const MAX_EVENTS = 10_000;
 
+/** Most runs have none: they share this. */
+export const NO_EVENTS = Object.freeze([]) as readonly RunEvent[] as RunEvent[];
+
 /** What a program did; what comes after the first 10,000 is not kept. */
-export function noteEvent({ events, batch }: Scene, event: RunEvent): void {
+export function noteEvent(scene: Scene, event: RunEvent): void {
+  if (scene.events === NO_EVENTS) scene.events = [];
+  const { events, batch } = scene;
   if (batch === undefined) {
     if (events.length < MAX_EVENTS) events.push(event);
     return;
@@ -227,7 +232,7 @@ export function emptyScene(): Scene {
     attachment: nowhere(),
     placed: [],
     output: undefined,
-    events: [],
+    events: NO_EVENTS,
     batch: undefined,
     stopped: undefined,
     ranBy: { engine: "interp", why: undefined },

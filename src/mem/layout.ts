@@ -12,7 +12,7 @@ export const PAGE_SIZE = 4096;
 /** "BPFM", little endian: a memory of another byte order reads differently and is refused. */
 export const SB_MAGIC_VALUE = 0x4d46_5042;
 /** Raised with every change of a layout in linear memory; attaching to another version is refused. */
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 /** The superblock lies in the second granule: the first one is never handed out, so NULL and NULL + offset fault. */
 export const SB: number = GRANULE;

@@ -93,6 +93,91 @@ test.each([
   }
 });
 
+test.each([
+  ["by the command", "ends", work],
+  ["without attributes", "ends", plainWork],
+  ["by the command", "dies", work],
+  ["without attributes", "dies", plainWork],
+])(
+  "a program that is closed while another thread runs it stays to the end of the run: %s, which %s",
+  async (_, how, code) => {
+    const host = sharedHost({ cpus: 2, runBudget: 1e9 });
+    const flags = resultMap(host, 16);
+    const flag = (at: number): bigint => readResults(host, flags, 16)[at]!;
+    // Says that it runs, and waits to be told to end.
+    const { fd } = loadProgram(host, [
+      asm.ldMapValue(R6, flags, 0),
+      asm.st("u64", R6, 0, 1),
+      asm.label("loop"),
+      asm.ldx("u64", R1, R6, 8),
+      asm.jmpImm("jeq", R1, 0, "loop"),
+      asm.mov64Imm(R0, 2),
+      asm.exit(),
+    ]);
+    expect(host.compile(fd)).toMatchObject({ why: undefined });
+    const worker = startOn<number>(host, code, { fd, repeat: 1 });
+    await worker.ready;
+    for (let i = 0; i < 500 && flag(0) === 0n; i++) await new Promise((r) => setTimeout(r, 10));
+    expect(flag(0)).toBe(1n);
+    host.close(fd);
+    const next = { start_id: 0, next_id: 0 };
+    expect(host.bpf(u.BPF_PROG_GET_NEXT_ID, next)).toBe(0);
+    if (how === "dies") {
+      await worker.worker.terminate();
+    } else {
+      const told = new Uint8Array(BigUint64Array.of(1n, 1n).buffer);
+      expect(host.bpf(u.BPF_MAP_UPDATE_ELEM, { map_fd: flags, key: new Uint8Array(4), value: told })).toBe(0);
+      expect(await worker.done).toBe(0);
+    }
+    await worker.gone;
+    expect(host.bpf(u.BPF_PROG_GET_NEXT_ID, { start_id: 0 })).toBe(-u.ENOENT);
+    host.close(flags);
+  },
+);
+
+test("programs that come and go behind an fd that other threads run", async () => {
+  const host = sharedHost({ cpus: 2 });
+  // To stop the threads, and how often they have run something.
+  const shared = new Int32Array(new SharedArrayBuffer(8));
+  const runner = `
+    const { fd, shared } = data;
+    const run = host.plainRun(fd);
+    const bad = [];
+    ready();
+    while (Atomics.load(shared, 0) === 0) {
+      const result = run(undefined);
+      if (result === undefined) continue;
+      Atomics.add(shared, 1, 1);
+      if (typeof result === "number" || result.retval % 1000 !== 7) bad.push(result);
+    }
+    return bad;`;
+  const load = (retval: number): number => {
+    const insns = asm.assemble([asm.mov64Imm(R0, retval), asm.exit()]);
+    return host.bpf(u.BPF_PROG_LOAD, {
+      prog_type: u.BPF_PROG_TYPE_RAW_TRACEPOINT,
+      insn_cnt: insns.length,
+      insns: asm.encodeInsns(insns),
+      license: "GPL",
+    });
+  };
+  const fd = load(7);
+  const workers = [1, 2].map(() => startOn<unknown[]>(host, runner, { fd, shared }));
+  await Promise.all(workers.map(({ ready }) => ready));
+  for (let i = 1; i <= times(60); i++) {
+    const before = Atomics.load(shared, 1);
+    // Until it has been run some times, whichever thread it is that does.
+    for (const end = Date.now() + 1000; Atomics.load(shared, 1) < before + i && Date.now() < end; );
+    host.close(fd);
+    expect(load(i * 1000 + 7)).toBe(fd);
+  }
+  Atomics.store(shared, 0, 1);
+  expect((await Promise.all(workers.map(({ done }) => done))).flat()).toEqual([]);
+  expect(Atomics.load(shared, 1)).toBeGreaterThan(100);
+  await Promise.all(workers.map(({ gone }) => gone));
+  host.close(fd);
+  expect(host.bpf(u.BPF_PROG_GET_NEXT_ID, { start_id: 0 })).toBe(-u.ENOENT);
+});
+
 /** Keys below this stay; as many others come and go, through the same few nodes and from bucket to bucket. */
 const STAY = 32;
 

@@ -3,14 +3,13 @@
  * each. For other kinds, and for what is interpreted, there is the command.
  */
 import { EMPTY_PACKET, prepareXdp } from "../contexts/xdp.ts";
-import { ETH_HLEN, XDP_HEADROOM } from "../helpers/xdp.ts";
 import { runBatch } from "../jit/batch.ts";
 import { COPY_STEP } from "../jit/packet_copy.ts";
 import { startOf } from "../jit/run.ts";
 import { acquireRun, PACKET_ROOM, releaseRun } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
-import { RUN_BATCH_INDEX, RUN_EXITED, RUN_PROG } from "../kern/run_record.ts";
+import { RUN_BATCH_AT, RUN_EXITED, RUN_PROG } from "../kern/run_record.ts";
 import { NO_EVENTS, type RunEvent } from "../kern/scene.ts";
 import { OBJ_PROG } from "../mem/layout.ts";
 import { BPF_PROG_TYPE_XDP, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP } from "../uapi/index.ts";
@@ -103,17 +102,19 @@ function runOn(kernel: Kernel, prog: number, batch: PacketBatch): BatchResult | 
     const eventPackets: number[] = [];
     scene.events = NO_EVENTS;
     scene.stopped = undefined;
-    scene.batch = { packet: () => u32[(run + RUN_BATCH_INDEX) >>> 2]!, packets: eventPackets };
-    const { data, bytes, base, outRoom } = batch;
+    const { data, bytes, base, ends, count, first, retvals, out, outRoom, outEnds } = batch;
+    scene.batch = { packet: () => (u32[(run + RUN_BATCH_AT) >>> 2]! - ends) / U32, packets: eventPackets };
     const { next, status } = runBatch(m, start, {
-      ...batch,
       data: (data - base) | 0,
       bytes: base + bytes,
+      ends,
+      count,
+      first,
       from,
-      outAt: 0,
+      retvals,
+      out,
+      outEnds,
       outLast: outRoom - BATCH_SLACK,
-      shortest: ETH_HLEN,
-      longest: PACKET_ROOM - XDP_HEADROOM,
     });
     const errno = status === RUN_EXITED ? 0 : stopRun(kernel, run, status);
     return { next, errno, events: scene.events, eventPackets };

@@ -3,7 +3,7 @@
  * a packet. Each is a run of its own: its budget, its packet's room and what it holds are those of a run alone.
  */
 import type { Kernel } from "../kern/kernel.ts";
-import { RUN_BATCH_INDEX, RUN_CTX, RUN_EXITED, RUN_HELD_COUNT } from "../kern/run_record.ts";
+import { dropHeld, RUN_BATCH_AT, RUN_DATA_END, RUN_EXITED, RUN_META } from "../kern/run_record.ts";
 import { begin, type Machine, save } from "../vm/machine.ts";
 import { IMPORTS, MEMORY } from "../wasm/module.ts";
 import { DROP, LOOP, type Loop, loopModule, START } from "./batch_loop.ts";
@@ -25,12 +25,8 @@ export interface Batch {
   /** Where packets go as the runs left them, or 0; u32 of each: where it ends, counted from there. */
   readonly out: number;
   readonly outEnds: number;
-  /** Where the first goes, counted from `out`, and the last place where there is room for any packet. */
-  readonly outAt: number;
+  /** The last place, counted from `out`, where there is room for any packet. */
   readonly outLast: number;
-  /** Lengths of packets that can be run. */
-  readonly shortest: number;
-  readonly longest: number;
 }
 
 /** How a batch goes. */
@@ -41,23 +37,26 @@ export interface BatchEnd {
   readonly status: number;
 }
 
+const U32 = 4;
+
+/** Which packet's end it is. */
+const indexOf = (at: number, ends: number): number => ((at - ends) >>> 0) / U32;
+
 /** Runs packets from the batch's first on, until one is stopped or cannot be run so. The machine has begun. */
 export function runBatch(m: Machine, start: WebAssembly.ExportValue, batch: Batch): BatchEnd {
-  const { kernel, run, u32 } = m;
-  const { data, bytes, ends, count, retvals, out, outLast, outEnds, shortest, longest } = batch;
-  const { budget } = m;
-  const loop = loopOf(kernel, start);
-  const around = u32[(run + RUN_HELD_COUNT) >>> 2]!;
-  const ctx = u32[(run + RUN_CTX) >>> 2]!;
-  let { first, from, outAt } = batch;
-  let thrown = 0;
+  const { kernel, run, u32, budget } = m;
+  const { data, bytes, ends, count, retvals, out, outLast, outEnds } = batch;
+  const wanted = out !== 0;
+  const loop = loopOf(kernel, run, wanted, start);
+  let { first, from } = batch;
+  let outAt = 0;
   for (;;) {
-    let next = first;
+    const packets = [ends + U32 * first, ends + U32 * count, data + from, data + bytes, data, retvals - ends];
+    const results = wanted ? [out + outAt, out + outLast, out, outEnds - ends] : [];
     try {
-      enter(m, (record, fp) => {
-        const packets = [data, bytes, ends, first, from, count, shortest, longest - shortest] as const;
-        const results = [retvals, out, outLast, outAt, outEnds] as const;
-        next = loop(record, fp, ctx, ...packets, ...results, around, thrown, BigInt(budget));
+      let next = 0;
+      enter(m, () => {
+        next = indexOf(loop(...packets, ...results), ends);
       });
       m.status = RUN_EXITED;
       save(m);
@@ -65,46 +64,57 @@ export function runBatch(m: Machine, start: WebAssembly.ExportValue, batch: Batc
     } catch (error) {
       if (error !== UNWIND) throw error;
     }
-    const index = u32[(run + RUN_BATCH_INDEX) >>> 2]!;
+    const index = indexOf(u32[(run + RUN_BATCH_AT) >>> 2]!, ends);
     if (m.status !== RUN_EXITED) {
       save(m);
       return { next: index, status: m.status };
     }
-    // The program has left by an exception of its own, with r0: the loop goes on behind its call.
-    const [low, high] = [u32[m.regs]!, u32[m.regs + 1]!];
-    begin(m, budget);
-    u32[m.regs] = low;
-    u32[m.regs + 1] = high;
-    if (index > first) {
-      // The program may have changed it since: nothing begins in front of the batch, nor behind its bytes.
-      from = Math.min(Math.max(u32[(ends >>> 2) + index - 1]!, batch.from), bytes);
-      outAt = out === 0 ? 0 : u32[(outEnds >>> 2) + index - 1]!;
+    // The program has left by an exception of its own, with r0. It may have changed the columns: nothing begins in front
+    // of the batch, nor behind its bytes, nor where there is no room.
+    const of = (column: number, packet: number): number => (column >>> 2) + packet;
+    u32[of(retvals, index)] = u32[m.regs]!;
+    if (wanted) {
+      if (index > first) outAt = Math.min(u32[of(outEnds, index - 1)]!, outLast);
+      const packet = u32[(run + RUN_META) >>> 2]!;
+      const length = u32[(run + RUN_DATA_END) >>> 2]! - packet;
+      m.mem.copy(out + outAt, packet, length);
+      outAt += length;
+      u32[of(outEnds, index)] = outAt;
     }
-    first = index;
-    thrown = 1;
+    dropHeld(kernel, run);
+    begin(m, budget);
+    first = index + 1;
+    from = Math.min(Math.max(u32[of(ends, index)]!, batch.from), bytes);
   }
 }
 
-/** Of each client: the loop's module, and by a program's start the loop that calls it. */
-const loops = new WeakMap<
-  Kernel,
-  { readonly module: WebAssembly.Module; readonly of: WeakMap<WebAssembly.ExportValue, Loop> }
->();
+/** Of each client, by the record that runs are on, without and with packets that are wanted: the loops. */
+const loops = new WeakMap<Kernel, Map<number, Loops>>();
 
-function loopOf(kernel: Kernel, start: WebAssembly.ExportValue): Loop {
-  const { mem } = kernel;
+/** The loop's module, and by a program's start the loop that calls it. */
+interface Loops {
+  readonly module: WebAssembly.Module;
+  readonly of: WeakMap<WebAssembly.ExportValue, Loop>;
+}
+
+function loopOf(kernel: Kernel, run: number, wanted: boolean, start: WebAssembly.ExportValue): Loop {
   let known = loops.get(kernel);
   if (known === undefined) {
-    const bytes = loopModule(mem.sharedPages);
-    known = { module: new WebAssembly.Module(bytes), of: new WeakMap() };
+    known = new Map();
     loops.set(kernel, known);
   }
-  let loop = known.of.get(start);
+  // Records have even addresses.
+  const key = run + (wanted ? 1 : 0);
+  let made = known.get(key);
+  if (made === undefined) {
+    made = { module: new WebAssembly.Module(loopModule(kernel, run, wanted)), of: new WeakMap() };
+    known.set(key, made);
+  }
+  let loop = made.of.get(start);
   if (loop === undefined) {
-    const drop = (_run: number, around: number): void => letGo(around);
-    const imports = { [MEMORY]: mem.wasm, [START]: start, [DROP]: drop };
-    loop = new WebAssembly.Instance(known.module, { [IMPORTS]: imports }).exports[LOOP] as Loop;
-    known.of.set(start, loop);
+    const imports = { [MEMORY]: kernel.mem.wasm, [START]: start, [DROP]: letGo };
+    loop = new WebAssembly.Instance(made.module, { [IMPORTS]: imports }).exports[LOOP] as Loop;
+    made.of.set(start, loop);
   }
   return loop;
 }

@@ -71,8 +71,8 @@ export const RUN_CASTS = 220;
 export const RUN_BUDGET = 224;
 /** The virtual CPU that the run is on. */
 export const RUN_CPU = 256;
-/** Where in its batch the packet is. */
-export const RUN_BATCH_INDEX = 260;
+/** Where in its batch's column of ends that of the packet is. */
+export const RUN_BATCH_AT = 260;
 /** u64: what programs read and write where a page of their arena is not there. The first is always 0. */
 export const RUN_ABSENT_READ = 232;
 export const RUN_ABSENT_WRITE = 248;

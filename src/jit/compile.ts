@@ -15,7 +15,7 @@ import { genCall } from "./emit_call.ts";
 import { emitFunction, GO_ON, goOnCode } from "./emit_function.ts";
 import { bpfFunction, FP, type Program, RUN } from "./emitter.ts";
 import type { Facts } from "./facts.ts";
-import { type ArgumentsRead, argumentsRead, readsTheUnknown } from "./liveness.ts";
+import { type ArgumentsRead, argumentsRead, isCalled, readsTheUnknown } from "./liveness.ts";
 import { type JitProgram, readProgram } from "./program.ts";
 import { prove } from "./prove/index.ts";
 import { type Caller, enterTarget, type RuntimeName } from "./runtime.ts";
@@ -123,7 +123,10 @@ function moduleOf(
   const caller = module.importGlobal(CALLER, EXTERNREF);
   const turned = new Map<string, number>();
   let [goOn, tailCall]: (number | undefined)[] = [];
-  const given = program.functions.map(({ start }) => argumentCount(args.get(start)!));
+  const startsItself = !isCalled(program, 0) && !isCallback(mem, prog, 0);
+  const given = program.functions.map(({ start }) =>
+    start === 0 && startsItself ? 0 : argumentCount(args.get(start)!),
+  );
   const functions = given.map((count) => module.declare(bpfFunction(count)));
   const goesOn = program.functions.map((func) => func.calls.some(({ index }) => calls[index]?.how === "tail"));
   const generated = new Map<string, number>();
@@ -177,6 +180,7 @@ function moduleOf(
     },
     functions,
     args: given,
+    startsItself,
     goesOn,
     generated: (index) => {
       const call = calls[index]!;
@@ -212,9 +216,12 @@ function moduleOf(
     module.define(entry, entryCode(unit, place));
     module.exportFunction(String(start), entry);
   }
-  const tail = module.declare(TAIL_ENTRY);
-  module.define(tail, tailEntry(functions[0]!, given[0]!));
-  module.exportFunction(TAIL, tail);
+  let [tail] = functions;
+  if (given[0]! > 0) {
+    tail = module.declare(TAIL_ENTRY);
+    module.define(tail, tailEntry(functions[0]!, given[0]!));
+  }
+  module.exportFunction(TAIL, tail!);
   return module.bytes(mem.sharedPages);
 }
 

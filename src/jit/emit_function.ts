@@ -4,6 +4,7 @@ import {
   FRAME_SIZE,
   FRAME_TURNS,
   RUN_BUDGET,
+  RUN_CTX,
   RUN_DEPTH,
   RUN_FRAMES,
   RUN_REGS,
@@ -76,6 +77,7 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
   }
   const calls = func.calls.some((op) => callsFunction(e, op));
   e.beginCompiled();
+  if (number === 0 && unit.startsItself) takeFirstArguments(e);
   enter(e, unit.facts.stackDepth[number]!, mayGoto);
   if (calls) {
     code.get(RUN);
@@ -142,6 +144,11 @@ export function goOnCode(unit: Program): Code {
   run.load64(RUN_REGS).push();
   run.load64(RUN_BUDGET).push();
   return code;
+}
+
+/** What a program begins with: r1 is the context, the others are 0, as locals are. */
+function takeFirstArguments(e: Emitter): void {
+  e.register(1).set(new Local32(e.code, RUN).load(RUN_CTX).extendU());
 }
 
 /** The stack that can be reached is zero. */

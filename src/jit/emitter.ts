@@ -58,6 +58,8 @@ export interface Program {
   /** By the function's place in the program: its number in the module, and how many arguments it is given. */
   readonly functions: readonly number[];
   readonly args: readonly number[];
+  /** Nothing calls the first function but who starts the program: it is given none, and takes what it begins with itself. */
+  readonly startsItself: boolean;
   /** The same: whether it makes tail calls, and so may come back from another program. */
   readonly goesOn: readonly boolean[];
 }

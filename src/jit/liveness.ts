@@ -53,6 +53,11 @@ function calledBy({ row, variant, index, imm }: Op): number | undefined {
   return row.kind === "call" && variant?.op === "local" ? index + 1 + imm : undefined;
 }
 
+/** Whether a function of the program calls the one that begins there. */
+export function isCalled({ functions }: JitProgram, start: number): boolean {
+  return functions.some(({ calls }) => calls.some((op) => calledBy(op) === start));
+}
+
 /**
  * Why the program cannot be compiled; undefined: it can. The registers of its first function are known, unless that is
  * called too. `isCallback`: whether helpers may call the function that begins there.
@@ -65,12 +70,12 @@ export function readsTheUnknown(
   // All registers of the one function are known.
   if (isAlone(program)) return undefined;
   const { functions } = program;
-  const called = new Set(functions.flatMap(({ calls }) => calls.map(calledBy)));
   const uses = usesOf(program);
   const returned = returnCallers(program, uses, args);
   if (typeof returned === "string") return returned;
+  const called = isCalled(program, 0);
   for (const func of functions) {
-    const first = func.start === 0 && !called.has(0);
+    const first = func.start === 0 && !called;
     const live = liveAtEntry(func, uses, args, returned, first || isCallback(func.start));
     if (typeof live === "string") return live;
     if (!first && (live & CALLERS) !== 0) return readsCaller(func.start);

@@ -123,7 +123,7 @@ function callModule(mem: Memory): Uint8Array<ArrayBuffer> {
   return module.bytes(mem.sharedPages);
 }
 
-/** The entry of a program. */
+/** The entry of a program whose first function has arguments, as others call it too. */
 export function tailEntry(func: number, args: number): Code {
   const code = new Code(params.length);
   for (const local of [RUN, FP, BUDGET]) code.get(local);

@@ -31,6 +31,7 @@ export const EMPTY = 0x40;
 
 const ATOMIC_PREFIX = 0xfe;
 const BULK_PREFIX = 0xfc;
+const VECTOR_PREFIX = 0xfd;
 /** Arrays of so many bytes lie on the heap of JavaScript; larger ones take much longer to make. */
 const FIRST_ROOM = 64;
 /** A length that is put in once it is known. */
@@ -170,6 +171,12 @@ export class Code extends Bytes {
     this.byte(opcode);
     this.byte(0);
     this.u32(offset);
+  }
+
+  /** The same of a vector, where the engine has them: `VECTORS`. */
+  vector(opcode: number, offset = 0): void {
+    this.byte(VECTOR_PREFIX);
+    this.memory(opcode, offset);
   }
 
   /** An atomic instruction on 4 or 8 bytes, at a multiple of that. */

@@ -110,6 +110,9 @@ export const I64_EXTEND32_S = 0xc4;
 export const MEMORY_COPY = 0x0a;
 export const TABLE_SIZE = 0x10;
 export const MEMORY_FILL = 0x0b;
+/** Behind 0xfd: 16 bytes at any address. */
+export const V128_LOAD = 0x00;
+export const V128_STORE = 0x0b;
 /** Behind 0xfe. */
 export const ATOMIC_NOTIFY = 0x00;
 export const ATOMIC_FENCE = 0x03;

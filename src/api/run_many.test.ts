@@ -132,6 +132,50 @@ class RunFaultOf {
   }
 }
 
+test("counts are those of the values returned, however these follow each other", () => {
+  // Returns bytes 0 to 3; a packet whose byte 13 is 255 makes it read from 0.
+  const teller = load(
+    asm.assemble([
+      asm.ldx("u32", R2, R1, 0),
+      asm.ldx("u32", R3, R1, 4),
+      asm.mov64(R4, R2),
+      asm.alu64Imm("add", R4, 14),
+      asm.mov64Imm(R0, 99),
+      asm.jmp("jgt", R4, R3, "out"),
+      asm.ldx("u32", R0, R2, 0),
+      asm.ldx("u8", R3, R2, 13),
+      asm.jmpImm("jne", R3, 255, "out"),
+      asm.ldx("u8", R0, R3, 0),
+      asm.label("out"),
+      asm.exit(),
+    ]),
+  );
+  const values = [
+    ...new Array<number>(19).fill(2),
+    ...new Array<number>(24).fill(64),
+    ...new Array<number>(17).fill(0xffff_ffff),
+    ...[2, 2, 2, 2, 2, 2, 2, 1, 2, 0, 63, 64, 2, 0x8000_0000, 1, 100],
+    ...Array.from({ length: 100 }, (_, i) => (i * i) % 5),
+    ...new Array<number>(9).fill(0),
+    ...[3, 3, 3],
+  ];
+  const fails = (i: number): boolean => i % 50 === 7;
+  const list = PacketList.of(
+    values.map((value, i) => {
+      const bytes = new Uint8Array(20);
+      new DataView(bytes.buffer).setUint32(0, value, true);
+      bytes[13] = fails(i) ? 255 : 0;
+      return bytes;
+    }),
+  );
+  const expected = new Map<number, number>();
+  for (const [i, value] of values.entries()) if (!fails(i)) expected.set(value, (expected.get(value) ?? 0) + 1);
+  const { counts, retvals, failures } = teller.runMany(list);
+  expect([...counts]).toEqual([...expected].sort(([a], [b]) => a - b));
+  expect([...retvals]).toEqual(values.map((value, i) => (fails(i) ? 0 : value)));
+  expect(failures).toHaveLength(values.filter((_, i) => fails(i)).length);
+});
+
 test("onFailure: stop", () => {
   const packets = [packet(60, 1), packet(60, 2, 255), packet(60, 3)];
   for (const given of [packets, PacketList.of(packets)]) {

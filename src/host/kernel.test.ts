@@ -32,7 +32,7 @@ import {
   ENOENT,
   EPERM,
 } from "../uapi/index.ts";
-import type { Attr, AttrObject, Host } from "./host.ts";
+import type { Attr, AttrObject, Host, UserBuffer } from "./host.ts";
 import { countCpus } from "./kernel.ts";
 
 const opened = kernelHost();
@@ -229,6 +229,40 @@ onKernel("raw attributes: an address that is not ours is never given to the kern
   expect(heap).toEqual(new Uint8Array(64));
   inside.free();
   key.free();
+});
+
+onKernel("raw attributes of one element: each pointer has to be ours, to the last byte", () => {
+  const map_fd = hash();
+  // Memory of others lies below this host's, or above.
+  const others = Array.from({ length: 4 }, () => kernelHost()!);
+  const theirs = others.map((other) => other.user.alloc(64));
+  const buffers = [host.user.alloc(32), host.user.alloc(8), host.user.alloc(8)];
+  const [attr, key, value] = buffers as [UserBuffer, UserBuffer, UserBuffer];
+  const run = (cmd: number, size: number, keyAt: bigint, valueAt: bigint): number => {
+    attr.bytes.set(elem(map_fd, keyAt, valueAt));
+    return host.bpf(cmd, Number(attr.address), size);
+  };
+  // The last byte of user memory, the same place 4 GiB further, and one that is no address.
+  const last = key.address - BigInt(key.bytes.byteOffset) + BigInt(key.bytes.buffer.byteLength) - 1n;
+  const bad = [...theirs.map(({ address }) => address), last, key.address + 2n ** 32n, key.address | (2n ** 63n)];
+  for (const [cmd, size] of [
+    [BPF_MAP_UPDATE_ELEM, 32],
+    [BPF_MAP_LOOKUP_ELEM, 32],
+    [BPF_MAP_GET_NEXT_KEY, 24],
+    [BPF_MAP_DELETE_ELEM, 16],
+  ] as const) {
+    // Keys 0 and 1, so that there is one to be found, and one behind one of the two.
+    for (const k of [0, 1]) host.bpf(BPF_MAP_UPDATE_ELEM, { map_fd, key: u32(k), value: u64(5) });
+    expect(host.bpf(BPF_MAP_GET_NEXT_KEY, elem(map_fd, 0n, key.address))).toBe(0);
+    for (const at of bad) {
+      expect(run(cmd, size, at, value.address)).toBe(-EFAULT);
+      if (cmd !== BPF_MAP_DELETE_ELEM) expect(run(cmd, size, key.address, at)).toBe(-EFAULT);
+    }
+    expect(run(cmd, size, key.address, cmd === BPF_MAP_DELETE_ELEM ? 0n : value.address)).toBe(0);
+  }
+  for (const { bytes } of theirs) expect(bytes).toEqual(new Uint8Array(64));
+  for (const other of others) other.dispose();
+  for (const buffer of buffers) buffer.free();
 });
 
 onKernel("a count in the attributes that leads over the end of user memory", () => {

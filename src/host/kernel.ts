@@ -38,6 +38,7 @@ import type {
 import { HostUnavailable } from "./host.ts";
 import { kernelBpffs } from "./kernel_bpffs.ts";
 import { readKernelBtf } from "./kernel_btf.ts";
+import { ElementJudge } from "./kernel_elements.ts";
 import { kernelFacts } from "./kernel_facts.ts";
 import { Fds } from "./kernel_fds.ts";
 import { infoPointersOk } from "./kernel_info.ts";
@@ -82,6 +83,7 @@ class KernelHost implements Host {
   readonly #fds: Fds;
   readonly #waiter: Waiter;
   readonly #marshal: Marshal;
+  readonly #elements: ElementJudge;
   /** The attributes of a call that must not be made on the caller's. */
   readonly #copy: UserBuffer;
   /** Once it was asked for. */
@@ -96,6 +98,7 @@ class KernelHost implements Host {
     this.#memory = new NativeMemory(libc, this.#mappings);
     this.user = this.#memory;
     this.#fds = new Fds(libc, this.#memory, possibleCpus);
+    this.#elements = new ElementJudge(this.#memory, this.#fds);
     this.bpffs = kernelBpffs(
       libc,
       this.#memory,
@@ -122,6 +125,12 @@ class KernelHost implements Host {
   }
 
   #raw(cmd: number, address: number, size: number): number {
+    if (!this.#elements.good(cmd, address, size)) return this.#judged(cmd, address, size);
+    const libc = this.#libc;
+    return libc.bpf(libc.nrBpf, cmd, address, size) < 0 ? -libc.errno() : 0;
+  }
+
+  #judged(cmd: number, address: number, size: number): number {
     const row = bpfCommands[cmd | 0];
     const { base, size: end, view } = this.#memory;
     const at = address - base;

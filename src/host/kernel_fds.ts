@@ -41,6 +41,11 @@ export class Fds {
     this.#query = memory.alloc(INFO_AT + INFO_SIZE);
   }
 
+  /** As `shapeOf`, if it was asked before. */
+  known(fd: number): KernelMapShape | undefined {
+    return this.#shapes[fd];
+  }
+
   shapeOf(fd: number): KernelMapShape | undefined {
     const known = this.#shapes[fd];
     return known === undefined ? this.#ask(fd) : known;

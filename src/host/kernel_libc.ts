@@ -75,8 +75,16 @@ function keepLoaded(dlopen: (path: string, flags: number) => unknown): void {
   if (path !== undefined) dlopen(path, KEEP_LOADED);
 }
 
+/** All hosts of a thread have the same functions: V8 calls those directly that it meets alone. */
+let opened: Libc | undefined;
+
 /** Throws `HostUnavailable` when this is not Linux, or koffi is not there. */
 export function openLibc(): Libc {
+  opened ??= makeLibc();
+  return opened;
+}
+
+function makeLibc(): Libc {
   const machine = typeof process === "object" ? `${process.platform} ${process.arch}` : "a browser";
   const nrBpf = machine.startsWith("linux ") ? bpfNumbers[process.arch] : undefined;
   if (nrBpf === undefined) {

@@ -11,6 +11,9 @@ import {
   BPF_LINK_CREATE,
   BPF_LINK_GET_FD_BY_ID,
   BPF_MAP_CREATE,
+  BPF_MAP_DELETE_ELEM,
+  BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_USER_RINGBUF,
@@ -38,7 +41,6 @@ import type {
 import { HostUnavailable } from "./host.ts";
 import { kernelBpffs } from "./kernel_bpffs.ts";
 import { readKernelBtf } from "./kernel_btf.ts";
-import { ElementJudge } from "./kernel_elements.ts";
 import { kernelFacts } from "./kernel_facts.ts";
 import { Fds } from "./kernel_fds.ts";
 import { infoPointersOk } from "./kernel_info.ts";
@@ -48,9 +50,21 @@ import { POLLIN, POLLOUT, Waiter } from "./kernel_wait.ts";
 import { defaultSize, type MapShape, Marshal, pointerLength, textLength } from "./marshal.ts";
 import { NativeMemory } from "./user_memory.ts";
 
-const ATTR_SIZE = bpf_attr.size;
+const ATTR_SIZE: number = bpf_attr.size;
 /** How often a program is given to a verifier that signals interrupt. */
 const LOAD_TRIES = 5;
+const { elem } = bpf_attr;
+// Constants of this module are folded into compiled code; imported ones are read and checked each time.
+const LOOKUP: number = BPF_MAP_LOOKUP_ELEM;
+const DELETE: number = BPF_MAP_DELETE_ELEM;
+const NEXT_KEY: number = BPF_MAP_GET_NEXT_KEY;
+const WHOLE: number = elem.flags.offset + elem.flags.size;
+const KEY_ONLY: number = elem.key.offset + elem.key.size;
+const WITH_NEXT: number = elem.next_key.offset + elem.next_key.size;
+const W_KEY: number = elem.key.offset >>> 2;
+/** Of the next key, too. */
+const W_VALUE: number = elem.value.offset >>> 2;
+const HIGH = 0x1_0000_0000;
 /** An address of the kernel's half, as an argument and as a u64 in attributes: -EFAULT wherever it is used. */
 const FAULT = -4096;
 const FAULT_U64 = BigInt.asUintN(64, BigInt(FAULT));
@@ -83,7 +97,6 @@ class KernelHost implements Host {
   readonly #fds: Fds;
   readonly #waiter: Waiter;
   readonly #marshal: Marshal;
-  readonly #elements: ElementJudge;
   /** The attributes of a call that must not be made on the caller's. */
   readonly #copy: UserBuffer;
   /** Once it was asked for. */
@@ -98,7 +111,6 @@ class KernelHost implements Host {
     this.#memory = new NativeMemory(libc, this.#mappings);
     this.user = this.#memory;
     this.#fds = new Fds(libc, this.#memory, possibleCpus);
-    this.#elements = new ElementJudge(this.#memory, this.#fds);
     this.bpffs = kernelBpffs(
       libc,
       this.#memory,
@@ -124,27 +136,38 @@ class KernelHost implements Host {
     return this.#marshal.bpf(cmd, attr, size);
   }
 
+  /**
+   * Too long for V8 to put it where it is called, which is as it should be: in a process with both kinds of hosts the
+   * short way of the embedded one would have no place there then.
+   */
   #raw(cmd: number, address: number, size: number): number {
-    if (!this.#elements.good(cmd, address, size)) return this.#judged(cmd, address, size);
-    const libc = this.#libc;
-    return libc.bpf(libc.nrBpf, cmd, address, size) < 0 ? -libc.errno() : 0;
-  }
-
-  #judged(cmd: number, address: number, size: number): number {
-    const row = bpfCommands[cmd | 0];
-    const { base, size: end, view } = this.#memory;
+    const { base, size: end, view, words } = this.#memory;
     const at = address - base;
     // The usual case: all of the attributes in the first arena, every pointer good. They can be used where they are.
+    const inArena = at >= 0 && at <= end - ATTR_SIZE && (at & ~7) === at;
+    // Commands on one element first, by a few comparisons: to go by their rows takes a tenth of the call.
     if (
-      row !== undefined &&
-      size >= row.end &&
-      size <= ATTR_SIZE &&
-      at >= 0 &&
-      at <= end - ATTR_SIZE &&
-      (at | 0) === at
+      inArena &&
+      (cmd >= LOOKUP && cmd <= DELETE
+        ? size === (cmd === DELETE ? KEY_ONLY : WHOLE)
+        : cmd === NEXT_KEY && size === WITH_NEXT)
     ) {
-      if (row.number !== BPF_OBJ_GET_INFO_BY_FD && this.#allGood(row, view, at)) return this.#call(row, address, size);
+      const w = at >>> 2;
+      const shape = this.#fds.known(words[w]!);
+      if (shape !== undefined) {
+        const { keySize, valueBytes } = shape;
+        const key = words[w + W_KEY + 1]! * HIGH + words[w + W_KEY]! - base;
+        const value = words[w + W_VALUE + 1]! * HIGH + words[w + W_VALUE]! - base;
+        const room = cmd === NEXT_KEY ? keySize : valueBytes;
+        if (key >= 0 && key <= end - keySize && (cmd === DELETE || (value >= 0 && value <= end - room))) {
+          const libc = this.#libc;
+          return libc.bpf(libc.nrBpf, cmd, address, size) < 0 ? -libc.errno() : 0;
+        }
+      }
     }
+    const row = bpfCommands[cmd | 0];
+    const known = row !== undefined && size >= row.end && size <= ATTR_SIZE && row.number !== BPF_OBJ_GET_INFO_BY_FD;
+    if (inArena && known && this.#allGood(row, view, at)) return this.#call(row, address, size);
     return this.#rawCopied(row, cmd | 0, address, size >>> 0);
   }
 

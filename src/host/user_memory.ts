@@ -77,6 +77,7 @@ export class NativeMemory implements UserMemory {
   readonly #arenas: Arena[];
   // The first arena in fields of its own: almost every address is in it.
   readonly view: DataView;
+  readonly words: Uint32Array;
   readonly base: number;
   readonly size: number;
 
@@ -86,6 +87,7 @@ export class NativeMemory implements UserMemory {
     const first = new Arena(libc, ARENA_BYTES);
     this.#arenas = [first];
     this.view = first.view;
+    this.words = new Uint32Array(first.buffer);
     this.base = first.address;
     this.size = first.size;
   }

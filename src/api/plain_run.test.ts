@@ -1,9 +1,9 @@
 /** Runs that go without attributes, against BPF_PROG_TEST_RUN: the same, whatever is asked for, however they end. */
 import { afterEach, expect, test, vi } from "vitest";
 import { createTestHost } from "../../test/compiled.ts";
+import { hostOptions as options, outcome, packet, pairs } from "../../test/plain_runs.ts";
 import { randomOf } from "../../test/random.ts";
 import { parseBtf } from "../btf/index.ts";
-import { InputError } from "../errors.ts";
 import { kernelBtf } from "../helpers/kernel_btf.ts";
 import { EmbeddedHost } from "../host/embedded.ts";
 import type { Insn } from "../insn/index.ts";
@@ -13,49 +13,13 @@ import { createKernel } from "../kern/create.ts";
 import { RUN_PROG } from "../kern/run_record.ts";
 import { OBJ_PROG } from "../mem/layout.ts";
 import * as u from "../uapi/index.ts";
-import { BpfError, createEmbedded, EmbeddedBpfHost, type Program, RunFault, type RunOptions, u32 } from "./index.ts";
+import { createEmbedded, type Program, type RunOptions, u32 } from "./index.ts";
 
 const { R0, R1, R2, R3, R4, R5, R6, R10 } = asm;
 
 afterEach(() => {
   vi.restoreAllMocks();
 });
-
-const options = { memory: 16 << 20, cpus: 2, seed: 1, clock: "virtual", runBudget: 1000 } as const;
-/** A host, and programs on it as two objects: the first has the fast way, the second the command alone. */
-function pairs(more: { readonly shared?: boolean; readonly engine?: "interp" } = {}): {
-  readonly host: EmbeddedBpfHost;
-  readonly load: (type: string, insns: readonly Insn[]) => readonly Program[];
-} {
-  const seam = createTestHost({ ...options, ...more });
-  const host = new EmbeddedBpfHost(seam);
-  const { plainRun } = seam;
-  const load = (type: string, insns: readonly Insn[]): readonly Program[] => {
-    seam.plainRun = plainRun;
-    const plain = host.loadProgram({ type, name: "under_test", insns, license: "GPL" });
-    seam.plainRun = () => () => undefined;
-    return [plain, host.openProgram({ id: plain.id })];
-  };
-  return { host, load };
-}
-
-/** All that can be seen of a run. */
-function outcome(program: Program, given: RunOptions): unknown {
-  try {
-    const { data, ...result } = program.run(given);
-    // Compared as text: a Uint8Array is compared byte by byte.
-    return { ...result, data: data && Buffer.from(data).toString("base64") };
-  } catch (error) {
-    if (error instanceof RunFault) {
-      const { message, log, stopped, events, engine, whyInterpreted } = error;
-      return { message, log, stopped, events, engine, whyInterpreted };
-    }
-    if (error instanceof BpfError || error instanceof InputError || error instanceof RangeError) {
-      return { message: error.message, name: error.name };
-    }
-    throw error;
-  }
-}
 
 const { types: kernelTypes } = parseBtf(kernelBtf());
 const noOp = [asm.mov64Imm(R0, 2), asm.exit()];
@@ -123,12 +87,6 @@ const programs: Readonly<Record<string, readonly asm.AsmItem[]>> = {
   "a loop without an end": [asm.label("again"), asm.jmpImm("jne", R10, 0, "again"), ...noOp],
 };
 
-/** At any place in a word, no byte like its neighbours. */
-function packet(length: number, place = 0): Uint8Array {
-  const bytes = new Uint8Array(length + 8 + place).subarray(8 + place);
-  for (let i = 0; i < length; i++) bytes[i] = length + i * 7;
-  return bytes;
-}
 const packets = [undefined, packet(0), packet(13), packet(14), packet(64), packet(3520), packet(3521), packet(9000)];
 const on = [
   ["compiled", {}],

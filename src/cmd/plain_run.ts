@@ -3,8 +3,7 @@
  * BPF_PROG_TEST_RUN gives for them, without attributes, and set up by what is known from the run before. Whatever is out
  * of the ordinary is left to the command, before anything has happened.
  */
-import { EMPTY_PACKET, prepareXdp } from "../contexts/xdp.ts";
-import { ETH_HLEN, XDP_HEADROOM } from "../helpers/xdp.ts";
+import { ETH_HLEN } from "../helpers/xdp.ts";
 import { COMPILED, runWhole, startOf } from "../jit/run.ts";
 import {
   BLOCK_LENGTH,
@@ -19,15 +18,16 @@ import {
   wholeRuns,
 } from "../jit/whole_run.ts";
 import type { Engine } from "../kern/compiled.ts";
-import { acquireRun, CPU_LEVELS, CPU_LOCK, cpuEntry, PACKET_ROOM, releaseRun } from "../kern/cpus.ts";
+import { acquireRun, CPU_LEVELS, CPU_LOCK, cpuEntry, releaseRun } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { PROG_TYPE } from "../kern/prog.ts";
-import { RUN_DATA_END, RUN_EXITED, RUN_KEPT, RUN_META, RUN_PACKET, RUN_PROG } from "../kern/run_record.ts";
+import { RUN_EXITED, RUN_KEPT, RUN_PROG } from "../kern/run_record.ts";
 import { NO_EVENTS, type RunEvent } from "../kern/scene.ts";
 import { OBJ_ID, OBJ_PROG } from "../mem/layout.ts";
 import { OWNER_MASK } from "../mem/locks.ts";
-import { BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_XDP } from "../uapi/index.ts";
+import { BPF_PROG_TYPE_XDP } from "../uapi/index.ts";
 import { begin, Machine, rewind } from "../vm/machine.ts";
+import { type PlainPacket, plainKind } from "./plain_kinds.ts";
 import { stopRun } from "./prog_test_data.ts";
 import { hasXdpTestRun } from "./prog_test_xdp.ts";
 
@@ -43,19 +43,19 @@ export interface PlainResult {
   readonly whyInterpreted: undefined;
 }
 
-/** Packets that lie in one piece. */
-const PACKET_MAX = PACKET_ROOM - XDP_HEADROOM;
 /** Copies into shared memory go by words only where both sides have the same place in a word. */
 const WORD = 8;
 /** Packets from here on are worth finding that out. */
 const LONG = 128;
 
-/** How runs on one CPU begin, of programs with a packet or of those without. */
+/** How runs on one CPU begin, of programs of one type. */
 interface Beginning {
   readonly cpu: number;
   /** The CPU's. */
   readonly entry: number;
   readonly run: number;
+  /** Null: they run on nothing. */
+  readonly kind: PlainPacket | null;
   readonly whole: WholeRuns;
   /** The client's block. */
   readonly results: number;
@@ -72,7 +72,6 @@ interface Beginning {
 interface Known {
   readonly prog: number;
   readonly id: number;
-  readonly onPacket: boolean;
   readonly whole: WholeRun;
   readonly machine: Machine;
   readonly beginning: Beginning;
@@ -100,13 +99,14 @@ export class PlainRun {
       this.#known = known;
     }
     const { scene } = kernel;
-    const { prog, id, onPacket, whole, machine, beginning } = known;
+    const { prog, id, whole, machine, beginning } = known;
+    const { kind } = beginning;
     let length = 0;
     let from = 0;
-    if (onPacket) {
+    if (kind !== null) {
       if (!(data instanceof Uint8Array)) return undefined;
       length = data.length;
-      if (length < ETH_HLEN || length > PACKET_MAX) return undefined;
+      if (length < ETH_HLEN || length > kind.longest) return undefined;
       const { room, at } = beginning;
       from = length >= LONG && kernel.mem.shared ? data.byteOffset % WORD : 0;
       room.set(data, from);
@@ -116,20 +116,21 @@ export class PlainRun {
     if (scene.events !== NO_EVENTS) scene.events = NO_EVENTS;
     scene.stopped = undefined;
     scene.ranBy = COMPILED;
+    scene.tunnel = scene.network.tunnel;
     rewind(machine, prog, kernel.runBudget);
     kernel.run = run;
     try {
       const how = runWhole(machine, whole, this.#fd, prog, id, length, from);
       if (how === CLOSED) {
         kernel.run = 0;
-        return closedResult(kernel, beginning, onPacket, length);
+        return closedResult(kernel, beginning, length);
       }
       this.#known = undefined;
       if (how === NOT_BEGUN) {
         kernel.run = 0;
         return undefined;
       }
-      return machine.status === RUN_EXITED ? openResult(machine, onPacket) : stopRun(kernel, run, machine.status);
+      return machine.status === RUN_EXITED ? openResult(machine, kind) : stopRun(kernel, run, machine.status);
     } finally {
       if (kernel.run !== 0) {
         const { mem } = kernel;
@@ -150,11 +151,11 @@ export class PlainRun {
   }
 }
 
-function closedResult({ mem, scene }: Kernel, beginning: Beginning, onPacket: boolean, length: number): PlainResult {
+function closedResult({ mem, scene }: Kernel, beginning: Beginning, length: number): PlainResult {
   const { u32 } = mem;
   const { results } = beginning;
   let data: Uint8Array | undefined;
-  if (onPacket) {
+  if (beginning.kind !== null) {
     const at = u32[(results + BLOCK_PACKET) >>> 2]!;
     const size = u32[(results + BLOCK_LENGTH) >>> 2]!;
     let { packet } = beginning;
@@ -171,11 +172,10 @@ function closedResult({ mem, scene }: Kernel, beginning: Beginning, onPacket: bo
   return resultOf(u32[(results + BLOCK_RETVAL) >>> 2]!, data, scene.events);
 }
 
-/** Of a run that has ended, and is still to be closed. */
-function openResult({ kernel, run, u32, regs }: Machine, onPacket: boolean): PlainResult {
-  const from = u32[(run + RUN_META) >>> 2]!;
-  const data = onPacket ? kernel.mem.u8.slice(from, u32[(run + RUN_DATA_END) >>> 2]!) : undefined;
-  return resultOf(u32[regs]!, data, kernel.scene.events);
+/** Of a run that has ended, and is still to be closed; or an errno. */
+function openResult({ kernel, run, u32, regs }: Machine, kind: PlainPacket | null): PlainResult | number {
+  const data = kind?.after(kernel, run);
+  return typeof data === "number" ? data : resultOf(u32[regs]!, data, kernel.scene.events);
 }
 
 function resultOf(retval: number, data: Uint8Array | undefined, events: readonly RunEvent[]): PlainResult {
@@ -196,17 +196,17 @@ function look(kernel: Kernel, fd: number): Known | undefined {
   const prog = kernel.get(fd, OBJ_PROG);
   if (prog < 0) return undefined;
   try {
-    const type = kernel.mem.u32[(prog + PROG_TYPE) >>> 2];
-    const onPacket = type === BPF_PROG_TYPE_XDP;
-    if (onPacket ? !hasXdpTestRun(kernel, prog) : type !== BPF_PROG_TYPE_RAW_TRACEPOINT) return undefined;
-    return lookInRun(kernel, prog, onPacket);
+    const type = kernel.mem.u32[(prog + PROG_TYPE) >>> 2]!;
+    if (type === BPF_PROG_TYPE_XDP && !hasXdpTestRun(kernel, prog)) return undefined;
+    const kind = plainKind(type);
+    return kind === undefined ? undefined : lookInRun(kernel, prog, type, kind);
   } finally {
     kernel.done(prog);
   }
 }
 
 /** The same in a run of the program: compiling it takes long, and with a client that dies meanwhile the run ends. */
-function lookInRun(kernel: Kernel, prog: number, onPacket: boolean): Known | undefined {
+function lookInRun(kernel: Kernel, prog: number, type: number, kind: PlainPacket | null): Known | undefined {
   const { u32 } = kernel.mem;
   const run = acquireRun(kernel, kernel.cpu);
   if (run < 0) return undefined;
@@ -214,52 +214,42 @@ function lookInRun(kernel: Kernel, prog: number, onPacket: boolean): Known | und
     u32[(run + RUN_PROG) >>> 2] = prog;
     const start = startOf(kernel, prog);
     if (start === undefined) return undefined;
-    const beginning = beginningOf(kernel, run, onPacket);
+    const beginning = beginningOf(kernel, run, type, kind);
     if (beginning === undefined) return undefined;
     const machine = new Machine(kernel, run);
-    return { prog, id: u32[(prog + OBJ_ID) >>> 2]!, onPacket, whole: beginning.whole.of(start), machine, beginning };
+    return { prog, id: u32[(prog + OBJ_ID) >>> 2]!, whole: beginning.whole.of(start), machine, beginning };
   } finally {
     releaseRun(kernel, run);
   }
 }
 
-/** By the CPU. */
-type Slots = (Beginning | undefined)[];
-/** Of each client: how its runs begin, those without a packet and those with one, on each CPU. */
-const beginnings = new WeakMap<Kernel, readonly [without: Slots, withPacket: Slots]>();
+/** Of each client: how its runs begin, by the type of the programs and by the CPU. */
+const beginnings = new WeakMap<Kernel, (Beginning | undefined)[][]>();
 
-function beginningOf(kernel: Kernel, run: number, onPacket: boolean): Beginning | undefined {
+function beginningOf(kernel: Kernel, run: number, type: number, kind: PlainPacket | null): Beginning | undefined {
   let all = beginnings.get(kernel);
   if (all === undefined) {
-    all = [[], []];
+    all = [];
     beginnings.set(kernel, all);
   }
   const { cpu } = kernel;
-  const ofKind = all[onPacket ? 1 : 0];
-  ofKind[cpu] ??= begun(kernel, run, onPacket);
-  return ofKind[cpu];
+  all[type] ??= [];
+  const ofType = all[type];
+  ofType[cpu] ??= begun(kernel, run, type, kind);
+  return ofType[cpu];
 }
 
-/** Begins the run as the command does, on a packet of no bytes, and keeps what its memory is like then. */
-function begun(kernel: Kernel, run: number, onPacket: boolean): Beginning | undefined {
+/** Begins the run as the command does, on an empty packet, and keeps what its memory is like then. */
+function begun(kernel: Kernel, run: number, type: number, kind: PlainPacket | null): Beginning | undefined {
   const results = kernel.results(BLOCK_SIZE);
   if (results === 0) return undefined;
   const { mem, cpu } = kernel;
-  if (onPacket) prepareXdp(kernel, run, EMPTY_PACKET);
+  mem.zero(results + BLOCK_ROOM, ETH_HLEN);
+  if (kind?.prepare(kernel, run, results + BLOCK_ROOM) === false) return undefined;
   begin(new Machine(kernel, run), kernel.runBudget);
-  const whole = wholeRuns(kernel, run, onPacket, results);
-  const at = mem.shared ? results + BLOCK_ROOM : mem.u32[(run + RUN_PACKET) >>> 2]! + XDP_HEADROOM;
-  const room = mem.u8.subarray(at, at + PACKET_MAX + (mem.shared ? WORD : 0));
-  return {
-    cpu,
-    entry: cpuEntry(mem, cpu),
-    run,
-    whole,
-    results,
-    room,
-    at,
-    packet: room,
-    packetAt: at,
-    packetLength: room.length,
-  };
+  const whole = wholeRuns(kernel, run, type, kind?.code, results);
+  const at = whole.place === undefined || mem.shared ? results + BLOCK_ROOM : whole.place;
+  const room = mem.u8.subarray(at, at + (kind?.longest ?? 0) + (mem.shared ? WORD : 0));
+  const packet = { packet: room, packetAt: at, packetLength: room.length };
+  return { cpu, entry: cpuEntry(mem, cpu), run, kind, whole, results, room, at, ...packet };
 }

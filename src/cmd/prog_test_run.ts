@@ -51,6 +51,11 @@ const kinds: Readonly<Record<number, (run: TestRun) => number>> = {
   [BPF_PROG_TYPE_STRUCT_OPS]: testRunStructOps,
 };
 
+/** Whether programs of this type are run on a frame, as an skb. */
+export function runsOnSkb(type: number): boolean {
+  return kinds[type] === testRunSkb;
+}
+
 export function progTestRun(kernel: Kernel, attr: number, uattr: number): number {
   const { u32 } = kernel.mem;
   const given = (pointer: { readonly offset: number }): boolean => pointerAt(kernel, attr + pointer.offset) !== 0;

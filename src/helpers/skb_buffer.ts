@@ -18,7 +18,7 @@ import { alloc, free } from "../mem/alloc.ts";
 import { __sk_buff } from "../uapi/index.ts";
 
 /** Offsets from the context. The buffer, and where it ends. */
-const SKB_HEAD: number = __sk_buff.size;
+export const SKB_HEAD: number = __sk_buff.size;
 const SKB_LIMIT: number = SKB_HEAD + 4;
 /** The packet: from SKB_DATA, its linear part up to SKB_TAIL, all of it up to SKB_END. */
 export const SKB_DATA: number = SKB_HEAD + 8;

@@ -12,13 +12,13 @@ export const ETH_P_IPV6 = 0x86dd;
 export const ETH_P_8021Q = 0x8100;
 const ETH_P_8021AD = 0x88a8;
 /** Below it the field is a length, as in IEEE 802.3. */
-const ETH_P_802_3_MIN = 0x0600;
-const ETH_P_802_3 = 0x0001;
-const ETH_P_802_2 = 0x0004;
+export const ETH_P_802_3_MIN = 0x0600;
+export const ETH_P_802_3 = 0x0001;
+export const ETH_P_802_2 = 0x0004;
 export const IPV4_HEADER = 20;
 export const IPV6_HEADER = 40;
 
-const PACKET_MULTICAST = 2;
+export const PACKET_MULTICAST = 2;
 export const PACKET_OTHERHOST = 3;
 
 const { fields } = __sk_buff;

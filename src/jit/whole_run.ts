@@ -3,24 +3,19 @@
  * the memory of that one, when it had just begun, is what this one finds. Where anything is not as it was, or somebody
  * else is there, it does nothing; what cannot be closed here is left open.
  */
-import { XDP_HEADROOM } from "../helpers/xdp.ts";
 import { CPU_BORROWED, CPU_LEVELS, CPU_LOCK, CPU_OWED, cpuEntry, dropOwed, PACKET_ROOM } from "../kern/cpus.ts";
 import { MODE_MASK, PROCESS_CAPACITY, PROCESS_TABLE } from "../kern/fds.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import {
   HELD_FIRST_ROOM,
   RUN_CASTS,
-  RUN_CTX,
   RUN_CURRENT,
-  RUN_DATA_END,
   RUN_FRAGS_ROOM,
   RUN_HELD_COUNT,
   RUN_HELD_ROOM,
   RUN_IMAGE,
   RUN_KEPT,
-  RUN_META,
-  RUN_PACKET,
-  RUN_PACKET_MOVED,
+  RUN_KEPT_FOR,
   RUN_PROG,
   RUN_REGS,
   RUN_STACK_TOP,
@@ -29,11 +24,11 @@ import {
 import { OBJ_ID, OBJ_KIND, OBJ_PROG } from "../mem/layout.ts";
 import type { Memory } from "../mem/memory.ts";
 import { emitUnlock } from "../struct/emit.ts";
-import { xdp_md } from "../uapi/index.ts";
 import { Code, I32 } from "../wasm/code.ts";
 import { block, const32, type Exit, type Expr32, Local32, local32, local64, when } from "../wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
 import * as w from "../wasm/opcodes.ts";
+import type { PacketCode, PacketKind } from "./packet_code.ts";
 import { COPY_STEP, emitPacketCopy } from "./packet_copy.ts";
 import { TAIL_ENTRY } from "./tail_calls.ts";
 
@@ -66,27 +61,38 @@ const RUN = "run";
 const START = "start";
 const DROP_OWED = "dropOwed";
 const WORD = 8;
-/** In RUN_KEPT, beside the client: the record is that of runs with a packet. */
-const ON_PACKET = 0x8000_0000 | 0;
 
-/** How runs are made of a client's programs that run on a packet, or of those that run on nothing, on one CPU. */
+/** How runs are made of a client's programs of one kind, on one CPU. */
 export interface WholeRuns {
+  /** Where packets go. Undefined: these programs run on nothing. */
+  readonly place: number | undefined;
   of(start: WebAssembly.ExportValue): WholeRun;
 }
 
-/** As `run` is run, which has just begun, is the only one on its CPU, and holds nothing. */
-export function wholeRuns(kernel: Kernel, run: number, onPacket: boolean, results: number): WholeRuns {
+/**
+ * As `run` is run, which has just begun and is the only one on its CPU. `type`: of the programs, which run on `packet`, or
+ * on nothing.
+ */
+export function wholeRuns(
+  kernel: Kernel,
+  run: number,
+  type: number,
+  packet: PacketKind | undefined,
+  results: number,
+): WholeRuns {
   const { mem } = kernel;
   const builder = new ModuleBuilder();
   const start = builder.importFunction(START, TAIL_ENTRY);
   const owed = builder.importFunction(DROP_OWED, { params: [], results: [] });
   const func = builder.declare(SIGNATURE);
-  builder.define(func, new RunCode(kernel, run, onPacket, results).emit(start, owed));
+  const runCode = new RunCode(kernel, run, type, packet, results);
+  builder.define(func, runCode.emit(start, owed));
   builder.exportFunction(RUN, func);
   const module = new WebAssembly.Module(builder.bytes(mem.sharedPages));
   const made = new WeakMap<WebAssembly.ExportValue, WholeRun>();
   const entry = cpuEntry(mem, kernel.cpu);
   return {
+    place: runCode.place,
     of: (program) => {
       let whole = made.get(program);
       if (whole === undefined) {
@@ -102,28 +108,32 @@ export function wholeRuns(kernel: Kernel, run: number, onPacket: boolean, result
 class RunCode {
   readonly #kernel: Kernel;
   readonly #mem: Memory;
-  readonly #onPacket: boolean;
   readonly #code = new Code(SIGNATURE.params.length);
+  readonly #packet: PacketCode | undefined;
+  readonly #type: number;
   readonly #record: Expr32;
   readonly #results: Expr32;
   /** The CPU's. */
   readonly #entry: Expr32;
-  /** Of the run: its record, its context, and where its packet begins. */
   readonly #run: number;
-  readonly #ctx: number;
-  readonly #start: number;
+  /** Resources that all runs hold from their beginning on. */
+  readonly #around: number;
 
-  constructor(kernel: Kernel, run: number, onPacket: boolean, results: number) {
+  constructor(kernel: Kernel, run: number, type: number, packet: PacketKind | undefined, results: number) {
     const { mem, cpu } = kernel;
     this.#kernel = kernel;
     this.#mem = mem;
-    this.#onPacket = onPacket;
+    this.#packet = packet?.(kernel, run, this.#code);
+    this.#type = type;
     this.#run = run;
-    this.#ctx = mem.u32[(run + RUN_CTX) >>> 2]!;
-    this.#start = mem.u32[(run + RUN_PACKET) >>> 2]! + XDP_HEADROOM;
     this.#record = this.#at(run);
     this.#results = this.#at(results);
     this.#entry = this.#at(cpuEntry(mem, cpu));
+    this.#around = mem.u32[(run + RUN_HELD_COUNT) >>> 2]!;
+  }
+
+  get place(): number | undefined {
+    return this.#packet?.place;
   }
 
   #at(address: number): Expr32 {
@@ -144,6 +154,7 @@ class RunCode {
       Local32,
     ];
     block(code, (busy) => {
+      this.#packet?.refuse(from, length, busy);
       this.#leaveUnlessFree(busy);
       block(code, (refused) => {
         this.#borrow(prog, refused);
@@ -163,10 +174,11 @@ class RunCode {
         code.op(w.DROP);
         code.set(r0.index);
         record.store64(RUN_REGS, r0);
-        const holds = record.load(RUN_HELD_COUNT).or(record.load(RUN_FRAGS_ROOM));
+        const holds = record.load(RUN_HELD_COUNT).xor(this.#around).or(record.load(RUN_FRAGS_ROOM));
         when(holds.or(record.load(RUN_HELD_ROOM).xor(HELD_FIRST_ROOM)), () => this.#return(OPEN));
         this.#results.store(BLOCK_RETVAL, r0.wrap());
-        this.#close();
+        this.#giveBack();
+        this.#entry.store(CPU_LEVELS, 0);
         this.#leave(owed);
         this.#return(CLOSED);
       });
@@ -207,37 +219,37 @@ class RunCode {
   /** The record as all runs find it, then the packet. */
   #open(prog: Local32, length: Local32, from: Local32): void {
     const record = this.#record;
-    const kept = this.#mem.owner | (this.#onPacket ? ON_PACKET : 0);
+    const packet = this.#packet;
+    const { owner, shared } = this.#mem;
+    const others = record.load(RUN_KEPT).xor(owner).or(record.load(RUN_KEPT_FOR).xor(this.#type));
     when(
-      record.load(RUN_KEPT).ne(kept),
+      others,
       () => {
-        this.#putImage(this.#run, RUN_IMAGE);
-        if (this.#onPacket) {
-          this.#putImage(this.#ctx, xdp_md.size);
-          this.#putImage(this.#start - XDP_HEADROOM, XDP_HEADROOM);
-        }
-        record.store(RUN_KEPT, kept);
+        this.#putBack(this.#run, RUN_IMAGE);
+        for (const region of packet?.once ?? []) this.#putBack(...region);
+        record.store(RUN_KEPT, owner);
+        record.store(RUN_KEPT_FOR, this.#type);
       },
-      // The run before was closed here too, and so has held nothing: no more is changed than this, and what is stored below.
+      // The run before was closed here too, and holds no more than it began with: no more is changed than this, and what
+      // is stored below.
       () => {
         for (const field of [RUN_CASTS, RUN_TAIL_CALLS]) record.store(field, 0);
       },
     );
     for (const field of [RUN_PROG, RUN_CURRENT]) record.store(field, prog);
-    if (this.#onPacket) {
-      const end = length.add(this.#start);
-      record.store(RUN_DATA_END, end);
-      this.#at(this.#ctx).store(xdp_md.fields.data_end.offset, end);
-    }
     // As in `acquireRun`: what is taken over from a dead client is what counts.
     this.#entry.store(CPU_LEVELS, 1);
-    if (this.#onPacket && this.#mem.shared) {
-      emitPacketCopy(local32(this.#code, this.#start), from, length);
+    if (packet === undefined) return;
+    if (shared) {
+      const to = local32(this.#code, packet.place);
+      emitPacketCopy(to, from, length);
     }
+    for (const region of packet.always) this.#putBack(...region);
+    packet.open(length);
   }
 
   /** What the memory is like now. */
-  #putImage(address: number, bytes: number): void {
+  #putBack(address: number, bytes: number): void {
     const { u32 } = this.#mem;
     for (let word = address; word < address + bytes; word += WORD) {
       this.#code.i32(0);
@@ -246,24 +258,18 @@ class RunCode {
     }
   }
 
-  #close(): void {
-    const code = this.#code;
-    const mem = this.#mem;
-    const record = this.#record;
-    if (this.#onPacket) {
-      // Bounds that are not where they were, and what may have been written in front of the packet.
-      when(record.load(RUN_PACKET_MOVED), () => record.store(RUN_KEPT, 0));
-      const packet = local32(code, record.load(RUN_META));
-      const length = local32(code, record.load(RUN_DATA_END).sub(packet));
-      this.#results.store(BLOCK_LENGTH, length);
-      if (mem.shared) {
-        const to = local32(code, this.#results.add(BLOCK_ROOM));
-        this.#results.store(BLOCK_PACKET, to);
-        emitPacketCopy(to, packet, length);
-      } else {
-        this.#results.store(BLOCK_PACKET, packet);
-      }
+  /** The packet goes to the client's own block. */
+  #giveBack(): void {
+    if (this.#packet === undefined) return;
+    const results = this.#results;
+    const { from, length } = this.#packet.close(() => this.#return(OPEN));
+    results.store(BLOCK_LENGTH, length);
+    if (this.#mem.shared) {
+      const to = local32(this.#code, results.add(BLOCK_ROOM));
+      results.store(BLOCK_PACKET, to);
+      emitPacketCopy(to, from, length);
+    } else {
+      results.store(BLOCK_PACKET, from);
     }
-    this.#entry.store(CPU_LEVELS, 0);
   }
 }

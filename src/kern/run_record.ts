@@ -83,6 +83,8 @@ export const RUN_FIRST_GENERATION = 244;
 export const RUN_PACKET_MOVED = 264;
 /** Who ended the run before and kept the record as runs begin, but for what he knows of: `jit/whole_run.ts`. 0: nobody. */
 export const RUN_KEPT = 268;
+/** The type of programs that it kept the record for. */
+export const RUN_KEPT_FOR = 272;
 /** One record a call that may be open. */
 export const RUN_FRAMES = 280;
 export const MAX_FRAMES = 8;

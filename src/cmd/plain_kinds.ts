@@ -1,0 +1,54 @@
+/** Which types of programs have plain runs, and what the command does around theirs when nobody says anything. */
+import { addLinkHeader, prepareSkb, type SkbFamily } from "../contexts/skb.ts";
+import { contextOf } from "../contexts/table.ts";
+import { EMPTY_PACKET, prepareXdp } from "../contexts/xdp.ts";
+import { SKB_DATA, SKB_LINEAR_MAX, skbLength, skbWord } from "../helpers/skb_buffer.ts";
+import { ETH_HLEN, XDP_HEADROOM } from "../helpers/xdp.ts";
+import type { PacketKind } from "../jit/packet_code.ts";
+import { skbCode } from "../jit/skb_code.ts";
+import { xdpCode } from "../jit/xdp_code.ts";
+import { PACKET_ROOM } from "../kern/cpus.ts";
+import type { Kernel } from "../kern/kernel.ts";
+import { RUN_DATA_END, RUN_META } from "../kern/run_record.ts";
+import { BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_XDP, ENOMEM } from "../uapi/index.ts";
+import { runsOnSkb } from "./prog_test_run.ts";
+import { fieldsOf } from "./prog_test_skb.ts";
+
+/** How programs of one type that run on a packet do. */
+export interface PlainPacket {
+  readonly code: PacketKind;
+  /** Of packets that lie in one piece. */
+  readonly longest: number;
+  /** Sets the run up on a frame of zeros that lies at `frame`, ETH_HLEN long. False: out of memory. */
+  prepare(kernel: Kernel, run: number, frame: number): boolean;
+  /** A copy of the packet as it is at the end of the run, or an errno. */
+  after(kernel: Kernel, run: number): Uint8Array | number;
+}
+
+const xdp: PlainPacket = {
+  code: xdpCode,
+  longest: PACKET_ROOM - XDP_HEADROOM,
+  prepare: (kernel, run) => prepareXdp(kernel, run, EMPTY_PACKET) !== 0,
+  after: ({ mem: { u8, u32 } }, run) => u8.slice(u32[(run + RUN_META) >>> 2]!, u32[(run + RUN_DATA_END) >>> 2]!),
+};
+
+function skb(family: SkbFamily): PlainPacket {
+  return {
+    code: skbCode(family),
+    longest: SKB_LINEAR_MAX,
+    prepare: (kernel, _run, frame) =>
+      prepareSkb(kernel, family, frame, ETH_HLEN, { values: fieldsOf(undefined, ETH_HLEN), summed: false }),
+    after: (kernel) => {
+      if (!family.link && !addLinkHeader(kernel)) return -ENOMEM;
+      const data = skbWord(kernel, SKB_DATA);
+      return kernel.mem.u8.slice(data, data + skbLength(kernel));
+    },
+  };
+}
+
+/** By the type of program. Undefined: those have no plain runs; null: they run on nothing. */
+export function plainKind(type: number): PlainPacket | null | undefined {
+  if (type === BPF_PROG_TYPE_XDP) return xdp;
+  if (type === BPF_PROG_TYPE_RAW_TRACEPOINT) return null;
+  return runsOnSkb(type) ? skb(contextOf(type) as SkbFamily) : undefined;
+}

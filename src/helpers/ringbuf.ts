@@ -11,7 +11,7 @@ import {
   EINVAL,
 } from "../uapi/index.ts";
 import { commitRecord, reserveRecord } from "./ring_records.ts";
-import { attemptDiscard, attemptSubmit, genOutput, genReserve } from "./ringbuf_gen.ts";
+import { attemptDiscard, attemptSubmit, genOutput, genReserve, knownDiscard, knownSubmit } from "./ringbuf_gen.ts";
 import type { Helper } from "./types.ts";
 
 function output(kernel: Kernel, map: number, data: number, size: number, low: number, high: number): number {
@@ -66,6 +66,7 @@ export const ringbufHelpers: Readonly<Record<number, Helper>> = {
     args: ["record", "u64"],
     result: "void",
     fn: submit,
+    known: knownSubmit,
     attempt: attemptSubmit,
   },
   [BPF_FUNC_ringbuf_discard]: {
@@ -75,6 +76,7 @@ export const ringbufHelpers: Readonly<Record<number, Helper>> = {
     args: ["record", "u64"],
     result: "void",
     fn: discard,
+    known: knownDiscard,
     attempt: attemptDiscard,
   },
   [BPF_FUNC_ringbuf_query]: {

@@ -1,7 +1,14 @@
 /** The helpers of `ringbuf.ts` in compiled programs. What a run holds stands in its record, as always. */
-import { emitHold, heldEntry, heldIsFull } from "../kern/held_gen.ts";
-import { HELD_ADDRESS, HELD_KIND, HELD_OBJECT, HELD_RING, RUN_HELD_COUNT } from "../kern/run_record.ts";
-import { type Attempt, type HelperGen, UNDONE } from "../struct/gen.ts";
+import { emitHold, heldEntry } from "../kern/held_gen.ts";
+import {
+  HELD_ADDRESS,
+  HELD_FIRST_ROOM,
+  HELD_KIND,
+  HELD_OBJECT,
+  HELD_RING,
+  RUN_HELD_COUNT,
+} from "../kern/run_record.ts";
+import { type Attempt, type HelperGen, type KnownGen, UNDONE } from "../struct/gen.ts";
 import { WAKEUP_FLAGS } from "../struct/ring.ts";
 import { emitCommit, emitRecord, emitWake } from "../struct/ring_gen.ts";
 import { BPF_RINGBUF_HDR_SZ, EAGAIN } from "../uapi/index.ts";
@@ -50,7 +57,7 @@ export const genReserve: HelperGen = {
     const [size, sizeHigh, flags, flagsHigh] = args as [Local32, Local32, Local32, Local32];
     return blockValue(code, (end) => {
       const count = local32(code, run.load(RUN_HELD_COUNT));
-      when(sizeHigh.or(flags).or(flagsHigh).or(heldIsFull(run, count)), () => end(call.helper));
+      when(sizeHigh.or(flags).or(flagsHigh).or(count.geU(HELD_FIRST_ROOM)), () => end(call.helper));
       const header = emitRecord(call, end, size, true, 0, undefined);
       const sample = local32(code, header.add(BPF_RINGBUF_HDR_SZ));
       emitHold(code, run, count, [HELD_RING, map, sample, size]);
@@ -59,8 +66,11 @@ export const genReserve: HelperGen = {
   },
 };
 
-/** The record that the run reserved last, and nothing else since: then no other entry has its address. */
-function attemptCommit(discard: boolean): Attempt {
+/**
+ * The record that the run reserved last, and nothing else since: then no other entry has its address. `known`: the low
+ * half of the flags.
+ */
+function attemptCommit(discard: boolean, known?: number): Attempt {
   return (call) => {
     const { code, run, args } = call;
     const [sample, sampleHigh, flags] = args as [Local32, Local32, Local32];
@@ -73,11 +83,21 @@ function attemptCommit(discard: boolean): Attempt {
       when(differs.or(sampleHigh), () => end(UNDONE));
       run.store(RUN_HELD_COUNT, count);
       const header = local32(code, sample.sub(BPF_RINGBUF_HDR_SZ));
-      emitCommit(call, local32(code, entry.load(HELD_OBJECT)), header, flags, discard);
+      emitCommit(call, entry.load(HELD_OBJECT), header, known ?? flags, discard);
       return 0;
     });
   };
 }
 
+/** Where the flags are known, which is all that makes it long, each call has its own. */
+function knownCommit(discard: boolean): KnownGen {
+  return (_, known) => {
+    const flags = known.range(2);
+    return flags === undefined || flags.min !== flags.max ? undefined : attemptCommit(discard, flags.min | 0);
+  };
+}
+
+export const knownSubmit: KnownGen = knownCommit(false);
+export const knownDiscard: KnownGen = knownCommit(true);
 export const attemptSubmit: Attempt = attemptCommit(false);
 export const attemptDiscard: Attempt = attemptCommit(true);

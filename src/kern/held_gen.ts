@@ -1,9 +1,8 @@
 /** What a run holds, in compiled code: `hold` and `letGo` of the newest entry. */
 import type { Code } from "../wasm/code.ts";
-import { blockValue, type Expr32, type Local32, local32, loop, type Operand32, when } from "../wasm/expr.ts";
+import { blockValue, type Expr32, type Local32, local32, loop, type Operand32, pair, when } from "../wasm/expr.ts";
 import {
   HELD_ADDRESS,
-  HELD_BYTES,
   HELD_KIND,
   HELD_MAX,
   HELD_OBJECT,
@@ -56,7 +55,7 @@ export function emitLetGo(run: Local32): void {
   run.store(RUN_HELD_COUNT, run.load(RUN_HELD_COUNT).sub(1));
 }
 
-/** An entry behind `count` others, for which there is room. */
+/** An entry behind `count` others, for which there is room. Two words go by one store: who takes a lock waits for all. */
 export function emitHold(
   code: Code,
   run: Local32,
@@ -64,9 +63,7 @@ export function emitHold(
   [kind, object, address, bytes]: readonly [Operand32, Operand32, Operand32, Operand32],
 ): void {
   const entry = local32(code, heldEntry(run, count));
-  entry.store(HELD_KIND, kind);
-  entry.store(HELD_OBJECT, object);
-  entry.store(HELD_ADDRESS, address);
-  entry.store(HELD_BYTES, bytes);
+  entry.store64(HELD_KIND, pair(code, kind, object));
+  entry.store64(HELD_ADDRESS, pair(code, address, bytes));
   run.store(RUN_HELD_COUNT, count.add(1));
 }

@@ -8,7 +8,7 @@ import { AREA_KIND, AREA_RING, alloc, areaOf, memoryUse } from "../mem/alloc.ts"
 import { BPF_MAP_TYPE_RINGBUF, EAGAIN, EINVAL, ENOMEM, EPERM } from "../uapi/index.ts";
 import type { MapCreateAttr, MapEnv } from "./env.ts";
 
-import { RING_LOCK, RING_WAKEUPS, ringCommit, ringOutput, ringQuery, ringReserve } from "./ring.ts";
+import { markOf, RING_LOCK, RING_PROD, RING_WAKEUPS, ringCommit, ringOutput, ringQuery, ringReserve } from "./ring.ts";
 import { RING_BASE, RING_DATA, RING_PROD_PAGE } from "./ring_map.ts";
 
 const { ops } = ringbufMap;
@@ -428,6 +428,46 @@ test("a producer position that user space has spoiled is not waited for for ever
     if (k.mem.shared) expect(prod(k, map)).toBe(4088n);
     destroyMap(k, map);
   }
+});
+
+test("on a shared host a busy word stands where the next record will begin, another one in each lap", () => {
+  const [, k] = hosts as [Kernel, Kernel];
+  const map = newRing(k);
+  const place = (): number => (base(k, map) + RING_DATA + (Number(prod(k, map)) & 4095)) >>> 2;
+  const seen = new Set<number>();
+  const look = (): void => {
+    const word = k.mem.u32[place()]!;
+    expect(word).toBe(markOf(Number(prod(k, map))));
+    expect(word).toBeGreaterThanOrEqual(BUSY);
+    seen.add(word);
+  };
+  // A new ring is all zero, as in the kernel.
+  expect(k.mem.u32[place()]).toBe(0);
+  for (let i = 0; i < 20; i++) {
+    const sample = ringReserve(k, map, 1000);
+    look();
+    ringCommit(k, map, sample, 0, i % 2 === 0);
+    expect(ringOutput(k, map, 0, 1000, 0)).toBe(0);
+    look();
+    setCons(k, map, prod(k, map));
+  }
+  expect(seen.size).toBe(40);
+  // A dead owner may have completed a record that it had not published; user space may have stored anything.
+  for (const owner of [41, 0]) {
+    k.mem.u32[place()] = 8;
+    k.mem.u32[(map + RING_LOCK) >>> 2] = owner;
+    expect(ringOutput(k, map, 0, 4080, 0)).toBe(0);
+    look();
+    setCons(k, map, prod(k, map));
+    k.mem.u32[place()] = 8;
+    k.mem.u32[(map + RING_LOCK) >>> 2] = owner;
+    setCons(k, map, prod(k, map) - 4088n);
+    expect(ringReserve(k, map, 0)).toBe(0);
+    look();
+    setCons(k, map, prod(k, map));
+  }
+  expect(k.mem.u64[(map + RING_PROD) >>> 3]).toBe(prod(k, map));
+  destroyMap(k, map);
 });
 
 afterAll(() => {

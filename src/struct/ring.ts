@@ -5,12 +5,16 @@
  * mapping, on a host whose views cannot be read-only) is believed for arithmetic within this ring only. Producers hold
  * the ring's lock to reserve; commits and consumers take none.
  *
- * An owner of the lock has published a producer position by an atomic store, after all else that it did, when it drops
- * the lock. A second one for the lock would cost as much as all plain ones together, so generated code drops it by a
- * plain store of 8 bytes: nobody, and beside it the position. In WebAssembly's memory model who sees a plain store need
- * not see what came before it; so whoever takes the lock first waits until it sees that position published, and with it
- * all the rest. An owner that published nothing drops the lock by an atomic store. One that sleeps on the lock in the
- * moment of the plain store is forgotten, and looks again by itself (`locks.ts`).
+ * Generated code of a shared host has two instructions that order memory, and that others wait for: it takes the lock,
+ * and it exchanges the header of a record when that is complete. Each costs as much as all plain stores together, so the
+ * rest is plain stores, which others may see in any order. What makes that good:
+ *
+ * - Where the next record will begin, a word stands that is busy: the mark. Each record's producer puts down the mark behind
+ *   it. A consumer comes to a place only through the complete record before it, and so sees the mark there or what came
+ *   after it, whenever it sees the producer position. Complete records come from an exchange, behind their bytes.
+ * - An owner drops the lock by a store of 8 bytes: nobody, and beside it the position. Who takes it next waits until it
+ *   sees the rest of what it is going to change itself: true position, published position and mark (`awaitPublished`). One
+ *   that sleeps on the lock in the moment of the plain store is forgotten, and looks again by itself (`locks.ts`).
  */
 import { PAGE_SIZE } from "../mem/layout.ts";
 import { lock, unlock } from "../mem/locks.ts";
@@ -52,12 +56,29 @@ export const WAKEUP_FLAGS: number = BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP;
 /** Pages of the kernel's struct in front of the data: a record's header counts its page from there. */
 export const KERNEL_PAGES = 3;
 export const PAGE_SHIFT = 12;
+/** Positions are multiples of 8. */
+export const MARK_SHIFT = 3;
 
 /** A store that was made is seen after some nanoseconds; so many looks take a hundred thousand. */
 const LOOKS = 10_000;
 
 /** EPOLLIN | EPOLLRDNORM */
 const POLL_IN = 0x41;
+
+/** The word where the next record will begin, at this position (its low half): busy, and another one in each lap. */
+export function markOf(position: number): number {
+  return (BPF_RINGBUF_BUSY_BIT | (position >>> MARK_SHIFT)) >>> 0;
+}
+
+function putMark(mem: Memory, map: number, position: number): void {
+  mem.u32[recordAt(mem, map, position) >>> 2] = markOf(position);
+}
+
+/** Where the record at the position (its low half) begins. */
+function recordAt({ u32 }: Memory, map: number, position: number): number {
+  const mask = u32[(map + MAP_MAX_ENTRIES) >>> 2]! - 1;
+  return u32[(map + RING_BASE) >>> 2]! + RING_DATA + (position & mask);
+}
 
 /** mmap of whole pages: the consumer page alone may be written; everything may be read. */
 export function mmap(env: MapEnv, map: number, offset: number, length: number, writable: boolean): number {
@@ -125,16 +146,29 @@ function unlockRing(mem: Memory, map: number): void {
   unlock(mem, map + RING_LOCK);
 }
 
-/** Sees the position at which the lock was dropped, and so all that its owner had done. Called under the lock. */
+/** Sees what the lock's last owner changed that this one will change too. Called under the lock. */
 function awaitPublished(mem: Memory, map: number): void {
+  const { atomics } = mem;
   const page = low(mem, map + RING_BASE) + RING_PROD_PAGE;
-  const left = mem.i32[(map + RING_LEFT) >>> 2]!;
-  for (let look = 0; look < LOOKS; look++) if (mem.atomics.load32(page) === left) return;
-  // It has come by now, and user space has spoiled the page.
+  const left = mem.u32[(map + RING_LEFT) >>> 2]!;
+  // User space finds a new ring all zero, as in the kernel: its first producer puts down the first mark.
+  if ((left | low(mem, map + RING_PROD) | high(mem, map + RING_PROD)) === 0) {
+    show(mem, map);
+    return;
+  }
+  const next = recordAt(mem, map, left);
+  for (let look = 0; look < LOOKS; look++) {
+    const differs = (atomics.load32(map + RING_PROD) ^ left) | (atomics.load32(page) ^ left);
+    if ((differs | (atomics.load32(next) ^ markOf(left))) === 0) return;
+  }
+  // It has come by now, and user space has spoiled what it can write.
   show(mem, map);
 }
 
-/** Finds room for `total` bytes: the address of the record's header, its page filled in, or 0. Called under the lock. */
+/**
+ * Finds room for `total` bytes: the address of the record's header, its page filled in and the mark behind it put down; or
+ * 0. Called under the lock.
+ */
 function claim(mem: Memory, map: number, total: number): number {
   const { u32 } = mem;
   const d = map >>> 2;
@@ -154,6 +188,8 @@ function claim(mem: Memory, map: number, total: number): number {
   const at = prod & mask;
   const header = base + RING_DATA + at;
   u32[(header >>> 2) + 1] = KERNEL_PAGES + (at >>> PAGE_SHIFT);
+  // There are 8 bytes: with them the ring would be full.
+  if (mem.shared) putMark(mem, map, next);
   return header;
 }
 
@@ -212,10 +248,12 @@ function publish(mem: Memory, map: number, total: number, mark?: Mark): void {
   if (mark !== undefined) u32[mark.at >>> 2] = mark.word;
 }
 
+/** Shows what is true; no record begins at the producer position, whatever stands there. */
 function show(mem: Memory, map: number): void {
   const { u32 } = mem;
   const page = u32[(map + RING_BASE) >>> 2]! + RING_PROD_PAGE;
   if (mem.shared) {
+    putMark(mem, map, u32[(map + RING_PROD) >>> 2]!);
     // The other side: a consumer that reads the position, then the records before it.
     mem.atomics.copy64(page, map + RING_PROD);
     return;
@@ -263,8 +301,9 @@ export function ringOutput(env: MapEnv, map: number, data: number, size: number,
   const header = claim(mem, map, total);
   if (header !== 0) {
     // Complete before anybody sees it: unlike a reservation it cannot be left busy by a client that dies.
-    mem.u32[header >>> 2] = size;
     mem.copy(header + BPF_RINGBUF_HDR_SZ, data, size);
+    if (mem.shared) mem.atomics.store32(header, size);
+    else mem.u32[header >>> 2] = size;
     publish(mem, map, total);
   }
   unlockRing(mem, map);

@@ -4,13 +4,13 @@ import {
   block,
   const32,
   type Expr32,
-  type Expr64,
   type Local32,
   type Local64,
   local32,
   local64,
   loop,
   type Operand32,
+  pair,
   select,
   when,
 } from "../wasm/expr.ts";
@@ -21,12 +21,14 @@ import { MAP_MAX_ENTRIES, mapField } from "./map.ts";
 import {
   KERNEL_PAGES,
   LENGTH_MASK,
+  MARK_SHIFT,
   PAGE_SHIFT,
   RING_LEFT,
   RING_LOCK,
   RING_PENDING,
   RING_PENDING_POS,
   RING_PROD,
+  WAKEUP_FLAGS,
 } from "./ring.ts";
 import { RING_BASE, RING_DATA, RING_PROD_PAGE } from "./ring_map.ts";
 
@@ -67,25 +69,59 @@ export function emitRecord(
     emitUnlock(mem, lock);
     end(none);
   });
-  const header = emitHeader(call, prod, size, busy);
+  const data = mapField(mem, map, RING_BASE) + RING_DATA;
+  const offset = local32(code, prod.wrap().and(entries - 1));
+  const header = local32(code, offset.add(data));
+  const page = offset.shrU(PAGE_SHIFT).add(KERNEL_PAGES);
   fill?.(header);
-  emitPublish(call, next);
+  emitMarkBehind(call, next);
+  if (busy) {
+    header.store64(0, pair(code, size.or(BPF_RINGBUF_BUSY_BIT), page));
+  } else {
+    header.store(4, page);
+    emitComplete(call, header, size);
+  }
+  const32(code, map).store64(RING_PROD, next);
+  const32(code, mapField(mem, map, RING_BASE)).store64(RING_PROD_PAGE, next);
   emitRelease(call, lock, next);
   return header;
 }
 
-/** Whether the position is seen at which the lock was dropped: else it is waited for. */
+/** Whether all is seen that `awaitPublished` waits for. */
 function isPublished({ code, mem, map }: GenCall): Expr32 {
   if (!mem.shared) return const32(code, 1);
-  const page = const32(code, mapField(mem, map, RING_BASE) + RING_PROD_PAGE);
-  return const32(code, map).load(RING_LEFT).eq(page.atomicLoad());
+  const at = const32(code, map);
+  const base = mapField(mem, map, RING_BASE);
+  const left = local32(code, at.load(RING_LEFT));
+  const next = left.and(mapField(mem, map, MAP_MAX_ENTRIES) - 1).load(base + RING_DATA);
+  const differs = at
+    .load(RING_PROD)
+    .xor(left)
+    .or(
+      const32(code, base + RING_PROD_PAGE)
+        .load()
+        .xor(left),
+    );
+  return differs.or(next.xor(emitMark(left))).eqz();
 }
 
-/** Drops the lock behind what was published: by one plain store, unless somebody sleeps on it (see `ring.ts`). */
+/** `markOf`. */
+function emitMark(position: Expr32): Expr32 {
+  return position.shrU(MARK_SHIFT).or(BPF_RINGBUF_BUSY_BIT);
+}
+
+/** There are 8 bytes: with them the ring would be full. */
+function emitMarkBehind({ code, mem, map }: GenCall, next: Local64): void {
+  if (!mem.shared) return;
+  const place = local32(code, next.wrap().and(mapField(mem, map, MAP_MAX_ENTRIES) - 1));
+  place.store(mapField(mem, map, RING_BASE) + RING_DATA, emitMark(next.wrap()));
+}
+
+/** Drops the lock: by one plain store, unless somebody sleeps on it (see `ring.ts`). */
 function emitRelease({ code, mem, map }: GenCall, lock: Expr32, next: Local64): void {
   if (!mem.shared) return;
   when(
-    // An atomic load: the plain store stays behind it, and so behind what was published.
+    // An atomic load: no compiler moves the plain store, or those before it, past it.
     lock.atomicLoad().eq(mem.owner),
     () => lock.store64(0, next.shl(32)),
     () => {
@@ -139,46 +175,34 @@ function emitPending({ code, mem, map }: GenCall, prod: Expr32): Local32 {
   return left;
 }
 
-/** Stores length and page of the record at position `prod`. Returns its address. */
-function emitHeader({ code, mem, map }: GenCall, prod: Expr64, size: Local32, busy: boolean): Local32 {
-  const data = mapField(mem, map, RING_BASE) + RING_DATA;
-  const header = local32(code, prod.wrap().and(mapField(mem, map, MAP_MAX_ENTRIES) - 1));
-  header.store(data, busy ? size.or(BPF_RINGBUF_BUSY_BIT) : size);
-  header.store(data + 4, header.shrU(PAGE_SHIFT).add(KERNEL_PAGES));
-  header.set(header.add(data));
-  return header;
-}
-
-/** The truth first, then what user space sees: a consumer that reads the position, then the records before it. */
-function emitPublish({ code, mem, map }: GenCall, next: Local64): void {
-  const base = const32(code, mapField(mem, map, RING_BASE));
-  const32(code, map).store64(RING_PROD, next);
-  if (mem.shared) base.atomicStore64(RING_PROD_PAGE, next);
-  else base.store64(RING_PROD_PAGE, next);
+/** Stores the word that says that the record is complete. The other side: a consumer that reads it, then the payload. */
+function emitComplete({ code, mem }: Pick<AttemptCall, "code" | "mem">, header: Local32, word: Expr32): void {
+  if (!mem.shared) {
+    header.store(0, word);
+    return;
+  }
+  header.atomic(w.ATOMIC_XCHG, 0, word).push();
+  code.op(w.DROP);
 }
 
 /** Completes the record, or gives it up: `ringCommit`. */
-export function emitCommit(call: AttemptCall, ring: Expr32, header: Local32, flags: Local32, discard: boolean): void {
-  const { code, mem } = call;
+export function emitCommit(call: AttemptCall, ring: Expr32, header: Local32, flags: Operand32, discard: boolean): void {
   const length = header.load().and(LENGTH_MASK);
-  const committed = discard ? length.or(LENGTH_MASK + 1) : length;
-  // The other side: a consumer that reads the length, then the payload.
-  if (mem.shared) {
-    header.atomic(w.ATOMIC_XCHG, 0, committed).push();
-    code.op(w.DROP);
-  } else {
-    header.store(0, committed);
-  }
+  emitComplete(call, header, discard ? length.or(LENGTH_MASK + 1) : length);
   emitWake(call, ring, header, flags);
 }
 
 /** Wakes the consumer where one is due. */
 export function emitWake(
   { code, mem, wakeRing }: Pick<AttemptCall, "code" | "mem" | "wakeRing">,
-  ring: Expr32,
+  map: Expr32,
   header: Local32,
-  flags: Local32,
+  given: Operand32,
 ): void {
+  const known = typeof given === "number" ? given & WAKEUP_FLAGS : -1;
+  if (known === BPF_RB_NO_WAKEUP) return;
+  const flags = typeof given === "number" ? const32(code, given) : given;
+  const ring = local32(code, map);
   block(code, (quiet) => {
     when(flags.and(BPF_RB_FORCE_WAKEUP).eqz(), () => {
       quiet.when(flags.and(BPF_RB_NO_WAKEUP));

@@ -324,6 +324,13 @@ export function const32(code: Code, value: number): Expr32 {
   return new Expr32(code, () => code.i32(value));
 }
 
+/** The u64 of these halves. */
+export function pair(code: Code, low: Operand32, high: Operand32): Expr64 {
+  if (typeof low === "number" && typeof high === "number") return new Expr64(code, () => code.i64(low, high));
+  const wide = (half: Operand32): Expr64 => (typeof half === "number" ? const32(code, half) : half).extendU();
+  return wide(high).shl(32).or(wide(low));
+}
+
 export function push32(code: Code, value: Operand32): void {
   if (typeof value === "number") code.i32(value);
   else value.push();

@@ -1,7 +1,7 @@
 /** Producers of ring buffers: generated code against the helpers' own functions. */
 import { expect, test } from "vitest";
 import * as asm from "../../src/insn/index.ts";
-import { RING_LOCK, RING_PENDING, RING_PROD } from "../../src/struct/ring.ts";
+import { markOf, RING_LEFT, RING_LOCK, RING_PENDING, RING_PROD } from "../../src/struct/ring.ts";
 import { mappingSize, RING_BASE } from "../../src/struct/ring_map.ts";
 import * as u from "../../src/uapi/index.ts";
 import { randomOf } from "../random.ts";
@@ -26,6 +26,12 @@ const reserve = (map: number, to: asm.Reg): asm.AsmItem[] => [
 const commit = (record: asm.Reg, helper: number = u.BPF_FUNC_ringbuf_submit): asm.AsmItem[] => [
   asm.mov64(R1, record),
   asm.ldx("u64", R2, R9, COMMAND.flags),
+  asm.call(helper),
+];
+
+const commitWith = (record: asm.Reg, flags: number, helper: number = u.BPF_FUNC_ringbuf_submit): asm.AsmItem[] => [
+  asm.mov64(R1, record),
+  asm.mov64Imm(R2, flags),
   asm.call(helper),
 ];
 
@@ -62,6 +68,16 @@ const ways: Readonly<Record<string, (map: number) => readonly asm.AsmItem[]>> = 
     asm.alu64("add", R6, R1),
     ...commit(R6),
   ],
+  // Flags that are known when the code is made.
+  wakes: (map) => [...reserve(map, R6), ...commitWith(R6, u.BPF_RB_FORCE_WAKEUP)],
+  wakesAllTheSame: (map) => [...reserve(map, R6), ...commitWith(R6, 0x7fff_ffff)],
+  wakesNobody: (map) => [...reserve(map, R6), ...commitWith(R6, u.BPF_RB_NO_WAKEUP)],
+  wakesNobodyElse: (map) => [...reserve(map, R6), ...commitWith(R6, 0x7fff_fff9, u.BPF_FUNC_ringbuf_discard)],
+  wakesWhereDue: (map) => [...reserve(map, R6), ...commitWith(R6, 0, u.BPF_FUNC_ringbuf_discard)],
+  wakesWhereDueElse: (map) => [...reserve(map, R6), ...commitWith(R6, 4)],
+  noRecordKnown: () => commitWith(R9, 0),
+  twiceKnown: (map) => [...reserve(map, R6), ...commitWith(R6, 0), ...commitWith(R6, 0)],
+  inOrderKnown: (map) => [...reserve(map, R6), ...reserve(map, R7), ...commitWith(R6, 0), ...commitWith(R7, 1)],
   beside: (map) => [...reserve(map, R6), asm.alu64Imm("add", R6, 8), ...commit(R6, u.BPF_FUNC_ringbuf_discard)],
 };
 const OPS = Object.keys(ways);
@@ -218,6 +234,28 @@ test("what is not seen published is waited for, and shown where that is in vain"
     ring.run({ op, size: 8n });
     expect(ring.produced).toBe(end);
     expect(mem.u32[(ring.side.map + RING_LOCK) >>> 2]).toBe(0);
+  }
+  ring.side.close();
+});
+
+test("a mark that is not seen is waited for, and put down where that is in vain", () => {
+  const ring = new Producer("jit", true);
+  const { mem } = ring.side.kernel;
+  const place = (): number => 2 * PAGE + (Number(ring.produced) % ENTRIES);
+  const look = (): void => expect(ring.view.getUint32(place(), true)).toBe(markOf(Number(ring.produced)));
+  for (const op of [OUTPUT, SUBMIT, KEEP, OUTPUT]) {
+    ring.run({ op, size: 24n });
+    look();
+    // No room: nothing but the wait puts it down again.
+    ring.view.setUint32(place(), 8, true);
+    ring.consumed = ring.produced - 4088n;
+    ring.run({ op: SUBMIT, size: 8n });
+    look();
+    ring.consumed = ring.produced;
+    // The next one to take the lock believes it only behind the true position.
+    mem.u32[(ring.side.map + RING_LEFT) >>> 2] = Number(ring.produced) - 8;
+    expect(ring.run({ op, size: 24n })).toMatch(/^0 /);
+    look();
   }
   ring.side.close();
 });

@@ -352,7 +352,8 @@ for (const shared of [false, true]) {
       const start = filled.reduce((at, op) => at - recordSize(op), end);
       let at = start;
       for (const op of filled) {
-        if (at >= end - BigInt(ringSize)) {
+        // Where the next record begins, a shared host has its mark: that consumer has given the place free.
+        if (at >= end - BigInt(ringSize) + (shared ? 1n : 0n)) {
           const [a, b] = [ours.record(at), real.record(at)];
           expect([a.length, a.page], where).toEqual([b.length, b.page]);
           // Only outputs fill all of a record; of a reservation the first word is known.

@@ -64,18 +64,22 @@ export function countChange(u32: Uint32Array, node: number): void {
   u32[(node + CHANGES) >>> 2] = u32[(node + CHANGES) >>> 2]! + 1;
 }
 
-/** A node came into the trie: tables that reach below its parent may lead there from now on. */
+/**
+ * The node whose table reaches below this one, or 0: only the nearest with a table or a list can, since there is none
+ * within a table.
+ */
+function tableOver(u32: Uint32Array, node: number): number {
+  const from = lenOf(u32, node);
+  let above = node;
+  while (above !== 0 && u32[above >>> 2]! < TABLED) above = u32[(above + PARENT) >>> 2]!;
+  return above !== 0 && lenOf(u32, above) + tableBits(u32, above) > from ? above : 0;
+}
+
+/** A node came into the trie: a table that reaches below its parent may lead there from now on. */
 export function tellAdded(mem: Memory, node: number): void {
   const { u32 } = mem;
-  const len = lenOf(u32, node);
-  const parent = u32[(node + PARENT) >>> 2]!;
-  const from = lenOf(u32, parent);
-  for (let above = parent; above !== 0; above = u32[(above + PARENT) >>> 2]!) {
-    const start = lenOf(u32, above);
-    if (from - start >= MAX_BITS) return;
-    const end = start + tableBits(u32, above);
-    if (end > from) enterInto(mem, above, node, len, end);
-  }
+  const above = tableOver(u32, u32[(node + PARENT) >>> 2]!);
+  if (above !== 0) enterInto(mem, above, node, lenOf(u32, node), lenOf(u32, above) + tableBits(u32, above));
 }
 
 /** Puts a node into the entries of a table where it is nearer than what is there. */
@@ -103,18 +107,14 @@ export function tellRemoved(mem: Memory, node: number, below: number): void {
   dropTable(mem, node);
   const len = lenOf(u32, node);
   const parent = u32[(node + PARENT) >>> 2]!;
-  const from = lenOf(u32, parent);
-  for (let above = parent; above !== 0; above = u32[(above + PARENT) >>> 2]!) {
-    const start = lenOf(u32, above);
-    if (from - start >= MAX_BITS) return;
-    const end = start + tableBits(u32, above);
-    if (end <= from) continue;
-    const count = len < end ? 1 << (end - len) : 1;
-    const to = len < end || below === 0 ? parent : entryFor(u32, below, end);
-    const first = firstEntry(mem, above, node, count);
-    for (let i = first; i < first + count; i++) if (u32[i] === node) u32[i] = to;
-    countChange(u32, above);
-  }
+  const above = tableOver(u32, parent);
+  if (above === 0) return;
+  const end = lenOf(u32, above) + tableBits(u32, above);
+  const count = len < end ? 1 << (end - len) : 1;
+  const to = len < end || below === 0 ? parent : entryFor(u32, below, end);
+  const first = firstEntry(mem, above, node, count);
+  for (let i = first; i < first + count; i++) if (u32[i] === node) u32[i] = to;
+  countChange(u32, above);
 }
 
 /** Takes a node's table or list away, if it has one. */

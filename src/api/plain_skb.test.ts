@@ -241,19 +241,28 @@ const frames: readonly (Uint8Array | undefined)[] = [
   Buffer.from(ip4(packet(60))),
 ];
 
+const replacer = (_: string, value: unknown): unknown => (typeof value === "bigint" ? `${value}n` : value);
+
+/** All programs on all types that take them, each as two objects: see `pairs`. */
+function loadAll(
+  load: (type: string, insns: readonly asm.Insn[]) => readonly Program[],
+): { readonly what: string; readonly way: readonly Program[] }[] {
+  return types.flatMap((type) =>
+    Object.entries(programs).flatMap(([name, items]) => {
+      try {
+        return [{ what: `${type}, ${name}`, way: load(type, asm.assemble(items)) }];
+      } catch {
+        // A helper or a field that this type has not.
+        return [];
+      }
+    }),
+  );
+}
+
 test.each([false, true])("programs of all types on all kinds of frames, one after the other; shared %s", (shared) => {
   const { host, load } = pairs({ shared });
   host.addDevice(7);
-  const all: { readonly what: string; readonly way: readonly Program[] }[] = [];
-  for (const type of types) {
-    for (const [name, items] of Object.entries(programs)) {
-      try {
-        all.push({ what: `${type}, ${name}`, way: load(type, asm.assemble(items)) });
-      } catch {
-        // A helper or a field that this type has not.
-      }
-    }
-  }
+  const all = loadAll(load);
   expect(all.length).toBeGreaterThan(90);
   // All of the plain way, then all by the command: what a run leaves is nothing that the next one finds.
   const sequence = (way: number): string[] => {
@@ -275,4 +284,41 @@ test.each([false, true])("programs of all types on all kinds of frames, one afte
   host.close();
 });
 
-const replacer = (_: string, value: unknown): unknown => (typeof value === "bigint" ? `${value}n` : value);
+test.each([false, true])("batches of frames, beside the command for each; shared %s", (shared) => {
+  const { host, load } = pairs({ shared });
+  host.addDevice(7);
+  const all = loadAll(load);
+  const list = frames.filter((data) => data !== undefined);
+  for (const { what, way } of all) {
+    const [batched, single] = way;
+    for (const wanted of [true, false]) {
+      const many = batched!.runMany([...list, ...list], { packets: wanted });
+      expect(many.engine).toBe("jit");
+      const failed = new Map(many.failures.map(({ packet: at, error }) => [at, error.message]));
+      const found = [...many.retvals].map((retval, i) => ({
+        failed: failed.get(i),
+        retval,
+        data: wanted && !failed.has(i) ? Buffer.from(many.packets!.at(i)!).toString("base64") : undefined,
+        events: failed.has(i) ? undefined : many.events.filter(({ packet: at }) => at === i).map(({ event }) => event),
+      }));
+      const expected = [...list, ...list].map((data) => {
+        const {
+          message,
+          retval = 0,
+          data: after,
+          events,
+        } = outcome(single!, { data }) as Partial<Record<string, unknown>>;
+        return {
+          failed: message,
+          retval,
+          data: wanted ? after : undefined,
+          events: message === undefined ? events : undefined,
+        };
+      });
+      expect(JSON.stringify(found, replacer), what).toBe(JSON.stringify(expected, replacer));
+    }
+    for (const program of way) program.close();
+  }
+  expect(host.leaks()).toEqual([]);
+  host.close();
+});

@@ -239,11 +239,14 @@ class Batches {
         while (first < count && !this.#stopped) this.#runAlone(stage.packet(first++));
         break;
       }
-      const { next, errno } = result;
+      const { next, errno, last } = result;
       const before = next - first;
       const events = this.#take(first, result);
       first = next;
-      if (errno !== 0) {
+      if (last !== undefined) {
+        this.#takeOne(last.retval, last.data, events);
+        first++;
+      } else if (errno !== 0) {
         this.#fail(this.#runner.failure(-errno, { data: stage.packet(first++) }, undefined, this.#stderr, events));
       } else if (before === 0) {
         this.#runAlone(stage.packet(first++));
@@ -294,14 +297,18 @@ class Batches {
   #runAlone(data: Uint8Array): void {
     try {
       const { retval, data: after, events } = this.#runner.run({ data, repeat: this.#repeat }, this.#stderr);
-      for (const event of events) this.#events.push({ packet: this.#done, event });
-      this.#packets?.push(after!);
-      this.#grow(1);
-      this.#retvals[this.#done++] = retval;
+      this.#takeOne(retval, after!, events);
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
       this.#fail(error);
     }
+  }
+
+  #takeOne(retval: number, packet: Uint8Array, events: readonly RunEvent[]): void {
+    for (const event of events) this.#events.push({ packet: this.#done, event });
+    this.#packets?.push(packet);
+    this.#grow(1);
+    this.#retvals[this.#done++] = retval;
   }
 
   #fail(error: BpfError): void {

@@ -1,4 +1,7 @@
-/** Which types of programs have plain runs, and what the command does around theirs when nobody says anything. */
+/**
+ * Which types of programs have runs without a command for each, alone and in batches, and what the command does around
+ * theirs when nobody says anything.
+ */
 import { addLinkHeader, prepareSkb, type SkbFamily } from "../contexts/skb.ts";
 import { contextOf } from "../contexts/table.ts";
 import { EMPTY_PACKET, prepareXdp } from "../contexts/xdp.ts";
@@ -9,18 +12,20 @@ import { skbCode } from "../jit/skb_code.ts";
 import { xdpCode } from "../jit/xdp_code.ts";
 import { PACKET_ROOM } from "../kern/cpus.ts";
 import type { Kernel } from "../kern/kernel.ts";
+import { PROG_TYPE } from "../kern/prog.ts";
 import { RUN_DATA_END, RUN_META } from "../kern/run_record.ts";
 import { BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_XDP, ENOMEM } from "../uapi/index.ts";
 import { runsOnSkb } from "./prog_test_run.ts";
 import { fieldsOf } from "./prog_test_skb.ts";
+import { hasXdpTestRun } from "./prog_test_xdp.ts";
 
 /** How programs of one type that run on a packet do. */
 export interface PlainPacket {
   readonly code: PacketKind;
   /** Of packets that lie in one piece. */
   readonly longest: number;
-  /** Sets the run up on a frame of zeros that lies at `frame`, ETH_HLEN long. False: out of memory. */
-  prepare(kernel: Kernel, run: number, frame: number): boolean;
+  /** Sets the run up on a packet of which nothing is known yet. False: out of memory. */
+  prepare(kernel: Kernel, run: number): boolean;
   /** A copy of the packet as it is at the end of the run, or an errno. */
   after(kernel: Kernel, run: number): Uint8Array | number;
 }
@@ -36,8 +41,12 @@ function skb(family: SkbFamily): PlainPacket {
   return {
     code: skbCode(family),
     longest: SKB_LINEAR_MAX,
-    prepare: (kernel, _run, frame) =>
-      prepareSkb(kernel, family, frame, ETH_HLEN, { values: fieldsOf(undefined, ETH_HLEN), summed: false }),
+    prepare: (kernel) => {
+      const frame = kernel.scratch(ETH_HLEN);
+      if (frame === 0) return false;
+      kernel.mem.zero(frame, ETH_HLEN);
+      return prepareSkb(kernel, family, frame, ETH_HLEN, { values: fieldsOf(undefined, ETH_HLEN), summed: false });
+    },
     after: (kernel) => {
       if (!family.link && !addLinkHeader(kernel)) return -ENOMEM;
       const data = skbWord(kernel, SKB_DATA);
@@ -46,9 +55,10 @@ function skb(family: SkbFamily): PlainPacket {
   };
 }
 
-/** By the type of program. Undefined: those have no plain runs; null: they run on nothing. */
-export function plainKind(type: number): PlainPacket | null | undefined {
-  if (type === BPF_PROG_TYPE_XDP) return xdp;
+/** Undefined: the program has no such runs; null: it runs on nothing. */
+export function plainKind(kernel: Kernel, prog: number): PlainPacket | null | undefined {
+  const type = kernel.mem.u32[(prog + PROG_TYPE) >>> 2]!;
+  if (type === BPF_PROG_TYPE_XDP) return hasXdpTestRun(kernel, prog) ? xdp : undefined;
   if (type === BPF_PROG_TYPE_RAW_TRACEPOINT) return null;
   return runsOnSkb(type) ? skb(contextOf(type) as SkbFamily) : undefined;
 }

@@ -25,11 +25,9 @@ import { RUN_EXITED, RUN_KEPT, RUN_PROG } from "../kern/run_record.ts";
 import { NO_EVENTS, type RunEvent } from "../kern/scene.ts";
 import { OBJ_ID, OBJ_PROG } from "../mem/layout.ts";
 import { OWNER_MASK } from "../mem/locks.ts";
-import { BPF_PROG_TYPE_XDP } from "../uapi/index.ts";
 import { begin, Machine, rewind } from "../vm/machine.ts";
 import { type PlainPacket, plainKind } from "./plain_kinds.ts";
 import { stopRun } from "./prog_test_data.ts";
-import { hasXdpTestRun } from "./prog_test_xdp.ts";
 
 /** Of a run that came to its end. */
 export interface PlainResult {
@@ -116,7 +114,6 @@ export class PlainRun {
     if (scene.events !== NO_EVENTS) scene.events = NO_EVENTS;
     scene.stopped = undefined;
     scene.ranBy = COMPILED;
-    scene.tunnel = scene.network.tunnel;
     rewind(machine, prog, kernel.runBudget);
     kernel.run = run;
     try {
@@ -196,17 +193,15 @@ function look(kernel: Kernel, fd: number): Known | undefined {
   const prog = kernel.get(fd, OBJ_PROG);
   if (prog < 0) return undefined;
   try {
-    const type = kernel.mem.u32[(prog + PROG_TYPE) >>> 2]!;
-    if (type === BPF_PROG_TYPE_XDP && !hasXdpTestRun(kernel, prog)) return undefined;
-    const kind = plainKind(type);
-    return kind === undefined ? undefined : lookInRun(kernel, prog, type, kind);
+    const kind = plainKind(kernel, prog);
+    return kind === undefined ? undefined : lookInRun(kernel, prog, kind);
   } finally {
     kernel.done(prog);
   }
 }
 
 /** The same in a run of the program: compiling it takes long, and with a client that dies meanwhile the run ends. */
-function lookInRun(kernel: Kernel, prog: number, type: number, kind: PlainPacket | null): Known | undefined {
+function lookInRun(kernel: Kernel, prog: number, kind: PlainPacket | null): Known | undefined {
   const { u32 } = kernel.mem;
   const run = acquireRun(kernel, kernel.cpu);
   if (run < 0) return undefined;
@@ -214,7 +209,7 @@ function lookInRun(kernel: Kernel, prog: number, type: number, kind: PlainPacket
     u32[(run + RUN_PROG) >>> 2] = prog;
     const start = startOf(kernel, prog);
     if (start === undefined) return undefined;
-    const beginning = beginningOf(kernel, run, type, kind);
+    const beginning = beginningOf(kernel, run, u32[(prog + PROG_TYPE) >>> 2]!, kind);
     if (beginning === undefined) return undefined;
     const machine = new Machine(kernel, run);
     return { prog, id: u32[(prog + OBJ_ID) >>> 2]!, whole: beginning.whole.of(start), machine, beginning };
@@ -244,8 +239,7 @@ function begun(kernel: Kernel, run: number, type: number, kind: PlainPacket | nu
   const results = kernel.results(BLOCK_SIZE);
   if (results === 0) return undefined;
   const { mem, cpu } = kernel;
-  mem.zero(results + BLOCK_ROOM, ETH_HLEN);
-  if (kind?.prepare(kernel, run, results + BLOCK_ROOM) === false) return undefined;
+  if (kind?.prepare(kernel, run) === false) return undefined;
   begin(new Machine(kernel, run), kernel.runBudget);
   const whole = wholeRuns(kernel, run, type, kind?.code, results);
   const at = whole.place === undefined || mem.shared ? results + BLOCK_ROOM : whole.place;

@@ -1,8 +1,7 @@
 /**
- * Batches of packets for compiled XDP programs: what BPF_PROG_TEST_RUN of each of them would give, without a command for
- * each. For other kinds, and for what is interpreted, there is the command.
+ * Batches of packets for compiled programs that run on one: what BPF_PROG_TEST_RUN of each of them would give, without a
+ * command for each. For other kinds, and for what is interpreted, there is the command.
  */
-import { EMPTY_PACKET, prepareXdp } from "../contexts/xdp.ts";
 import { runBatch } from "../jit/batch.ts";
 import { COPY_STEP } from "../jit/packet_copy.ts";
 import { startOf } from "../jit/run.ts";
@@ -12,10 +11,10 @@ import { PROG_TYPE } from "../kern/prog.ts";
 import { RUN_BATCH_AT, RUN_EXITED, RUN_PROG } from "../kern/run_record.ts";
 import { NO_EVENTS, type RunEvent } from "../kern/scene.ts";
 import { OBJ_PROG } from "../mem/layout.ts";
-import { BPF_PROG_TYPE_XDP, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP } from "../uapi/index.ts";
+import { EFAULT, EINVAL, ENOMEM, EOPNOTSUPP } from "../uapi/index.ts";
 import { begin, Machine } from "../vm/machine.ts";
+import { type PlainPacket, plainKind } from "./plain_kinds.ts";
 import { stopRun } from "./prog_test_data.ts";
-import { hasXdpTestRun } from "./prog_test_xdp.ts";
 
 /** Packets in user memory, and where the results go. All are addresses. */
 export interface PacketBatch {
@@ -41,10 +40,13 @@ export interface BatchResult {
   /** All packets before this one were run to their end. */
   readonly next: number;
   /**
-   * How that one ended: -EFAULT, -ETIMEDOUT; it may have changed maps. 0: it was not begun. It is shorter than a packet
-   * can be or longer than a batch takes, or less than `BATCH_SLACK` bytes are left for it in `out`.
+   * How that one ended: -EFAULT, -ETIMEDOUT; it may have changed maps. 0 without `last`: it was not begun. It is shorter
+   * than a packet can be or longer than a batch takes, the command refuses it, or less than `BATCH_SLACK` bytes are left
+   * for it in `out`.
    */
   readonly errno: number;
+  /** It was run to its end, and this came of it: there may be no room in `out` for what has become of it. */
+  readonly last: { readonly retval: number; readonly data: Uint8Array } | undefined;
   /** What the program did to the outside, and at which packet. */
   readonly events: readonly RunEvent[];
   readonly eventPackets: readonly number[];
@@ -55,14 +57,14 @@ export const BATCH_SLACK: number = PACKET_ROOM + COPY_STEP;
 const U32 = 4;
 const ENDS_MAX = 0xffff_ffff;
 
-/** Or an errno: -EOPNOTSUPP: the program is no XDP program that has a test run, or it is interpreted; -EINVAL, -EFAULT. */
+/** Or an errno: -EOPNOTSUPP: the program is of a kind that has no batches, or it is interpreted; -EINVAL, -EFAULT. */
 export function runPackets(kernel: Kernel, fd: number, batch: PacketBatch): BatchResult | number {
   const prog = kernel.get(fd, OBJ_PROG);
   if (prog < 0) return prog;
   try {
-    const { u32 } = kernel.mem;
-    if (u32[(prog + PROG_TYPE) >>> 2] !== BPF_PROG_TYPE_XDP || !hasXdpTestRun(kernel, prog)) return -EOPNOTSUPP;
-    return refusal(kernel, batch) || runOn(kernel, prog, batch);
+    const kind = plainKind(kernel, prog);
+    if (kind === undefined || kind === null) return -EOPNOTSUPP;
+    return refusal(kernel, batch) || runOn(kernel, prog, kind, batch);
   } finally {
     kernel.done(prog);
   }
@@ -85,7 +87,7 @@ function beginsAt(u32: Uint32Array, { base, bytes, ends, first }: PacketBatch): 
   return from >= base && from <= base + bytes ? from : -EINVAL;
 }
 
-function runOn(kernel: Kernel, prog: number, batch: PacketBatch): BatchResult | number {
+function runOn(kernel: Kernel, prog: number, kind: PlainPacket, batch: PacketBatch): BatchResult | number {
   const { mem, scene } = kernel;
   const { u32 } = mem;
   const from = beginsAt(u32, batch);
@@ -98,13 +100,13 @@ function runOn(kernel: Kernel, prog: number, batch: PacketBatch): BatchResult | 
     begin(m, kernel.runBudget);
     const start = startOf(kernel, prog);
     if (start === undefined) return -EOPNOTSUPP;
-    if (prepareXdp(kernel, run, EMPTY_PACKET) === 0) return -ENOMEM;
+    if (!kind.prepare(kernel, run)) return -ENOMEM;
     const eventPackets: number[] = [];
     scene.events = NO_EVENTS;
     scene.stopped = undefined;
     const { data, bytes, base, ends, count, first, retvals, out, outRoom, outEnds } = batch;
     scene.batch = { packet: () => (u32[(run + RUN_BATCH_AT) >>> 2]! - ends) / U32, packets: eventPackets };
-    const { next, status } = runBatch(m, start, {
+    const { next, status, open } = runBatch(m, start, u32[(prog + PROG_TYPE) >>> 2]!, kind, {
       data: (data - base) | 0,
       bytes: base + bytes,
       ends,
@@ -116,8 +118,12 @@ function runOn(kernel: Kernel, prog: number, batch: PacketBatch): BatchResult | 
       outEnds,
       outLast: outRoom - BATCH_SLACK,
     });
+    const after = open ? kind.after(kernel, run) : undefined;
     const errno = status === RUN_EXITED ? 0 : stopRun(kernel, run, status);
-    return { next, errno, events: scene.events, eventPackets };
+    const { events } = scene;
+    if (typeof after === "number") return { next, errno: after, last: undefined, events, eventPackets };
+    const last = after === undefined ? undefined : { retval: u32[m.regs]!, data: after };
+    return { next, errno, last, events, eventPackets };
   } finally {
     scene.batch = undefined;
     releaseRun(kernel, run);

@@ -180,7 +180,6 @@ export function prepareSkb(
   setSkb(kernel, SKB_NETWORK, data + ETH_HLEN);
   setSkb(kernel, SKB_DIRECT, direct === "none" ? 0 : 1);
   setSkb(kernel, SKB_STREAM, stream ? 1 : 0);
-  kernel.scene.tunnel = kernel.scene.network.tunnel;
   receive(kernel);
   for (const [offset, value] of given.values) setSkb(kernel, offset, value);
   if (given.summed) {

@@ -44,6 +44,8 @@ export const SKB_STREAM: number = SKB_HEAD + 56;
 export const SKB_QUEUE: number = SKB_HEAD + 60;
 /** Length of the link header where a helper has measured it, else 0. */
 export const SKB_MAC_LEN: number = SKB_HEAD + 64;
+/** 1: the run has set the scene's tunnel key. */
+export const SKB_TUNNEL: number = SKB_HEAD + 68;
 /** Offset from the context of the struct bpf_sock behind `sk`. */
 export const SKB_SOCK: number = SKB_HEAD + 72;
 

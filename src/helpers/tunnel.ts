@@ -15,6 +15,7 @@ import {
   EINVAL,
   EPROTO,
 } from "../uapi/index.ts";
+import { SKB_TUNNEL, setSkb, skbWord } from "./skb_buffer.ts";
 import type { Helper } from "./types.ts";
 
 const { fields, size: SIZE } = bpf_tunnel_key;
@@ -69,6 +70,7 @@ function setKey(kernel: Kernel, _ctx: number, from: number, size: number, flags:
     flags: tunnelFlags(flags),
   };
   kernel.scene.tunnel = key;
+  setSkb(kernel, SKB_TUNNEL, 1);
   noteEvent(kernel.scene, { kind: "tunnel_key", key });
   return 0;
 }
@@ -78,7 +80,8 @@ function getKey(kernel: Kernel, _ctx: number, _to: number, size: number, flags: 
   const { u8 } = kernel.mem;
   const to = _to >>> 0;
   const length = size >>> 0;
-  const key = kernel.scene.tunnel;
+  const { scene } = kernel;
+  const key = skbWord(kernel, SKB_TUNNEL) === 1 ? scene.tunnel : scene.network.tunnel;
   const errno = key === undefined ? EINVAL : getFailure(key, length, flags, flagsHigh);
   if (errno !== 0) {
     u8.fill(0, to, to + length);

@@ -77,10 +77,10 @@ export function enterWhole(
   }
 }
 
-/** Undoes what the run under way holds: maps that it reached by that are out of reach. */
-export function letGo(): void {
+/** Undoes what the run under way holds but for the oldest `kept`: maps that it reached by that are out of reach. */
+export function letGo(kept: number): void {
   const m = machine!;
-  dropHeld(m.kernel, m.run);
+  dropHeld(m.kernel, m.run, kept);
   m.lastMap = 0;
 }
 

@@ -15,11 +15,12 @@ import {
   PACKET_OTHERHOST,
   swap16,
 } from "../helpers/skb_headers.ts";
-import { HELD_SIZE, RUN_CTX, RUN_DATA, RUN_DATA_END, RUN_HELD, RUN_META } from "../kern/run_record.ts";
+import { HELD_SIZE, RUN_CTX, RUN_DATA, RUN_DATA_END, RUN_FRAGS_ROOM, RUN_HELD, RUN_META } from "../kern/run_record.ts";
+import type { Memory } from "../mem/memory.ts";
 import { __sk_buff, AF_INET, AF_INET6, bpf_sock } from "../uapi/index.ts";
 import type { Code } from "../wasm/code.ts";
 import { const32, type Exit, type Expr32, type Local32, local32, select, when } from "../wasm/expr.ts";
-import type { PacketCode, PacketKind, Region } from "./packet_code.ts";
+import { emitPutBack, type PacketCode, type PacketKind, type Region } from "./packet_code.ts";
 
 const { fields } = __sk_buff;
 const { fields: sock } = bpf_sock;
@@ -32,21 +33,25 @@ const ipv6 = { from: 8, to: 24, size: 16 };
 const WORD = 4;
 
 export function skbCode(family: SkbFamily): PacketKind {
-  return ({ mem: { u32 } }, run, code) => new SkbCode(family, u32, run, code);
+  return ({ mem }, run, code) => new SkbCode(family, mem, run, code);
 }
 
 class SkbCode implements PacketCode {
   readonly place: number;
   readonly once: readonly Region[];
-  readonly always: readonly Region[];
+  readonly #mem: Memory;
   readonly #family: SkbFamily;
   readonly #code: Code;
   readonly #record: Expr32;
   readonly #ctx: Expr32;
   readonly #frame: Expr32;
+  /** The context, with all that is known of the skb. */
+  readonly #whole: Region;
 
-  constructor(family: SkbFamily, u32: Uint32Array, run: number, code: Code) {
+  constructor(family: SkbFamily, mem: Memory, run: number, code: Code) {
+    const { u32 } = mem;
     const ctx = u32[(run + RUN_CTX) >>> 2]!;
+    this.#mem = mem;
     this.#family = family;
     this.#code = code;
     this.#record = const32(code, run);
@@ -55,7 +60,11 @@ class SkbCode implements PacketCode {
     this.#frame = const32(code, this.place);
     // The socket is held as long as the run.
     this.once = [[u32[(run + RUN_HELD) >>> 2]!, HELD_SIZE]];
-    this.always = [[ctx, SKB_SOCK + bpf_sock.size]];
+    this.#whole = [ctx, SKB_SOCK + bpf_sock.size];
+  }
+
+  renew(): void {
+    emitPutBack(this.#mem, this.#code, this.#whole);
   }
 
   refuse(from: Local32, length: Local32, refused: Exit): void {
@@ -127,17 +136,22 @@ class SkbCode implements PacketCode {
     }
   }
 
-  close(leaveOpen: () => void): { readonly from: Local32; readonly length: Local32 } {
-    const code = this.#code;
+  close(leave: () => void): void {
     const ctx = this.#ctx;
-    const from = local32(code, ctx.load(SKB_DATA));
+    const room = ctx.load(SKB_DATA).sub(ctx.load(SKB_HEAD));
+    const larger = this.#record.load(RUN_FRAGS_ROOM);
+    when(this.#family.link ? larger : larger.or(room.ltU(ETH_HLEN)), leave);
+  }
+
+  after(): { readonly from: Local32; readonly length: Local32 } {
+    const ctx = this.#ctx;
+    const from = local32(this.#code, ctx.load(SKB_DATA));
     if (!this.#family.link) {
-      when(from.sub(ctx.load(SKB_HEAD)).ltU(ETH_HLEN), leaveOpen);
       from.set(from.sub(ETH_HLEN));
       from.store64(0, 0);
       from.store(8, 0);
       from.store16(12, 0);
     }
-    return { from, length: local32(code, ctx.load(SKB_END).sub(from)) };
+    return { from, length: local32(this.#code, ctx.load(SKB_END).sub(from)) };
   }
 }

@@ -10,7 +10,6 @@ import {
   HELD_FIRST_ROOM,
   RUN_CASTS,
   RUN_CURRENT,
-  RUN_FRAGS_ROOM,
   RUN_HELD_COUNT,
   RUN_HELD_ROOM,
   RUN_IMAGE,
@@ -28,7 +27,7 @@ import { Code, I32 } from "../wasm/code.ts";
 import { block, const32, type Exit, type Expr32, Local32, local32, local64, when } from "../wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
 import * as w from "../wasm/opcodes.ts";
-import type { PacketCode, PacketKind } from "./packet_code.ts";
+import { emitPutBack, type PacketCode, type PacketKind, type Region } from "./packet_code.ts";
 import { COPY_STEP, emitPacketCopy } from "./packet_copy.ts";
 import { TAIL_ENTRY } from "./tail_calls.ts";
 
@@ -60,7 +59,6 @@ const SIGNATURE: Signature = { params: [I32, I32, I32, I32, I32], results: [I32]
 const RUN = "run";
 const START = "start";
 const DROP_OWED = "dropOwed";
-const WORD = 8;
 
 /** How runs are made of a client's programs of one kind, on one CPU. */
 export interface WholeRuns {
@@ -174,8 +172,9 @@ class RunCode {
         code.op(w.DROP);
         code.set(r0.index);
         record.store64(RUN_REGS, r0);
-        const holds = record.load(RUN_HELD_COUNT).xor(this.#around).or(record.load(RUN_FRAGS_ROOM));
+        const holds = record.load(RUN_HELD_COUNT).xor(this.#around);
         when(holds.or(record.load(RUN_HELD_ROOM).xor(HELD_FIRST_ROOM)), () => this.#return(OPEN));
+        this.#packet?.close(() => this.#return(OPEN));
         this.#results.store(BLOCK_RETVAL, r0.wrap());
         this.#giveBack();
         this.#entry.store(CPU_LEVELS, 0);
@@ -225,8 +224,8 @@ class RunCode {
     when(
       others,
       () => {
-        this.#putBack(this.#run, RUN_IMAGE);
-        for (const region of packet?.once ?? []) this.#putBack(...region);
+        const image: Region = [this.#run, RUN_IMAGE];
+        for (const region of [image, ...(packet?.once ?? [])]) emitPutBack(this.#mem, this.#code, region);
         record.store(RUN_KEPT, owner);
         record.store(RUN_KEPT_FOR, this.#type);
       },
@@ -244,25 +243,15 @@ class RunCode {
       const to = local32(this.#code, packet.place);
       emitPacketCopy(to, from, length);
     }
-    for (const region of packet.always) this.#putBack(...region);
+    packet.renew();
     packet.open(length);
-  }
-
-  /** What the memory is like now. */
-  #putBack(address: number, bytes: number): void {
-    const { u32 } = this.#mem;
-    for (let word = address; word < address + bytes; word += WORD) {
-      this.#code.i32(0);
-      this.#code.i64(u32[word >>> 2]!, u32[(word >>> 2) + 1]!);
-      this.#code.memory(w.I64_STORE, word);
-    }
   }
 
   /** The packet goes to the client's own block. */
   #giveBack(): void {
     if (this.#packet === undefined) return;
     const results = this.#results;
-    const { from, length } = this.#packet.close(() => this.#return(OPEN));
+    const { from, length } = this.#packet.after();
     results.store(BLOCK_LENGTH, length);
     if (this.#mem.shared) {
       const to = local32(this.#code, results.add(BLOCK_ROOM));

@@ -186,7 +186,7 @@ export interface Scene {
   /** What ran the last one. */
   ranBy: RanBy;
   network: Network;
-  /** Of the packet under way. */
+  /** What a program has set last: see SKB_TUNNEL. */
   tunnel: TunnelKey | undefined;
 }
 

@@ -80,17 +80,22 @@ let opened: Libc | undefined;
 
 /** Throws `HostUnavailable` when this is not Linux, or koffi is not there. */
 export function openLibc(): Libc {
-  opened ??= makeLibc();
+  const nrBpf = numberOfBpf();
+  opened ??= makeLibc(nrBpf);
   return opened;
 }
 
-function makeLibc(): Libc {
+function numberOfBpf(): number {
   const machine = typeof process === "object" ? `${process.platform} ${process.arch}` : "a browser";
   const nrBpf = machine.startsWith("linux ") ? bpfNumbers[process.arch] : undefined;
   if (nrBpf === undefined) {
     const where = `This is ${machine}; the kernel host runs on Linux (${Object.keys(bpfNumbers).join(", ")}).`;
     throw new HostUnavailable("not-linux", `${where} createEmbedded() runs anywhere.`);
   }
+  return nrBpf;
+}
+
+function makeLibc(nrBpf: number): Libc {
   const koffi = requireKoffi();
   const lib = koffi.load(null);
   const func = <F>(name: string, result: string, ...args: readonly string[]): F => lib.func(name, result, args) as F;

@@ -3,9 +3,11 @@ import { Bug } from "../errors.ts";
 import type { Callable } from "../helpers/types.ts";
 import type { CompiledFunction, CompiledProgram } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { isCallback, PROG_INSN_CNT } from "../kern/prog.ts";
+import { isCallback, PROG_INSN_CNT, PROG_TYPE } from "../kern/prog.ts";
 import { RUN_BUDGET, RUN_CURRENT, RUN_REGS } from "../kern/run_record.ts";
 import { OBJ_ID } from "../mem/layout.ts";
+import type { Memory } from "../mem/memory.ts";
+import { BPF_PROG_TYPE_UNSPEC } from "../uapi/index.ts";
 import { Code, EXTERNREF, I32, type ValueType } from "../wasm/code.ts";
 import { Local32, local64, push32 } from "../wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
@@ -123,7 +125,7 @@ function moduleOf(
   const caller = module.importGlobal(CALLER, EXTERNREF);
   const turned = new Map<string, number>();
   let [goOn, tailCall]: (number | undefined)[] = [];
-  const startsItself = !isCalled(program, 0) && !isCallback(mem, prog, 0);
+  const startsItself = beginsAlike(mem, prog, program);
   const given = program.functions.map(({ start }) =>
     start === 0 && startsItself ? 0 : argumentCount(args.get(start)!),
   );
@@ -236,6 +238,12 @@ function directSignature({ args }: Callable): Signature {
 /** The program itself, and what helpers and timers may call: also where its address is taken in code that nothing reaches. */
 function entriesOf({ mem }: Kernel, prog: number, { functions }: JitProgram): number[] {
   return functions.map(({ start }) => start).filter((start) => start === 0 || isCallback(mem, prog, start));
+}
+
+/** Whether the first function always has the registers that runs begin with. With what `execute` runs they are its own. */
+function beginsAlike(mem: Memory, prog: number, program: JitProgram): boolean {
+  const isProgram = mem.u32[(prog + PROG_TYPE) >>> 2] !== BPF_PROG_TYPE_UNSPEC;
+  return isProgram && !isCalled(program, 0) && !isCallback(mem, prog, 0);
 }
 
 /** Up to the last that is read. */

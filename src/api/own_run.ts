@@ -47,23 +47,32 @@ export function requireTestRun(options: RunOptions, title: string): void {
 
 /** Arguments as a context. */
 export function argumentBytes(args: readonly (number | bigint)[]): Uint8Array {
-  return new Uint8Array(BigUint64Array.from(args, (arg) => BigInt.asUintN(64, BigInt(arg))).buffer);
+  const words = new BigUint64Array(args.length);
+  for (let i = 0; i < args.length; i++) words[i] = BigInt.asUintN(64, BigInt(args[i]!));
+  return new Uint8Array(words.buffer);
 }
 
 /** An errno when the program could not be run, or did not come to its end. */
 export function runOwn(seam: Host, fd: number, options: RunOptions): RunResult | number {
-  const { ctx, args, repeat = 1, flags = 0, observe: _observer, ...rest } = options;
+  const { data, ctx, args, repeat = 1, flags = 0, cpu, task, memory, sock, attachment } = options;
   if (repeat > 1 || flags !== 0) {
     throw new InputError("run: `repeat` and `flags` are for runs by BPF_PROG_TEST_RUN, which this one is not");
   }
   // The caller's bytes stay as they are; the result has what the program left. (`slice` of a Buffer is no copy.)
   const context = ctx === undefined ? undefined : new Uint8Array(ctx);
-  const result = seam.runProg!(fd, {
-    ...rest,
-    ...(context === undefined ? {} : { ctx: context }),
-    ...(args === undefined ? {} : { args: args.map(BigInt) }),
-  });
+  // Written out, here and below: V8 makes the shape of a spread object anew each time.
+  const wanted = { ctx: context, args: args?.map(BigInt), data, sock, task, memory, attachment, cpu };
+  const result = seam.runProg!(fd, wanted);
   if (typeof result === "number") return result;
-  const duration = options.repeat === undefined ? undefined : result.duration;
-  return { ...result, duration, ctx: context, ...ranOn(seam) };
+  const { engine, whyInterpreted } = ranOn(seam);
+  return {
+    retval: result.retval,
+    data: result.data,
+    ctx: context,
+    duration: options.repeat === undefined ? undefined : result.duration,
+    events: result.events,
+    syscallRetval: result.syscallRetval,
+    engine,
+    whyInterpreted,
+  };
 }

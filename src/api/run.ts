@@ -130,14 +130,15 @@ export class Runner {
     const ctx = options.args === undefined ? options.ctx : argumentBytes(options.args);
     const buffers = this.#room(data?.length ?? 0, ctx?.length ?? 0);
     const { block, attr, data: dataAt, dataRoom, ctxRoom } = buffers;
-    const { bytes, address } = block;
+    const { bytes } = block;
+    // Addresses of user space are below 2^48.
+    const address = Number(block.address);
     // Behind the attributes: packet in, packet out, context in, context out.
     const outAt = dataAt + dataRoom;
     const ctxAt = outAt + dataRoom + GROWTH;
     const ctxOutAt = ctxAt + ctxRoom;
     const ctxTo = runTraits(type).contextResult;
-    const at = (offset: number): bigint => address + BigInt(offset);
-    for (let i = 0; i < ATTR_ROOM; i += 8) attr.setBigUint64(i, 0n, true);
+    for (let i = 0; i < ATTR_ROOM; i += 4) attr.setUint32(i, 0, true);
     attr.setUint32(test.prog_fd.offset, fd, true);
     attr.setUint32(test.repeat.offset, integer("repeat", repeat), true);
     attr.setUint32(test.cpu.offset, integer("cpu", cpu), true);
@@ -145,22 +146,23 @@ export class Runner {
     if (data !== undefined) {
       bytes.set(data, dataAt);
       attr.setUint32(test.data_size_in.offset, data.length, true);
-      attr.setBigUint64(test.data_in.offset, at(dataAt), true);
+      putPointer(attr, test.data_in.offset, address, dataAt);
       attr.setUint32(test.data_size_out.offset, dataRoom + GROWTH, true);
-      attr.setBigUint64(test.data_out.offset, at(outAt), true);
+      putPointer(attr, test.data_out.offset, address, outAt);
     }
     if (ctx !== undefined) {
       bytes.set(ctx, ctxAt);
       attr.setUint32(test.ctx_size_in.offset, ctx.length, true);
-      attr.setBigUint64(test.ctx_in.offset, at(ctxAt), true);
+      putPointer(attr, test.ctx_in.offset, address, ctxAt);
       if (ctxTo === "out") {
         attr.setUint32(test.ctx_size_out.offset, ctxRoom, true);
-        attr.setBigUint64(test.ctx_out.offset, at(ctxOutAt), true);
+        putPointer(attr, test.ctx_out.offset, address, ctxOutAt);
       }
     }
-    const result = seam.bpf(BPF_PROG_TEST_RUN, Number(address), ATTR_SIZE);
+    const result = seam.bpf(BPF_PROG_TEST_RUN, address, ATTR_SIZE);
     if (result < 0) throw this.failure(-result, options, attr, stderr);
     const size = attr.getUint32(test.data_size_out.offset, true);
+    const { engine, whyInterpreted } = ranOn(seam);
     return {
       retval: attr.getUint32(test.retval.offset, true),
       data: data === undefined ? undefined : bytes.slice(outAt, outAt + size),
@@ -168,7 +170,8 @@ export class Runner {
       duration: options.repeat === undefined ? undefined : attr.getUint32(test.duration.offset, true),
       events: seam.runEvents?.() ?? [],
       syscallRetval: undefined,
-      ...ranOn(seam),
+      engine,
+      whyInterpreted,
     };
   }
 
@@ -276,6 +279,13 @@ function reason(errno: number, { data, ctx }: RunOptions, type: number): string 
   if (data.length < ETHERNET_HEADER && packet === "ethernet")
     return `: the packet has ${data.length} bytes, at least ${ETHERNET_HEADER} are needed`;
   return "";
+}
+
+/** The address so far behind the block's beginning, as the u64 of a field. */
+function putPointer(attr: DataView, field: number, block: number, offset: number): void {
+  const address = block + offset;
+  attr.setUint32(field, address >>> 0, true);
+  attr.setUint32(field + 4, Math.floor(address / 2 ** 32), true);
 }
 
 function roomFor(bytes: number): number {

@@ -27,19 +27,19 @@ import { skbSetup } from "./run_skb.ts";
 /** What a run gets. */
 export interface ProgRun {
   /** The context as the program sees it; what it changes is in here afterwards. Pointers in it are filled in. */
-  readonly ctx?: Uint8Array;
+  readonly ctx?: Uint8Array | undefined;
   /** In place of `ctx`, where the context is an array of u64. */
-  readonly args?: readonly bigint[];
+  readonly args?: readonly bigint[] | undefined;
   /**
    * The packet, for sk_skb a piece of a stream; or what pointers of the context lead to: message, socket option, packet.
    */
-  readonly data?: Uint8Array;
+  readonly data?: Uint8Array | undefined;
   /** struct bpf_sock */
-  readonly sock?: Uint8Array;
-  readonly task?: Partial<Task>;
-  readonly memory?: readonly GivenMemory[];
-  readonly attachment?: Partial<Attachment>;
-  readonly cpu?: number;
+  readonly sock?: Uint8Array | undefined;
+  readonly task?: Partial<Task> | undefined;
+  readonly memory?: readonly GivenMemory[] | undefined;
+  readonly attachment?: Partial<Attachment> | undefined;
+  readonly cpu?: number | undefined;
 }
 
 export interface ProgResult {
@@ -61,6 +61,8 @@ export interface Setup {
   readonly finish: (run: number) => Uint8Array | number | undefined;
 }
 
+const NO_MEMORY: readonly GivenMemory[] = [];
+const NO_BYTES = new Uint8Array(0);
 const WORD = 8;
 /** Contexts that may be larger are of any size. */
 const STRUCT_MAX = 256;
@@ -80,24 +82,18 @@ export function runProg(kernel: Kernel, fd: number, wanted: ProgRun): ProgResult
     if (family === undefined) return -ENOTSUPP;
     if (!isSkbFamily(family) && family.pointers === undefined && family.kernelPointers !== true) return -ENOTSUPP;
     if (!(cpu < kernel.cpus)) return -EINVAL;
-    const given = { ...wanted, cpu };
-    const setup = isSkbFamily(family) ? skbSetup(kernel, family, given) : plainSetup(kernel, prog, family, given);
-    return typeof setup === "number" ? setup : runIn(kernel, prog, setup, given);
+    const setup = isSkbFamily(family) ? skbSetup(kernel, family, wanted) : plainSetup(kernel, prog, family, wanted);
+    return typeof setup === "number" ? setup : runIn(kernel, prog, setup, wanted, cpu);
   } finally {
     kernel.done(prog);
   }
 }
 
-function runIn(
-  kernel: Kernel,
-  prog: number,
-  setup: Setup,
-  wanted: ProgRun & { readonly cpu: number },
-): ProgResult | number {
+function runIn(kernel: Kernel, prog: number, setup: Setup, wanted: ProgRun, cpu: number): ProgResult | number {
   const { scene } = kernel;
-  scene.task = { ...nobody, ...wanted.task };
-  scene.attachment = { ...nowhere(), ...wanted.attachment };
-  const { memory = [], cpu } = wanted;
+  const { task, attachment, memory = NO_MEMORY } = wanted;
+  scene.task = task === undefined ? nobody : { ...nobody, ...task };
+  scene.attachment = attachment === undefined ? nowhere() : { ...nowhere(), ...attachment };
   let result: ProgResult | undefined;
   try {
     const ret = runProgram(
@@ -121,7 +117,7 @@ function runIn(
 
 /** Of the families whose context is plain memory. */
 function plainSetup(kernel: Kernel, prog: number, family: ContextFamily, wanted: ProgRun): Setup | number {
-  const ctx = contextBytes(kernel, prog, family, wanted);
+  const ctx = contextOfRun(kernel, prog, family, wanted);
   if (typeof ctx === "number") return ctx;
   const { mem } = kernel;
   return {
@@ -135,8 +131,14 @@ function plainSetup(kernel: Kernel, prog: number, family: ContextFamily, wanted:
   };
 }
 
-/** The context's bytes, or an errno for what does not go with the program. */
-function contextBytes(kernel: Kernel, prog: number, family: ContextFamily, wanted: ProgRun): Uint8Array | number {
+/** What the context begins with, and its size. */
+interface Context {
+  readonly bytes: Uint8Array;
+  readonly size: number;
+}
+
+/** Or an errno for what does not go with the program. */
+function contextOfRun(kernel: Kernel, prog: number, family: ContextFamily, wanted: ProgRun): Context | number {
   const { u32 } = kernel.mem;
   const { ctx, args } = wanted;
   const { typedArgs = false } = family;
@@ -145,30 +147,26 @@ function contextBytes(kernel: Kernel, prog: number, family: ContextFamily, wante
   const returned = typedArgs && seesResult(u32, prog) ? 1 : 0;
   const least = typedArgs ? (count + returned) * WORD : 0;
   if (ctx !== undefined && args !== undefined) return -EINVAL;
-  const given = ctx?.length ?? (args?.length ?? 0) * WORD;
-  if (given > family.size) return -E2BIG;
+  const bytes = ctx ?? (args === undefined ? NO_BYTES : new Uint8Array(BigUint64Array.from(args).buffer));
+  if (bytes.length > family.size) return -E2BIG;
   // A context of one struct is there as a whole.
-  const bytes = new Uint8Array(Math.max(given, typedArgs || family.size > STRUCT_MAX ? least : family.size));
-  if (ctx !== undefined) bytes.set(ctx);
-  const view = new DataView(bytes.buffer);
-  for (const [i, arg] of (args ?? []).entries()) view.setBigUint64(i * WORD, BigInt.asUintN(64, arg), true);
-  return bytes;
+  return { bytes, size: Math.max(bytes.length, typedArgs || family.size > STRUCT_MAX ? least : family.size) };
 }
 
 /** Puts context, data and socket where the run finds them. 0 or an errno. */
-function prepare(kernel: Kernel, run: number, family: ContextFamily, ctx: Uint8Array, wanted: ProgRun): number {
+function prepare(kernel: Kernel, run: number, family: ContextFamily, ctx: Context, wanted: ProgRun): number {
   const { mem } = kernel;
   const { u32 } = mem;
   const { data } = wanted;
   const { sock: sockAt, sockOptional = false, data: dataAt, dataWritable = false, skb = false } = family.pointers ?? {};
   if (data !== undefined && dataAt === undefined) return -EOPNOTSUPP;
-  if (!placeContext(kernel, run, ctx)) return -ENOMEM;
+  if (!placeContext(kernel, run, ctx.bytes, ctx.size)) return -ENOMEM;
   const at = u32[(run + RUN_CTX) >>> 2]!;
   const sock = sockAt === undefined ? 0 : placeSock(kernel, run, wanted.sock, sockOptional);
   if (sock < 0) return sock;
   if (sockAt !== undefined) putPointer(u32, at + sockAt, sock);
   if (dataAt === undefined) return 0;
-  const block = placeBytes(kernel, run, data ?? new Uint8Array(0));
+  const block = placeBytes(kernel, run, data ?? NO_BYTES);
   if (block === 0) return -ENOMEM;
   const length = data?.length ?? 0;
   putPointer(u32, at + dataAt[0], block);

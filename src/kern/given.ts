@@ -12,29 +12,31 @@ const FOUR_GIB = 0x1_0000_0000;
 
 /** A block of the run's own with these bytes at its beginning. 0: out of memory. */
 export function placeBytes(kernel: Kernel, run: number, bytes: Uint8Array): number {
-  const { mem } = kernel;
-  const size = Math.max(bytes.length, 1);
-  const block = alloc(mem, size);
-  if (block === 0) return 0;
-  if (!hold(mem, run, HELD_BLOCK, block, size, 0)) {
-    free(mem, block, size);
-    return 0;
-  }
-  mem.u8.set(bytes, block);
+  const block = placeBlock(kernel, run, Math.max(bytes.length, 1));
+  if (block !== 0) kernel.mem.u8.set(bytes, block);
   return block;
 }
 
-/** Gives the run its context: where contexts lie as a rule, a large one in a block. False: out of memory. */
-export function placeContext(kernel: Kernel, run: number, bytes: Uint8Array): boolean {
-  const { u8, u32 } = kernel.mem;
-  if (bytes.length > CONTEXT_ROOM) {
-    const block = placeBytes(kernel, run, bytes);
-    if (block === 0) return false;
-    u32[(run + RUN_CTX) >>> 2] = block;
-  } else {
-    u8.set(bytes, u32[(run + RUN_CTX) >>> 2]!);
-  }
-  u32[(run + RUN_CTX_SIZE) >>> 2] = bytes.length;
+function placeBlock({ mem }: Kernel, run: number, size: number): number {
+  const block = alloc(mem, size);
+  if (block === 0 || hold(mem, run, HELD_BLOCK, block, size, 0)) return block;
+  free(mem, block, size);
+  return 0;
+}
+
+/**
+ * Gives the run a context of `size` bytes, which begin with these and go on with zeros: where contexts lie as a rule, a
+ * large one in a block. False: out of memory.
+ */
+export function placeContext(kernel: Kernel, run: number, bytes: Uint8Array, size: number = bytes.length): boolean {
+  const { mem } = kernel;
+  const { u32 } = mem;
+  const at = size > CONTEXT_ROOM ? placeBlock(kernel, run, size) : u32[(run + RUN_CTX) >>> 2]!;
+  if (at === 0) return false;
+  mem.u8.set(bytes, at);
+  mem.zero(at + bytes.length, size - bytes.length);
+  u32[(run + RUN_CTX) >>> 2] = at;
+  u32[(run + RUN_CTX_SIZE) >>> 2] = size;
   return true;
 }
 

@@ -89,7 +89,7 @@ export class PlainRun {
   /** A negative errno: the run was stopped, -EFAULT or -ETIMEDOUT. Undefined: nothing was done. */
   run(data: Uint8Array | undefined): PlainResult | number | undefined {
     const kernel = this.#kernel;
-    if (kernel.observer !== undefined || kernel.run !== 0) return undefined;
+    if (kernel.engine === "interp" || kernel.observer !== undefined || kernel.run !== 0) return undefined;
     let known = this.#known;
     if (known === undefined || known.beginning.cpu !== kernel.cpu) {
       known = look(kernel, this.#fd);

@@ -48,6 +48,16 @@ const skbPrograms: readonly number[] = [
   BPF_PROG_TYPE_SK_SKB,
 ];
 
+export const DYNPTR_FROM_XDP = "bpf_dynptr_from_xdp";
+export const DYNPTR_FROM_SKB = "bpf_dynptr_from_skb";
+export const DYNPTR_ADJUST = "bpf_dynptr_adjust";
+export const DYNPTR_CLONE = "bpf_dynptr_clone";
+export const DYNPTR_IS_NULL = "bpf_dynptr_is_null";
+export const DYNPTR_IS_READ_ONLY = "bpf_dynptr_is_rdonly";
+export const DYNPTR_SIZE = "bpf_dynptr_size";
+export const DYNPTR_SLICE = "bpf_dynptr_slice";
+export const DYNPTR_SLICE_TO_WRITE = "bpf_dynptr_slice_rdwr";
+
 /** What is moved at a time between dynptrs that do not lie in one piece. */
 const CHUNK = 256;
 
@@ -198,24 +208,24 @@ function kfunc(name: string, since: string, args: readonly HelperArg[], result: 
 
 export const dynptrKfuncs: readonly Kfunc[] = [
   {
-    ...kfunc("bpf_dynptr_from_xdp", "6.4", ["ctx", "u64", NEW_DYNPTR], "errno", fromXdp),
+    ...kfunc(DYNPTR_FROM_XDP, "6.4", ["ctx", "u64", NEW_DYNPTR], "errno", fromXdp),
     programs: [BPF_PROG_TYPE_XDP],
   },
   {
-    ...kfunc("bpf_dynptr_from_skb", "6.4", ["ctx", "u64", NEW_DYNPTR], "errno", fromSkb),
+    ...kfunc(DYNPTR_FROM_SKB, "6.4", ["ctx", "u64", NEW_DYNPTR], "errno", fromSkb),
     programs: skbPrograms,
   },
-  kfunc("bpf_dynptr_adjust", "6.5", [DYNPTR, "u32", "u32"], "errno", adjust),
-  kfunc("bpf_dynptr_clone", "6.5", [DYNPTR, NEW_DYNPTR], "errno", clone),
-  kfunc("bpf_dynptr_is_null", "6.5", [DYNPTR], "u32", isNullFn),
-  kfunc("bpf_dynptr_is_rdonly", "6.5", [DYNPTR], "u32", isReadOnlyFn),
-  kfunc("bpf_dynptr_size", "6.5", [DYNPTR], "u32", size),
+  kfunc(DYNPTR_ADJUST, "6.5", [DYNPTR, "u32", "u32"], "errno", adjust),
+  kfunc(DYNPTR_CLONE, "6.5", [DYNPTR, NEW_DYNPTR], "errno", clone),
+  kfunc(DYNPTR_IS_NULL, "6.5", [DYNPTR], "u32", isNullFn),
+  kfunc(DYNPTR_IS_READ_ONLY, "6.5", [DYNPTR], "u32", isReadOnlyFn),
+  kfunc(DYNPTR_SIZE, "6.5", [DYNPTR], "u32", size),
   {
-    ...kfunc("bpf_dynptr_slice", "6.4", [DYNPTR, "u32", "buffer", "size"], "pointer", slice),
+    ...kfunc(DYNPTR_SLICE, "6.4", [DYNPTR, "u32", "buffer", "size"], "pointer", slice),
     known: knownDynptrSlice(false),
   },
   {
-    ...kfunc("bpf_dynptr_slice_rdwr", "6.4", [DYNPTR, "u32", "buffer", "size"], "pointer", sliceToWrite),
+    ...kfunc(DYNPTR_SLICE_TO_WRITE, "6.4", [DYNPTR, "u32", "buffer", "size"], "pointer", sliceToWrite),
     known: knownDynptrSlice(true),
   },
   kfunc("bpf_dynptr_copy", "6.17", [DYNPTR, "u32", DYNPTR, "u32", "u32"], "errno", copy),

@@ -9,6 +9,7 @@ import {
   anything,
   constant,
   ELSEWHERE,
+  F_COPY,
   F_HELD,
   F_NULL,
   F_WRITE,
@@ -128,14 +129,24 @@ function judgeRegion(context: Context, place: Place, low: number, high: number):
   const { flags } = pointer;
   const inside = low >= 0 && high <= pointer.size;
   const allowed = (!write && !atomic) || (flags & F_WRITE) !== 0;
+  const copy = (flags & F_COPY) !== 0;
   if (inside && (flags & F_NULL) === 0 && allowed) {
-    if (!atomic || (low % size === 0 && pointer.step % size === 0)) return PROVED;
+    const even = low % size === 0 && pointer.step % size === 0;
+    if ((!atomic && !copy) || (even && (size === 1 || (flags & (size * F_COPY)) === 0))) return PROVED;
   }
-  if (!inside) context.touchAll();
+  // The check says yes to a store into the frame's own bytes.
+  if (!inside || (write && copy)) context.touchAll();
   if (!allowed || atomic || (flags & (F_NULL | F_HELD)) !== 0 || pointer.id === ELSEWHERE || size > pointer.size) {
     return CHECK;
   }
   return { how: "window", from: pointer.id, size: pointer.size };
+}
+
+/** Whether memory at this value may lie on the stack. */
+export function mayBeStack(v: Val, size: number): boolean {
+  if (v.kind === K_NUMBER) return v.min < 0 || v.max + size > GRANULE;
+  if (v.kind === K_REGION) return (v.flags & F_COPY) !== 0 || v.min < 0 || v.max + size > v.size;
+  return v.kind !== K_PACKET || v.min < 0 || v.off + size > v.room;
 }
 
 export function packetOk(context: Context, p: Val, off: number, size: number, write: boolean): boolean {

@@ -4,6 +4,7 @@ import {
   areLinked,
   ELSEWHERE,
   F_HELD,
+  F_SLICE,
   isU32,
   K_PACKET,
   K_PACKET_END,
@@ -25,6 +26,16 @@ const NOTHING: Slots = [];
 /** A place of the frame, its offset a multiple of 4: which word, counted from r10 downwards. */
 function wordOf(offset: number): number {
   return -offset / 4 - 1;
+}
+
+/** Whether it is gone once the packet may have moved. */
+export function isOfPacket({ kind, flags }: Val): boolean {
+  return kind === K_PACKET || kind === K_PACKET_END || (kind === K_REGION && (flags & F_SLICE) !== 0);
+}
+
+/** Whether it is gone once the run gives back what it holds. */
+export function isHeld({ kind, flags }: Val): boolean {
+  return kind === K_REGION && (flags & F_HELD) !== 0;
 }
 
 export class State {
@@ -137,11 +148,11 @@ export class State {
 
   /** The addresses that packet pointers are relative to are another packet's. */
   dropPackets(): void {
-    this.#map((v) => (v.kind === K_PACKET || v.kind === K_PACKET_END ? UNKNOWN : v));
+    this.#map((v) => (isOfPacket(v) ? UNKNOWN : v));
   }
 
   dropHeld(): void {
-    this.#map((v) => (v.kind === K_REGION && (v.flags & F_HELD) !== 0 ? UNKNOWN : v));
+    this.#map((v) => (isHeld(v) ? UNKNOWN : v));
   }
 
   /** The call is made once more: what it returned before is from elsewhere. */

@@ -2,6 +2,17 @@
  * What calls leave as it was. Helpers that are in no list may do anything: move the packet, give records back, write the
  * stack through any argument.
  */
+import {
+  DYNPTR_ADJUST,
+  DYNPTR_CLONE,
+  DYNPTR_FROM_SKB,
+  DYNPTR_FROM_XDP,
+  DYNPTR_IS_NULL,
+  DYNPTR_IS_READ_ONLY,
+  DYNPTR_SIZE,
+  DYNPTR_SLICE,
+  DYNPTR_SLICE_TO_WRITE,
+} from "../../helpers/dynptr_kfuncs.ts";
 import { INT_SIZE, NUM_DESTROY, NUM_NEW, NUM_NEXT } from "../../helpers/iterators.ts";
 import { kfuncTable } from "../../helpers/kfunc_table.ts";
 import { helperTable } from "../../helpers/table.ts";
@@ -26,6 +37,7 @@ const movers: readonly number[] = [
   u.BPF_FUNC_l3_csum_replace,
   u.BPF_FUNC_l4_csum_replace,
   u.BPF_FUNC_clone_redirect,
+  u.BPF_FUNC_dynptr_write,
 ];
 
 /** As those, and they leave the packet's bounds alone. */
@@ -55,6 +67,12 @@ const quiet: readonly number[] = [
   u.BPF_FUNC_ringbuf_discard,
   u.BPF_FUNC_ringbuf_output,
   u.BPF_FUNC_ringbuf_query,
+  u.BPF_FUNC_ringbuf_reserve_dynptr,
+  u.BPF_FUNC_ringbuf_submit_dynptr,
+  u.BPF_FUNC_ringbuf_discard_dynptr,
+  u.BPF_FUNC_dynptr_from_mem,
+  u.BPF_FUNC_dynptr_read,
+  u.BPF_FUNC_dynptr_data,
   u.BPF_FUNC_perf_event_output,
   u.BPF_FUNC_redirect,
   u.BPF_FUNC_redirect_map,
@@ -107,14 +125,33 @@ const readers: readonly number[] = [
   u.BPF_FUNC_get_current_task,
 ];
 
-/** Kernel functions that leave as much as `quiet` helpers: they write their own 8 bytes of the stack at most. */
-const quietKfuncs: readonly string[] = [NUM_NEW, NUM_NEXT, NUM_DESTROY];
+/** Kernel functions that leave as much as `quiet` helpers. */
+const quietKfuncs: readonly string[] = [
+  NUM_NEW,
+  NUM_NEXT,
+  NUM_DESTROY,
+  DYNPTR_FROM_XDP,
+  DYNPTR_FROM_SKB,
+  DYNPTR_ADJUST,
+  DYNPTR_CLONE,
+  DYNPTR_IS_NULL,
+  DYNPTR_IS_READ_ONLY,
+  DYNPTR_SIZE,
+  DYNPTR_SLICE,
+  DYNPTR_SLICE_TO_WRITE,
+];
 
 /** Call a function of the program, and by themselves do no more than what `quiet` ones do. */
 const callers: readonly number[] = [u.BPF_FUNC_loop, u.BPF_FUNC_for_each_map_elem];
 
 /** Give back what the run holds. */
-const givers: readonly number[] = [u.BPF_FUNC_ringbuf_submit, u.BPF_FUNC_ringbuf_discard, u.BPF_FUNC_sk_release];
+const givers: readonly number[] = [
+  u.BPF_FUNC_ringbuf_submit,
+  u.BPF_FUNC_ringbuf_discard,
+  u.BPF_FUNC_ringbuf_submit_dynptr,
+  u.BPF_FUNC_ringbuf_discard_dynptr,
+  u.BPF_FUNC_sk_release,
+];
 const givingKfuncs: readonly string[] = [NUM_NEW, NUM_DESTROY];
 
 /** Bytes that the run holds for the program to read, where the result says, until they are given back. */
@@ -168,8 +205,12 @@ export function callableOf(op: Op): Callable | undefined {
   return op.variant?.op === "kfunc" ? kfuncTable[op.imm] : helperTable[op.imm];
 }
 
+export function isHelper(op: Op, id: number): boolean {
+  return op.variant?.op === "helper" && op.imm === id;
+}
+
 export function isTailCall(op: Op): boolean {
-  return op.variant?.op === "helper" && op.imm === u.BPF_FUNC_tail_call;
+  return isHelper(op, u.BPF_FUNC_tail_call);
 }
 
 interface FunctionEffects {
@@ -183,6 +224,8 @@ interface FunctionEffects {
 export class Summary {
   readonly #functions: readonly FunctionEffects[];
   readonly #program: JitProgram;
+  /** All dynptrs in the program's frames are its own, and none is made of a map's value. */
+  readonly ownDynptrs: boolean;
 
   constructor(program: JitProgram) {
     this.#program = program;
@@ -200,6 +243,12 @@ export class Summary {
       }
       return known;
     });
+    const calls = program.functions.flatMap((func) => func.calls);
+    const inner = program.functions.slice(1).flatMap((func) => func.calls);
+    const firstIsCalled = this.#functions.some(({ callees }) => callees.has(0));
+    // Where another program comes back from has the frames of this one in reach.
+    const comesBack = (firstIsCalled ? calls : inner).some(isTailCall);
+    this.ownDynptrs = !comesBack && !calls.some((op) => isHelper(op, u.BPF_FUNC_dynptr_from_mem));
     for (let again = true; again; ) {
       again = false;
       for (const known of this.#functions) if (this.#spread(known)) again = true;

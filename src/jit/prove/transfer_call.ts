@@ -22,8 +22,10 @@ import {
   BPF_MAP_TYPE_PERCPU_HASH,
 } from "../../uapi/index.ts";
 import type { Op } from "../program.ts";
+import { mayBeStack } from "./access.ts";
 import type { Context } from "./context.ts";
-import type { State } from "./state.ts";
+import { sliced } from "./slices.ts";
+import { isHeld, isOfPacket, type State } from "./state.ts";
 import { bytesShown, callableOf, isTailCall } from "./summary.ts";
 import {
   anything,
@@ -37,8 +39,6 @@ import {
   K_INNER,
   K_MAP,
   K_NUMBER,
-  K_PACKET,
-  K_PACKET_END,
   K_REGION,
   K_STACK,
   number,
@@ -47,7 +47,6 @@ import {
   type Val,
 } from "./value.ts";
 
-const GRANULE = 65536;
 const ARGUMENTS = 5;
 /** Of bpf_loop. */
 const MAX_LOOPS: number = 2 ** 23;
@@ -102,6 +101,8 @@ function resultOf(context: Context, state: State, op: Op, callable: Callable): V
     const found = op.imm === BPF_FUNC_ringbuf_reserve ? reserved(state, op) : looked(context, state, op);
     if (found !== undefined) return found;
   }
+  const slice = sliced(context, state, op, callable);
+  if (slice !== undefined) return slice;
   const shown = bytesShown(callable);
   // A flag: what is given back is gone. Of the address nothing is known but that it is none of the stack's.
   if (shown !== 0) return region(op.index, shown, 0, F_NULL | F_HELD);
@@ -137,10 +138,7 @@ function valueOfMap(context: Context, map: Val, from: number, nullable: number):
 export function callbackArguments(context: Context, state: State, op: Op): readonly Val[] {
   const { regs } = state;
   const { keepsPacket, keepsHeld } = context.summary.effectsOf(op);
-  const given = (v: Val): Val => {
-    if (v.kind === K_PACKET || v.kind === K_PACKET_END) return keepsPacket ? v : UNKNOWN;
-    return v.kind === K_REGION && (v.flags & F_HELD) !== 0 && !keepsHeld ? UNKNOWN : v;
-  };
+  const given = (v: Val): Val => ((!keepsPacket && isOfPacket(v)) || (!keepsHeld && isHeld(v)) ? UNKNOWN : v);
   if (op.variant?.op !== "helper") return [];
   if (op.imm === BPF_FUNC_loop) {
     const turns = regs[1]!;
@@ -170,13 +168,6 @@ function touches(context: Context, state: State, { args }: Callable, byPrototype
     if (v.kind === K_STACK && isNear(v)) context.touch(v.min, v.max + size);
     else if (mayBeStack(v, size)) context.touchAll();
   }
-}
-
-/** Whether memory at this value may lie on the stack. */
-function mayBeStack(v: Val, size: number): boolean {
-  if (v.kind === K_NUMBER) return v.min < 0 || v.max + size > GRANULE;
-  if (v.kind === K_REGION) return v.min < 0 || v.max + size > v.size;
-  return v.kind !== K_PACKET || v.min < 0 || v.off + size > v.room;
 }
 
 /** Places of the frame that the call may write. */

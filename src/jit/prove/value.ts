@@ -38,6 +38,13 @@ export const F_WRITE = 2;
 export const F_HELD = 4;
 /** Packet pointers: from data_meta. */
 export const F_META = 8;
+/** Regions: bytes of a dynptr, held or the packet's. Gone as well once the packet may have moved. */
+export const F_SLICE = 16;
+/**
+ * Such bytes may also be a copy on the stack, where accesses want their natural alignment. The region then begins at a
+ * multiple of 8, less what `2 * F_COPY`, `4 * F_COPY`, `8 * F_COPY` say: not at one of 2, of 4, of 8.
+ */
+export const F_COPY = 32;
 
 /** The largest number that is kept, and how far offsets of pointers go: beyond it nothing is known. */
 export const LIMIT: number = Number.MAX_SAFE_INTEGER;

@@ -19,8 +19,9 @@ afterEach(() => {
 const CURSOR_IN = 0x1000;
 const CURSOR_OUT = 0x1100;
 const KEYS = 0x1200;
-const VALUES = 0x2000;
-const END = 0x4000;
+const VALUES = 0x1600;
+/** Behind 40 keys of 13 bytes, and behind 40 values of 32, are bytes that nothing may touch. All is hashed after each call. */
+const END = 0x1d00;
 const MOST = 40;
 const BAD = 8n;
 const commands = [
@@ -120,24 +121,24 @@ function prefix(bytes: Uint8Array, n: number): void {
 }
 
 const plans: Readonly<Record<string, readonly [plan: Plan, digest: string]>> = {
-  "HASH of 30": [byBucket(u.BPF_MAP_TYPE_HASH, 4, 8, 30), "fbbd80c82bee0a70"],
-  "HASH of 100, keys of 13 bytes": [byBucket(u.BPF_MAP_TYPE_HASH, 13, 5, 100), "d536f2bcfa28f406"],
-  "HASH of 1": [byBucket(u.BPF_MAP_TYPE_HASH, 8, 16, 1), "bfc327969d5d8fae"],
+  "HASH of 30": [byBucket(u.BPF_MAP_TYPE_HASH, 4, 8, 30), "ec595a96ebc53b7f"],
+  "HASH of 100, keys of 13 bytes": [byBucket(u.BPF_MAP_TYPE_HASH, 13, 5, 100), "bc72f48a900b23e1"],
+  "HASH of 1": [byBucket(u.BPF_MAP_TYPE_HASH, 8, 16, 1), "a5b3138279820b3c"],
   "HASH of 50 without preallocation": [
     byBucket(u.BPF_MAP_TYPE_HASH, 8, 3, 50, u.BPF_F_NO_PREALLOC),
-    "16f2e746c1dbf4ce",
+    "c39cd33e6061df76",
   ],
-  "PERCPU_HASH of 40": [byBucket(u.BPF_MAP_TYPE_PERCPU_HASH, 4, 12, 40), "e2022804d762fead"],
-  "LRU_HASH of 40": [byBucket(u.BPF_MAP_TYPE_LRU_HASH, 4, 8, 40), "c4684d1dcfb1547b"],
-  "LRU_HASH of 5": [byBucket(u.BPF_MAP_TYPE_LRU_HASH, 7, 8, 5), "4b28856f6dcc3083"],
-  "LRU_HASH of 300": [byBucket(u.BPF_MAP_TYPE_LRU_HASH, 4, 8, 300), "813f2fcfc416b9ee"],
+  "PERCPU_HASH of 40": [byBucket(u.BPF_MAP_TYPE_PERCPU_HASH, 4, 12, 40), "7ddc196712190e08"],
+  "LRU_HASH of 40": [byBucket(u.BPF_MAP_TYPE_LRU_HASH, 4, 8, 40), "27346ebaf9c1f5ee"],
+  "LRU_HASH of 5": [byBucket(u.BPF_MAP_TYPE_LRU_HASH, 7, 8, 5), "a65b62e2d3d01e9f"],
+  "LRU_HASH of 300": [byBucket(u.BPF_MAP_TYPE_LRU_HASH, 4, 8, 300), "bcf4174a6ca5e6e4"],
   "LRU_HASH of 40, lists by CPU": [
     byBucket(u.BPF_MAP_TYPE_LRU_HASH, 4, 8, 40, u.BPF_F_NO_COMMON_LRU),
-    "bf5a065282286351",
+    "61db2fda15f39320",
   ],
-  "LRU_PERCPU_HASH of 40": [byBucket(u.BPF_MAP_TYPE_LRU_PERCPU_HASH, 4, 8, 40), "38d0375816f3cff2"],
-  "ARRAY of 20": [byKey(u.BPF_MAP_TYPE_ARRAY, 7, 20), "9759d297cece74b8"],
-  "PERCPU_ARRAY of 20": [byKey(u.BPF_MAP_TYPE_PERCPU_ARRAY, 12, 20), "4a701559d71c45e4"],
+  "LRU_PERCPU_HASH of 40": [byBucket(u.BPF_MAP_TYPE_LRU_PERCPU_HASH, 4, 8, 40), "b8165e9ee2d9db1d"],
+  "ARRAY of 20": [byKey(u.BPF_MAP_TYPE_ARRAY, 7, 20), "77bdeb005cd29719"],
+  "PERCPU_ARRAY of 20": [byKey(u.BPF_MAP_TYPE_PERCPU_ARRAY, 12, 20), "9a44e7c8dabbdbb7"],
   "LPM_TRIE of 30": [
     {
       shape: { type: u.BPF_MAP_TYPE_LPM_TRIE, key: 8, value: 8, max: 30, flags: u.BPF_F_NO_PREALLOC },
@@ -145,7 +146,7 @@ const plans: Readonly<Record<string, readonly [plan: Plan, digest: string]>> = {
       key: prefix,
       cursor: (bytes, random) => prefix(bytes, random(70)),
     },
-    "0cf7a5f069e646c9",
+    "7a3e32b46440c70d",
   ],
 };
 

@@ -103,6 +103,7 @@ function runOn(kernel: Kernel, prog: number, memory: number, size: number): Exec
     const { what, insn, code } = describeFault(kernel, run);
     return failed(status === RUN_FAULTED ? -EFAULT : -ETIMEDOUT, `instruction ${insn}, ${code}: ${what}`);
   } finally {
+    kernel.ending = run;
     releaseRun(kernel, run);
   }
 }

@@ -139,6 +139,7 @@ export class PlainRun {
           : u32[(entry + CPU_LEVELS) >>> 2] !== 0;
         if (open) {
           u32[(run + RUN_KEPT) >>> 2] = 0;
+          kernel.ending = run;
           releaseRun(kernel, run);
         } else {
           kernel.run = 0;
@@ -214,6 +215,7 @@ function lookInRun(kernel: Kernel, prog: number, kind: PlainPacket | null): Know
     const machine = new Machine(kernel, run);
     return { prog, id: u32[(prog + OBJ_ID) >>> 2]!, whole: beginning.whole.of(start), machine, beginning };
   } finally {
+    kernel.ending = run;
     releaseRun(kernel, run);
   }
 }

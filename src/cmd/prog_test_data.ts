@@ -150,6 +150,7 @@ export function runProgram(
     }
     return stopRun(kernel, run, status);
   } finally {
+    kernel.ending = run;
     releaseRun(kernel, run);
   }
 }

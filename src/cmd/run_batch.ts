@@ -126,6 +126,7 @@ function runOn(kernel: Kernel, prog: number, kind: PlainPacket, batch: PacketBat
     return { next, errno, last, events, eventPackets };
   } finally {
     scene.batch = undefined;
+    kernel.ending = run;
     releaseRun(kernel, run);
   }
 }

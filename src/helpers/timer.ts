@@ -4,6 +4,7 @@
  */
 import { FIELD_TIMER, FIELD_WORKQUEUE } from "../btf/special_fields.ts";
 import { FAULT_OTHER_MAP } from "../kern/fault_kinds.ts";
+import { holdLive } from "../kern/ids.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { faultHelper } from "../kern/reach.ts";
 import { RUN_CURRENT, RUN_TIMER } from "../kern/run_record.ts";
@@ -33,6 +34,7 @@ import {
   EBUSY,
   EDEADLK,
   EINVAL,
+  ENOENT,
   ENOMEM,
   EPERM,
 } from "../uapi/index.ts";
@@ -107,7 +109,8 @@ function setCallback(kernel: Kernel, field: number, callback: number): number {
   const ret = withTimer(kernel, field >>> 0, (timer, map) => {
     if (mem.atomics.load32(map + OBJ_USERS) === 0) return -EPERM;
     const prog = u32[(kernel.run + RUN_CURRENT) >>> 2]!;
-    kernel.hold(prog);
+    // The run may have borrowed it, and its last reference is just being dropped.
+    if (!holdLive(mem, prog)) return -ENOENT;
     before = exchangeProg(kernel, timer, prog, callback);
     return 0;
   });

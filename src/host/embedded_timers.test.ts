@@ -5,8 +5,10 @@ import { BtfBuilder, parseBtf } from "../btf/index.ts";
 import { InputError } from "../errors.ts";
 import { kernelBtf } from "../helpers/kernel_btf.ts";
 import * as asm from "../insn/index.ts";
+import { createKernel } from "../kern/create.ts";
+import { OBJ_MAP, OBJ_PROG, OBJ_REFS, OBJ_USERS } from "../mem/layout.ts";
 import * as u from "../uapi/index.ts";
-import { createEmbeddedHost, type EmbeddedHost } from "./embedded.ts";
+import { createEmbeddedHost, EmbeddedHost } from "./embedded.ts";
 import type { EmbeddedOptions } from "./embedded_options.ts";
 
 const { R0, R1, R2, R3, R4, R6, R7, R8, R9, R10 } = asm;
@@ -116,6 +118,59 @@ function end(host: EmbeddedHost, ...fds: readonly number[]): void {
 }
 
 const places = [{ shared: false }, { shared: true }];
+
+test("no timer gets a program that a run has borrowed and whose last reference is just being dropped", () => {
+  const kernel = createKernel({ memory: 8 << 20, cpus: 2, shared: true, seed: 1, virtualClock: true });
+  const { mem } = kernel;
+  const host = new EmbeddedHost(kernel);
+  const map = timerMap(host);
+  const { fd } = loadProgram(
+    host,
+    [
+      asm.ldMapFd(R8, map),
+      asm.st("u32", R10, -4, 0),
+      asm.mov64(R2, R10),
+      asm.alu64Imm("add", R2, -4),
+      asm.mov64(R1, R8),
+      asm.call(u.BPF_FUNC_map_lookup_elem),
+      asm.mov64(R6, R0),
+      asm.mov64(R1, R6),
+      asm.mov64(R2, R8),
+      asm.mov64Imm(R3, 1),
+      asm.call(u.BPF_FUNC_timer_init),
+      asm.mov64(R1, R6),
+      asm.ldFunc(R2, "callback"),
+      asm.call(u.BPF_FUNC_timer_set_callback),
+      asm.exit(),
+      asm.label("callback"),
+      asm.mov64Imm(R0, 0),
+      asm.exit(),
+    ],
+    { type: u.BPF_PROG_TYPE_SCHED_CLS },
+  );
+  const run = host.plainRun(fd);
+  const data = new Uint8Array(64);
+  const prog = kernel.get(fd, OBJ_PROG);
+  kernel.done(prog);
+  const mapAt = kernel.get(map, OBJ_MAP);
+  kernel.done(mapAt);
+  const { atomics } = mem;
+  let dropped = false;
+  // Who has dropped it looks for borrowers next.
+  const load32 = (address: number): number => {
+    if (dropped && address === mapAt + OBJ_USERS) mem.u32[(prog + OBJ_REFS) >>> 2] = 0;
+    return atomics.load32(address);
+  };
+  Object.defineProperty(mem, "atomics", { value: { ...atomics, load32 } });
+  dropped = true;
+  expect(run(data)).toMatchObject({ retval: -u.ENOENT >>> 0 });
+  expect(mem.u32[(prog + OBJ_REFS) >>> 2]).toBe(0);
+  mem.u32[(prog + OBJ_REFS) >>> 2] = 1;
+  dropped = false;
+  expect(run(data)).toMatchObject({ retval: 0 });
+  expect(mem.u32[(prog + OBJ_REFS) >>> 2]).toBe(2);
+  end(host, fd, map);
+});
 
 test.for(places)("timers run as the virtual clock passes, $shared", (place) => {
   const host = open(place);

@@ -3,6 +3,7 @@
  * program's stderr stream, and the next one runs. Kernel counterpart: bpf_timer_cb, bpf_wq_work.
  */
 import { acquireRun, releaseRun } from "../kern/cpus.ts";
+import { holdLive } from "../kern/ids.ts";
 import type { Kernel } from "../kern/kernel.ts";
 import { entryOfMap } from "../kern/map.ts";
 import { progStream } from "../kern/prog.ts";
@@ -10,7 +11,6 @@ import { HELD_KEY, hold, RUN_CTX, RUN_EXITED, RUN_PROG, RUN_TIMER } from "../ker
 import { writeStream } from "../kern/stream.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import { OBJ_REFS, rup8 } from "../mem/layout.ts";
-import type { Memory } from "../mem/memory.ts";
 import { ANCHOR_MAP } from "../struct/anchors.ts";
 import { MAP_KEY_SIZE } from "../struct/map.ts";
 import {
@@ -71,6 +71,7 @@ export function runTimer(kernel: Kernel, now: bigint): boolean {
     try {
       if (kept) runDue(kernel, run, due);
     } finally {
+      kernel.ending = run;
       releaseRun(kernel, run);
     }
   }
@@ -103,15 +104,6 @@ function takeDue({ mem }: Kernel, now: bigint): Due | undefined {
   }
   unlockTimers(mem, queue);
   return undefined;
-}
-
-/** One more reference to an object that may have none left. */
-function holdLive({ atomics }: Memory, object: number): boolean {
-  for (;;) {
-    const refs = atomics.load32(object + OBJ_REFS);
-    if (refs === 0) return false;
-    if (atomics.cas32(object + OBJ_REFS, refs, refs + 1) === refs) return true;
-  }
 }
 
 function runDue(kernel: Kernel, run: number, { prog, callback, map, value, id }: Due): void {

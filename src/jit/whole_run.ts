@@ -158,7 +158,7 @@ class RunCode {
         this.#borrow(prog, refused);
         // The lock of the table is not taken: while it moves, what the old one says was so behind the announcement.
         refused.when(fd.geU(fds.atomicLoad(PROCESS_CAPACITY)));
-        const object = fds.atomicLoad(PROCESS_TABLE).add(fd.shl(2)).load().and(~MODE_MASK);
+        const object = fds.atomicLoad(PROCESS_TABLE).add(fd.shl(2)).atomicLoad().and(~MODE_MASK);
         refused.when(object.ne(prog));
         refused.when(prog.load(OBJ_KIND).ne(OBJ_PROG));
         refused.when(prog.load(OBJ_ID).ne(id));
@@ -212,7 +212,7 @@ class RunCode {
   #leave(owed: number): void {
     if (!this.#mem.shared) return;
     emitUnlock(this.#mem, this.#entry.add(CPU_LOCK));
-    when(this.#entry.load(CPU_OWED), () => this.#code.call(owed));
+    when(this.#entry.atomicLoad(CPU_OWED), () => this.#code.call(owed));
   }
 
   /** The record as all runs find it, then the packet. */

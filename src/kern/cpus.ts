@@ -4,7 +4,7 @@
  */
 import { AREA_RUN, alloc, allocAreas, free } from "../mem/alloc.ts";
 import { OBJ_REFS, SB_CPU_TABLE } from "../mem/layout.ts";
-import { lock, OWNER_MASK, ownerOf, unlock } from "../mem/locks.ts";
+import { holdsLock, lock, OWNER_MASK, ownerOf, unlock } from "../mem/locks.ts";
 import type { Memory } from "../mem/memory.ts";
 import { EBUSY, ENOMEM } from "../uapi/index.ts";
 import type { ClientSlot } from "./clients.ts";
@@ -69,11 +69,13 @@ function cpuTable(kernel: Kernel): number {
  */
 export function acquireRun(kernel: Kernel, cpu: number): number {
   const { mem } = kernel;
+  if (kernel.ending !== 0 || kernel.leaving !== 0) endLeftOpen(kernel);
   const table = cpuTable(kernel);
   if (table === 0) return -ENOMEM;
   const nested = kernel.run !== 0;
   const entry = table + (nested ? kernel.cpu : cpu) * CPU_SIZE;
   if (!nested) {
+    kernel.leaving = entry;
     if (lock(mem, entry + CPU_LOCK)) endRuns(kernel, entry);
     mem.u32[(entry + CPU_BORROWED) >>> 2] = 0;
   }
@@ -82,6 +84,7 @@ export function acquireRun(kernel: Kernel, cpu: number): number {
     if (!nested) leaveCpu(kernel, entry);
     return run;
   }
+  kernel.leaving = 0;
   mem.u32[(run + RUN_OUTER) >>> 2] = kernel.run;
   mem.u32[(run + RUN_HOME_CPU) >>> 2] = kernel.cpu;
   kernel.run = run;
@@ -126,22 +129,50 @@ export function cpuEntry({ u32 }: Memory, cpu: number): number {
   return u32[SB_CPU_TABLE >>> 2]! + cpu * CPU_SIZE;
 }
 
-/** Ends the newest run of this client: undoes what it holds and gives the CPU back with the last level. */
+/**
+ * Ends this client's runs up to this one, the newest first: undoes what they hold and gives the CPU back with the last
+ * level. Who calls it says so in `kernel.ending` before: should the stack have no room for what is done here, the
+ * client's next run does it.
+ */
 export function releaseRun(kernel: Kernel, run: number): void {
   const { mem } = kernel;
   const { u32 } = mem;
-  endRun(kernel, run);
   const entry = cpuEntry(mem, kernel.cpu);
-  u32[(entry + CPU_LEVELS) >>> 2]!--;
-  kernel.run = u32[(run + RUN_OUTER) >>> 2]!;
-  kernel.cpu = u32[(run + RUN_HOME_CPU) >>> 2]!;
-  if (kernel.run === 0) leaveCpu(kernel, entry);
+  for (;;) {
+    const ended = kernel.run;
+    endRun(kernel, ended);
+    // No call from here on, which might have no room: all of it is done, or nothing.
+    u32[(entry + CPU_LEVELS) >>> 2]!--;
+    kernel.run = u32[(ended + RUN_OUTER) >>> 2]!;
+    kernel.cpu = u32[(ended + RUN_HOME_CPU) >>> 2]!;
+    if (ended !== run) continue;
+    kernel.ending = 0;
+    if (kernel.run !== 0) return;
+    kernel.leaving = entry;
+    break;
+  }
+  leaveCpu(kernel, entry);
+}
+
+/** What there was no room on the stack for when it was due. */
+function endLeftOpen(kernel: Kernel): void {
+  if (kernel.ending !== 0) releaseRun(kernel, kernel.ending);
+  const { mem, leaving } = kernel;
+  if (leaving === 0) return;
+  if (mem.shared && !holdsLock(mem, leaving + CPU_LOCK)) {
+    kernel.leaving = 0;
+    return;
+  }
+  endRuns(kernel, leaving);
+  leaveCpu(kernel, leaving);
 }
 
 function leaveCpu(kernel: Kernel, entry: number): void {
   const { mem } = kernel;
   unlock(mem, entry + CPU_LOCK);
-  if (mem.u32[(entry + CPU_OWED) >>> 2] !== 0) dropOwed(kernel, entry);
+  kernel.leaving = 0;
+  // As `oweToBorrower` does it, in the other order.
+  if (mem.atomics.load32(entry + CPU_OWED) !== 0) dropOwed(kernel, entry);
 }
 
 /** Drops what is owed on a CPU whose lock was dropped. */
@@ -190,13 +221,20 @@ function endRuns(kernel: Kernel, entry: number): void {
 /** A client is gone: its runs end, so that consumers of rings do not wait for it. */
 export function endRunsOf(kernel: Kernel, client: ClientSlot): void {
   const { mem, cpus } = kernel;
+  if (kernel.ending !== 0 || kernel.leaving !== 0) endLeftOpen(kernel);
   const table = mem.u32[SB_CPU_TABLE >>> 2]!;
   if (table === 0) return;
   const owner = ownerOf(client.slot, client.generation);
   for (let entry = table; entry < table + cpus * CPU_SIZE; entry += CPU_SIZE) {
-    if ((mem.atomics.load32(entry + CPU_LOCK) & OWNER_MASK) !== owner) continue;
-    // Another client that waits for this CPU may take it over first, and does the same.
-    if (lock(mem, entry + CPU_LOCK)) endRuns(kernel, entry);
-    leaveCpu(kernel, entry);
+    const word = mem.atomics.load32(entry + CPU_LOCK);
+    if ((word & OWNER_MASK) === owner) {
+      // Another client that waits for this CPU may take it over first, and does the same.
+      if (lock(mem, entry + CPU_LOCK)) endRuns(kernel, entry);
+      unlock(mem, entry + CPU_LOCK);
+    } else if (word !== 0) {
+      continue;
+    }
+    // It may have died between the end of its run and this.
+    if (mem.atomics.load32(entry + CPU_OWED) !== 0) dropOwed(kernel, entry);
   }
 }

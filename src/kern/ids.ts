@@ -98,19 +98,24 @@ export function removeId(mem: Memory, kind: number, object: number): void {
   unlock(mem, table + T_LOCK);
 }
 
+/** One more reference to an object that may have none left. False: it has none. */
+export function holdLive({ atomics }: Memory, object: number): boolean {
+  for (;;) {
+    const refs = atomics.load32(object + OBJ_REFS);
+    if (refs === 0) return false;
+    if (atomics.cas32(object + OBJ_REFS, refs, refs + 1) === refs) return true;
+  }
+}
+
 /** The object with this id with one more reference, or -ENOENT. An object whose last reference is going is not found. */
 export function getById(mem: Memory, kind: number, id: number): number {
-  const { u32, atomics } = mem;
+  const { u32 } = mem;
   const table = tableOf(kind);
   lock(mem, table + T_LOCK);
   const entry = (u32[(table + T_VECTOR) >>> 2]! >>> 2) + lowerBound(u32, table, id) * 2;
   const inside = lowerBound(u32, table, id) < u32[(table + T_LENGTH) >>> 2]!;
   let object = inside && u32[entry] === id ? u32[entry + 1]! : -ENOENT;
-  while (object > 0) {
-    const refs = atomics.load32(object + OBJ_REFS);
-    if (refs === 0) object = -ENOENT;
-    else if (atomics.cas32(object + OBJ_REFS, refs, refs + 1) === refs) break;
-  }
+  if (object > 0 && !holdLive(mem, object)) object = -ENOENT;
   unlock(mem, table + T_LOCK);
   return object;
 }

@@ -75,6 +75,9 @@ export class Kernel implements MapEnv {
   cpu: number;
   /** The run record of the program that runs now, or 0. */
   run = 0;
+  /** The run that is being ended, and the CPU's entry whose lock is being taken or dropped; 0: none. See `cpus.ts`. */
+  ending = 0;
+  leaving = 0;
   /** Most instructions of one run. */
   readonly runBudget: number;
   /** Room for one union bpf_attr: commands work on a copy in here. */

@@ -286,6 +286,8 @@ function growHeld(mem: Memory, run: number, count: number): boolean {
 function freeHeld(mem: Memory, run: number): void {
   const { u32 } = mem;
   const room = u32[(run + RUN_HELD_ROOM) >>> 2]!;
+  // First: who ends the run once more, as of a client that died in here, must not free it again.
+  u32[(run + RUN_HELD_ROOM) >>> 2] = 0;
   if (room > HELD_FIRST_ROOM) free(mem, u32[(run + RUN_HELD) >>> 2]!, room * HELD_SIZE);
 }
 
@@ -357,8 +359,7 @@ export function endRun(env: MapEnv, run: number): void {
   const { u32 } = mem;
   dropHeld(env, run);
   freeHeld(mem, run);
-  u32[(run + RUN_HELD_ROOM) >>> 2] = 0;
   const frags = u32[(run + RUN_FRAGS_ROOM) >>> 2]!;
-  if (frags !== 0) free(mem, u32[(run + RUN_FRAGS) >>> 2]!, frags);
   u32[(run + RUN_FRAGS_ROOM) >>> 2] = 0;
+  if (frags !== 0) free(mem, u32[(run + RUN_FRAGS) >>> 2]!, frags);
 }

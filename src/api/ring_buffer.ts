@@ -71,7 +71,7 @@ export class RingBuf<T> extends BpfMap {
     const size = this.maxEntries;
     let at = Number(Atomics.load(consumer, 0));
     let count = 0;
-    // The other side: a producer that stores its position after the header, and the header after the record.
+    // The other side: a producer, whose position comes when a record is busy at least, and a whole header after the record.
     let end = Number(Atomics.load(producer, 0));
     try {
       while (at < end && count < max) {

@@ -22,7 +22,7 @@ export const genOutput: HelperGen = {
     const [data, size, flags, flagsHigh] = args as [Local32, Local32, Local32, Local32];
     return blockValue(code, (end) => {
       when(flags.gtU(WAKEUP_FLAGS).or(flagsHigh), () => end(call.helper));
-      // Complete before anybody sees it: unlike a reservation it cannot be left busy by a client that dies.
+      // Complete when the lock is dropped: unlike a reservation it cannot be left busy by a client that dies.
       const header = emitRecord(call, end, size, false, -EAGAIN, (record) => copyPayload(code, record, data, size));
       emitWake(call, const32(code, map), header, flags);
       return 0;

@@ -12,6 +12,8 @@
  * - Where the next record will begin, a word stands that is busy: the mark. Each record's producer puts down the mark behind
  *   it. A consumer comes to a place only through the complete record before it, and so sees the mark there or what came
  *   after it, whenever it sees the producer position. Complete records come from an exchange, behind their bytes.
+ * - That exchange is also behind the producer position, an output's too: so it is seen before its producer looks where
+ *   the consumer is, and a consumer that stores where it is and then sees no record is woken.
  * - An owner drops the lock by a store of 8 bytes: nobody, and beside it the position. Who takes it next waits until it
  *   sees the rest of what it is going to change itself: true position, published position and mark (`awaitPublished`). One
  *   that sleeps on the lock in the moment of the plain store is forgotten, and looks again by itself (`locks.ts`).

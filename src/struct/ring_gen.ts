@@ -36,7 +36,7 @@ import { RING_BASE, RING_DATA, RING_PROD_PAGE } from "./ring_map.ts";
 type Fill = (header: Local32) => void;
 
 /**
- * A record of `size` bytes: claimed, its header stored with `busy`, filled, and published, under the ring's lock. What
+ * A record of `size` bytes: claimed, filled, published, and unless `busy` complete, under the ring's lock. What
  * `end` is given is what the helper returns: what its own function returns where the size fits no ring of this size and
  * where the lock is not free, and `none` for a full ring. Behind this code the record is there. Returns its header's
  * address.
@@ -75,14 +75,11 @@ export function emitRecord(
   const page = offset.shrU(PAGE_SHIFT).add(KERNEL_PAGES);
   fill?.(header);
   emitMarkBehind(call, next);
-  if (busy) {
-    header.store64(0, pair(code, size.or(BPF_RINGBUF_BUSY_BIT), page));
-  } else {
-    header.store(4, page);
-    emitComplete(call, header, size);
-  }
+  // Where others look on, it is completed behind the position (see `ring.ts`); no thread is terminated in between.
+  header.store64(0, pair(code, busy || mem.shared ? size.or(BPF_RINGBUF_BUSY_BIT) : size, page));
   const32(code, map).store64(RING_PROD, next);
   const32(code, mapField(mem, map, RING_BASE)).store64(RING_PROD_PAGE, next);
+  if (mem.shared && !busy) emitComplete(call, header, size);
   emitRelease(call, lock, next);
   return header;
 }

@@ -322,6 +322,8 @@ test.each([
         if (lpm.delete(victim) !== (model.delete(victim) ? 0 : -ENOENT)) wrong++;
       }
       if (lpm.copy(prefix) !== (model.match(prefix) ?? -ENOENT)) wrong++;
+      // Often: a table that leads astray is found before a search in it goes round for ever.
+      if (i < 100 || i % 40 === 0) checkShape(lpm);
       if (i % 1000 !== 999) continue;
       expect(lpm.keys()).toEqual(model.prefixes().sort(order).map(text));
       tables += checkShape(lpm);

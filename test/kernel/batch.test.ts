@@ -22,6 +22,8 @@ const KEYS = 0x1200;
 const VALUES = 0x1600;
 /** Behind 40 keys of 13 bytes, and behind 40 values of 32, are bytes that nothing may touch. All is hashed after each call. */
 const END = 0x1d00;
+/** And so far nothing may have touched any at the end. */
+const GUARDED = 0x4000;
 const MOST = 40;
 const BAD = 8n;
 const commands = [
@@ -51,6 +53,7 @@ function play(side: Side, plan: Plan, calls: number, seed: number): string[] {
   const { bytes, view, base } = side;
   const keys = Math.ceil(shape.max * 1.5);
   const answers: string[] = [];
+  bytes.fill(0xee, END, GUARDED);
   const fillKeys = (count: number): void => {
     for (let i = 0; i < count; i++) {
       plan.key(bytes.subarray(KEYS + i * shape.key, KEYS + (i + 1) * shape.key), random(keys));
@@ -84,6 +87,7 @@ function play(side: Side, plan: Plan, calls: number, seed: number): string[] {
     answers.push(i % 20 === 0 ? `${answer}; ${side.keys(fd, shape.key).join(" ")}` : answer);
   }
   expect(side.close(fd)).toBe(0);
+  expect(new Set(bytes.subarray(END, GUARDED))).toEqual(new Set([0xee]));
   return answers;
 }
 

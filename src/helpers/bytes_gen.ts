@@ -4,7 +4,7 @@
  */
 import { RUN_CTX, RUN_DATA, RUN_DATA_END } from "../kern/run_record.ts";
 import { OBJECT_DYNPTR } from "../kern/stack_objects.ts";
-import { emitStackObject } from "../kern/stack_objects_gen.ts";
+import { emitObjectOf } from "../kern/stack_objects_gen.ts";
 import { emitMove } from "../struct/emit.ts";
 import { type AttemptCall, type Known, type KnownGen, UNDONE } from "../struct/gen.ts";
 import { block, blockValue, type Expr32, type Local32, local32, when } from "../wasm/expr.ts";
@@ -139,7 +139,7 @@ export const knownDynptrRead: KnownGen = (_, known) => {
     blockValue(call.code, (end) => {
       const missing = (): void => end(UNDONE);
       when(argument(call, 5).or(upper(call, 5)), missing);
-      const entry = emitStackObject(call, argument(call, 3), OBJECT_DYNPTR, missing);
+      const entry = emitObjectOf(call, argument(call, 3), OBJECT_DYNPTR, missing);
       emitMove(argument(call, 1), emitDynptrPlace(call, entry, argument(call, 4), size, skbBounds, missing), size);
       return 0;
     });
@@ -153,7 +153,7 @@ export const knownDynptrWrite: KnownGen = (_, known) => {
     blockValue(call.code, (end) => {
       const missing = (): void => end(UNDONE);
       when(argument(call, 5).or(upper(call, 5)), missing);
-      const entry = emitStackObject(call, argument(call, 1), OBJECT_DYNPTR, missing);
+      const entry = emitObjectOf(call, argument(call, 1), OBJECT_DYNPTR, missing);
       when(entry.load(D_READ_ONLY).or(entry.load(D_TYPE).eq(DYNPTR_SKB)), missing);
       const place = emitDynptrPlace(call, entry, argument(call, 2), size, skbBounds, missing);
       emitMove(place, argument(call, 3), size);
@@ -170,7 +170,7 @@ export function knownDynptrSlice(write: boolean): KnownGen {
     return (call) =>
       blockValue(call.code, (end) => {
         const missing = (): void => end(UNDONE);
-        const entry = emitStackObject(call, argument(call, 1), OBJECT_DYNPTR, missing);
+        const entry = emitObjectOf(call, argument(call, 1), OBJECT_DYNPTR, missing);
         if (write) when(entry.load(D_READ_ONLY), missing);
         when(entry.load(D_TYPE).eq(DYNPTR_SKB), () => {
           when(call.run.load(RUN_CTX).load(SKB_DIRECT).eqz(), missing);

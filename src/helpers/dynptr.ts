@@ -42,7 +42,7 @@ import type { Helper, HelperArg, HelperFn, HelperResult } from "./types.ts";
 
 /** A dynptr that was set up, and room for one. */
 export const DYNPTR: HelperArg = { object: OBJECT_DYNPTR };
-export const NEW_DYNPTR: HelperArg = { stack: DYNPTR_BYTES };
+export const NEW_DYNPTR: HelperArg = { stack: DYNPTR_BYTES, sets: OBJECT_DYNPTR };
 
 const SKB_STORE_FLAGS: number = BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH;
 

@@ -25,7 +25,7 @@ import {
   stackObject,
   takeStackObject,
 } from "../kern/stack_objects.ts";
-import { emitPutStackObject, emitStackObject, emitTakeStackObject } from "../kern/stack_objects_gen.ts";
+import { emitObjectOf, emitPutStackObject, emitTakeStackObject } from "../kern/stack_objects_gen.ts";
 import { alloc, free } from "../mem/alloc.ts";
 import { type Attempt, type KnownGen, UNDONE } from "../struct/gen.ts";
 import { E2BIG, EFAULT, EINVAL, ENOMEM, ERANGE } from "../uapi/index.ts";
@@ -127,7 +127,7 @@ const emitNew: Attempt = (call) => {
 const emitNext: Attempt = (call) => {
   const { code, args } = call;
   return blockValue(code, (end) => {
-    const iterator = emitStackObject(call, args[0]!, OBJECT_NUM, () => end(UNDONE));
+    const iterator = emitObjectOf(call, args[0]!, OBJECT_NUM, () => end(UNDONE));
     const next = local32(code, iterator.load(I_VALUE).add(1));
     when(next.ltS(iterator.load(I_END)), () => {
       iterator.store(I_VALUE, next);
@@ -143,7 +143,7 @@ const emitNext: Attempt = (call) => {
 const emitDestroy: Attempt = (call) => {
   const { code, run, args } = call;
   return blockValue(code, (end) => {
-    const iterator = emitStackObject(call, args[0]!, OBJECT_NUM, () => end(UNDONE));
+    const iterator = emitObjectOf(call, args[0]!, OBJECT_NUM, () => end(UNDONE));
     const count = local32(code, run.load(RUN_HELD_COUNT));
     when(count.eqz(), () => end(UNDONE));
     const newest = local32(code, heldEntry(run, count.sub(1)));
@@ -216,7 +216,7 @@ export const iteratorKfuncs: readonly Kfunc[] = [
   {
     name: NUM_NEW,
     since: "6.4",
-    args: [{ stack: NUM_BYTES }, "u32", "u32"],
+    args: [{ stack: NUM_BYTES, sets: OBJECT_NUM }, "u32", "u32"],
     result: "errno",
     fn: numNew,
     known: onWord(emitNew),
@@ -240,7 +240,7 @@ export const iteratorKfuncs: readonly Kfunc[] = [
   {
     name: "bpf_iter_bits_new",
     since: "6.11",
-    args: [{ stack: BITS_BYTES }, "u64", "u32"],
+    args: [{ stack: BITS_BYTES, sets: OBJECT_BITS }, "u64", "u32"],
     result: "errno",
     fn: bitsNew,
   },

@@ -22,7 +22,8 @@ import type { Expr64 } from "../wasm/expr.ts";
  * - `socket`: a struct bpf_sock of the context or of a lookup; `lookedUp`: one of a lookup; `ctxOrNull`, `socketOrNull`
  * - `callback`: a function of the program; the number is the index of its first instruction
  * - `cstring`: text that ends in a NUL
- * - `fixed`: memory of so many bytes to read or write; `stack`: of so many bytes on the stack, aligned to 8
+ * - `fixed`: memory of so many bytes to read or write; `stack`: of so many bytes on the stack, aligned to 8,
+ *   where the call sets up an object of the kind `sets`
  * - `buffer`: NULL, or memory to write whose size is the next argument
  * - `object`: an object of a kind of `kern/stack_objects.ts`, set up on the stack
  * - `field`: a special field of a kind of `btf/special_fields.ts`, in a value of a map
@@ -51,7 +52,7 @@ export type HelperArg =
   | "u32"
   | "u64"
   | { readonly fixed: number; readonly write: boolean }
-  | { readonly stack: number }
+  | { readonly stack: number; readonly sets?: StackObjectKind }
   | { readonly object: StackObjectKind }
   | { readonly field: number };
 

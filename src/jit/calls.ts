@@ -23,6 +23,8 @@ export type CallPlan =
       readonly attempt: Attempt;
       /** It is code of this one call; else one function of the module for all calls. */
       readonly inline: boolean;
+      /** The call in the same function that has set up the object that this one is about; -1: it is not known. */
+      readonly object: number;
     }
   | { readonly how: "direct"; readonly plan: Plan }
   | {
@@ -63,7 +65,10 @@ function planCall(kernel: Kernel, prog: number, program: JitProgram, proof: Fact
   const facts = proof.calls[op.index];
   const known = facts && callable.known?.(kernel.mem, facts);
   const attempt = known ?? callable.attempt;
-  if (attempt !== undefined) return { how: "attempt", plan, attempt, inline: known !== undefined };
+  if (attempt !== undefined) {
+    const object = known === undefined ? -1 : objectOf(callable, facts!);
+    return { how: "attempt", plan, attempt, inline: known !== undefined, object };
+  }
   const turns = callable.callback?.gen;
   const callee = turns === undefined ? -1 : functionGiven(kernel, prog, program, callable, facts);
   const plain = (callable.fn !== undefined || callee >= 0) && callable.result !== "throw";
@@ -83,6 +88,13 @@ function planCall(kernel: Kernel, prog: number, program: JitProgram, proof: Fact
   if (callable.result === "program") return { how: "tail", plan, map, gen: callable.gen! };
   const gen = (inner ? undefined : callable.gen) ?? ofType;
   return gen === undefined ? { how: "direct", plan } : { how: "gen", plan, map, inner, gen };
+}
+
+function objectOf({ args }: Callable, facts: CallFacts): number {
+  for (const [i, arg] of args.entries()) {
+    if (typeof arg === "object" && "object" in arg) return facts.object(i + 1, arg.object);
+  }
+  return -1;
 }
 
 function genOf(kernel: Kernel, map: number, id: number, inner: boolean): HelperGen | undefined {

@@ -203,7 +203,12 @@ function moduleOf(
         const args = Array.from({ length: words }, (_, i) => i + 1);
         const found = inner ? 1 + words : undefined;
         const place = { code, unit, map, found, args, callable, direct: () => unit.direct(callable) };
-        push32(code, call.how === "attempt" ? call.attempt(genCall(place)) : call.gen.emit(genCall(place)));
+        push32(
+          code,
+          call.how === "attempt"
+            ? call.attempt({ ...genCall(place), object: undefined })
+            : call.gen.emit(genCall(place)),
+        );
         module.define(func, code);
       }
       return func;

@@ -15,11 +15,13 @@ import {
   RUN_STATUS,
   STACK_FRAME,
 } from "../kern/run_record.ts";
+import { emitStackObject } from "../kern/stack_objects_gen.ts";
 import { OBJ_ID } from "../mem/layout.ts";
 import { type GenCall, type HelperGenCall, UNDONE } from "../struct/gen.ts";
 import { mapField } from "../struct/map.ts";
 import type { Code } from "../wasm/code.ts";
 import {
+  blockValue,
   const32,
   Expr32,
   Expr64,
@@ -51,6 +53,7 @@ export function emitCall(e: Emitter, op: Op): void {
   else if (call.how === "tail") emitTailCall(e, call);
   else emitStraightCall(e, op, call);
   keepWindow(e, op);
+  keepObject(e, op, call.plan.callable);
 }
 
 /** Whether the call is one of a function of this program, made by the code itself. */
@@ -213,7 +216,7 @@ function emitAttempt(e: Emitter, op: Op, call: Extract<CallPlan, { readonly how:
 }
 
 /** What comes of it: a number that is known is none of UNDONE. */
-function attemptHere(e: Emitter, { plan, attempt }: Extract<CallPlan, { readonly how: "attempt" }>): Operand32 {
+function attemptHere(e: Emitter, { plan, attempt, object }: Extract<CallPlan, { readonly how: "attempt" }>): Operand32 {
   const { code, unit } = e;
   const { callable } = plan;
   const args = callable.args.flatMap((_, i) => {
@@ -223,7 +226,8 @@ function attemptHere(e: Emitter, { plan, attempt }: Extract<CallPlan, { readonly
     code.set(low);
     return [low, high];
   });
-  return attempt(genCall({ code, unit, map: 0, args, callable, direct: () => unit.direct(callable) }));
+  const made = genCall({ code, unit, map: 0, args, callable, direct: () => unit.direct(callable) });
+  return attempt({ ...made, object: e.objectOf(object) });
 }
 
 function attemptElsewhere(e: Emitter, op: Op, callable: Callable): Expr32 {
@@ -374,6 +378,20 @@ function keepWindow(e: Emitter, op: Op): void {
   e.get(0);
   code.op(w.I64_EQZ, w.SELECT);
   code.set(window.far);
+}
+
+/** The entry of the object that this call has set up. It may have failed. */
+function keepObject(e: Emitter, op: Op, { args }: Callable): void {
+  const object = e.objectOf(op.index);
+  if (object === undefined) return;
+  const { code } = e;
+  for (const [i, arg] of args.entries()) {
+    if (typeof arg !== "object" || !("stack" in arg) || arg.sets === undefined) continue;
+    const { sets } = arg;
+    const address = local32(code, e.register(i + 1).wrap());
+    const run = new Local32(code, RUN);
+    object.set(blockValue(code, (end) => emitStackObject({ code, run }, address, sets, () => end(0))));
+  }
 }
 
 /** Between address spaces: the arena's base decides. */

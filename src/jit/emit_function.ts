@@ -75,6 +75,10 @@ export function emitFunction(unit: Program, func: Func, number: number): Code {
       if (access?.how === "window" && access.from! >= 0) e.addWindow(access.from!);
     }
   }
+  for (const { index } of func.calls) {
+    const call = unit.calls[index];
+    if (call?.how === "attempt" && call.object >= 0) e.addObject(call.object);
+  }
   const calls = func.calls.some((op) => callsFunction(e, op));
   e.beginCompiled();
   if (number === 0 && unit.startsItself) takeFirstArguments(e);

@@ -79,6 +79,8 @@ export class Emitter {
   readonly #registers: readonly number[];
   /** Calls whose results accesses are measured against → where the result is kept. */
   readonly #windows = new Map<number, Window>();
+  /** Calls that set up objects on the stack → where the object's entry is kept; 0: there is none. */
+  readonly #objects = new Map<number, number>();
   readonly #temporaries: number[] = [];
   /** Turns that may_goto loops have left. */
   readonly turns: number;
@@ -136,6 +138,16 @@ export class Emitter {
   addWindow(call: number): void {
     if (this.#windows.has(call)) return;
     this.#windows.set(call, { base: this.code.local(I64), far: this.code.local(I64) });
+  }
+
+  /** Keeps the entry of the object that the call sets up, for calls that are about it; before any code. */
+  addObject(call: number): void {
+    if (!this.#objects.has(call)) this.#objects.set(call, this.code.local(I32));
+  }
+
+  objectOf(call: number): Local32 | undefined {
+    const local = this.#objects.get(call);
+    return local === undefined ? undefined : new Local32(this.code, local);
   }
 
   /** The n-th local for an argument of a helper. */

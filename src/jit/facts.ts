@@ -24,6 +24,8 @@ export interface CallFacts extends Known {
   outer(register: number): number;
   /** The function of the program whose address the register holds, by its place there; -1: none that is known. */
   func(register: number): number;
+  /** The call in this function that has set up the object of this kind where the register points; -1: none that is known. */
+  object(register: number, kind: number): number;
 }
 
 export interface Facts {

@@ -14,7 +14,7 @@ import {
 
 /** The entry of the place, with the first word that its mark has when an object of this kind is there. */
 function placeAt(
-  { code, run }: AttemptCall,
+  { code, run }: Place,
   address: Local32,
   kind: StackObjectKind,
   missing: () => void,
@@ -25,13 +25,19 @@ function placeAt(
   return { entry: local32(code, table.add(place.mul(STACK_OBJECT_SIZE))), mark: place.or(kind << KIND_SHIFT) };
 }
 
+/** Where an object that was set up is looked for. */
+type Place = Pick<AttemptCall, "code" | "run">;
+
+/** The entry of the object that the call is about, at `address`; `missing` leaves where there is none. */
+export function emitObjectOf(call: AttemptCall, address: Local32, kind: StackObjectKind, missing: () => void): Local32 {
+  const { object } = call;
+  if (object === undefined) return emitStackObject(call, address, kind, missing);
+  when(object.eqz(), missing);
+  return object;
+}
+
 /** `stackObject`: the entry of the object at `address`; `missing` leaves where there is none. */
-export function emitStackObject(
-  call: AttemptCall,
-  address: Local32,
-  kind: StackObjectKind,
-  missing: () => void,
-): Local32 {
+export function emitStackObject(call: Place, address: Local32, kind: StackObjectKind, missing: () => void): Local32 {
   const { code, run } = call;
   const { entry, mark } = placeAt(call, address, kind, missing);
   const shown = local64(code, address.load64());

@@ -67,7 +67,10 @@ export interface HelperGen {
 }
 
 /** What is there when nothing is known of the arguments. */
-export type AttemptCall = Pick<HelperGenCall, "code" | "mem" | "run" | "args" | "wakeRing">;
+export interface AttemptCall extends Pick<HelperGenCall, "code" | "mem" | "run" | "args" | "wakeRing"> {
+  /** The entry of the object on the stack that the call is about, or 0: where the call is known that has set it up. */
+  readonly object: Local32 | undefined;
+}
 
 /**
  * Code that judges the call's arguments by itself, all of which it has as two locals each. Returns what the helper returns,

@@ -16,6 +16,7 @@ import {
   isNear,
   K_CTX,
   K_NUMBER,
+  K_OBJECT,
   K_PACKET,
   K_REGION,
   K_STACK,
@@ -163,7 +164,7 @@ function loaded(context: Context, state: State, { pointer, off, size }: Place, s
     }
     if (pointer.kind === K_STACK && pointer.step === 0 && at >= -STACK_FRAME && at + size <= 0) {
       const kept = state.get(at, size);
-      if (kept !== undefined) return kept;
+      if (kept !== undefined && kept.kind !== K_OBJECT) return kept;
     }
   }
   if (size === 8) return anything();

@@ -1,5 +1,6 @@
 /** What is known of a call's arguments, as those ask who decide how it is made. */
 import { STACK_FRAME } from "../../kern/run_record.ts";
+import { OBJECT_NUM } from "../../kern/stack_objects.ts";
 import type { Range, ValuePlace } from "../../struct/gen.ts";
 import type { CallFacts } from "../facts.ts";
 import { packetOk } from "./access.ts";
@@ -13,6 +14,7 @@ import {
   K_INNER,
   K_MAP,
   K_NUMBER,
+  K_OBJECT,
   K_PACKET,
   K_REGION,
   K_STACK,
@@ -21,16 +23,20 @@ import {
 
 const FIRST = 1;
 const COUNT = 5;
+const WORD = 8;
 
 export class Arguments implements CallFacts {
   readonly #context: Context;
   readonly #given: readonly Val[];
+  /** The marks of the objects that these point at. */
+  readonly #objects: readonly (Val | undefined)[];
   /** Of callers, that are there at least. */
   readonly #frames: number;
 
-  constructor(context: Context, { regs }: State, frames: number) {
+  constructor(context: Context, state: State, frames: number) {
     this.#context = context;
-    this.#given = regs.slice(FIRST, FIRST + COUNT);
+    this.#given = state.regs.slice(FIRST, FIRST + COUNT);
+    this.#objects = this.#given.map((v) => markAt(state, v));
     this.#frames = frames;
   }
 
@@ -52,6 +58,11 @@ export class Arguments implements CallFacts {
   func(register: number): number {
     const v = this.#given[register - FIRST]!;
     return v.kind === K_FUNCTION ? v.id : -1;
+  }
+
+  object(register: number, kind: number): number {
+    const mark = this.#objects[register - FIRST];
+    return mark?.size === kind ? mark.id : -1;
   }
 
   isContext(register: number): boolean {
@@ -87,4 +98,14 @@ export class Arguments implements CallFacts {
         return false;
     }
   }
+}
+
+/** The mark of an object that stands, as it was set up, where this points; undefined: it is not known. */
+function markAt(state: State, { kind, min, max }: Val): Val | undefined {
+  if (kind !== K_STACK || min !== max || min < -STACK_FRAME) return undefined;
+  const first = state.get(min, WORD);
+  if (first?.kind !== K_OBJECT || first.off !== 0) return undefined;
+  if (first.size === OBJECT_NUM) return first;
+  const second = state.get(min + WORD, WORD);
+  return second?.kind === K_OBJECT && second.id === first.id && second.off === WORD ? first : undefined;
 }

@@ -19,6 +19,7 @@ import {
   K_INNER,
   K_MAP,
   K_NUMBER,
+  K_OBJECT,
   K_PACKET,
   K_REGION,
   K_STACK,
@@ -148,6 +149,8 @@ export class Joiner {
         return this.#ranged(a, b, a.flags, a.size, a.id, 0);
       case K_CTX:
         return a.min === b.min ? a : anything();
+      case K_OBJECT:
+        return sameContent(a, b) ? a : anything();
       case K_MAP:
       case K_FUNCTION:
         return a.id === b.id ? a : anything();

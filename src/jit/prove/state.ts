@@ -6,6 +6,7 @@ import {
   F_HELD,
   F_SLICE,
   isU32,
+  K_OBJECT,
   K_PACKET,
   K_PACKET_END,
   K_REGION,
@@ -35,7 +36,7 @@ export function isOfPacket({ kind, flags }: Val): boolean {
 
 /** Whether it is gone once the run gives back what it holds. */
 export function isHeld({ kind, flags }: Val): boolean {
-  return kind === K_REGION && (flags & F_HELD) !== 0;
+  return kind === K_OBJECT || (kind === K_REGION && (flags & F_HELD) !== 0);
 }
 
 export class State {

@@ -152,7 +152,7 @@ const givers: readonly number[] = [
   u.BPF_FUNC_ringbuf_discard_dynptr,
   u.BPF_FUNC_sk_release,
 ];
-const givingKfuncs: readonly string[] = [NUM_NEW, NUM_DESTROY];
+const givingKfuncs: readonly string[] = [NUM_DESTROY];
 
 /** Bytes that the run holds for the program to read, where the result says, until they are given back. */
 const shownBytes: ReadonlyMap<string, number> = new Map([

@@ -1,6 +1,7 @@
 /** Calls: what helpers give back by their prototypes, and what is no more known once they, or a function, were called. */
 import { NUM_BYTES } from "../../helpers/iterators.ts";
 import type { Callable, HelperArg } from "../../helpers/types.ts";
+import { STACK_FRAME } from "../../kern/run_record.ts";
 import { OBJECT_NUM } from "../../kern/stack_objects.ts";
 import { MAP_FLAGS, MAP_INNER, MAP_KEY_SIZE, MAP_TYPE, MAP_VALUE_SIZE, mapField } from "../../struct/map.ts";
 import {
@@ -42,12 +43,14 @@ import {
   K_REGION,
   K_STACK,
   number,
+  objectMark,
   region,
   UNKNOWN,
   type Val,
 } from "./value.ts";
 
 const ARGUMENTS = 5;
+const WORD = 8;
 /** Of bpf_loop. */
 const MAX_LOOPS: number = 2 ** 23;
 /** Types whose lookup gives the address of a value, value_size bytes in an area of the map's. */
@@ -85,6 +88,7 @@ export function transferCall(context: Context, state: State, op: Op): void {
   if (isTailCall(op)) context.wroteAnywhere();
   if (!effects.keepsPacket) state.dropPackets();
   if (!effects.keepsHeld) state.dropHeld();
+  if (callable !== undefined) setsUp(state, op, callable);
   if (result.kind === K_REGION) state.replaceOlder(op.index);
   state.regs[0] = result;
   for (let i = 1; i <= ARGUMENTS; i++) state.regs[i] = UNKNOWN;
@@ -182,6 +186,16 @@ function writes(context: Context, state: State, { args }: Callable): void {
       state.dropSlots();
       context.wroteAnywhere();
     }
+  }
+}
+
+/** Objects that the call sets up in this frame, unless it fails. */
+function setsUp(state: State, { index }: Op, { args }: Callable): void {
+  for (const [i, arg] of args.entries()) {
+    if (typeof arg !== "object" || !("stack" in arg) || arg.sets === undefined) continue;
+    const { kind, min, max } = state.regs[i + 1]!;
+    if (kind !== K_STACK || min !== max || min % WORD !== 0 || min < -STACK_FRAME || min + arg.stack > 0) continue;
+    for (let off = 0; off < arg.stack; off += WORD) state.put(min + off, WORD, objectMark(index, arg.sets, off));
   }
 }
 

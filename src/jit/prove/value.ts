@@ -30,6 +30,12 @@ export const K_FUNCTION = 8;
 /** A map that lies in the outer map `id`: one like its template. The run holds it until it ends. */
 export const K_INNER = 9;
 
+/**
+ * Places of the frame only: `off` bytes into the mark of an object of the kind `size`, which call `id` has set up there if
+ * it has set up any, and which is there still.
+ */
+export const K_OBJECT = 10;
+
 /** Regions and inner maps: NULL is possible. */
 export const F_NULL = 1;
 /** Programs may write it. */
@@ -133,6 +139,10 @@ export function innerMap(outer: number, flags: number): Val {
 
 export function functionAddress(index: number): Val {
   return new Val(K_FUNCTION, 0, 0, 0, index, 0, 0, 0, 0);
+}
+
+export function objectMark(call: number, kind: number, off: number): Val {
+  return new Val(K_OBJECT, 0, 0, 0, call, off, 0, kind, 0);
 }
 
 export function packetEnd(): Val {

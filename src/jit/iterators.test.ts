@@ -1,5 +1,6 @@
 /** bpf_for in compiled programs. */
 import { afterAll, expect, test } from "vitest";
+import { resultMap } from "../../test/conformance/programs.ts";
 import {
   ended,
   type Items,
@@ -13,6 +14,7 @@ import {
 } from "../../test/jit/pairs.ts";
 import { parseBtf } from "../btf/index.ts";
 import { kernelBtf } from "../helpers/kernel_btf.ts";
+import { createEmbeddedHost } from "../host/embedded.ts";
 import * as asm from "../insn/index.ts";
 import * as u from "../uapi/index.ts";
 
@@ -264,11 +266,11 @@ const kept: Readonly<Record<string, readonly [items: Items, retval: number]>> = 
   ],
   "by one call in two places": [
     numbers([
-      ...[asm.mov64Imm(R9, -16), label("a"), asm.mov64(R1, R10), asm.alu64("add", R1, R9)],
+      ...[asm.mov64Imm(R9, -32), label("a"), asm.mov64(R1, R10), asm.alu64("add", R1, R9)],
       ...[asm.mov64(R2, R9), asm.mov64Imm(R3, 9), kfunc("bpf_iter_num_new")],
-      ...[asm.alu64Imm("add", R9, -16), asm.jmpImm("jne", R9, -48, "a"), ...next(-16), ...addNumber],
+      ...[asm.alu64Imm("add", R9, 16), asm.jmpImm("jne", R9, 0, "a"), ...next(-32), ...addNumber],
     ]),
-    1000 - 16,
+    1000 - 32,
   ],
   "in a callback within itself": [
     [
@@ -385,4 +387,31 @@ test("a function throws, and the next run has none of the iterator", () => {
 test("the turns end where the budget does", () => {
   const [first] = alike((host) => runs(host, [...setUp(-16, 0, 9), label("a"), ...next(-16), asm.ja("a")]));
   expect(first![0]).toBe(-u.ETIMEDOUT);
+});
+
+test("where there is no memory for it there is no iterator", () => {
+  const size = 8192;
+  const results = (["interp", "jit"] as const).map((engine) => {
+    const host = createEmbeddedHost({ memory: 2 << 20, cpus: 1, seed: 1, engine });
+    const array = resultMap(host, size);
+    const hash = host.bpf(u.BPF_MAP_CREATE, {
+      map_type: u.BPF_MAP_TYPE_HASH,
+      key_size: 4,
+      value_size: size,
+      max_entries: 1024,
+      map_flags: u.BPF_F_NO_PREALLOC,
+    });
+    const fill = [asm.stx("u32", R10, R6, -4), asm.ldMapFd(R1, hash), inFrame(R2, -4), asm.ldMapValue(R3, array, 0)];
+    const items = [
+      [asm.mov64Imm(R6, 0), label("a"), fill, asm.mov64Imm(R4, 0), asm.call(u.BPF_FUNC_map_update_elem)],
+      [asm.alu64Imm("add", R6, 1), asm.jmpImm("jeq", R0, 0, "a"), setUp(-16, 0, 9)],
+      [asm.jmpImm("jne", R0, -u.ENOMEM, "out"), next(-16), label("out"), exit0],
+    ];
+    const result = ended(host, load(host, items.flat(3)));
+    expect(host.ranBy()).toEqual({ engine, why: undefined });
+    host.dispose();
+    return result;
+  });
+  expect(results[0]![0]).toBe(-u.EFAULT);
+  expect(results[1]).toEqual(results[0]);
 });

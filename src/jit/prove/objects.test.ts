@@ -89,8 +89,8 @@ const programs: Readonly<Record<string, readonly [items: Items, known: boolean, 
   ],
   "in the last turn, but perhaps in another place": [
     [
-      ...[asm.mov64Imm(R6, -16), label("a"), asm.mov64(R1, R10), asm.alu64("add", R1, R6), asm.mov64Imm(R3, 4)],
-      ...[kfunc("bpf_iter_num_new"), asm.alu64Imm("add", R6, -16), asm.jmpImm("jne", R6, -48, "a"), ...next(-16)],
+      ...[asm.mov64Imm(R6, -32), label("a"), asm.mov64(R1, R10), asm.alu64("add", R1, R6), asm.mov64Imm(R3, 4)],
+      ...[kfunc("bpf_iter_num_new"), asm.alu64Imm("add", R6, 16), asm.jmpImm("jne", R6, 0, "a"), ...next(-32)],
     ],
     false,
   ],

@@ -2,6 +2,7 @@
 import { InputError } from "../errors.ts";
 import type { Host, UserBuffer } from "../host/host.ts";
 import type { RunEvent } from "../kern/scene.ts";
+import { Copies } from "../mem/copies.ts";
 import {
   BPF_PROG_TEST_RUN,
   bpf_attr,
@@ -51,7 +52,10 @@ export interface RunOptions extends Surroundings {
 export interface RunResult extends RanOn {
   /** What the program returned, 0 to 2^32 - 1. */
   readonly retval: number;
-  /** The packet afterwards; undefined for a run without one. */
+  /**
+   * The packet afterwards; undefined for a run without one. The bytes are this result's own, but like a small Buffer's their
+   * `buffer` may have others beside them: mind `byteOffset` where a view is made of it.
+   */
   readonly data: Uint8Array | undefined;
   /** The context afterwards; undefined for a run without one, or when the type does not give it back. */
   readonly ctx: Uint8Array | undefined;
@@ -93,6 +97,7 @@ export class Runner {
   readonly #context: HostContext;
   readonly #target: RunTarget;
   #buffers: Buffers | undefined;
+  readonly #copies = new Copies();
   /** Undefined: the host has none. */
   readonly #plain: ReturnType<NonNullable<Host["plainRun"]>> | undefined;
 
@@ -165,7 +170,7 @@ export class Runner {
     const { engine, whyInterpreted } = ranOn(seam);
     return {
       retval: attr.getUint32(test.retval.offset, true),
-      data: data === undefined ? undefined : bytes.slice(outAt, outAt + size),
+      data: data === undefined ? undefined : this.#copies.of(bytes.subarray(outAt, outAt + size)),
       ctx: ctx === undefined ? undefined : this.#contextAfter(buffers, ctxTo, ctx.length, ctxAt, ctxOutAt),
       duration: options.repeat === undefined ? undefined : attr.getUint32(test.duration.offset, true),
       events: seam.runEvents?.() ?? [],

@@ -149,7 +149,7 @@ export class PlainRun {
   }
 }
 
-function closedResult({ mem, scene }: Kernel, beginning: Beginning, length: number): PlainResult {
+function closedResult({ mem, scene, copies }: Kernel, beginning: Beginning, length: number): PlainResult {
   const { u32 } = mem;
   const { results } = beginning;
   let data: Uint8Array | undefined;
@@ -158,14 +158,14 @@ function closedResult({ mem, scene }: Kernel, beginning: Beginning, length: numb
     const size = u32[(results + BLOCK_LENGTH) >>> 2]!;
     let { packet } = beginning;
     if (beginning.packetAt !== at || beginning.packetLength !== size) {
-      packet = mem.u8.subarray(at, at + size);
+      packet = new Uint8Array(mem.wasm.buffer, at, size);
       if (size === length) {
         beginning.packet = packet;
         beginning.packetAt = at;
         beginning.packetLength = size;
       }
     }
-    data = new Uint8Array(packet);
+    data = copies.of(packet);
   }
   return resultOf(u32[(results + BLOCK_RETVAL) >>> 2]!, data, scene.events);
 }

@@ -5,6 +5,7 @@
 import type { Btf } from "../btf/index.ts";
 import { Bug } from "../errors.ts";
 import { AREA_BASE, AREA_READ_END, AREA_WRITE_END, alloc, free, USER_AREA } from "../mem/alloc.ts";
+import { Copies } from "../mem/copies.ts";
 import {
   GRANULE,
   GRANULE_SHIFT,
@@ -89,6 +90,7 @@ export class Kernel implements MapEnv {
   /** The kernel's own BTF, parsed: see `helpers/kernel_btf.ts`. */
   kernelBtf: Btf | undefined;
   readonly scene: Scene = emptyScene();
+  readonly copies: Copies = new Copies();
   /** Programs as observers see them. */
   readonly codeCache: ById<ProgramCode>;
   /** Programs as this client has compiled them. */

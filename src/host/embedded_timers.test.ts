@@ -43,6 +43,23 @@ function timerMap(host: EmbeddedHost, kind = "bpf_timer"): number {
   return map;
 }
 
+/** Gives the n-th element's timer the function `callback`; the element is in r6 then. */
+const armed = (n: number): readonly asm.AsmItem[] => [
+  asm.st("u32", R10, -4, n),
+  asm.mov64(R2, R10),
+  asm.alu64Imm("add", R2, -4),
+  asm.mov64(R1, R8),
+  asm.call(u.BPF_FUNC_map_lookup_elem),
+  asm.mov64(R6, R0),
+  asm.mov64(R1, R6),
+  asm.mov64(R2, R8),
+  asm.mov64Imm(R3, 1),
+  asm.call(u.BPF_FUNC_timer_init),
+  asm.mov64(R1, R6),
+  asm.ldFunc(R2, "callback"),
+  asm.call(u.BPF_FUNC_timer_set_callback),
+];
+
 /** A program that starts the timer of every element, the n-th in `delays[n]`; its function counts and does `body`. */
 function starter(
   host: EmbeddedHost,
@@ -51,19 +68,7 @@ function starter(
   body: readonly asm.AsmItem[] = [],
 ): number {
   const start = delays.flatMap((delay, n) => [
-    asm.st("u32", R10, -4, n),
-    asm.mov64(R2, R10),
-    asm.alu64Imm("add", R2, -4),
-    asm.mov64(R1, R8),
-    asm.call(u.BPF_FUNC_map_lookup_elem),
-    asm.mov64(R6, R0),
-    asm.mov64(R1, R6),
-    asm.mov64(R2, R8),
-    asm.mov64Imm(R3, 1),
-    asm.call(u.BPF_FUNC_timer_init),
-    asm.mov64(R1, R6),
-    asm.ldFunc(R2, "callback"),
-    asm.call(u.BPF_FUNC_timer_set_callback),
+    ...armed(n),
     asm.mov64(R1, R6),
     asm.mov64Imm(R2, delay),
     asm.mov64Imm(R3, 0),
@@ -126,26 +131,7 @@ test("no timer gets a program that a run has borrowed and whose last reference i
   const map = timerMap(host);
   const { fd } = loadProgram(
     host,
-    [
-      asm.ldMapFd(R8, map),
-      asm.st("u32", R10, -4, 0),
-      asm.mov64(R2, R10),
-      asm.alu64Imm("add", R2, -4),
-      asm.mov64(R1, R8),
-      asm.call(u.BPF_FUNC_map_lookup_elem),
-      asm.mov64(R6, R0),
-      asm.mov64(R1, R6),
-      asm.mov64(R2, R8),
-      asm.mov64Imm(R3, 1),
-      asm.call(u.BPF_FUNC_timer_init),
-      asm.mov64(R1, R6),
-      asm.ldFunc(R2, "callback"),
-      asm.call(u.BPF_FUNC_timer_set_callback),
-      asm.exit(),
-      asm.label("callback"),
-      asm.mov64Imm(R0, 0),
-      asm.exit(),
-    ],
+    [asm.ldMapFd(R8, map), ...armed(0), asm.exit(), asm.label("callback"), asm.mov64Imm(R0, 0), asm.exit()],
     { type: u.BPF_PROG_TYPE_SCHED_CLS },
   );
   const run = host.plainRun(fd);

@@ -1,6 +1,7 @@
 /** What the parts of one host's typed API share. */
 import { type Btf, parseBtf } from "../btf/index.ts";
 import type { Host, UserBuffer } from "../host/host.ts";
+import { Copies } from "../mem/copies.ts";
 import { BPF_BTF_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD, bpf_btf_info, ENOMEM } from "../uapi/index.ts";
 import { BpfError } from "./error.ts";
 import { Observers } from "./observe/observer.ts";
@@ -29,6 +30,8 @@ export class HostContext {
   readonly observers: Observers;
   /** Whether a map type has a batch command, by `batchKey`, once it was asked. */
   readonly batches: Map<number, boolean> = new Map();
+  /** Packets of results. */
+  readonly copies: Copies = new Copies();
   readonly #btf: Map<number, Btf | undefined> = new Map();
 
   constructor(seam: Host) {

@@ -2,7 +2,6 @@
 import { InputError } from "../errors.ts";
 import type { Host, UserBuffer } from "../host/host.ts";
 import type { RunEvent } from "../kern/scene.ts";
-import { Copies } from "../mem/copies.ts";
 import {
   BPF_PROG_TEST_RUN,
   bpf_attr,
@@ -97,7 +96,6 @@ export class Runner {
   readonly #context: HostContext;
   readonly #target: RunTarget;
   #buffers: Buffers | undefined;
-  readonly #copies = new Copies();
   /** Undefined: the host has none. */
   readonly #plain: ReturnType<NonNullable<Host["plainRun"]>> | undefined;
 
@@ -170,7 +168,7 @@ export class Runner {
     const { engine, whyInterpreted } = ranOn(seam);
     return {
       retval: attr.getUint32(test.retval.offset, true),
-      data: data === undefined ? undefined : this.#copies.of(bytes.subarray(outAt, outAt + size)),
+      data: data === undefined ? undefined : this.#context.copies.of(bytes.subarray(outAt, outAt + size)),
       ctx: ctx === undefined ? undefined : this.#contextAfter(buffers, ctxTo, ctx.length, ctxAt, ctxOutAt),
       duration: options.repeat === undefined ? undefined : attr.getUint32(test.duration.offset, true),
       events: seam.runEvents?.() ?? [],

@@ -126,7 +126,7 @@ function plainSetup(kernel: Kernel, prog: number, family: ContextFamily, wanted:
       const at = mem.u32[(run + RUN_CTX) >>> 2]!;
       wanted.ctx?.set(mem.u8.subarray(at, at + wanted.ctx.length));
       const [start, end] = [mem.u32[(run + RUN_DATA) >>> 2]!, mem.u32[(run + RUN_DATA_END) >>> 2]!];
-      return wanted.data === undefined ? undefined : mem.u8.slice(start, end);
+      return wanted.data === undefined ? undefined : kernel.copies.of(mem.u8.subarray(start, end));
     },
   };
 }

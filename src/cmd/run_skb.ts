@@ -46,7 +46,7 @@ export function skbSetup(kernel: Kernel, family: SkbFamily, wanted: ProgRun): Se
       giveFieldsBack(kernel, context);
       if (context !== undefined) ctx!.set(new Uint8Array(context.buffer).subarray(0, ctx!.length));
       const at = skbWord(kernel, SKB_DATA);
-      return kernel.mem.u8.slice(at, at + skbLength(kernel));
+      return kernel.copies.of(kernel.mem.u8.subarray(at, at + skbLength(kernel)));
     },
   };
 }

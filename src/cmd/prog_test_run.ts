@@ -51,10 +51,10 @@ const kinds: Readonly<Record<number, (run: TestRun) => number>> = {
   [BPF_PROG_TYPE_STRUCT_OPS]: testRunStructOps,
 };
 
-/** Whether programs of this type are run on a frame, as an skb. */
-export function runsOnSkb(type: number): boolean {
-  return kinds[type] === testRunSkb;
-}
+/** Types of programs that are run on a frame, as an skb. */
+export const skbTypes: readonly number[] = Object.keys(kinds)
+  .map(Number)
+  .filter((type) => kinds[type] === testRunSkb);
 
 export function progTestRun(kernel: Kernel, attr: number, uattr: number): number {
   const { u32 } = kernel.mem;

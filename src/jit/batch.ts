@@ -6,7 +6,8 @@ import type { Kernel } from "../kern/kernel.ts";
 import { RUN_BATCH_AT, RUN_EXITED } from "../kern/run_record.ts";
 import { type Machine, save } from "../vm/machine.ts";
 import { IMPORTS, MEMORY } from "../wasm/module.ts";
-import { DROP, LOOP, type Loop, loopModule, OPEN, type Packets, START } from "./batch_loop.ts";
+import { DROP, LOOP, type Loop, loopModule, OPEN, START } from "./batch_loop.ts";
+import type { Packets } from "./packet_code.ts";
 import { enter, letGo, UNWIND } from "./runtime.ts";
 
 /** Packets in linear memory, and where the results go. */

@@ -12,16 +12,15 @@ import {
   RUN_HELD_COUNT,
   RUN_PROG,
   RUN_REGS,
-  RUN_STACK_TOP,
   RUN_TAIL_CALLS,
 } from "../kern/run_record.ts";
 import { Code, I32, type ValueType } from "../wasm/code.ts";
 import { block, const32, Local32, local32, local64, loop, when } from "../wasm/expr.ts";
 import { ModuleBuilder } from "../wasm/module.ts";
 import * as w from "../wasm/opcodes.ts";
-import type { PacketCode, PacketKind } from "./packet_code.ts";
+import type { PacketCode, Packets } from "./packet_code.ts";
 import { emitPacketCopy } from "./packet_copy.ts";
-import { TAIL_ENTRY } from "./tail_calls.ts";
+import { emitStart, TAIL_ENTRY } from "./tail_calls.ts";
 
 /** Names of what it imports beside the memory: where the program starts, and what undoes what the run holds but for the oldest. */
 export const START = "start";
@@ -46,12 +45,6 @@ type Parameters = Readonly<Record<(typeof PARAMETERS)[number] | (typeof WANTED)[
 export type Loop = (...parameters: readonly number[]) => number;
 /** Columns are of words. */
 export const OPEN = 1;
-
-/** Packets that are run in batches, beside what their code says of them. */
-export interface Packets {
-  readonly code: PacketKind;
-  readonly longest: number;
-}
 
 const SHORTEST = ETH_HLEN;
 const U32 = 4;
@@ -82,7 +75,6 @@ interface Given {
 }
 
 function emitLoop(code: Code, { kernel, run, packets, wanted, start, drop }: Given, given: Parameters): void {
-  const { runBudget } = kernel;
   const { u32 } = kernel.mem;
   const { at, last, from, limit, data, retvals, to, toLast } = given;
   const record = const32(code, run);
@@ -113,12 +105,7 @@ function emitLoop(code: Code, { kernel, run, packets, wanted, start, drop }: Giv
       record.store(RUN_BATCH_AT, at);
       for (const field of [RUN_TAIL_CALLS, RUN_CASTS]) record.store(field, 0);
       record.store(RUN_CURRENT, record.load(RUN_PROG));
-      for (const argument of [run, u32[(run + RUN_STACK_TOP) >>> 2]!]) code.i32(argument);
-      code.i64(runBudget | 0, Math.floor(runBudget / 2 ** 32));
-      code.call(start);
-      // What is left of the budget: who has spent it does not come back.
-      code.op(w.DROP);
-      code.set(r0.index);
+      emitStart(kernel, run, r0, start);
       packet.close(() => {
         record.store64(RUN_REGS, r0);
         at.or(OPEN).push();

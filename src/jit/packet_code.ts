@@ -37,5 +37,12 @@ export function emitPutBack({ u32 }: Memory, code: Code, [address, bytes]: Regio
   }
 }
 
+/** What runs and batches have to know of packets beside. */
+export interface Packets {
+  readonly code: PacketKind;
+  /** Of packets that lie in one piece. */
+  readonly longest: number;
+}
+
 /** `run` has just begun, on a packet of which nothing is known yet. */
 export type PacketKind = (kernel: Kernel, run: number, code: Code) => PacketCode;

@@ -6,11 +6,12 @@
  */
 import type { TailCalls } from "../kern/compiled.ts";
 import type { Kernel } from "../kern/kernel.ts";
-import { RUN_BUDGET, RUN_REGS } from "../kern/run_record.ts";
+import { RUN_BUDGET, RUN_REGS, RUN_STACK_TOP } from "../kern/run_record.ts";
 import type { Memory } from "../mem/memory.ts";
 import { Code, I32 } from "../wasm/code.ts";
 import { Expr32, Local32, Local64, select } from "../wasm/expr.ts";
 import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.ts";
+import { DROP } from "../wasm/opcodes.ts";
 import { BUDGET, bpfFunction, FP, pushFirstArguments, RUN } from "./emitter.ts";
 
 /** (run, fp, budget) → (r0, budget): goes on in the program of RUN_CURRENT, in the frame at fp. */
@@ -121,6 +122,18 @@ function callModule(mem: Memory): Uint8Array<ArrayBuffer> {
   module.define(func, code);
   module.exportFunction(CALL, func);
   return module.bytes(mem.sharedPages);
+}
+
+/** Calls a program's start, for a run on this record that has begun, and sets `r0`. */
+export function emitStart({ mem, runBudget }: Kernel, run: number, r0: Local64, start: number): void {
+  const { code } = r0;
+  code.i32(run);
+  code.i32(mem.u32[(run + RUN_STACK_TOP) >>> 2]!);
+  code.i64(runBudget | 0, Math.floor(runBudget / 2 ** 32));
+  code.call(start);
+  // What is left of the budget: who has spent it does not come back.
+  code.op(DROP);
+  code.set(r0.index);
 }
 
 /** The entry of a program whose first function has arguments, as others call it too. */

@@ -17,7 +17,6 @@ import {
   RUN_KEPT_FOR,
   RUN_PROG,
   RUN_REGS,
-  RUN_STACK_TOP,
   RUN_TAIL_CALLS,
 } from "../kern/run_record.ts";
 import { OBJ_ID, OBJ_KIND, OBJ_PROG } from "../mem/layout.ts";
@@ -29,7 +28,7 @@ import { IMPORTS, MEMORY, ModuleBuilder, type Signature } from "../wasm/module.t
 import * as w from "../wasm/opcodes.ts";
 import { emitPutBack, type PacketCode, type PacketKind, type Region } from "./packet_code.ts";
 import { COPY_STEP, emitPacketCopy } from "./packet_copy.ts";
-import { TAIL_ENTRY } from "./tail_calls.ts";
+import { emitStart, TAIL_ENTRY } from "./tail_calls.ts";
 
 /**
  * Of the program that has this address and id, if it is behind the fd, on a packet of `length` bytes that lies at `from`.
@@ -141,7 +140,6 @@ class RunCode {
   /** `owed`: drops what is owed on the CPU. */
   emit(start: number, owed: number): Code {
     const code = this.#code;
-    const mem = this.#mem;
     const record = this.#record;
     const fds = this.#at(this.#kernel.process);
     const [fd, prog, id, length, from] = [0, 1, 2, 3, 4].map((i) => new Local32(code, i)) as [
@@ -163,14 +161,8 @@ class RunCode {
         refused.when(prog.load(OBJ_KIND).ne(OBJ_PROG));
         refused.when(prog.load(OBJ_ID).ne(id));
         this.#open(prog, length, from);
-        for (const argument of [record, this.#at(mem.u32[(this.#run + RUN_STACK_TOP) >>> 2]!)]) argument.push();
-        const { runBudget } = this.#kernel;
-        code.i64(runBudget | 0, Math.floor(runBudget / 2 ** 32));
-        code.call(start);
         const r0 = local64(code);
-        // What is left of the budget: who has spent it does not come back.
-        code.op(w.DROP);
-        code.set(r0.index);
+        emitStart(this.#kernel, this.#run, r0, start);
         record.store64(RUN_REGS, r0);
         const holds = record.load(RUN_HELD_COUNT).xor(this.#around);
         when(holds.or(record.load(RUN_HELD_ROOM).xor(HELD_FIRST_ROOM)), () => this.#return(OPEN));
